@@ -1,0 +1,42 @@
+"""Random numbers from a counter: any task can draw its part of a stream, whatever the cut.
+
+A stream is named by (seed, purpose, step, place) and addressed by row. Rows 3 to 7 of a batch get the same
+numbers when they are drawn alone as when the whole batch is drawn, so a network with dropout computes the
+same under any layout. The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as
+1, 2, 3", SC'11), whose state is a key and a counter and nothing else.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_WORD = 2**64
+_PER_BLOCK = 16  # one Philox block is 256 bits: sixteen 16-bit numbers
+
+PURPOSES = {"dropout": 1, "order": 2, "split": 3, "init": 4}
+
+
+def _philox(seed: int, purpose: str, counter: tuple[int, int, int, int]) -> np.random.Philox:
+    key = np.array([seed % _WORD, PURPOSES[purpose]], dtype=np.uint64)
+    return np.random.Philox(key=key, counter=np.array([c % _WORD for c in counter], dtype=np.uint64))
+
+
+def place_id(path: tuple[int, ...]) -> int:
+    """A 64-bit number for a place in a network, e.g. `(2, 0)`: first layer within the third."""
+    number = 0
+    for index in path:
+        number = (number * 1_000_003 + index + 1) % _WORD
+    return number
+
+
+def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, columns: int) -> np.ndarray:
+    """Uniform uint16 numbers, shape (rows, columns), for `rows` rows of a batch from row `row` on."""
+    blocks = -(-columns // _PER_BLOCK)
+    bits = _philox(seed, "dropout", (row * blocks, 0, place_id(path), step)).random_raw(rows * blocks * 4)
+    return bits.view(np.uint16).reshape(rows, blocks * _PER_BLOCK)[:, :columns]
+
+
+def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
+    """A NumPy generator for one indexed draw, e.g. the order of the rows of (epoch, stream, chunk)."""
+    padded = (0, *index, 0, 0, 0)[:4]
+    return np.random.Generator(_philox(seed, purpose, padded))  # type: ignore[arg-type]

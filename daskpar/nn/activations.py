@@ -1,0 +1,95 @@
+"""Element-wise activations: any shape in, the same shape out, no parameters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daskpar.backend.array import Array, array_module
+from daskpar.nn.layer import Context, Layer, Params
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """max(x, 0); the derivative at 0 is 0."""
+
+    kind: ClassVar[str] = "relu"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y = array_module(x).maximum(x, 0)
+        return y, y
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return dy * (saved > 0), {}
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """tanh(x)."""
+
+    kind: ClassVar[str] = "tanh"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y = array_module(x).tanh(x)
+        return y, y
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return dy * (1 - saved * saved), {}
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), through tanh so that no input overflows."""
+    y = array_module(x).tanh(x * 0.5)
+    y += 1
+    y *= 0.5
+    return y
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+    kind: ClassVar[str] = "sigmoid"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y = sigmoid(x)
+        return y, y
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return dy * (saved * (1 - saved)), {}
+
+
+@dataclass(frozen=True)
+class SiLU(Layer):
+    """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
+
+    kind: ClassVar[str] = "silu"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        gate = sigmoid(x)
+        return x * gate, (x, gate)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        x, gate = saved
+        return dy * (gate * (1 + x * (1 - gate))), {}
+
+
+_ROOT = math.sqrt(2 / math.pi)  # Python floats: they leave the dtype of an array alone (NEP 50)
+_CUBIC = 0.044715
+
+
+@dataclass(frozen=True)
+class GELU(Layer):
+    """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
+
+    kind: ClassVar[str] = "gelu"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        inner = array_module(x).tanh(_ROOT * (x + _CUBIC * (x * x * x)))
+        return 0.5 * x * (1 + inner), (x, inner)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        x, inner = saved
+        slope = (1 - inner * inner) * (_ROOT * (1 + 3 * _CUBIC * (x * x)))
+        return dy * (0.5 * (1 + inner) + 0.5 * x * slope), {}

@@ -1,0 +1,42 @@
+"""Dropout, drawn from the counter-based random stream."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.random import uniform16
+from daskpar.errors import InputError
+from daskpar.nn.layer import Context, Layer, Params
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Zeroes each element with probability `rate` while training and scales the rest by 1 / (1 - rate).
+
+    Srivastava et al. 2014, in the inverted form. The mask of a row depends on (seed, step, place in the
+    network, row of the global batch) and on nothing else; `rate` is held to the nearest 1/65536.
+    """
+
+    rate: float
+    kind: ClassVar[str] = "dropout"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise InputError(f"dropout.rate={self.rate} must be at least 0 and below 1")
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        threshold = round(self.rate * 65536)
+        if not ctx.training or threshold == 0:
+            return x, None
+        rows, columns = x.shape[0], math.prod(x.shape[1:])
+        draws = uniform16(ctx.seed, ctx.step, ctx.path, ctx.row, rows, columns)
+        keep = array_module(x).asarray(draws >= threshold).reshape(x.shape)
+        mask = keep.astype(x.dtype)
+        mask *= 65536 / (65536 - threshold)
+        return x * mask, mask
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return (dy if saved is None else dy * saved), {}

@@ -1,0 +1,40 @@
+"""How parameters begin: a variance chosen so that signals keep their size from layer to layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from daskpar.errors import unknown
+
+Initialiser = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
+
+
+def zeros(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    return np.zeros(shape)
+
+
+def glorot(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, eq. 16)."""
+    limit = np.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-limit, limit, shape)
+
+
+def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    """Normal with variance 2 / fan_in, for rectifiers (He et al. 2015, eq. 10)."""
+    return rng.standard_normal(shape) * np.sqrt(2 / fan_in)
+
+
+def lecun(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    """Normal with variance 1 / fan_in (LeCun et al., "Efficient BackProp", 1998, sec. 4.6)."""
+    return rng.standard_normal(shape) * np.sqrt(1 / fan_in)
+
+
+INITIALISERS: dict[str, Initialiser] = {"zeros": zeros, "glorot": glorot, "he": he, "lecun": lecun}
+
+
+def initialiser(name: str) -> Initialiser:
+    if name not in INITIALISERS:
+        raise unknown("initialiser", name, INITIALISERS)
+    return INITIALISERS[name]

@@ -1,0 +1,206 @@
+"""Losses: what is summed over examples, and its gradient.
+
+A loss returns sums, not means: `(loss_sum, weight_sum, d_outputs)` with `d_outputs` the gradient of
+`loss_sum`. Whoever has the sums of the whole batch divides, so chunks and workers of unequal size come out
+right. Sums are Python floats; `d_outputs` has the dtype of `outputs`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
+from daskpar.nn.activations import sigmoid
+from daskpar.nn.layer import Shape, positive
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The contract of a loss. Axis 0 of `outputs` and `targets` is the example."""
+
+    kind: ClassVar[str] = "loss"
+    classifies: ClassVar[bool] = False
+
+    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
+        """Refuse targets that do not fit the outputs (shapes without the example axis)."""
+        if _squeezed(out_shape) != _squeezed(target_shape):
+            raise InputError(
+                f"{self.kind}: the model returns {out_shape or 'a number'} per example, "
+                f"the targets hold {target_shape or 'a number'}; they must have one shape"
+            )
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        raise TypeError(f"{type(self).__name__} is no loss")
+
+    def activate(self, outputs: Array) -> Array:
+        """What a person reads: probabilities for a classifier, the outputs themselves otherwise."""
+        return outputs
+
+    def decide(self, outputs: Array) -> Array:
+        """The class of each example for a classifier, the outputs themselves otherwise."""
+        return outputs
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return () if shape == (1,) else shape
+
+
+def log_softmax(x: Array) -> Array:
+    """log(softmax(x)) over the last axis, shifted by the maximum so that nothing overflows."""
+    xp = array_module(x)
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return shifted
+
+
+def softmax(x: Array) -> Array:
+    """softmax over the last axis."""
+    return array_module(x).exp(log_softmax(x))
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """Cross-entropy of softmax(outputs) (rows, ..., classes) with classes or probabilities.
+
+    `targets`: integer classes (rows, ...) or probabilities shaped like `outputs`. `label_smoothing` moves
+    that share of each target to all classes evenly (Szegedy et al. 2016, sec. 7). `class_weights` weigh the
+    terms of each class; with integer targets the mean is then over weights, as PyTorch has it.
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    kind: ClassVar[str] = "softmax_cross_entropy"
+    classifies: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
+        if self.class_weights is not None:
+            object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+
+    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
+        if not out_shape or out_shape[-1] < 2:
+            raise InputError(
+                f"{self.kind}: the model returns {out_shape} per example; expected one output a class, "
+                "at least 2 (for one output use binary_cross_entropy)"
+            )
+        integer = np.dtype(target_dtype).kind in "iu"
+        if integer and target_shape != out_shape[:-1]:
+            raise InputError(
+                f"{self.kind}: targets of shape {target_shape} per example do not fit outputs {out_shape}; "
+                f"expected classes of shape {out_shape[:-1]}"
+            )
+        if not integer and target_shape != out_shape:
+            raise InputError(
+                f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
+                f"expected integer classes, or probabilities of shape {out_shape}"
+            )
+        if self.class_weights is not None and len(self.class_weights) != out_shape[-1]:
+            raise InputError(
+                f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
+            )
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        xp = array_module(outputs)
+        classes = outputs.shape[-1]
+        logp = log_softmax(outputs)
+        hard = targets.dtype.kind in "iu"
+        goal = (targets[..., None] == xp.arange(classes)).astype(outputs.dtype) if hard else targets
+        rows = math.prod(outputs.shape[:-1])
+        if self.label_smoothing:
+            goal = goal * (1 - self.label_smoothing) + self.label_smoothing / classes
+        if self.class_weights is None:
+            weight_sum = float(rows)
+            mass = 1 if hard else xp.sum(goal, axis=-1, keepdims=True)
+        else:
+            weights = xp.asarray(self.class_weights, dtype=outputs.dtype)
+            weight_sum = float(xp.sum(weights[targets])) if hard else float(rows)
+            goal = goal * weights
+            mass = xp.sum(goal, axis=-1, keepdims=True)
+        d_outputs = xp.exp(logp) * mass - goal
+        logp *= goal
+        return -float(xp.sum(logp)), weight_sum, d_outputs
+
+    def activate(self, outputs: Array) -> Array:
+        return softmax(outputs)
+
+    def decide(self, outputs: Array) -> Array:
+        return array_module(outputs).argmax(outputs, axis=-1)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
+
+    Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
+    """
+
+    kind: ClassVar[str] = "binary_cross_entropy"
+    classifies: ClassVar[bool] = True
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        xp = array_module(outputs)
+        t = targets.reshape(outputs.shape).astype(outputs.dtype)
+        each = xp.maximum(outputs, 0) - outputs * t + xp.log1p(xp.exp(-xp.abs(outputs)))
+        return _mean_over_outputs(each, sigmoid(outputs) - t)
+
+    def activate(self, outputs: Array) -> Array:
+        return sigmoid(outputs)
+
+    def decide(self, outputs: Array) -> Array:
+        return (outputs > 0).astype(int)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """(outputs - targets)², the mean over an example's outputs."""
+
+    kind: ClassVar[str] = "mean_squared_error"
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        error = _error(outputs, targets)
+        return _mean_over_outputs(error * error, 2 * error)
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss):
+    """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
+
+    kind: ClassVar[str] = "mean_absolute_error"
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        xp = array_module(outputs)
+        error = _error(outputs, targets)
+        return _mean_over_outputs(xp.abs(error), xp.sign(error))
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs."""
+
+    delta: float = 1.0
+    kind: ClassVar[str] = "huber"
+
+    def __post_init__(self) -> None:
+        positive("huber", delta=self.delta)
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        xp = array_module(outputs)
+        error = _error(outputs, targets)
+        clipped = xp.clip(error, -self.delta, self.delta)
+        return _mean_over_outputs(clipped * (error - 0.5 * clipped), clipped)
+
+
+def _error(outputs: Array, targets: Array) -> Array:
+    return outputs - targets.reshape(outputs.shape).astype(outputs.dtype)
+
+
+def _mean_over_outputs(each: Array, slope: Array) -> tuple[float, float, Array]:
+    rows = each.shape[0]
+    share = 1 / max(1, math.prod(each.shape[1:]))
+    return float(array_module(each).sum(each)) * share, float(rows), slope * share

@@ -1,0 +1,131 @@
+"""All parameters of a model in one contiguous buffer, with named views into it.
+
+One array to send, to reduce, to update and to write (FSDP calls it a flat parameter); a shard is a slice.
+Every tensor starts at a multiple of 64 bytes; the gaps are zero and stay zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.nn.layer import Params, Shape
+
+_ALIGN = 16  # elements: 64 bytes of float32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor: elements `start` to `stop` of the buffer. `decays`: whether weight decay applies."""
+
+    name: str
+    shape: Shape
+    start: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + math.prod(self.shape)
+
+    @property
+    def decays(self) -> bool:
+        """Matrices and kernels decay; biases and scales of norms, which have one axis, do not."""
+        return len(self.shape) >= 2
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Where each tensor of a model lies in its flat buffer."""
+
+    entries: tuple[Entry, ...]
+    size: int
+
+    @classmethod
+    def of(cls, params: Params) -> ParameterTable:
+        """The table for nested `params`, in the order of the layers."""
+        entries, start = [], 0
+        for name, value in _walk(params, ""):
+            entries.append(Entry(name, tuple(value.shape), start))
+            start += -(-value.size // _ALIGN) * _ALIGN
+        return cls(tuple(entries), start)
+
+    @property
+    def count(self) -> int:
+        """Number of parameters, gaps left out."""
+        return sum(math.prod(e.shape) for e in self.entries)
+
+    @cached_property
+    def decayed(self) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) ranges that weight decay applies to."""
+        return tuple((e.start, e.stop) for e in self.entries if e.decays)
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) range of every tensor, for optimizers that scale tensor by tensor."""
+        return tuple((e.start, e.stop) for e in self.entries)
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """The slice of the buffer that holds the parameters of layers `start` to `stop` of the model."""
+        inside = [e for e in self.entries if start <= int(e.name.split(".")[0]) < stop]
+        return (inside[0].start, -(-inside[-1].stop // _ALIGN) * _ALIGN) if inside else (0, 0)
+
+    def flatten(self, params: Params, dtype: Any, xp: Any = np) -> Array:
+        """A buffer of `dtype` that holds `params`."""
+        buffer = xp.zeros(self.size, dtype=dtype)
+        for entry, (_, value) in zip(self.entries, _walk(params, ""), strict=True):
+            buffer[entry.start : entry.stop] = xp.asarray(value, dtype=dtype).reshape(-1)
+        return buffer
+
+    def views(self, buffer: Array, offset: int = 0) -> Params:
+        """Nested dicts of views into `buffer`, which begins at element `offset` of the whole buffer."""
+        params: Params = {}
+        for entry in self.entries:
+            if offset <= entry.start and entry.stop - offset <= buffer.shape[0]:
+                *path, leaf = entry.name.split(".")
+                at = params
+                for part in path:
+                    at = at.setdefault(part, {})
+                at[leaf] = buffer[entry.start - offset : entry.stop - offset].reshape(entry.shape)
+        return params
+
+    def named(self, buffer: Array) -> dict[str, Array]:
+        """Views into `buffer` by full name, e.g. `"1.weight"`."""
+        return {e.name: buffer[e.start : e.stop].reshape(e.shape) for e in self.entries}
+
+    def pack(self, named: dict[str, Array], dtype: Any) -> Array:
+        """The buffer whose `named` views are these; the inverse of `named`."""
+        buffer = np.zeros(self.size, dtype=dtype)
+        for entry in self.entries:
+            buffer[entry.start : entry.stop] = named[entry.name].reshape(-1)
+        return buffer
+
+
+def collect(grads: Params, out: Params) -> None:
+    """Copy the gradients that a layer did not already write into `out` to their place there."""
+    for name, value in grads.items():
+        if isinstance(value, dict):
+            collect(value, out.get(name, {}))
+        elif value is not out[name]:
+            out[name][...] = value
+
+
+def first_not_finite(table: ParameterTable, buffer: Array) -> str | None:
+    """The name of the first tensor in `buffer` with a NaN or an infinity, or None."""
+    xp = array_module(buffer)
+    for name, value in table.named(buffer).items():
+        if not bool(xp.isfinite(value).all()):
+            return name
+    return None
+
+
+def _walk(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in params.items():
+        if isinstance(value, dict):
+            yield from _walk(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,59 @@
+"""What is done to a gradient before the optimizer sees it: penalties and clipping.
+
+All three work in place on a flat gradient that the caller owns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
+from daskpar.optim.optimizer import Tensors, blocks, decay_into
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Adds the gradient of l1·|w| + ½·l2·|w|² for the tensors that weight decay applies to.
+
+    The reported loss stays that of the data.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.l1 < 0 or self.l2 < 0:
+            raise InputError(f"regularisation l1={self.l1}, l2={self.l2} must not be negative")
+
+    def apply(self, grads: Array, params: Array, tensors: Tensors) -> None:
+        decay_into(grads, params, self.l2, tensors)
+        if self.l1:
+            xp = array_module(params)
+            for start, stop in tensors.decayed:
+                for g, p in blocks(grads[start:stop], params[start:stop]):
+                    g += self.l1 * xp.sign(p)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Limits each element to ±`value`, and then the norm of the whole gradient to `norm`."""
+
+    value: float | None = None
+    norm: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "norm"):
+            limit = getattr(self, name)
+            if limit is not None and not limit > 0:
+                raise InputError(f"clip.{name}={limit} must be above zero")
+
+    def apply(self, grads: Array) -> None:
+        xp = array_module(grads)
+        if self.value is not None:
+            xp.clip(grads, -self.value, self.value, out=grads)
+        if self.norm is not None:
+            size = math.sqrt(float(xp.sum(grads * grads)))
+            if size > self.norm:
+                grads *= self.norm / size

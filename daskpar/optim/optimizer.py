@@ -1,0 +1,105 @@
+"""The contract of an optimizer: two pure functions on flat slices.
+
+`init(params) -> slots` and `update(params, grads, slots, step, lr, tensors) -> (params, slots)`, where
+`params` and `grads` are (slices of) the flat buffer, `slots` are named arrays of the same length, `step`
+counts from 0, and `lr` is the learning rate of this step. An update works element by element (LAMB and LARS:
+tensor by tensor), so a shard that holds whole elements (whole tensors) updates alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
+
+Slots = dict[str, Array]
+Ranges = tuple[tuple[int, int], ...]
+
+_BLOCK = 32_768  # elements: a block of params, grads, slots and scratch stays in a core's cache
+
+
+class Tensors(NamedTuple):
+    """Where the tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to."""
+
+    ranges: Ranges
+    decayed: Ranges
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Hyper-parameters of an update rule; holds no arrays."""
+
+    lr: float = 1e-3
+    kind: ClassVar[str] = "optimizer"
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise InputError(f"{self.kind}.lr={self.lr} must be above zero")
+        for name in ("weight_decay", "momentum", "beta1", "beta2", "decay"):
+            value = getattr(self, name, 0.0)
+            if not 0 <= value < 1:
+                raise InputError(f"{self.kind}.{name}={value} must be at least 0 and below 1")
+
+    def init(self, params: Array) -> Slots:
+        """Slots of zeros, in the dtype and on the device of `params`."""
+        xp = array_module(params)
+        return {name: xp.zeros_like(params) for name in self._slots()}
+
+    def update(
+        self,
+        params: Array,
+        grads: Array,
+        slots: Slots,
+        step: int,
+        lr: float,
+        tensors: Tensors,
+        donate: bool = False,
+    ) -> tuple[Array, Slots]:
+        """Parameters and slots after one step; the inputs are left as they are.
+
+        With `donate` the caller gives `params`, `grads` and `slots` away: they are overwritten, and nothing
+        of their size is allocated.
+        """
+        if not donate:
+            params, grads = params.copy(), grads.copy()
+            slots = {name: value.copy() for name, value in slots.items()}
+        self._in_place(params, grads, slots, step, lr, tensors)
+        return params, slots
+
+    def _slots(self) -> tuple[str, ...]:
+        return self.slots
+
+    def _in_place(
+        self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
+    ) -> None:
+        raise TypeError(f"{type(self).__name__} has no update")
+
+
+def blocks(params: Array, *others: Array) -> Iterator[tuple[Any, ...]]:
+    """Aligned pieces of flat arrays, small enough for the cache on a CPU, whole on a GPU."""
+    size = params.shape[0]
+    step = _BLOCK if array_module(params) is np else max(size, 1)
+    for start in range(0, size, step):
+        piece = slice(start, start + step)
+        yield (params[piece], *(other[piece] for other in others))
+
+
+def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensors) -> None:
+    """Add the gradient of ½·weight_decay·|params|² in place, where weight decay applies."""
+    if weight_decay:
+        for start, stop in tensors.decayed:
+            for g, p in blocks(grads[start:stop], params[start:stop]):
+                g += weight_decay * p
+
+
+def decay_params(params: Array, rate: float, tensors: Tensors) -> None:
+    """Shrink parameters in place by (1 - rate), where weight decay applies ("decoupled" decay)."""
+    if rate:
+        for start, stop in tensors.decayed:
+            params[start:stop] *= 1 - rate

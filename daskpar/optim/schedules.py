@@ -1,0 +1,122 @@
+"""Learning rate schedules: the factor that multiplies the optimizer's rate at each step.
+
+`factor(step, total)` is a pure function of the step (from 0) and the number of steps of the run. A
+schedule that goes by a metric (`ReduceOnPlateau`) keeps its factor in the state of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from daskpar.errors import InputError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`warmup` steps of a linear rise from 0, then the schedule itself over the steps that are left."""
+
+    warmup: int = 0
+    kind: ClassVar[str] = "constant"
+
+    def __post_init__(self) -> None:
+        for name in ("every", "patience"):
+            value = getattr(self, name, 1)
+            if value < 1:
+                raise InputError(f"schedule {self.kind}.{name}={value} must be at least 1")
+        for name in ("factor_each", "floor", "peak_at", "start"):
+            value = getattr(self, name, 0.5)
+            if not 0 <= value <= 1:
+                raise InputError(f"schedule {self.kind}.{name}={value} must be from 0 to 1")
+        if self.warmup < 0:
+            raise InputError(f"schedule {self.kind}.warmup={self.warmup} must not be negative")
+
+    def factor(self, step: int, total: int) -> float:
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        return self._after(step - self.warmup, max(1, total - self.warmup))
+
+    def _after(self, step: int, total: int) -> float:
+        return 1.0
+
+
+Constant = Schedule
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """Falls in a straight line from 1 to `floor` at the last step."""
+
+    floor: float = 0.0
+    kind: ClassVar[str] = "linear"
+
+    def _after(self, step: int, total: int) -> float:
+        return self.floor + (1 - self.floor) * (1 - min(step / total, 1.0))
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """Times `factor_each` every `every` steps."""
+
+    every: int = 1000
+    factor_each: float = 0.1
+    kind: ClassVar[str] = "step"
+
+    def _after(self, step: int, total: int) -> float:
+        return self.factor_each ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """Falls smoothly, by `factor_each` over every `every` steps."""
+
+    every: int = 1000
+    factor_each: float = 0.5
+    kind: ClassVar[str] = "exponential"
+
+    def _after(self, step: int, total: int) -> float:
+        return self.factor_each ** (step / self.every)
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine from 1 to `floor` (Loshchilov and Hutter 2017, eq. 5, one period)."""
+
+    floor: float = 0.0
+    kind: ClassVar[str] = "cosine"
+
+    def _after(self, step: int, total: int) -> float:
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Cosine up from `start` to 1 at the share `peak_at` of the run, then down to `floor` (Smith 2018)."""
+
+    peak_at: float = 0.3
+    start: float = 0.04
+    floor: float = 1e-5
+    kind: ClassVar[str] = "one_cycle"
+
+    def _after(self, step: int, total: int) -> float:
+        rise = self.peak_at * total
+        if step < rise:
+            low, share = self.start, 1 - step / rise
+        else:
+            low, share = self.floor, min(1.0, (step - rise) / max(1.0, total - rise))
+        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Times `factor_each` when `monitor` has not improved for `patience` evaluations, never below `floor`."""
+
+    monitor: str = "validation.loss"
+    factor_each: float = 0.1
+    patience: int = 3
+    floor: float = 0.0
+    kind: ClassVar[str] = "reduce_on_plateau"
+
+
+SCHEDULES = {s.kind: s for s in (Schedule, Linear, Step, Exponential, Cosine, OneCycle, ReduceOnPlateau)}

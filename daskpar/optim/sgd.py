@@ -1,0 +1,50 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from daskpar.backend.array import Array
+from daskpar.errors import InputError
+from daskpar.optim.optimizer import Optimizer, Slots, Tensors, blocks, decay_into
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """v <- momentum·v + g; p <- p - lr·v, or p - lr·(g + momentum·v) with `nesterov`.
+
+    As PyTorch has it (Sutskever et al. 2013 put lr inside v). `weight_decay` adds weight_decay·p to g.
+    """
+
+    lr: float = 1e-2
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    kind: ClassVar[str] = "sgd"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise InputError("sgd.nesterov needs a momentum, e.g. `sgd: {momentum: 0.9, nesterov: true}`")
+
+    def _slots(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
+
+    def _in_place(
+        self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
+    ) -> None:
+        decay_into(grads, params, self.weight_decay, tensors)
+        if not self.momentum:
+            for p, g in blocks(params, grads):
+                g *= lr
+                p -= g
+            return
+        for p, g, v in blocks(params, grads, slots["momentum"]):
+            v *= self.momentum
+            v += g
+            if self.nesterov:
+                g += self.momentum * v
+                p -= lr * g
+            else:
+                p -= lr * v

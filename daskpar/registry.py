@@ -1,0 +1,70 @@
+"""How a config's entry becomes a block: a frozen dataclass looked up by name.
+
+An entry is a name (`relu`), a name with its first argument (`dense: 512`), with all of them by name
+(`dense: {units: 512, bias: false}`), or with a list of layers (`residual: [...]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from daskpar.errors import InputError, unknown
+
+Table = Mapping[str, Callable[..., Any]]
+
+
+def named(what: str, table: Table, entry: Any) -> Any:
+    """Build the block that `entry` names in `table`; anything already built is returned as it is.
+
+    Raises InputError for an unknown name or argument, or a value of the wrong type.
+    """
+    if is_dataclass(entry) and not isinstance(entry, type):
+        return entry
+    if isinstance(entry, str):
+        name, given = entry, None
+    elif isinstance(entry, Mapping) and len(entry) == 1:
+        ((name, given),) = entry.items()
+    else:
+        raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
+    if name not in table:
+        raise unknown(what, name, table)
+    build: Any = table[name]
+    arguments = [f.name for f in fields(build)]
+    if given is None:
+        values: dict[str, Any] = {}
+    elif isinstance(given, Mapping):
+        values = dict(given)
+    elif arguments:
+        values = {arguments[0]: given}
+    else:
+        raise InputError(f"{what} {name!r} takes no arguments, got {given!r}")
+    hints = get_type_hints(build)
+    for key, value in values.items():
+        if key not in arguments:
+            raise unknown(f"argument of {what} {name!r}", key, arguments)
+        if key == "layers":
+            values[key] = tuple(named(what, table, part) for part in value)
+        else:
+            values[key] = _checked(f"{what} {name!r}: {key}", value, hints[key])
+    missing = [f.name for f in fields(build) if f.name not in values and _required(f)]
+    if missing:
+        raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")
+    return build(**values)
+
+
+def _required(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    """`value` as the type that the block declares; YAML's 1 passes for 1.0, its "1e-3" does not."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, list):
+        value = tuple(value)
+    try:
+        return TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise InputError(f"{where}: {error.errors()[0]['msg'].lower()}, got {value!r}") from None
