@@ -34,7 +34,7 @@ def named(what: str, table: Table, entry: Any) -> Any:
     arguments = [f.name for f in fields(build)]
     if given is None:
         values: dict[str, Any] = {}
-    elif isinstance(given, Mapping):
+    elif isinstance(given, Mapping) and (arguments or not given):
         values = dict(given)
     elif arguments:
         values = {arguments[0]: given}
@@ -45,6 +45,8 @@ def named(what: str, table: Table, entry: Any) -> Any:
         if key not in arguments:
             raise unknown(f"argument of {what} {name!r}", key, arguments)
         if key == "layers":
+            if not isinstance(value, list | tuple):
+                raise InputError(f"{what} {name!r}: expected a list of layers, got {value!r}")
             values[key] = tuple(named(what, table, part) for part in value)
         else:
             values[key] = _checked(f"{what} {name!r}: {key}", value, hints[key])

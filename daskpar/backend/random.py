@@ -13,7 +13,7 @@ import numpy as np
 _WORD = 2**64
 _PER_BLOCK = 16  # one Philox block is 256 bits: sixteen 16-bit numbers
 
-PURPOSES = {"dropout": 1, "order": 2, "split": 3, "init": 4}
+PURPOSES = {"dropout": 1, "order": 2, "split": 3}
 
 
 def _philox(seed: int, purpose: str, counter: tuple[int, int, int, int]) -> np.random.Philox:
@@ -37,6 +37,16 @@ def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, 
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """A NumPy generator for one indexed draw, e.g. the order of the rows of (epoch, stream, chunk)."""
+    """A NumPy generator for one indexed draw, e.g. the order of the rows of (epoch, stream, chunk).
+
+    Raises TypeError for more than three indices: a counter has no room for them.
+    """
+    if len(index) > 3:
+        raise TypeError(f"a generator takes at most three indices, got {index}")
     padded = (0, *index, 0, 0, 0)[:4]
     return np.random.Generator(_philox(seed, purpose, padded))  # type: ignore[arg-type]
+
+
+def spawning(seed: int) -> np.random.Generator:
+    """A NumPy generator that can spawn others, for initial parameters."""
+    return np.random.default_rng(np.random.SeedSequence(seed % _WORD))

@@ -17,7 +17,8 @@ class Dropout(Layer):
     """Zeroes each element with probability `rate` while training and scales the rest by 1 / (1 - rate).
 
     Srivastava et al. 2014, in the inverted form. The mask of a row depends on (seed, step, place in the
-    network, row of the global batch) and on nothing else; `rate` is held to the nearest 1/65536.
+    network, row of the global batch) and on nothing else; `rate` is held to the nearest 1/65536
+    below 1.
     """
 
     rate: float
@@ -28,7 +29,7 @@ class Dropout(Layer):
             raise InputError(f"dropout.rate={self.rate} must be at least 0 and below 1")
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        threshold = round(self.rate * 65536)
+        threshold = min(round(self.rate * 65536), 65535)
         if not ctx.training or threshold == 0:
             return x, None
         rows, columns = x.shape[0], math.prod(x.shape[1:])

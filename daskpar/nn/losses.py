@@ -110,7 +110,8 @@ class SoftmaxCrossEntropy(Loss):
         classes = outputs.shape[-1]
         logp = log_softmax(outputs)
         hard = targets.dtype.kind in "iu"
-        goal = (targets[..., None] == xp.arange(classes)).astype(outputs.dtype) if hard else targets
+        goal = targets[..., None] == xp.arange(classes) if hard else targets
+        goal = goal.astype(outputs.dtype, copy=False)
         rows = math.prod(outputs.shape[:-1])
         if self.label_smoothing:
             goal = goal * (1 - self.label_smoothing) + self.label_smoothing / classes

@@ -79,7 +79,7 @@ class TopK(Metric):
         xp = array_module(outputs)
         classes = _classes(targets, outputs)
         own = xp.take_along_axis(outputs, classes[..., None], axis=-1)
-        right = xp.sum(outputs > own, axis=-1) < self.k
+        right = xp.sum(~(outputs <= own), axis=-1) < self.k  # so that a NaN is never right
         return float(xp.sum(right)), float(math.prod(right.shape))
 
 
@@ -112,7 +112,7 @@ class R2(Metric):
 
     def sums(self, outputs: Array, targets: Array) -> Sums:
         xp = array_module(outputs)
-        t = targets.reshape(outputs.shape)
+        t = targets.reshape(outputs.shape).astype("float64")  # Σt² - (Σt)²/n cancels in float32
         error = outputs - t
         return float(xp.sum(error * error)), float(xp.sum(t)), float(xp.sum(t * t)), float(math.prod(t.shape))
 
@@ -134,8 +134,9 @@ class Confusion(Metric):
     def sums(self, outputs: Array, targets: Array) -> Sums:
         import numpy as np
 
-        classes = max(outputs.shape[-1], 2)
-        if outputs.shape[-1] == 1:
+        single = outputs.ndim == 1 or outputs.shape[-1] == 1
+        classes = 2 if single else outputs.shape[-1]
+        if single:
             predicted, true = outputs.reshape(-1) > 0, targets.reshape(-1) > 0.5
         else:
             predicted, true = array_module(outputs).argmax(outputs, axis=-1), _classes(targets, outputs)

@@ -75,10 +75,11 @@ class ParameterTable:
         return (inside[0].start, -(-inside[-1].stop // _ALIGN) * _ALIGN) if inside else (0, 0)
 
     def flatten(self, params: Params, dtype: Any, xp: Any = np) -> Array:
-        """A buffer of `dtype` that holds `params`."""
+        """A buffer of `dtype` that holds `params` (or gradients, whose dicts may be in another order)."""
         buffer = xp.zeros(self.size, dtype=dtype)
-        for entry, (_, value) in zip(self.entries, _walk(params, ""), strict=True):
-            buffer[entry.start : entry.stop] = xp.asarray(value, dtype=dtype).reshape(-1)
+        named = dict(_walk(params, ""))
+        for entry in self.entries:
+            buffer[entry.start : entry.stop] = xp.asarray(named[entry.name], dtype=dtype).reshape(-1)
         return buffer
 
     def views(self, buffer: Array, offset: int = 0) -> Params:

@@ -64,7 +64,7 @@ class Sequential(Layer):
         for i in range(stop - 1, needed - 1, -1):
             child = ctx.child(i, input_gradient=ctx.input_gradient or i > needed)
             dy, grads[str(i)] = self.layers[i].backward(params.get(str(i), {}), saved[i - start], dy, child)
-        return dy, grads
+        return (dy if ctx.input_gradient else None), grads
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,4 @@ class Residual(Layer):
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         dx, grads = self._inner.backward(params, saved, dy, ctx)
-        return dx + dy, grads
+        return (dx + dy if ctx.input_gradient else None), grads

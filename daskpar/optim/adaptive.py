@@ -36,7 +36,8 @@ class Adagrad(Optimizer):
 class RMSProp(Optimizer):
     """Tieleman and Hinton 2012, lecture 6.5.
 
-    s <- decay·s + (1 - decay)·g²; p <- p - lr·g/(sqrt(s) + epsilon). `momentum` gathers the scaled steps: v <- momentum·v + g/(sqrt(s) + epsilon); p <- p - lr·v.
+    s <- decay·s + (1 - decay)·g²; p <- p - lr·g/(sqrt(s) + epsilon).
+    `momentum` gathers the scaled steps: v <- momentum·v + g/(sqrt(s) + epsilon); p <- p - lr·v.
     """
 
     lr: float = 1e-2

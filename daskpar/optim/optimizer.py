@@ -24,7 +24,7 @@ _BLOCK = 32_768  # elements: a block of params, grads, slots and scratch stays i
 
 
 class Tensors(NamedTuple):
-    """Where the tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to."""
+    """Where tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to."""
 
     ranges: Ranges
     decayed: Ranges
@@ -41,6 +41,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise InputError(f"{self.kind}.lr={self.lr} must be above zero")
+        epsilon = getattr(self, "epsilon", 1.0)
+        if not epsilon > 0:
+            raise InputError(f"{self.kind}.epsilon={epsilon} must be above zero")
         for name in ("weight_decay", "momentum", "beta1", "beta2", "decay"):
             value = getattr(self, name, 0.0)
             if not 0 <= value < 1:

@@ -46,7 +46,7 @@ Constant = Schedule
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """Falls in a straight line from 1 to `floor` at the last step."""
+    """Falls in a straight line from 1 to `floor`, which is reached when the run ends."""
 
     floor: float = 0.0
     kind: ClassVar[str] = "linear"

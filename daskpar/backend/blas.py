@@ -1,0 +1,35 @@
+"""How many threads a matrix product uses, and which kernels it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads(threads: int | None) -> Any:
+    """Use so many threads for each matrix product of this process; None leaves them as they are.
+
+    The returned limiter undoes it with `restore_original_limits()`.
+    """
+    return ThreadpoolController().limit(limits=threads, user_api="blas")
+
+
+def describe() -> list[dict[str, Any]]:
+    """The BLAS libraries in force: library, version, architecture (e.g. `SkylakeX`), threads."""
+    info = ThreadpoolController().select(user_api="blas").info()
+    return [
+        {
+            "library": lib["internal_api"],
+            "version": lib["version"],
+            "architecture": lib.get("architecture"),
+            "threads": lib["num_threads"],
+        }
+        for lib in info
+    ]

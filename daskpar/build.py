@@ -1,0 +1,80 @@
+"""From a config to the things it describes: data, a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from daskpar.config import Config
+from daskpar.data import Digits, Mnist, Npy, Npz, Part, Source, find_mnist, split
+from daskpar.errors import InputError
+from daskpar.graph.layout import Layout
+from daskpar.optim import Clip, Penalty
+from daskpar.train import Callback, EarlyStopping, Trainer
+
+
+class Parts(NamedTuple):
+    """The data of a run; a part may be missing."""
+
+    train: Part
+    validation: Part | None
+    test: Part | None
+
+
+def open_data(config: Config) -> Parts:
+    """The parts of the data that a config names. Raises InputError where they cannot be read."""
+    data, seed = config.data, config.train.seed
+    stratified = data.distribution == "stratified"
+    if data.source == "mnist":
+        folder = find_mnist(data.path)
+        train, validation, _ = split(Mnist(folder, "train"), data.validation, 0.0, seed, stratified)
+        return Parts(train, validation, Part(Mnist(folder, "test"), "test"))
+    return Parts(*split(_source(config), data.validation, data.test, seed, stratified))
+
+
+def _source(config: Config) -> Source:
+    data = config.data
+    if data.source == "digits":
+        return Digits()
+    if data.source == "npz":
+        if not data.path:
+            raise InputError("data.source=npz needs data.path, a file with arrays x and y")
+        return Npz(data.path)
+    if not data.x or not data.y:
+        raise InputError("data.source=npy needs data.x and data.y, two .npy files")
+    return Npy(data.x, data.y)
+
+
+def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callback] = ()) -> Trainer:
+    """The Trainer that a config describes, which keeps its checkpoints in the run's folder."""
+    train = config.train
+    stopping = [EarlyStopping(**vars(train.early_stopping))] if train.early_stopping else []
+    return Trainer(
+        config.model,
+        loss=config.loss,
+        optimizer=config.optimizer,
+        metrics=config.metrics,
+        schedule=config.schedule,
+        layout=Layout(**vars(config.layout)),
+        batch=train.batch,
+        epochs=train.epochs,
+        distribution=config.data.distribution,
+        streams=config.data.streams,
+        chunk_rows=config.data.chunk_rows,
+        drop_last=train.drop_last,
+        accumulate=train.accumulate,
+        clip=Clip(**vars(train.clip)) if train.clip else None,
+        penalty=Penalty(**vars(config.regularisation)) if config.regularisation else None,
+        transforms=config.data.transforms,
+        targets=config.data.targets,
+        precision=train.precision,
+        seed=train.seed,
+        callbacks=[*stopping, *callbacks],
+        evaluate_every=train.evaluate_every,
+        checkpoint_every=config.checkpoint.every,
+        keep=config.checkpoint.keep,
+        folder=config.folder,
+        cache=config.data.cache,
+        client=client,
+        blas_threads=config.cluster.blas_threads,
+    )

@@ -1,0 +1,50 @@
+"""`daskpar graph`: the graph of a step, built as training builds it."""
+
+from __future__ import annotations
+
+from daskpar.build import make_trainer, open_data
+from daskpar.cluster.executor import ThreadedExecutor
+from daskpar.config import Config
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph, Ref
+from daskpar.graph.load import add_training_data
+from daskpar.graph.step import Front, StepBuilder
+from daskpar.train.fit import new_token
+from daskpar.train.prepare import fit_transforms, make_order, make_spec
+
+
+def step_graph(config: Config, steps: int = 1) -> Graph:
+    """`steps` training steps from the initial state on, and the update that ends them."""
+    trainer, part = make_trainer(config), open_data(config).train
+    order = make_order(trainer, part.rows)
+    executor = ThreadedExecutor(1)
+    try:
+        fitted = [
+            fit_transforms(entries, part, executor, new_token(), trainer.chunk_rows, which)
+            for entries, which in ((trainer.transforms, "x"), (trainer.targets, "y"))
+        ]
+    finally:
+        executor.close()
+    spec = make_spec(trainer, part.source, order, *fitted)
+    graph = Graph(new_token())
+    model = graph.add("load-model", (), tasks.load_model, spec)
+    chunks = add_training_data(graph, model, part, order, trainer.layout_)
+    state = graph.add("load-state", (0,), tasks.load_initial, Ref(model))
+    split_update = config.cluster.kind not in ("threads", "threaded-scheduler")
+    builder = StepBuilder(spec, trainer.layout_, model, chunks, split_update)
+    front = Front(0, (state,) * trainer.layout_.data)
+    front = builder.window(graph, front, [spec.optimizer.lr] * steps)
+    graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)))
+    return _needed(graph, model)
+
+
+def _needed(graph: Graph, model: object) -> Graph:
+    """Leave out chunks that no step draws from, and the description that every task refers to."""
+    used = {d for task in graph.flat().values() for d in task.dependencies}
+    for operation, layer in graph.tasks.items():
+        graph.tasks[operation] = {
+            key: task
+            for key, task in layer.items()
+            if key != model and (operation != "load-data" or key in used)
+        }
+    return graph

@@ -1,0 +1,154 @@
+"""The commands. Bad input ends with one line and exit code 2, a run that failed with 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from daskpar.config import Config, load_config
+from daskpar.errors import InputError, NotFiniteError
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """Turn errors into a line and an exit code."""
+    try:
+        yield
+    except InputError as error:
+        err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+    except NotFiniteError as error:
+        err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("daskpar: stopped; what was written stays, `--resume` goes on from the last checkpoint")
+        sys.exit(130)
+
+
+def config_command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes a config and overrides."""
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config."
+    )(function)
+    return click.argument("config_path", metavar="CONFIG")(function)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="daskpar")
+def main() -> None:
+    """Neural networks trained as Dask task graphs."""
+
+
+@main.command()
+@config_command
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this run.")
+def train(config_path: str, overrides: tuple[str, ...], resume: bool) -> None:
+    """Train a network, and leave what it learnt in runs/<name>/."""
+    with told_in_one_line():
+        from daskpar.cli.train import run
+
+        run(load_config(config_path, overrides), resume, out)
+
+
+@main.command()
+@config_command
+@click.option("--part", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
+def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
+    """Loss and metrics of a trained network, as JSON."""
+    with told_in_one_line():
+        from daskpar.build import open_data
+
+        config = load_config(config_path, overrides)
+        data = getattr(open_data(config), part)
+        if data is None:
+            raise InputError(f"{config_path}: data.{part} is 0; there is nothing to evaluate on")
+        click.echo(json.dumps({part: restored(config).evaluate(data)}))
+
+
+@main.command()
+@config_command
+@click.option("--input", "source", help="A .npy file of examples; the test part if left out.")
+@click.option("-o", "--output", default="predictions.npy", show_default=True, help="The .npy file to write.")
+@click.option("--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes")
+def predict(config_path: str, overrides: tuple[str, ...], source: str | None, output: str, kind: str) -> None:
+    """Predictions of a trained network for examples, as a .npy file."""
+    with told_in_one_line():
+        import numpy as np
+
+        from daskpar.build import open_data
+        from daskpar.data.files import open_npy
+
+        config = load_config(config_path, overrides)
+        trainer = restored(config)
+        if source is not None:
+            x: Any = open_npy(source)
+        else:
+            test = open_data(config).test
+            if test is None:
+                raise InputError(f"{config_path}: data.test is 0; give examples with --input")
+            x = test.read(slice(0, test.rows))[0]
+        predictions = trainer.predict(x, kind)
+        try:
+            with open(output, "wb") as file:
+                np.save(file, predictions)
+        except OSError as error:
+            raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
+        out.print(f"{output}: {kind} of {len(predictions)} examples", highlight=False)
+
+
+@main.command()
+@config_command
+@click.option("-o", "--output", default="step.svg", show_default=True, help="The SVG file to write.")
+@click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 16))
+def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int) -> None:
+    """Draw the task graph of a training step."""
+    with told_in_one_line():
+        from daskpar.cli.graph import step_graph
+        from daskpar.dashboard.picture import draw
+        from daskpar.plan.count import count
+
+        built = step_graph(load_config(config_path, overrides), steps)
+        try:
+            Path(output).write_text(draw(built.flat()))
+        except OSError as error:
+            raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
+        counts = count(built)
+        tasks = ", ".join(f"{n} {operation}" for operation, n in sorted(counts.tasks.items()))
+        out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path", highlight=False)
+
+
+@main.command()
+@click.argument("config_path", metavar="[CONFIG]", required=False)
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of configs instead.")
+def config(config_path: str | None, overrides: tuple[str, ...], schema: bool) -> None:
+    """Print a config with every default written out, or the JSON schema of all."""
+    with told_in_one_line():
+        if schema:
+            click.echo(json.dumps(Config.model_json_schema(), indent=2))
+        elif config_path is None:
+            raise InputError("config: expected a CONFIG, or --schema")
+        else:
+            click.echo(load_config(config_path, overrides).as_yaml(), nl=False)
+
+
+def restored(config: Config) -> Any:
+    """A trainer with the state that a run has left."""
+    from daskpar.build import make_trainer
+    from daskpar.train.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(config.folder / "checkpoints")
+    found = checkpoints.named("final") or checkpoints.latest()
+    if found is None:
+        raise InputError(f"{config.folder}: no checkpoint there; run `daskpar train` with this config first")
+    return make_trainer(config).restore(found)

@@ -1,0 +1,102 @@
+"""How a run is told while it goes: a rich progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from daskpar.train.callbacks import Callback, Entry
+from daskpar.train.history import Record
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+
+def progress_for(console: Console) -> Callback:
+    """The kind of progress that suits where the output goes."""
+    return BarProgress(console) if console.is_terminal else LineProgress(console)
+
+
+class LineProgress(Callback):
+    """A line an evaluation."""
+
+    def __init__(self, console: Console):
+        self.console = console
+
+    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
+        self.console.print(describe(trainer, record), highlight=False, soft_wrap=True)
+
+
+class BarProgress(Callback):
+    """A bar over all steps with epoch, loss, examples a second and the time left; evaluations above it."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.bar: Progress | None = None
+
+    def before_training(self, trainer: Trainer) -> None:
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}  {task.fields[metric]}{task.fields[rate]} examples/s"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        total = trainer.epochs * trainer.spec_.order.steps
+        self.task = self.bar.add_task("train", total=total, epoch="1", loss="-", metric="", rate="-")
+        self.bar.start()
+        self.window = time.perf_counter()
+
+    def after_steps(self, trainer: Trainer, entries: list[Entry]) -> None:
+        assert self.bar is not None
+        now = time.perf_counter()
+        order = trainer.spec_.order
+        step, sums, _ = entries[-1]
+        rate = len(entries) * order.batch / max(now - self.window, 1e-6)
+        self.window = now
+        metric = ""
+        if trainer.spec_.metrics and len(sums) > 2:
+            first = trainer.spec_.metrics[0]
+            value = first.value(sums[2 : 2 + first.width(trainer.spec_.out_shape[-1])])
+            metric = f"{first.name} {value:.4f}  " if isinstance(value, float) else ""
+        self.bar.update(
+            self.task,
+            completed=step + 1,
+            epoch=f"{step // order.steps + 1}/{trainer.epochs}",
+            loss=f"{sums[0] / sums[1]:.4f}",
+            metric=metric,
+            rate=f"{rate:,.0f}",
+        )
+
+    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
+        self.console.print(describe(trainer, record), highlight=False)
+
+    def after_training(self, trainer: Trainer) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar off the terminal, also when the run has failed."""
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def describe(trainer: Trainer, record: Record) -> str:
+    """A record in one line."""
+    order = trainer.spec_.order
+    parts = [
+        f"epoch {record['epoch']:g}/{trainer.epochs}",
+        f"step {record['step']}/{trainer.epochs * order.steps}",
+    ]
+    for part in ("train", "validation"):
+        parts += [f"{part}.{name} {shown(value)}" for name, value in record[part].items()]
+    return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])
+
+
+def shown(value: Any) -> str:
+    """A score as a person reads it."""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,7 @@
+"""Where graphs run: clusters by kind, what is set on their workers, and how graphs reach them."""
+
+from daskpar.cluster.executor import Executor, choose_executor
+from daskpar.cluster.open import open_client
+from daskpar.cluster.setup import prepare
+
+__all__ = ["Executor", "choose_executor", "open_client", "prepare"]

@@ -1,0 +1,55 @@
+"""One worker process for each visible GPU, each with the resource `GPU=1`.
+
+What was run: the specification, on a machine without a GPU. No worker of it has met a GPU yet.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from daskpar.errors import InputError
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+    except ImportError:
+        raise InputError("cluster.kind=cuda needs CuPy: pip install 'daskpar[cuda]'") from None
+    except Exception as error:  # CuPy raises CUDARuntimeError, which only exists where CuPy does
+        raise InputError(f"cluster.kind=cuda: no GPU can be used here ({error})") from None
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(i) for i in range(count)]
+
+
+def worker_specs(gpus: list[str]) -> dict[int, dict[str, Any]]:
+    """The workers of a `SpecCluster`: one nanny a GPU, which is the only one it sees."""
+    from distributed import Nanny
+
+    return {
+        i: {
+            "cls": Nanny,
+            "options": {
+                "host": "127.0.0.1",
+                "nthreads": 1,
+                "resources": {"GPU": 1},
+                "env": {"CUDA_VISIBLE_DEVICES": gpu},
+            },
+        }
+        for i, gpu in enumerate(gpus)
+    }
+
+
+def start(dashboard_address: str) -> Any:
+    """A cluster on the GPUs of this machine. Raises InputError where there is none."""
+    gpus = visible_gpus()
+    from distributed import Scheduler, SpecCluster
+
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard": True, "dashboard_address": dashboard_address},
+    }
+    return SpecCluster(workers=worker_specs(gpus), scheduler=scheduler)

@@ -1,0 +1,134 @@
+"""Where graphs run: Dask's threaded scheduler, or a cluster behind a client. The graphs are the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from dask._task_spec import DataNode
+
+from daskpar.backend import blas
+from daskpar.cluster import setup
+from daskpar.graph.build import Graph, Key
+
+
+class Executor(Protocol):
+    """Runs graphs and holds the values of the keys that were asked for, until they are released."""
+
+    in_process: bool
+    """Whether tasks run in this process, so that arrays need not travel."""
+
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+        """Start computing `keys`; tasks of the graph may refer to keys held from before."""
+
+    def result(self, key: Key) -> Any:
+        """The value of a key, waiting for it; raises what its task raised."""
+
+    def release(self, keys: Iterable[Key]) -> None:
+        """Let go of keys."""
+
+    def describe(self) -> dict[str, Any]:
+        """The BLAS in force, by worker."""
+
+    def close(self) -> None:
+        """Let go of everything, and undo what was set in this process."""
+
+
+class ThreadedExecutor:
+    """Dask's own threaded scheduler: no cluster, no dashboard; `submit` returns when all is computed."""
+
+    in_process = True
+
+    def __init__(self, lanes: int, threads: int | None = None):
+        self._values: dict[Key, Any] = {}
+        self._limit = blas.limit_threads(setup.blas_threads(lanes, threads))
+
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+        from dask.threaded import get
+
+        tasks = graph.flat()
+        wanted = list(keys)
+        needed = {d for task in tasks.values() for d in task.dependencies} | set(wanted)
+        held = {key: DataNode(key, self._values[key]) for key in needed - tasks.keys()}
+        values = get({**tasks, **held}, wanted, num_workers=blas.cores())
+        self._values.update(zip(wanted, values, strict=True))
+
+    def result(self, key: Key) -> Any:
+        return self._values[key]
+
+    def release(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._values.pop(key, None)
+
+    def describe(self) -> dict[str, Any]:
+        return {"threads of this process": blas.describe()}
+
+    def close(self) -> None:
+        self._values.clear()
+        self._limit.restore_original_limits()
+
+
+class ClusterExecutor:
+    """A Dask cluster, through its client."""
+
+    _refresh = 1.0  # seconds that a list of workers is taken to hold
+
+    def __init__(self, client: Any, lanes: int, threads: int | None = None):
+        self.client = client
+        self._futures: dict[Key, Any] = {}
+        self._workers: tuple[float, list[str]] = (0.0, [])
+        self._limit = blas.limit_threads(None)  # workers that are threads share this process's BLAS
+        setup.prepare(client, lanes, threads)
+        self.in_process = all(address.startswith("inproc://") for address in self.workers())
+
+    def workers(self) -> list[str]:
+        """Addresses of the workers, in the order of their names."""
+        at, found = self._workers
+        if time.monotonic() - at > self._refresh:
+            info = self.client.scheduler_info(n_workers=-1)["workers"]
+            found = sorted(info, key=lambda address: _natural(info[address]["name"]))
+            self._workers = (time.monotonic(), found)
+        return found
+
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+        wanted = list(keys)
+        futures = self.client.get(graph.high_level(self.workers(), lanes), wanted, sync=False)
+        self._futures.update(zip(wanted, futures, strict=True))
+
+    def result(self, key: Key) -> Any:
+        return self._futures[key].result()
+
+    def release(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._futures.pop(key, None)
+
+    def describe(self) -> dict[str, Any]:
+        return setup.describe(self.client)
+
+    def close(self) -> None:
+        self._futures.clear()  # what nobody wants any more the scheduler drops, running or not
+        self._limit.restore_original_limits()
+
+
+def _natural(name: Any) -> tuple[Any, ...]:
+    """Workers 2 before 10, whatever their names look like."""
+    import re
+
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
+
+
+def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
+    """An executor for `client`; for None the client that is current, or else the threaded scheduler."""
+    import sys
+
+    if client is None and "distributed" in sys.modules:
+        from distributed import Client
+
+        try:
+            client = Client.current(allow_global=True)
+        except ValueError:
+            pass
+    if client is None:
+        return ThreadedExecutor(lanes, threads)
+    return ClusterExecutor(client, lanes, threads)

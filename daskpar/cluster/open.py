@@ -1,0 +1,99 @@
+"""Clusters by kind: threads of this process, processes of this machine, an address, GPUs, Kubernetes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+
+from daskpar.cluster import cuda, kubernetes
+from daskpar.errors import InputError
+
+KINDS = ("threads", "processes", "threaded-scheduler", "address", "cuda", "kubernetes")
+_PORT = 8787
+
+
+@contextmanager
+def open_client(
+    kind: str = "threads",
+    workers: int = 2,
+    address: str | None = None,
+    dashboard_port: int | None = None,
+    image: str | None = None,
+    namespace: str | None = None,
+) -> Iterator[Any]:
+    """A client of a cluster of this kind, closed at the end with the cluster it started.
+
+    None for `threaded-scheduler`, which needs neither. Local clusters listen on the loopback interface only.
+    `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any.
+    Raises InputError where the cluster cannot be had.
+    """
+    if kind == "threaded-scheduler":
+        yield None
+        return
+    from distributed import Client
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 10}):
+        if kind == "address":
+            if not address:
+                raise InputError("cluster.kind=address needs cluster.address, e.g. tcp://10.0.0.1:8786")
+            try:
+                client = Client(address, timeout="10s")
+            except (OSError, ValueError) as error:
+                raise InputError(f"cluster.address={address}: no scheduler answers there ({error})") from None
+            with client:
+                if not client.scheduler_info(n_workers=-1)["workers"]:
+                    raise InputError(f"cluster.address={address}: the scheduler has no workers; start some")
+                yield client
+            return
+        with _start(kind, workers, dashboard_port, image, namespace) as cluster, Client(cluster) as client:
+            if kind == "kubernetes":
+                client.wait_for_workers(workers)
+            yield client
+
+
+def _start(
+    kind: str, workers: int, dashboard_port: int | None, image: str | None, namespace: str | None
+) -> Any:
+    from distributed import LocalCluster
+
+    if kind in ("threads", "processes"):
+        local = kind == "threads"
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=not local,
+            host=None if local else "127.0.0.1",
+            dashboard_address=f"127.0.0.1:{free_port(dashboard_port)}",
+            silence_logs=logging.ERROR,
+            # Workers that are threads share one process: each would see, and act upon, the memory of all.
+            memory_limit=0 if local else "auto",
+        )
+    if kind == "cuda":
+        return cuda.start(f"127.0.0.1:{free_port(dashboard_port)}")
+    if kind == "kubernetes":
+        return kubernetes.start(workers, image, namespace)
+    raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(KINDS)}")
+
+
+def free_port(port: int | None) -> int:
+    """`port` if it is free; for None 8787, or 0 (any) where that is taken."""
+    if port == 0 or _is_free(_PORT if port is None else port):
+        return _PORT if port is None else port
+    if port is None:
+        return 0
+    raise InputError(f"cluster.dashboard_port={port} is in use; choose another, or 0 for any")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

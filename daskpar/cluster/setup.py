@@ -1,0 +1,81 @@
+"""What daskpar sets on a cluster's scheduler and workers; the one place that touches distributed's internals.
+
+* BLAS threads: cores of the host ÷ lanes on it. It depends on the layout and the machine, not on how many
+  workers there happen to be, since the number of threads may show in the last bit of a product.
+* Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
+  2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
+
+from daskpar.backend import blas
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerSetup(WorkerPlugin):
+    """Sets BLAS threads and latency on every worker, also on those that join or restart later."""
+
+    name = "daskpar-worker"
+
+    def __init__(self, lanes_per_host: int, threads: int | None = None):
+        self.lanes_per_host = lanes_per_host
+        self.threads = threads
+
+    def setup(self, worker: Worker) -> None:
+        blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
+        send_at_once(worker, "batched_stream")
+
+
+class SchedulerSetup(SchedulerPlugin):
+    """Sets the scheduler's latency towards every worker."""
+
+    name = "daskpar-scheduler"
+    idempotent = True
+
+    async def start(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        for address in list(scheduler.workers):
+            self.add_worker(scheduler, address)
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        send_at_once(scheduler, "stream_comms", worker)
+
+
+def send_at_once(server: Any, attribute: str, item: str | None = None) -> bool:
+    """Let a `BatchedSend` of a server send without waiting; warns where distributed has changed."""
+    try:
+        stream = getattr(server, attribute)
+        if item is not None:
+            stream = stream[item]
+        stream.interval += 0  # fails where there is no such thing
+        stream.interval = 0
+        return True
+    except (AttributeError, KeyError, TypeError):
+        logger.warning("distributed has no %s to speed up; steps will take some ms longer each", attribute)
+        return False
+
+
+def blas_threads(lanes_per_host: int, threads: int | None = None) -> int:
+    """Threads for each matrix product: those asked for, or the host's cores shared among its lanes."""
+    return threads or max(1, blas.cores() // max(1, lanes_per_host))
+
+
+def prepare(client: Any, lanes: int, threads: int | None = None) -> None:
+    """Set up the scheduler and all workers of a client for training in so many lanes."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    hosts = max(1, len({worker["host"] for worker in workers}))
+    client.register_plugin(SchedulerSetup())
+    client.register_plugin(WorkerSetup(-(-lanes // hosts), threads))
+
+
+def describe(client: Any) -> dict[str, list[dict[str, Any]]]:
+    """The BLAS in force on each worker, by name."""
+    found = client.run(blas.describe)
+    names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
+    return {names.get(address, address): info for address, info in sorted(found.items())}

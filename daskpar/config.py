@@ -1,0 +1,180 @@
+"""Configs: YAML files checked by pydantic models, and the objects that they describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daskpar.errors import InputError, unknown
+
+Entry = str | dict[str, Any]
+"""A block by name: `relu`, `dense: 512` or `dense: {units: 512}`."""
+
+
+class Section(BaseModel):
+    """Keys that are not known are refused, and so are values of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RunSection(Section):
+    name: str = Field("run", pattern=r"^[\w.-]+$", description="the run's folder within `dir`")
+    dir: str = "runs"
+
+
+class DataSection(Section):
+    source: Literal["digits", "mnist", "npz", "npy"] = "digits"
+    path: str | None = Field(None, description="npz: the file; mnist: a folder, else $DASKPAR_DATA is taken")
+    x: str | None = Field(None, description="npy: the file of the examples")
+    y: str | None = Field(None, description="npy: the file of the targets")
+    validation: float = Field(0.1, ge=0, lt=1, description="share of the rows, held out of training")
+    test: float = Field(0.2, ge=0, lt=1, description="share of the rows; mnist has test data of its own")
+    distribution: Literal["random", "uniform", "stratified"] = "random"
+    chunk_rows: int = Field(8192, ge=1)
+    streams: int | None = Field(None, ge=1, description="chunks that a batch is drawn from side by side")
+    transforms: list[Entry] = Field([], description="standardise, scale, one_hot; fitted on training data")
+    targets: list[Entry] = Field([], description="transforms of the targets, e.g. one_hot")
+    cache: bool = Field(True, description="keep loaded chunks on the workers")
+
+
+class EarlyStoppingSection(Section):
+    monitor: str = "validation.loss"
+    patience: int = Field(5, ge=1)
+    min_delta: float = Field(0.0, ge=0)
+    restore: bool = True
+
+
+class ClipSection(Section):
+    value: float | None = Field(None, gt=0)
+    norm: float | None = Field(None, gt=0)
+
+
+class TrainSection(Section):
+    epochs: int = Field(1, ge=1)
+    batch: int = Field(32, ge=1, description="rows of a global batch, whatever the layout")
+    seed: int = Field(0, ge=0)
+    precision: Literal["float32", "float64"] = "float32"
+    accumulate: int = Field(1, ge=1, description="slices that a lane works through its rows in")
+    drop_last: bool = False
+    evaluate_every: str = "1 epoch"
+    clip: ClipSection | None = None
+    early_stopping: EarlyStoppingSection | None = None
+
+
+class PenaltySection(Section):
+    l1: float = Field(0.0, ge=0)
+    l2: float = Field(0.0, ge=0)
+
+
+class LayoutSection(Section):
+    data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
+    grain: Literal["window", "step", "stage", "layer"] = "step"
+    fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
+
+
+class ClusterSection(Section):
+    kind: Literal["threads", "processes", "threaded-scheduler", "address", "cuda", "kubernetes"] = "threads"
+    workers: int = Field(2, ge=1)
+    address: str | None = None
+    dashboard_port: int | None = Field(None, ge=0, le=65535, description="8787, or any free one if taken")
+    blas_threads: int | None = Field(None, ge=1, description="for each product; else cores / lanes")
+    image: str | None = None
+    namespace: str | None = None
+
+
+class CheckpointSection(Section):
+    every: str = "1 epoch"
+    keep: int = Field(3, ge=1)
+
+
+class Config(Section):
+    """A run, whole."""
+
+    run: RunSection = RunSection()
+    data: DataSection = DataSection()
+    model: list[Entry]
+    loss: Entry = "softmax_cross_entropy"
+    metrics: list[Entry] = []
+    optimizer: Entry = "adam"
+    schedule: Entry = "constant"
+    regularisation: PenaltySection | None = None
+    train: TrainSection = TrainSection()
+    layout: LayoutSection = LayoutSection()
+    cluster: ClusterSection = ClusterSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves what it found."""
+        return Path(self.run.dir) / self.run.name
+
+    def as_yaml(self) -> str:
+        """The config with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a config and apply `a.b=c` overrides, whose values are YAML.
+
+    Raises InputError in one line for what is missing, unknown or wrong.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    except yaml.YAMLError as error:
+        at = getattr(error, "problem_mark", None)
+        line = f" in line {at.line + 1}" if at else ""
+        raise InputError(f"{path}: not valid YAML{line} ({getattr(error, 'problem', error)})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {values!r}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set {override}: expected e.g. train.epochs=3")
+    *path, leaf = name.split(".")
+    at = values
+    for part in path:
+        if at.get(part) is None:
+            at[part] = {}
+        at = at[part]
+        if not isinstance(at, dict):
+            raise InputError(f"--set {override}: {part} has no keys within")
+    try:
+        at[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: the value is not valid YAML") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, by its full name."""
+    first = error.errors()[0]
+    where = [part for part in first["loc"] if part not in ("str", "dict[str,any]")]
+    name = ".".join(map(str, where))
+    if first["type"] == "extra_forbidden":
+        section = _section(where[:-1])
+        at = f" in {'.'.join(map(str, where[:-1]))}" if where[:-1] else ""
+        return str(unknown(f"key{at}", where[-1], section.model_fields))
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name}: {first['msg'].replace('Input', 'value', 1).lower()}, got {first['input']!r}"
+
+
+def _section(path: list[Any]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for part in path:
+        annotation = section.model_fields[part].annotation
+        options = [annotation, *get_args(annotation)]
+        section = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return section

@@ -1,0 +1,1 @@
+"""What people look at: curves of a run, pictures of a step's graph."""

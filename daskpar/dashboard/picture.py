@@ -1,0 +1,86 @@
+"""A picture of a task graph as SVG: time runs to the right, one colour a block operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from dask.utils import key_split
+
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 148, 38, 60, 12, 24
+_COLOURS = (
+    "#7fb3d5 #f5b041 #82e0aa #f1948a #bb8fce #76d7c4 #f7dc6f #e59866 #aeb6bf #a9cce3 #d2b4de #abebc6"
+).split()
+
+
+def draw(tasks: Mapping[Any, Any]) -> str:
+    """An SVG of a graph of dask tasks by key; dependencies outside of it are left out."""
+    inside = {key: [d for d in task.dependencies if d in tasks] for key, task in tasks.items()}
+    columns = _columns(inside)
+    place: dict[Any, tuple[float, float]] = {}
+    tallest = max(map(len, columns), default=1)
+    for i, column in enumerate(columns):
+        ordered = sorted(column, key=lambda k: (_centre(inside[k], place), str(k[1:])))
+        top = (tallest - len(ordered)) * (_HEIGHT + _GAP_Y) / 2
+        for j, key in enumerate(ordered):
+            place[key] = (_MARGIN + i * (_WIDTH + _GAP_X), _MARGIN + top + j * (_HEIGHT + _GAP_Y))
+    operations = list(dict.fromkeys(key_split(key) for column in columns for key in column))
+    width = 2 * _MARGIN + len(columns) * (_WIDTH + _GAP_X) - _GAP_X
+    height = 2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
+    parts += [_edge(place[below], place[key]) for key, deps in inside.items() for below in deps]
+    parts += [_node(key, place[key], operations.index(key_split(key))) for key in inside]
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
+    """Keys by their longest distance from a root, each root next to what first needs it."""
+    depth: dict[Any, int] = {}
+    waiting = dict(inside)
+    while waiting:
+        ready = [k for k, deps in waiting.items() if all(d in depth for d in deps)]
+        if not ready:
+            raise ValueError("the graph has a cycle")
+        for key in ready:
+            depth[key] = max((depth[d] + 1 for d in waiting.pop(key)), default=0)
+    used_at: dict[Any, int] = {}
+    for key, deps in inside.items():
+        for below in deps:
+            used_at[below] = min(used_at.get(below, depth[key]), depth[key])
+    for key, deps in inside.items():
+        if not deps and key in used_at:
+            depth[key] = used_at[key] - 1
+    columns: list[list[Any]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    for key, level in depth.items():
+        columns[level].append(key)
+    return columns
+
+
+def _centre(below: list[Any], place: Mapping[Any, tuple[float, float]]) -> float:
+    known = [place[key][1] for key in below if key in place]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
+    x0, y0, x1, y1 = start[0] + _WIDTH, start[1] + _HEIGHT / 2, end[0], end[1] + _HEIGHT / 2
+    bend = (x1 - x0) / 2
+    path = f"M{x0},{y0:.1f} C{x0 + bend:.1f},{y0:.1f} {x1 - bend:.1f},{y1:.1f} {x1},{y1:.1f}"
+    return f'<path d="{path}" fill="none" stroke="#99a3a4" stroke-width="1"/>'
+
+
+def _node(key: Any, at: tuple[float, float], colour: int) -> str:
+    x, y = at
+    index = ", ".join(map(str, key[1:])) if isinstance(key, tuple) else ""
+    middle = x + _WIDTH / 2
+    return (
+        f'<g><title>{escape(str(key))}</title><rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'rx="6" fill="{_COLOURS[colour % len(_COLOURS)]}" stroke="#566573"/>'
+        f'<text x="{middle}" y="{y + 16:.1f}" text-anchor="middle" font-weight="bold">'
+        f"{escape(key_split(key))}</text>"
+        f'<text x="{middle}" y="{y + 30:.1f}" text-anchor="middle" font-size="10">{escape(index)}</text></g>'
+    )

@@ -1,0 +1,70 @@
+"""A chunk: rows of examples and targets, ready for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module, module_named
+from daskpar.data.order import Order, Piece
+from daskpar.data.transforms import Fitted
+from daskpar.errors import InputError
+
+
+class Chunk(NamedTuple):
+    """`x` (rows, ...) in the precision of the run, `y` (rows, ...) classes as they are, numbers in it too."""
+
+    x: Array
+    y: Array
+
+
+def prepare(
+    name: str,
+    x: Any,
+    y: Any,
+    precision: str,
+    transforms: Sequence[Fitted] = (),
+    targets: Sequence[Fitted] = (),
+    module: str = "numpy",
+) -> Chunk:
+    """A chunk from rows as they are stored: transforms applied, in the run's precision, NaN refused."""
+    xp = module_named(module)
+    x, y = xp.asarray(x), xp.asarray(y)
+    x = x.astype(precision)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    for fitted in targets:
+        y = fitted.apply(y)
+    if y.dtype.kind == "f":
+        y = y.astype(precision)
+    for what, values in (("examples", x), ("targets", y)):
+        if values.dtype.kind == "f" and not bool(xp.isfinite(values).all()):
+            raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
+    return Chunk(x, y)
+
+
+def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
+    """The rows of a batch that lie in `pieces`, each given with its chunk, in order."""
+    xp = array_module(chunks[0].x)
+    rows = [
+        (order.row_order(epoch, p.stream, p.chunk, c.y), p.start, p.stop)
+        for p, c in zip(pieces, chunks, strict=True)
+    ]
+    if len(rows) == 1 and rows[0][0] is None:
+        (start, stop), chunk = rows[0][1:], chunks[0]
+        return Chunk(chunk.x[start:stop], chunk.y[start:stop])
+    total = sum(stop - start for _, start, stop in rows)
+    out = Chunk(*(xp.empty((total, *part.shape[1:]), dtype=part.dtype) for part in chunks[0]))
+    hint = {"mode": "clip"} if xp is np else {}  # NumPy writes straight into `out` only with this mode
+    at = 0
+    for (index, start, stop), chunk in zip(rows, chunks, strict=True):
+        for into, part in zip(out, chunk, strict=True):
+            target = into[at : at + stop - start]
+            if index is None:
+                target[...] = part[start:stop]
+            else:
+                xp.take(part, xp.asarray(index[start:stop]), axis=0, out=target, **hint)
+        at += stop - start
+    return out

@@ -1,0 +1,84 @@
+"""Which rows of a source serve training, validation and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from daskpar.backend.random import generator
+from daskpar.data.order import stratify
+from daskpar.data.source import Rows, Source
+from daskpar.errors import InputError
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of `source` between two shares (`low`, `high`) of a seeded shuffle of them.
+
+    Without `shuffled` they are taken as they lie, so that a part of a dask array is a slice of it. With
+    `stratified` every part holds the classes in their overall proportions, and so does every stretch
+    of the part. Only the description travels: each worker works the rows out for itself.
+    """
+
+    source: Source
+    name: str = "train"
+    low: float = 0.0
+    high: float = 1.0
+    seed: int = 0
+    stratified: bool = False
+    shuffled: bool = True
+
+    @property
+    def rows(self) -> int:
+        start, stop = self._bounds()
+        return stop - start
+
+    def read(self, positions: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Examples and targets at these positions of the part, as they are stored."""
+        return self.source.read(self.where(positions))
+
+    def where(self, positions: slice | np.ndarray) -> Rows:
+        """The rows of the source at these positions of the part."""
+        if self.stratified or (self.shuffled and (self.low, self.high) != (0.0, 1.0)):
+            return _index(self)[positions]
+        start = self._bounds()[0]
+        if isinstance(positions, slice):
+            return slice(start + positions.start, start + positions.stop)
+        return start + positions
+
+    def _bounds(self) -> tuple[int, int]:
+        rows = self.source.rows
+        return round(self.low * rows), round(self.high * rows)
+
+
+@lru_cache(maxsize=64)
+def _index(part: Part) -> np.ndarray:
+    rng = generator(part.seed, "split")
+    start, stop = part._bounds()
+    if part.stratified:
+        return stratify(part.source.labels(), rng)[start:stop]
+    return np.sort(rng.permutation(part.source.rows)[start:stop])
+
+
+def split(
+    source: Source, validation: float, test: float, seed: int, stratified: bool, shuffled: bool = True
+) -> tuple[Part, Part | None, Part | None]:
+    """(train, validation, test) of one source; a part with a share of 0 is None."""
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0 <= share < 1:
+            raise InputError(f"data.{name}={share} must be at least 0 and below 1")
+    if validation + test >= 1:
+        raise InputError(f"data.validation={validation} and data.test={test} leave no rows for training")
+    how = (seed, stratified, shuffled)
+    first, second = 1 - validation - test, 1 - test
+    parts = (
+        Part(source, "train", 0.0, first, *how),
+        Part(source, "validation", first, second, *how) if validation else None,
+        Part(source, "test", second, 1.0, *how) if test else None,
+    )
+    for part in parts:
+        if part is not None and part.rows == 0:
+            raise InputError(f"data.{part.name} has zero rows of {source.rows}; give it a larger share")
+    return parts

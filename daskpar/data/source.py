@@ -1,0 +1,74 @@
+"""Where data come from: a frozen, picklable description that any worker can read rows through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.errors import InputError
+
+Rows = slice | np.ndarray
+"""Which rows to read: a slice, or integer indices."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples and targets of one origin, row by row.
+
+    A subclass says how its arrays are opened; opening is cheap the second time in the same process, and
+    reading rows of a memory-mapped file touches those rows only. `peak` is the largest raw value of pixels
+    (255 for bytes): training then sees x / peak, from 0 to 1.
+    """
+
+    peak: ClassVar[float | None] = None
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
+        raise TypeError(f"{type(self).__name__} is no source")
+
+    @property
+    def rows(self) -> int:
+        return len(self.arrays()[0])
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return self.arrays()[0].shape[1:]
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return self.arrays()[1].shape[1:]
+
+    @property
+    def y_dtype(self) -> Any:
+        return self.arrays()[1].dtype
+
+    def read(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """The examples and targets of `rows`, as they are stored."""
+        x, y = self.arrays()
+        return x[rows], y[rows]
+
+    def labels(self) -> np.ndarray:
+        """All targets as integer classes, for stratified sampling."""
+        y = self.arrays()[1]
+        if y.ndim != 1 or y.dtype.kind not in "iu":
+            raise InputError(
+                f"distribution stratified needs integer classes, one a row; the targets are {y.dtype} "
+                f"of shape {y.shape}"
+            )
+        return np.asarray(y)
+
+
+def check_pair(x: Any, y: Any, where: str) -> None:
+    """Refuse arrays that cannot be examples and their targets."""
+    if not getattr(x, "shape", ()):
+        raise InputError(f"{where}: examples must have an axis of rows, got a single value")
+    if x.shape[0] != y.shape[0]:
+        raise InputError(
+            f"{where}: {x.shape[0]} rows of examples but {y.shape[0]} labels; expected one a row"
+        )
+    if x.shape[0] == 0:
+        raise InputError(f"{where}: zero rows; expected at least one example")
+    if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
+        raise InputError(f"{where}: expected numbers, got examples of {x.dtype} and targets of {y.dtype}")

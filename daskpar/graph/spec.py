@@ -1,0 +1,91 @@
+"""What every task of a run needs to know, and the values that flow between tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from daskpar.backend.array import Array, module_named
+from daskpar.data.order import Order
+from daskpar.data.transforms import Fitted
+from daskpar.nn.parameters import ParameterTable
+from daskpar.optim.optimizer import Tensors
+
+Sums = tuple[float, ...]
+Log = tuple[tuple[int, Sums], ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A run, apart from its arrays: frozen, picklable, the same for every task.
+
+    It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
+    once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
+    """
+
+    model: Any
+    table: ParameterTable
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    loss: Any
+    metrics: tuple[Any, ...]
+    optimizer: Any
+    penalty: Any
+    clip: Any
+    order: Order
+    seed: int
+    precision: str = "float32"
+    accumulate: int = 1
+    transforms: tuple[Fitted, ...] = ()
+    targets: tuple[Fitted, ...] = ()
+    module: str = "numpy"
+
+    @property
+    def tensors(self) -> Tensors:
+        return Tensors(self.table.ranges, self.table.decayed)
+
+    @property
+    def xp(self) -> Any:
+        """The array module that this run computes with."""
+        return module_named(self.module)
+
+
+class State(NamedTuple):
+    """The state of a run after `step` steps; the position in the data follows from the step.
+
+    `log`: (step, sums) of the steps since the window began, sums being those of loss, weights and metrics.
+    """
+
+    step: int
+    params: Array
+    slots: dict[str, Array]
+    log: Log = ()
+
+
+class Gradient(NamedTuple):
+    """Sums over examples: of gradients (from element `start` of the buffer on), of loss and metrics."""
+
+    buffer: Array
+    sums: Sums
+    start: int = 0
+
+
+class Lane(NamedTuple):
+    """What a lane hands on: its state, and the gradient that it has added to the step in progress."""
+
+    state: State
+    gradient: Gradient | None = None
+
+
+class Forward(NamedTuple):
+    """Output of some layers for a lane's rows, and what their backward pass needs."""
+
+    y: Array
+    saved: Any
+
+
+class Backward(NamedTuple):
+    """Gradients with respect to some layers' input (None where nobody needs it) and parameters."""
+
+    dx: Array | None
+    gradient: Gradient

@@ -1,0 +1,46 @@
+"""Counting a graph: tasks, hops, and the values that cross between lanes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from dask.utils import key_split
+
+from daskpar.graph.build import Graph
+
+
+class Counts(NamedTuple):
+    """`tasks` by operation, `hops` on the longest path, and `crossings` of values from lane to lane."""
+
+    tasks: dict[str, int]
+    hops: int
+    crossings: int
+
+
+def count(graph: Graph) -> Counts:
+    """Count the tasks of a graph, the longest chain of them, and how often a lane needs another's value."""
+    tasks = graph.flat()
+    crossings = {
+        (below, graph.lanes[key])
+        for key, task in tasks.items()
+        for below in task.dependencies
+        if key in graph.lanes and below in graph.lanes and graph.lanes[key] != graph.lanes[below]
+    }
+    return Counts(dict(Counter(map(key_split, tasks))), longest_path(tasks), len(crossings))
+
+
+def longest_path(tasks: Mapping[Any, Any]) -> int:
+    """Tasks on the longest chain of dependencies."""
+    depth: dict[Any, int] = {}
+    stack = list(tasks)
+    while stack:
+        key = stack[-1]
+        below = [d for d in tasks[key].dependencies if d in tasks]
+        missing = [d for d in below if d not in depth]
+        if missing:
+            stack.extend(missing)
+            continue
+        depth[stack.pop()] = 1 + max((depth[d] for d in below), default=0)
+    return max(depth.values(), default=0)

@@ -1,0 +1,6 @@
+"""Training: the Trainer, windows of steps, callbacks, checkpoints, evaluation and prediction."""
+
+from daskpar.train.callbacks import Callback, EarlyStopping
+from daskpar.train.trainer import Trainer
+
+__all__ = ["Callback", "EarlyStopping", "Trainer"]

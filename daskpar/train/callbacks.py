@@ -1,0 +1,122 @@
+"""Callbacks: five moments of a run at which one's own code may act, after XGBoost's.
+
+    before_training ─ before_epoch ─ after_steps … ─ after_evaluation ─ … ─ after_training
+
+All run on the client, in the order of the steps, while later windows may already be computing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from daskpar.errors import InputError
+from daskpar.graph.spec import State, Sums
+from daskpar.optim.schedules import ReduceOnPlateau
+from daskpar.train.history import Record, larger_is_better, monitored
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+Entry = tuple[int, Sums, float]
+"""One step: its number, its sums of loss, weights and metrics, its learning rate."""
+
+
+class Callback:
+    """Override what you need. What `state_dict` returns lies in checkpoints, as JSON."""
+
+    def before_training(self, trainer: Trainer) -> None:
+        """Before the first step."""
+
+    def before_epoch(self, trainer: Trainer, epoch: int) -> None:
+        """Before the steps of an epoch are reported, the first being 0."""
+
+    def after_steps(self, trainer: Trainer, entries: list[Entry]) -> None:
+        """After each window of steps."""
+
+    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+        """After each evaluation; True ends the training."""
+
+    def after_training(self, trainer: Trainer) -> None:
+        """After the last step, also when the training was ended early."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+
+
+class EarlyStopping(Callback):
+    """Ends the training when `monitor` has not improved for `patience` evaluations.
+
+    `min_delta` is what counts as an improvement. With `restore` the best state becomes the model's.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "validation.loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore: bool = True,
+    ):
+        if patience < 1:
+            raise InputError(f"early_stopping.patience={patience} must be at least 1")
+        self.monitor, self.patience, self.min_delta, self.restore = monitor, patience, min_delta, restore
+        self.best_value: float | None = None
+        self.best_step = 0
+        self.waited = 0
+        self.best_state: State | None = None
+
+    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+        value = monitored(record, self.monitor)
+        sign = 1 if larger_is_better(trainer.spec_, self.monitor) else -1
+        if self.best_value is None or sign * (value - self.best_value) > self.min_delta:
+            self.best_value, self.best_step, self.waited = value, record["step"], 0
+            if self.restore:
+                self.best_state = trainer.keep_best()
+            return None
+        self.waited += 1
+        return self.waited >= self.patience
+
+    def after_training(self, trainer: Trainer) -> None:
+        if self.restore and self.best_state is not None:
+            trainer.state_ = self.best_state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_value": self.best_value, "best_step": self.best_step, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_value, self.best_step, self.waited = (
+            state["best_value"],
+            state["best_step"],
+            state["waited"],
+        )
+
+
+class Plateau(Callback):
+    """Lowers the learning rate when a metric stands still; `factor` multiplies the rates of later steps."""
+
+    def __init__(self, schedule: ReduceOnPlateau):
+        self.schedule = schedule
+        self.factor = 1.0
+        self.best: float | None = None
+        self.waited = 0
+
+    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+        value = monitored(record, self.schedule.monitor)
+        sign = 1 if larger_is_better(trainer.spec_, self.schedule.monitor) else -1
+        if self.best is None or sign * (value - self.best) > 0 or math.isnan(self.best):
+            self.best, self.waited = value, 0
+            return None
+        self.waited += 1
+        if self.waited >= self.schedule.patience:
+            self.factor = max(self.schedule.floor, self.factor * self.schedule.factor_each)
+            self.waited = 0
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"factor": self.factor, "best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.factor, self.best, self.waited = state["factor"], state["best"], state["waited"]

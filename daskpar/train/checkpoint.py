@@ -1,0 +1,104 @@
+"""Checkpoints: a folder a step, written whole or not at all, the last few kept.
+
+checkpoints/step-00000440/state.safetensors    parameters and slots, unsharded, by full name
+checkpoints/step-00000440/state.json           what else a run needs to go on: order of the data, history
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from daskpar.errors import InputError, NotFiniteError
+from daskpar.graph.spec import Spec, State
+from daskpar.graph.state_file import write_state
+from daskpar.nn.parameters import first_not_finite
+
+STATE = "state.safetensors"
+META = "state.json"
+
+
+class Checkpoints:
+    """The checkpoints of a run in `folder`, of which the last `keep` stay."""
+
+    def __init__(self, folder: Path, keep: int = 3):
+        if keep < 1:
+            raise InputError(f"checkpoint.keep={keep} must be at least 1")
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, spec: Spec, state: State, meta: dict[str, Any], name: str | None = None) -> Path:
+        """Write one and remove those beyond `keep`; with a `name` it is apart from these. Returns its folder.
+
+        Raises InputError when it cannot be written; the ones before it remain. Raises NotFiniteError
+        rather than write parameters that are not finite.
+        """
+        bad = first_not_finite(spec.table, state.params)
+        if bad is not None:
+            raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite; nothing was written")
+        target = self.folder / (name or f"step-{state.step:08d}")
+        partial = self.folder / f".{target.name}.partial"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write_state(spec, state, partial / STATE)
+            write_text(partial / META, json.dumps({"step": state.step, **meta}))
+            replace_folder(partial, target)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            last = self.latest()
+            raise InputError(
+                f"{target}: the checkpoint could not be written ({error.strerror or error}); "
+                f"the last good one is {last.name if last else 'none'}"
+            ) from None
+        if name is None:
+            for old in self._steps()[: -self.keep]:
+                shutil.rmtree(old, ignore_errors=True)
+        return target
+
+    def latest(self) -> Path | None:
+        """The folder of the last one, or None."""
+        steps = self._steps()
+        return steps[-1] if steps else None
+
+    def named(self, name: str) -> Path | None:
+        """The folder of one that was saved under a name, or None."""
+        return self.folder / name if (self.folder / name / META).is_file() else None
+
+    def _steps(self) -> list[Path]:
+        return sorted(p for p in self.folder.glob("step-*") if (p / META).is_file())
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """What `state.json` of a checkpoint holds."""
+    try:
+        return json.loads((folder / META).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / META}: not a readable checkpoint ({error})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def replace_folder(partial: Path, target: Path) -> None:
+    """Move a finished folder to its place, and away what lay there."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.replace(target, old)
+    os.replace(partial, target)
+    shutil.rmtree(old, ignore_errors=True)

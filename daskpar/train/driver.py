@@ -1,0 +1,173 @@
+"""Windows of steps, two in flight: the client is never in the loop.
+
+    window 1 ████████            the client builds and submits window 2 while window 1 computes,
+    window 2         ████████    and fetches of each nothing but its log of sums
+
+A window is cut where something must be seen or saved: evaluations, checkpoints, the end. At a *root* the
+driver lets the flight run empty and goes on from a file, so that no lineage reaches further back than that:
+a killed worker costs at most the steps since, and the scheduler's memory does not grow with the steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daskpar.cluster.executor import Executor
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph, Key, Ref
+from daskpar.graph.spec import Log
+from daskpar.graph.step import Front, StepBuilder
+
+_IN_FLIGHT = 2
+_WINDOW_SECONDS = 0.3
+_ROOT_SECONDS = 5.0  # between roots where workers may die
+_ROOT_STEPS = 2000  # between roots where they cannot
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A step at which a window ends: why, and the keys of what is looked at there."""
+
+    step: int
+    evaluate: bool = False
+    save: bool = False
+    root: bool = False
+    state: Key = ()
+    scores: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some steps that were submitted, and what may be released once they are done."""
+
+    steps: int
+    report: Key
+    cut: Cut | None
+    held: set[Key]
+    before: set[Key]
+
+
+@dataclass
+class Driver:
+    """Runs a training from a root to a step, window by window.
+
+    `plan(step)` gives the next cut after a step, `rate(step)` the learning rate of a step. `evaluated` are
+    the keys of the chunks to evaluate on. `sources` are tasks to add again whenever a window needs them:
+    those of the data, where chunks are not kept.
+    """
+
+    executor: Executor
+    builder: StepBuilder
+    token: str
+    plan: Callable[[int], Cut]
+    rate: Callable[[int], float]
+    evaluated: list[Key] = field(default_factory=list)
+    sources: dict[Key, Any] = field(default_factory=dict)
+
+    def run(self, step: int, root: Path | None, stop: int) -> Iterator[Log | Cut]:
+        """Yield each window's log of (step, sums) and each cut, in order.
+
+        After a cut with `root` the caller must have set `self.root` to the file with the state of that step.
+        """
+        self.root: Path | None = root
+        self._logged, self._length, self._rooted = step, 1, (step, time.monotonic())
+        front: Front | None = None
+        pending: deque[Window] = deque()
+        last = time.monotonic()
+        while pending or step < stop:
+            while step < stop and len(pending) < _IN_FLIGHT and not (pending and _is_root(pending[-1])):
+                window, front = self._submit(front, step, stop)
+                step = front.step
+                pending.append(window)
+            window = pending.popleft()
+            yield self._log(self.executor.result(window.report))
+            now = time.monotonic()
+            self._adapt(window.steps, now - last)
+            last = now
+            self.executor.release(window.before)
+            if window.cut is not None:
+                yield window.cut
+            self.executor.release(window.held - (front.keys if front else set()))
+            if _is_root(window) and front is not None:
+                self.executor.release(front.keys)
+                front = None
+                self._rooted = (step, time.monotonic())
+
+    def _submit(self, front: Front | None, step: int, stop: int) -> tuple[Window, Front]:
+        graph = Graph(self.token)
+        lanes = self.builder.layout.data
+        if front is None:
+            key = self._load(graph, step)
+            front = Front(step, (key,) * lanes)
+        before = front.keys if front.step > self._rooted[0] else set()
+        planned = self._next_cut(step, stop)
+        end = min(step + self._length, planned.step)
+        cut = planned if planned.step == end else Cut(end, root=True) if self._root_is_due(end) else None
+        front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
+        held = set(front.keys)
+        source = front.states[0]
+        if cut is not None:
+            source = self.builder.cut(graph, front)
+            keys = self._evaluate(graph, cut.step, source) if cut.evaluate else ()
+            root = cut.root or cut.save
+            cut = Cut(cut.step, cut.evaluate, cut.save, root, source, keys)
+            held |= {source, *keys}
+        report = graph.add("report", (end,), tasks.report, Ref(source))
+        held.add(report)
+        self._add_sources(graph)
+        self.executor.submit(graph, held, lanes)
+        return Window(end - step, report, cut, held, before), front
+
+    def _load(self, graph: Graph, step: int) -> Key:
+        model = Ref(self.builder.model)
+        if self.root is None:
+            return graph.add("load-state", (step,), tasks.load_initial, model)
+        return graph.add("load-state", (step,), tasks.load_state, model, str(self.root))
+
+    def _next_cut(self, step: int, stop: int) -> Cut:
+        cut = self.plan(step)
+        return cut if cut.step <= stop else Cut(stop)
+
+    def _root_is_due(self, step: int) -> bool:
+        since, at = self._rooted
+        if step - since >= _ROOT_STEPS:
+            return True
+        return not self.executor.in_process and time.monotonic() - at > _ROOT_SECONDS
+
+    def _evaluate(self, graph: Graph, step: int, state: Key) -> tuple[Key, ...]:
+        return tuple(
+            graph.add("evaluate", (step, i), tasks.evaluate, Ref(self.builder.model), Ref(state), Ref(chunk))
+            for i, chunk in enumerate(self.evaluated)
+        )
+
+    def _add_sources(self, graph: Graph) -> None:
+        if not self.sources:
+            return
+        wanted = [d for task in graph.flat().values() for d in task.dependencies]
+        found: dict[Key, Any] = {}
+        while wanted:
+            key = wanted.pop()
+            if key in self.sources and key not in found:
+                found[key] = self.sources[key]
+                wanted.extend(found[key].dependencies)
+        graph.include("load-data", found)
+
+    def _log(self, log: Log) -> Log:
+        """The steps that were not reported before: a cut reports the last of them once more."""
+        fresh = tuple(entry for entry in log if entry[0] >= self._logged)
+        if fresh:
+            self._logged = fresh[-1][0] + 1
+        return fresh
+
+    def _adapt(self, steps: int, seconds: float) -> None:
+        wanted = int(_WINDOW_SECONDS * steps / max(seconds, 1e-6))
+        self._length = max(1, min(wanted, 4 * self._length, 512))
+
+
+def _is_root(window: Window) -> bool:
+    return window.cut is not None and window.cut.root

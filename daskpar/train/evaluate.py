@@ -1,0 +1,59 @@
+"""Evaluation and prediction with a trained state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from daskpar.cluster.executor import Executor
+from daskpar.data.part import Part
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph, Ref
+from daskpar.graph.load import add_part
+from daskpar.graph.spec import Spec, Sums
+from daskpar.graph.tasks import add_sums
+from daskpar.train.history import scores
+
+
+def evaluate_part(
+    spec: Spec, state: Path, part: Part, executor: Executor, token: str, chunk_rows: int
+) -> dict[str, Any]:
+    """Loss and metrics over a part, with the state in a file that the workers see."""
+    graph = Graph(token)
+    model = graph.add("load-model", (), tasks.load_model, spec)
+    owner = graph.add("load-state", (part.name,), tasks.load_state, Ref(model), str(state))
+    keys = [
+        graph.add("evaluate", (part.name, i), tasks.evaluate, Ref(model), Ref(owner), Ref(chunk))
+        for i, chunk in enumerate(add_part(graph, model, part, chunk_rows))
+    ]
+    executor.submit(graph, keys, 1)
+    sums: Sums = ()
+    for key in keys:
+        sums = add_sums(sums, executor.result(key))
+    executor.release(keys)
+    return scores(spec, sums)
+
+
+def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> Any:
+    """Predictions for a dask array (rows, ...) as a dask array, one block a block of rows."""
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    x = x.rechunk({axis: -1 for axis in range(1, x.ndim)})
+    graph = Graph(token)
+    model = graph.add("load-model", (), tasks.load_model, spec)
+    owner = graph.add("load-state", (), tasks.load_state, Ref(model), str(state))
+    like = tasks.predict(spec, tasks.load_initial(spec), _one_example(spec, x), kind)
+    inner = (0,) * (like.ndim - 1)
+    for i, key in enumerate(x.__dask_keys__()):
+        while isinstance(key, list):
+            (key,) = key
+        graph.add("predict", (i, *inner), tasks.predict, Ref(model), Ref(owner), Ref(key), kind)
+    name = f"predict-{token}"
+    layers = HighLevelGraph.from_collections(name, graph.flat(), dependencies=[x])
+    chunks = (x.chunks[0], *((n,) for n in like.shape[1:]))
+    return da.Array(layers, name, chunks, dtype=like.dtype, meta=like[:0])
+
+
+def _one_example(spec: Spec, x: Any) -> Any:
+    return spec.xp.zeros((1, *x.shape[1:]), dtype=spec.precision)

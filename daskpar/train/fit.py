@@ -1,0 +1,227 @@
+"""One training run: data to the workers, windows of steps, evaluations, checkpoints, the final state."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from daskpar.cluster.executor import Executor
+from daskpar.data.part import Part
+from daskpar.data.transforms import to_json
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph
+from daskpar.graph.load import add_part, add_training_data
+from daskpar.graph.spec import Log, State, Sums
+from daskpar.graph.state_file import read_state, write_state
+from daskpar.graph.step import StepBuilder
+from daskpar.graph.tasks import add_sums
+from daskpar.optim import registry as optim
+from daskpar.optim.schedules import ReduceOnPlateau
+from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
+from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
+from daskpar.train.driver import Cut, Driver
+from daskpar.train.every import Every
+from daskpar.train.history import Record, scores
+from daskpar.train.prepare import fit_transforms, make_order, make_spec, saved_transforms
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+
+def new_token() -> str:
+    """A name for the tasks of one run; begins with a digit, so that no dashboard takes it for a word."""
+    return f"0{uuid4().hex[:12]}"
+
+
+class Fit:
+    """A run in progress. `scratch`: a folder that the workers see, for states that lineages begin with."""
+
+    _sums: Sums
+    _losses: list[float]
+    _rates: list[float]
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        executor: Executor,
+        train: Part,
+        validation: Part | None,
+        scratch: Path,
+        resume: bool,
+    ):
+        self.trainer, self.executor, self.scratch = trainer, executor, scratch
+        self.token = new_token()
+        self.checkpoints = (
+            Checkpoints(Path(trainer.folder) / "checkpoints", trainer.keep) if trainer.folder else None
+        )
+        found = self.checkpoints.latest() if resume and self.checkpoints else None
+        meta = read_meta(found) if found else None
+        order = make_order(trainer, train.rows, meta and meta["order"])
+        if meta:
+            transforms, targets = saved_transforms(meta)
+        else:
+            pass_over = (train, executor, self.token, trainer.chunk_rows)
+            transforms = fit_transforms(trainer.transforms, *pass_over, "x")
+            targets = fit_transforms(trainer.targets, *pass_over, "y")
+        self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
+        self.schedule = optim.schedule(trainer.schedule)
+        self.callbacks: list[Callback] = list(trainer.callbacks)
+        self.plateau: Plateau | None = None
+        if isinstance(self.schedule, ReduceOnPlateau):
+            self.plateau = Plateau(self.schedule)
+            self.callbacks.insert(0, self.plateau)
+        self.total = trainer.epochs * order.steps
+        self.evaluate_every = Every.parse(trainer.evaluate_every).steps(order.steps)
+        self.save_every = Every.parse(trainer.checkpoint_every).steps(order.steps)
+        self.step, self.seconds = 0, 0.0
+        self.root: Path | None = None
+        trainer.history_ = []
+        if found and meta:
+            self._take_up(found, meta)
+        self._begin_record()
+        self.driver = self._make_driver(train, validation)
+
+    def run(self) -> State:
+        """Train to the end, or to where a callback ends it; returns the final state."""
+        trainer = self.trainer
+        self._started = time.perf_counter() - self.seconds
+        for callback in self.callbacks:
+            callback.before_training(trainer)
+        self._epoch = -1
+        state = None
+        for event in self.driver.run(self.step, self.root, self.total):
+            if not isinstance(event, Cut):
+                self._report(event)
+                continue
+            self.cut = event
+            ended = self._at_cut(event)
+            if ended or event.step == self.total:
+                state = self.executor.result(event.state).state
+                break
+        if state is None:  # resumed after its last step
+            state = read_state(self.spec, str(self.root))
+        trainer.state_, trainer.steps_run_ = state, state.step
+        trainer.seconds_ = time.perf_counter() - self._started
+        for callback in self.callbacks:
+            callback.after_training(trainer)
+        trainer.steps_ = trainer.state_.step
+        if self.checkpoints:
+            self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
+        return trainer.state_
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        factor = self.schedule.factor(step, self.total)
+        return self.spec.optimizer.lr * factor * (self.plateau.factor if self.plateau else 1.0)
+
+    def plan(self, step: int) -> Cut:
+        """The next cut after a step."""
+        evaluation = _multiple_after(step, self.evaluate_every)
+        saving = _multiple_after(step, self.save_every) if self.checkpoints else self.total
+        at = min(evaluation, saving, self.total)
+        last = at == self.total
+        evaluate = at == evaluation or last
+        return Cut(
+            at, evaluate, bool(self.checkpoints) and (at == saving or last), evaluate and bool(self.plateau)
+        )
+
+    def keep_best(self) -> State:
+        """The state at the cut in progress; written to `checkpoints/best` where there is a folder."""
+        state = self.executor.result(self.cut.state).state
+        if self.checkpoints:
+            self.checkpoints.save(self.spec, state, self._meta(), "best")
+        return state
+
+    def _make_driver(self, train: Part, validation: Part | None) -> Driver:
+        graph, layout = Graph(self.token), self.trainer.layout_
+        model = graph.add("load-model", (), tasks.load_model, self.spec)
+        chunks = add_training_data(graph, model, train, self.spec.order, layout)
+        evaluated = add_part(graph, model, validation, self.trainer.chunk_rows) if validation else []
+        held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
+        sources = {} if self.trainer.cache else graph.flat()
+        sources.pop(model, None)
+        self.executor.submit(graph, held, layout.data)
+        builder = StepBuilder(self.spec, layout, model, chunks, split_update=not self.executor.in_process)
+        return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
+
+    def _report(self, log: Log) -> None:
+        entries: list[Entry] = [(step, sums, self.rate(step)) for step, sums in log]
+        for step, sums, lr in entries:
+            epoch = step // self.spec.order.steps
+            if epoch > self._epoch:
+                self._epoch = epoch
+                for callback in self.callbacks:
+                    callback.before_epoch(self.trainer, epoch)
+            self._sums = add_sums(self._sums, sums)
+            self._losses.append(sums[0] / sums[1])
+            self._rates.append(lr)
+        if entries:
+            for callback in self.callbacks:
+                callback.after_steps(self.trainer, entries)
+
+    def _at_cut(self, cut: Cut) -> bool:
+        ended = False
+        if cut.evaluate:
+            self._record(cut)
+            record = self.trainer.history_[-1]
+            for callback in self.callbacks:
+                ended = bool(callback.after_evaluation(self.trainer, record)) or ended
+            self._begin_record()
+        if cut.save and self.checkpoints:
+            state = self.executor.result(cut.state).state
+            self.driver.root = self.checkpoints.save(self.spec, state, self._meta()) / STATE
+        elif cut.root and not ended:
+            self.driver.root = self.scratch / f"root-{cut.step}.safetensors"
+            write_state(self.spec, self.executor.result(cut.state).state, self.driver.root)
+        return ended
+
+    def _begin_record(self) -> None:
+        self._sums, self._losses, self._rates = (), [], []
+
+    def _record(self, cut: Cut) -> None:
+        sums: Sums = ()
+        for key in cut.scores:
+            sums = add_sums(sums, self.executor.result(key))
+        seconds = time.perf_counter() - self._started
+        record: Record = {
+            "step": cut.step,
+            "epoch": cut.step / self.spec.order.steps,
+            "lr": self._rates[-1] if self._rates else None,
+            "train": scores(self.spec, self._sums),
+            "validation": scores(self.spec, sums),
+            "seconds": round(seconds, 3),
+            "examples_per_second": round(cut.step * self.spec.order.batch / seconds, 1),
+            "steps": {"loss": self._losses, "lr": self._rates},
+        }
+        self.trainer.history_.append(record)
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "order": vars(self.spec.order),
+            "in_shape": self.spec.in_shape,
+            "transforms": [to_json(t) for t in self.spec.transforms],
+            "targets": [to_json(t) for t in self.spec.targets],
+            "seconds": time.perf_counter() - self._started,
+            "history": self.trainer.history_,
+            "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
+        }
+
+    def _take_up(self, folder: Path, meta: dict[str, Any]) -> None:
+        self.step, self.seconds, self.root = meta["step"], meta["seconds"], folder / STATE
+        self.trainer.history_ = meta["history"]
+        saved = list(meta["callbacks"])
+        for callback in self.callbacks:
+            match = next((pair for pair in saved if pair[0] == type(callback).__name__), None)
+            if match is None:
+                continue
+            saved.remove(match)
+            callback.load_state_dict(match[1])
+            best = self.checkpoints.named("best") if self.checkpoints else None
+            if isinstance(callback, EarlyStopping) and callback.best_value is not None and best:
+                callback.best_state = read_state(self.spec, str(best / STATE))
+
+
+def _multiple_after(step: int, every: int) -> int:
+    return (step // every + 1) * every

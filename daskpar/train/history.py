@@ -1,0 +1,43 @@
+"""What a run has measured: a record at each evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daskpar.errors import unknown
+from daskpar.graph.spec import Spec, Sums
+
+Record = dict[str, Any]
+
+
+def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
+    """Loss and metrics by name, from their sums over examples."""
+    if not sums:
+        return {}
+    out: dict[str, Any] = {"loss": sums[0] / sums[1]}
+    at = 2
+    outputs = spec.out_shape[-1] if spec.out_shape else 1
+    for metric in spec.metrics:
+        width = metric.width(outputs)
+        out[metric.name] = metric.value(sums[at : at + width])
+        at += width
+    return out
+
+
+def monitored(record: Record, name: str) -> float:
+    """The value of `train.loss`, `validation.accuracy`, ... in a record.
+
+    Raises InputError, naming the nearest that there is.
+    """
+    part, _, metric = name.partition(".")
+    found = record.get(part)
+    if not isinstance(found, dict) or not isinstance(found.get(metric), int | float):
+        known = [f"{p}.{m}" for p in ("train", "validation") for m in record.get(p) or {}]
+        raise unknown("monitor", name, known)
+    return float(found[metric])
+
+
+def larger_is_better(spec: Spec, name: str) -> bool:
+    """Whether a monitored value should grow."""
+    metric = name.partition(".")[2]
+    return any(m.name == metric and m.larger_is_better for m in spec.metrics)

@@ -1,0 +1,157 @@
+"""From a Trainer's arguments and its data to a Spec: everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskpar.backend.random import spawning
+from daskpar.cluster.executor import Executor
+from daskpar.data.order import KINDS, Order, choose_streams
+from daskpar.data.part import Part
+from daskpar.data.source import Source
+from daskpar.data.transforms import Fitted, Pixels, Transform, from_json, transform
+from daskpar.errors import InputError, unknown
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph, Ref
+from daskpar.graph.load import add_rows
+from daskpar.graph.spec import Spec
+from daskpar.nn import registry as nn
+from daskpar.nn.parameters import ParameterTable
+from daskpar.optim import registry as optim
+from daskpar.optim.gradient import Clip, Penalty
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+PRECISIONS = ("float32", "float64")
+
+
+def make_order(trainer: Trainer, rows: int, saved: dict[str, Any] | None = None) -> Order:
+    """The order in which the rows are drawn; a resumed run keeps the `saved` one."""
+    layout = trainer.layout_
+    if trainer.distribution not in KINDS:
+        raise unknown("distribution", trainer.distribution, KINDS)
+    if trainer.batch < 1:
+        raise InputError(f"train.batch={trainer.batch} must be at least 1")
+    streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.data)
+    if trainer.batch % streams:
+        raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
+    if streams % layout.data:
+        raise InputError(
+            f"layout.data={layout.data} does not divide the {streams} streams that a batch of "
+            f"{trainer.batch} is drawn from; use a divisor of {streams}, or set data.streams"
+        )
+    order = Order(
+        rows,
+        trainer.batch,
+        streams,
+        trainer.chunk_rows,
+        trainer.distribution,
+        trainer.seed,
+        trainer.drop_last,
+    )
+    for name, before in (saved or {}).items():
+        if getattr(order, name) != before:
+            raise InputError(
+                f"the checkpoint was made with {name}={before}, this run has {getattr(order, name)}; "
+                "set it back, or train anew"
+            )
+    return order
+
+
+def make_spec(
+    trainer: Trainer,
+    source: Source,
+    order: Order,
+    transforms: Sequence[Fitted],
+    targets: Sequence[Fitted],
+) -> Spec:
+    """The Spec of a run; shapes, losses and targets are checked against each other."""
+    if trainer.precision not in PRECISIONS:
+        raise unknown("precision", trainer.precision, PRECISIONS)
+    if trainer.accumulate < 1:
+        raise InputError(f"train.accumulate={trainer.accumulate} must be at least 1")
+    in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
+    spec = bare_spec(trainer, in_shape, order, transforms, targets)
+    y = np.zeros((1, *source.y_shape), source.y_dtype)
+    for fitted in targets:
+        y = fitted.apply(y)
+    spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
+    return spec
+
+
+def bare_spec(
+    trainer: Trainer,
+    in_shape: tuple[int, ...],
+    order: Order,
+    transforms: Sequence[Fitted],
+    targets: Sequence[Fitted],
+) -> Spec:
+    """The Spec of a run on examples of `in_shape`, whatever the targets are."""
+    model = nn.model(trainer.model)
+    params, out_shape = model.init(spawning(trainer.seed), in_shape)
+    table = ParameterTable.of(params)
+    if not table.entries:
+        raise InputError("the model has no parameters; add a layer such as dense")
+    return Spec(
+        model=model,
+        table=table,
+        in_shape=tuple(in_shape),
+        out_shape=tuple(out_shape),
+        loss=nn.loss(trainer.loss),
+        metrics=tuple(nn.metric(metric) for metric in trainer.metrics),
+        optimizer=optim.optimizer(trainer.optimizer),
+        penalty=trainer.penalty or Penalty(),
+        clip=trainer.clip or Clip(),
+        order=order,
+        seed=trainer.seed,
+        precision=trainer.precision,
+        accumulate=trainer.accumulate,
+        transforms=tuple(transforms),
+        targets=tuple(targets),
+    )
+
+
+def fit_transforms(
+    entries: Sequence[Any], part: Part, executor: Executor, token: str, chunk_rows: int, which: str
+) -> tuple[Fitted, ...]:
+    """Fit transforms on the training part, one pass over its chunks each.
+
+    `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
+    """
+    fitted: list[Fitted] = []
+    if which == "x" and part.source.peak is not None:
+        fitted.append(Pixels(part.source.peak))
+    for i, entry in enumerate(entries):
+        if isinstance(entry, Fitted):
+            fitted.append(entry)
+            continue
+        step: Transform = transform(entry)
+        graph = Graph(token)
+        keys = [
+            graph.add(
+                "measure-data", (which, i, k), tasks.measure_rows, step, tuple(fitted), which, Ref(rows)
+            )
+            for k, rows in enumerate(add_rows(graph, part, chunk_rows))
+        ]
+        executor.submit(graph, keys, 1)
+        measures = [executor.result(key) for key in keys]
+        executor.release(keys)
+        fitted.append(step.fit(reduce(step.combine, measures)))
+    return tuple(fitted)
+
+
+def saved_transforms(meta: dict[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
+    """The fitted transforms that lie in a checkpoint, of examples and of targets."""
+    return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))
+
+
+def _shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: Any) -> tuple[int, ...]:
+    x = np.zeros((1, *shape), dtype)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    return x.shape[1:]

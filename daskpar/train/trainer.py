@@ -1,0 +1,245 @@
+"""The Trainer: a model, a loss, an optimizer and a layout, fitted to data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+
+from daskpar.cluster.executor import Executor, choose_executor
+from daskpar.data.dask_arrays import as_array, from_dask, is_dask
+from daskpar.data.held import Held, hold
+from daskpar.data.order import Order
+from daskpar.data.part import Part, split
+from daskpar.data.source import Source
+from daskpar.errors import InputError, unknown
+from daskpar.graph import tasks
+from daskpar.graph.layout import Layout
+from daskpar.graph.spec import Lane, Spec, State
+from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
+from daskpar.optim.gradient import Clip, Penalty
+from daskpar.train.callbacks import Callback
+from daskpar.train.checkpoint import STATE, read_meta
+from daskpar.train.evaluate import evaluate_part, predict_lazily
+from daskpar.train.fit import Fit, new_token
+from daskpar.train.history import Record
+from daskpar.train.prepare import bare_spec, saved_transforms
+
+
+class Trainer:
+    """Trains a network as a task graph.
+
+    Parameters
+    ----------
+    model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    layout : how a step is cut; see `Layout`.
+    batch : rows of a global batch, whatever the layout. epochs : passes over the training data.
+    distribution : `random`, `uniform` (in order) or `stratified`.
+    streams, chunk_rows : how the rows are cut; see `daskpar.data.order`. None chooses.
+    accumulate : slices in which a lane works through its rows, to bound memory.
+    clip, penalty : limits and penalties on gradients.
+    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only.
+    precision : float32 or float64. seed : of everything random.
+    evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
+    callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
+    client : a distributed Client; None takes the current one, or Dask's threaded scheduler.
+    blas_threads : for each matrix product; None shares the cores among the lanes.
+
+    After `fit`: `state_` (parameters and slots, after `steps_` steps), `history_` (a record an evaluation),
+    `steps_run_`, `seconds_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`.
+    Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        loss: Any = "softmax_cross_entropy",
+        optimizer: Any = "adam",
+        metrics: Sequence[Any] = (),
+        schedule: Any = "constant",
+        layout: Layout | None = None,
+        batch: int = 32,
+        epochs: int = 1,
+        distribution: str = "random",
+        streams: int | None = None,
+        chunk_rows: int = 8192,
+        drop_last: bool = False,
+        accumulate: int = 1,
+        clip: Clip | None = None,
+        penalty: Penalty | None = None,
+        transforms: Sequence[Any] = (),
+        targets: Sequence[Any] = (),
+        precision: str = "float32",
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+        evaluate_every: str = "1 epoch",
+        checkpoint_every: str = "1 epoch",
+        keep: int = 3,
+        folder: str | Path | None = None,
+        cache: bool = True,
+        client: Any = None,
+        blas_threads: int | None = None,
+    ):
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.metrics = metrics
+        self.schedule = schedule
+        self.layout = layout
+        self.batch = batch
+        self.epochs = epochs
+        self.distribution = distribution
+        self.streams = streams
+        self.chunk_rows = chunk_rows
+        self.drop_last = drop_last
+        self.accumulate = accumulate
+        self.clip = clip
+        self.penalty = penalty
+        self.transforms = transforms
+        self.targets = targets
+        self.precision = precision
+        self.seed = seed
+        self.callbacks = callbacks
+        self.evaluate_every = evaluate_every
+        self.checkpoint_every = checkpoint_every
+        self.keep = keep
+        self.folder = folder
+        self.cache = cache
+        self.client = client
+        self.blas_threads = blas_threads
+
+    spec_: Spec
+    state_: State
+    history_: list[Record]
+    steps_: int
+    steps_run_: int
+    seconds_: float
+    blas_: dict[str, Any]
+
+    @property
+    def layout_(self) -> Layout:
+        return self.layout or Layout()
+
+    def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Trainer:
+        """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
+
+        `validation`: a share of the rows (0.1), a pair of arrays, or a Part. With `resume` the run goes on
+        from the last checkpoint in `folder`, under any layout.
+        """
+        with self._session() as executor:
+            train, held_out = self._parts(X, y, validation, executor)
+            self.blas_ = executor.describe()
+            self._fit = Fit(self, executor, train, held_out, self._scratch(), resume)
+            try:
+                self._fit.run()
+            finally:
+                del self._fit
+        return self
+
+    def evaluate(self, X: Any, y: Any = None) -> dict[str, Any]:
+        """Loss and metrics over data, given as to `fit`."""
+        with self._session() as executor:
+            part = self._part(X, y, "test", executor)
+            return evaluate_part(self.spec_, self._state_file(), part, executor, new_token(), self.chunk_rows)
+
+    def predict(self, X: Any, kind: str = "outputs") -> Any:
+        """Predictions for examples: an array for an array, a lazy dask array for a dask array.
+
+        `kind`: `outputs` of the model, `probabilities`, or `classes`.
+        """
+        if kind not in tasks.PREDICTIONS:
+            raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
+        self._check_fitted()
+        if is_dask(X):
+            return predict_lazily(self.spec_, self._state_file(), as_array(X, "predict"), kind, new_token())
+        return tasks.predict(self.spec_, Lane(self.state_), np.asarray(X), kind)
+
+    def restore(self, checkpoint: str | Path) -> Trainer:
+        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
+        folder = Path(checkpoint)
+        meta = read_meta(folder)
+        self.spec_ = bare_spec(self, meta["in_shape"], Order(**meta["order"]), *saved_transforms(meta))
+        self.state_ = read_state(self.spec_, str(folder / STATE))
+        self.history_, self.steps_ = meta["history"], self.state_.step
+        return self
+
+    @property
+    def parameters_(self) -> dict[str, np.ndarray]:
+        """The parameters by full name."""
+        self._check_fitted()
+        return named_parameters(self.spec_, self.state_.params)
+
+    @property
+    def parameters_sha256_(self) -> str:
+        """SHA-256 over the bytes of all parameters in name order."""
+        return digest(self.spec_, self.state_)
+
+    def keep_best(self) -> State:
+        """For callbacks at an evaluation: the state there, which is also written to `checkpoints/best`."""
+        return self._fit.keep_best()
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "state_"):
+            raise InputError("this Trainer is not fitted yet; call fit or restore first")
+
+    @contextmanager
+    def _session(self) -> Iterator[Executor]:
+        executor = choose_executor(self.client, self.layout_.data, self.blas_threads)
+        self._held: list[Held] = []
+        try:
+            yield executor
+        finally:
+            executor.close()
+            for source in self._held:
+                source.release()
+
+    def _part(self, X: Any, y: Any, name: str, executor: Executor) -> Part:
+        if isinstance(X, Part):
+            return X
+        if isinstance(X, Source):
+            return Part(X, name)
+        if y is None:
+            raise InputError(f"{name} data: targets are missing; pass X and y, or a Part of a source")
+        if is_dask(X) or is_dask(y):
+            return Part(from_dask(X, y, name), name, shuffled=False)
+        source = hold(X, y, None if executor.in_process else self._scratch(), name)
+        if isinstance(source, Held):
+            self._held.append(source)
+        return Part(source, name)
+
+    def _parts(self, X: Any, y: Any, validation: Any, executor: Executor) -> tuple[Part, Part | None]:
+        train = self._part(X, y, "train", executor)
+        if isinstance(validation, int | float):
+            how = (self.seed, self.distribution == "stratified", train.shuffled)
+            train, held_out, _ = split(train.source, validation, 0.0, *how)
+            return train, held_out
+        if not isinstance(X, Part) and self.distribution == "stratified":
+            train = replace(train, seed=self.seed, stratified=True)
+        if validation is None or isinstance(validation, Part):
+            return train, validation
+        x, labels = validation
+        return train, self._part(x, labels, "validation", executor)
+
+    def _scratch(self) -> Path:
+        """A folder that goes with this Trainer."""
+        if not hasattr(self, "_folder"):
+            self._folder = Path(mkdtemp(prefix="daskpar-"))
+            finalize(self, rmtree, self._folder, ignore_errors=True)
+        return self._folder
+
+    def _state_file(self) -> Path:
+        """The fitted state as a file, for the tasks to begin with."""
+        self._check_fitted()
+        path = self._scratch() / f"state-{digest(self.spec_, self.state_)[:16]}.safetensors"
+        if not path.exists():
+            write_state(self.spec_, self.state_, path)
+        return path
