@@ -37,7 +37,10 @@ def open_client(
         return
     from distributed import Client
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 10}):
+    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 10}
+    if kind in ("threads", "processes", "cuda"):
+        settings["distributed.dashboard.link"] = "{scheme}://127.0.0.1:{port}/status"
+    with dask.config.set(settings):
         if kind == "address":
             if not address:
                 raise InputError("cluster.kind=address needs cluster.address, e.g. tcp://10.0.0.1:8786")

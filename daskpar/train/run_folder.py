@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,14 @@ def begin_run(folder: Path, config: str, resume: bool) -> Path | None:
     An earlier run of this name is moved to `<name>.1`, `.2`, ...: nothing is lost. Raises InputError where
     the folder cannot be written, or there is nothing to resume.
     """
-    moved = None
+    moved: Path | None = None
     try:
         if resume:
             if Checkpoints(folder / "checkpoints").latest() is None:
                 raise InputError(f"{folder}: no checkpoint to resume from; train without --resume")
         elif folder.exists():
-            number = 1
-            while (moved := folder.with_name(f"{folder.name}.{number}")).exists():
-                number += 1
+            numbered = (folder.with_name(f"{folder.name}.{n}") for n in count(1))
+            moved = next(path for path in numbered if not path.exists())
             os.rename(folder, moved)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config)
