@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +22,7 @@ class Section(BaseModel):
 
 
 class RunSection(Section):
-    name: str = Field("run", pattern=r"^[\w.-]+$", description="the run's folder within `dir`")
+    name: str = Field("run", pattern=r"^\w[\w.-]*$", description="the run's folder within `dir`")
     dir: str = "runs"
 
 
@@ -113,7 +114,28 @@ class Config(Section):
 
     def as_yaml(self) -> str:
         """The config with every default written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people expect it: 1e-3 is a number, and no key is given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that `_Loader` would take for numbers."""
+
+
+_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")  # YAML 1.1 wants more: 1.0e-3
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
@@ -122,13 +144,16 @@ def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
     Raises InputError in one line for what is missing, unknown or wrong.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = yaml.load(Path(path).read_text("utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
     except yaml.YAMLError as error:
         at = getattr(error, "problem_mark", None)
         line = f" in line {at.line + 1}" if at else ""
-        raise InputError(f"{path}: not valid YAML{line} ({getattr(error, 'problem', error)})") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise InputError(f"{path}: not valid YAML{line} ({problem})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {values!r}")
     for override in overrides:
@@ -141,9 +166,9 @@ def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
 
 def _override(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
-    if not equals or not name:
-        raise InputError(f"--set {override}: expected e.g. train.epochs=3")
     *path, leaf = name.split(".")
+    if not equals or not all([*path, leaf]):
+        raise InputError(f"--set {override}: expected e.g. train.epochs=3")
     at = values
     for part in path:
         if at.get(part) is None:
@@ -152,15 +177,15 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(at, dict):
             raise InputError(f"--set {override}: {part} has no keys within")
     try:
-        at[leaf] = yaml.safe_load(text)
+        at[leaf] = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: the value is not valid YAML") from None
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, by its full name."""
-    first = error.errors()[0]
-    where = [part for part in first["loc"] if part not in ("str", "dict[str,any]")]
+    """The first thing that is wrong, by its full name; a key that is not known before one that is missing."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    where = [part for part in first["loc"] if part not in _ENTRY]
     name = ".".join(map(str, where))
     if first["type"] == "extra_forbidden":
         section = _section(where[:-1])
@@ -168,7 +193,16 @@ def _explain(error: ValidationError) -> str:
         return str(unknown(f"key{at}", where[-1], section.model_fields))
     if first["type"] == "missing":
         return f"{name} is missing"
-    return f"{name}: {first['msg'].replace('Input', 'value', 1).lower()}, got {first['input']!r}"
+    wanted = first["msg"].replace("Input", "value", 1).replace("String", "value", 1)
+    if first["type"] == "model_type":
+        wanted = f"expected keys such as {', '.join(list(_section(where).model_fields)[:3])}"
+    elif len(where) < len(first["loc"]):
+        wanted = "expected a name or one `name: arguments`"
+    return f"{name}: {wanted}, got {first['input']!r}"
+
+
+_ENTRY = ("str", "dict[str,any]")
+"""What pydantic adds to the place of a wrong `Entry`."""
 
 
 def _section(path: list[Any]) -> type[BaseModel]:

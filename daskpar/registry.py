@@ -18,9 +18,12 @@ Table = Mapping[str, Callable[..., Any]]
 def named(what: str, table: Table, entry: Any) -> Any:
     """Build the block that `entry` names in `table`; anything already built is returned as it is.
 
-    Raises InputError for an unknown name or argument, or a value of the wrong type.
+    Raises InputError for an unknown name or argument, a value of the wrong type, or a block of another kind.
     """
     if is_dataclass(entry) and not isinstance(entry, type):
+        contract = _contract(table)
+        if not isinstance(entry, contract):
+            raise InputError(f"{what}: expected a {contract.__name__}, got {entry!r}")
         return entry
     if isinstance(entry, str):
         name, given = entry, None
@@ -54,6 +57,12 @@ def named(what: str, table: Table, entry: Any) -> Any:
     if missing:
         raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")
     return build(**values)
+
+
+def _contract(table: Table) -> type:
+    """The class that all blocks of a table derive from, next to `object`."""
+    block: Any = next(iter(table.values()))
+    return block.__mro__[-2]
 
 
 def _required(field: Any) -> bool:

@@ -13,10 +13,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads(threads: int | None) -> Any:
-    """Use so many threads for each matrix product of this process; None leaves them as they are.
+def limit_threads(threads: int) -> Any:
+    """Use so many threads for each matrix product of this process; as a context manager, for a while.
 
-    The returned limiter undoes it with `restore_original_limits()`.
+    threadpoolctl lets one thread of a process decide for as long as that thread lives or its context lasts,
+    and ignores the others: where workers are threads, the client's thread must be the one to call this.
     """
     return ThreadpoolController().limit(limits=threads, user_api="blas")
 

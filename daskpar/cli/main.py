@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 from rich.console import Console
@@ -17,6 +19,7 @@ from daskpar.errors import InputError, NotFiniteError
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the machine's state, not ours: no traceback
 
 
 @contextmanager
@@ -24,15 +27,36 @@ def told_in_one_line() -> Iterator[None]:
     """Turn errors into a line and an exit code."""
     try:
         yield
-    except InputError as error:
+    except (InputError, NotFiniteError) as error:
+        line = " ".join(part.strip() for part in str(error).splitlines())
+        err.print(f"daskpar: {line}", style="red", markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
         err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
-    except NotFiniteError as error:
-        err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
     except KeyboardInterrupt:
         err.print("daskpar: stopped; what was written stays, `--resume` goes on from the last checkpoint")
         sys.exit(130)
+
+
+@contextmanager
+def writing(path: str) -> Iterator[BinaryIO]:
+    """A file that appears whole or not at all; a device or a pipe is written to as it is."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.partial")
+    if target.exists() and not target.is_file():
+        partial = target
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        if partial != target:
+            os.replace(partial, target)
+    except OSError as error:
+        if partial != target:
+            partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def config_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -92,17 +116,18 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
         trainer = restored(config)
         if source is not None:
             x: Any = open_npy(source)
+            if x.dtype.kind not in "fiub":
+                raise InputError(f"{source}: expected numbers, got {x.dtype}")
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                raise InputError(f"{source}: NaN or infinite values in the examples; clean the data first")
         else:
             test = open_data(config).test
             if test is None:
                 raise InputError(f"{config_path}: data.test is 0; give examples with --input")
             x = test.read(slice(0, test.rows))[0]
         predictions = trainer.predict(x, kind)
-        try:
-            with open(output, "wb") as file:
-                np.save(file, predictions)
-        except OSError as error:
-            raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
+        with writing(output) as file:
+            np.save(file, predictions)
         out.print(f"{output}: {kind} of {len(predictions)} examples", highlight=False)
 
 
@@ -118,10 +143,8 @@ def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int)
         from daskpar.plan.count import count
 
         built = step_graph(load_config(config_path, overrides), steps)
-        try:
-            Path(output).write_text(draw(built.flat()))
-        except OSError as error:
-            raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
+        with writing(output) as file:
+            file.write(draw(built.flat()).encode())
         counts = count(built)
         tasks = ", ".join(f"{n} {operation}" for operation, n in sorted(counts.tasks.items()))
         out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path", highlight=False)

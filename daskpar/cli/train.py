@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,16 +14,19 @@ from rich.console import Console
 from daskpar.build import Parts, make_trainer, open_data
 from daskpar.cli.progress import progress_for, shown
 from daskpar.cluster import open_client
+from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.dashboard.curves import write_curves
 from daskpar.errors import InputError
-from daskpar.train import Trainer
-from daskpar.train.checkpoint import write_text
+from daskpar.train import Callback, Trainer
+from daskpar.train.checkpoint import Checkpoints, write_text
 from daskpar.train.run_folder import HistoryFile, begin_run, summarise
 
 
 def run(config: Config, resume: bool, console: Console) -> None:
     """Train as the config says and write the run's folder."""
+    if resume and Checkpoints(config.folder / "checkpoints").latest() is None:
+        raise InputError(f"{config.folder}: no checkpoint to resume from; train without --resume")
     parts = open_data(config)
     cluster = config.cluster
     with open_client(
@@ -33,18 +39,48 @@ def run(config: Config, resume: bool, console: Console) -> None:
     ) as client:
         # A task that fails raises here, and is told in one line; workers need not tell it a second time.
         logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
-        if client is not None:
+        if client != THREADED:
             console.print(f"dashboard {client.dashboard_link}", highlight=False)
-        progress = progress_for(console)
-        trainer = make_trainer(config, client, [HistoryFile(config.folder), progress])
-        moved = begin_run(config.folder, config.as_yaml(), resume)
-        if moved is not None:
-            console.print(f"{config.folder} was there already; moved to {moved}", highlight=False)
+        folder, progress = RunFolder(config, resume, console), progress_for(console)
+        trainer = make_trainer(config, client, [folder, HistoryFile(config.folder), progress])
         try:
             trainer.fit(parts.train, validation=parts.validation, resume=resume)
-        finally:
+        except BaseException:
             getattr(progress, "stop", lambda: None)()
+            folder.leave_if_empty()
+            raise
         finish(trainer, config, parts, console)
+
+
+class RunFolder(Callback):
+    """Begins the run's folder when the training begins: what is refused before that has touched nothing."""
+
+    def __init__(self, config: Config, resume: bool, console: Console):
+        self.config, self.resume, self.console = config, resume, console
+        self.begun = False
+        self.moved: Path | None = None
+
+    def before_training(self, trainer: Trainer) -> None:
+        self.moved = begin_run(self.config.folder, self.config.as_yaml(), self.resume)
+        self.begun = True
+        if self.moved is not None:
+            self._tell(f"{self.config.folder} was there already; moved to {self.moved}")
+
+    def leave_if_empty(self) -> None:
+        """Remove the folder of a run that failed before it had anything to keep; put the earlier run back."""
+        folder = self.config.folder
+        if not self.begun or self.resume or Checkpoints(folder / "checkpoints").latest() is not None:
+            return
+        history = folder / "history.jsonl"
+        if history.exists() and history.stat().st_size:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if self.moved is not None:
+            os.rename(self.moved, folder)
+            self._tell(f"nothing was learnt; {self.moved} moved back to {folder}")
+
+    def _tell(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False)
 
 
 def finish(trainer: Trainer, config: Config, parts: Parts, console: Console) -> None:

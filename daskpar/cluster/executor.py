@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from dask._task_spec import DataNode
@@ -11,6 +12,8 @@ from dask._task_spec import DataNode
 from daskpar.backend import blas
 from daskpar.cluster import setup
 from daskpar.graph.build import Graph, Key
+
+THREADED = "threaded-scheduler"
 
 
 class Executor(Protocol):
@@ -42,7 +45,8 @@ class ThreadedExecutor:
 
     def __init__(self, lanes: int, threads: int | None = None):
         self._values: dict[Key, Any] = {}
-        self._limit = blas.limit_threads(setup.blas_threads(lanes, threads))
+        self._limit = ExitStack()
+        self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
@@ -66,7 +70,7 @@ class ThreadedExecutor:
 
     def close(self) -> None:
         self._values.clear()
-        self._limit.restore_original_limits()
+        self._limit.close()
 
 
 class ClusterExecutor:
@@ -78,9 +82,11 @@ class ClusterExecutor:
         self.client = client
         self._futures: dict[Key, Any] = {}
         self._workers: tuple[float, list[str]] = (0.0, [])
-        self._limit = blas.limit_threads(None)  # workers that are threads share this process's BLAS
         setup.prepare(client, lanes, threads)
         self.in_process = all(address.startswith("inproc://") for address in self.workers())
+        self._limit = ExitStack()
+        if self.in_process:
+            self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
 
     def workers(self) -> list[str]:
         """Addresses of the workers, in the order of their names."""
@@ -108,7 +114,7 @@ class ClusterExecutor:
 
     def close(self) -> None:
         self._futures.clear()  # what nobody wants any more the scheduler drops, running or not
-        self._limit.restore_original_limits()
+        self._limit.close()
 
 
 def _natural(name: Any) -> tuple[Any, ...]:
@@ -119,9 +125,14 @@ def _natural(name: Any) -> tuple[Any, ...]:
 
 
 def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
-    """An executor for `client`; for None the client that is current, or else the threaded scheduler."""
+    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler.
+
+    None takes the client that is current, and the threaded scheduler where there is none.
+    """
     import sys
 
+    if client == THREADED:
+        return ThreadedExecutor(lanes, threads)
     if client is None and "distributed" in sys.modules:
         from distributed import Client
 

@@ -11,9 +11,10 @@ from typing import Any
 import dask
 
 from daskpar.cluster import cuda, kubernetes
+from daskpar.cluster.executor import THREADED
 from daskpar.errors import InputError
 
-KINDS = ("threads", "processes", "threaded-scheduler", "address", "cuda", "kubernetes")
+KINDS = ("threads", "processes", THREADED, "address", "cuda", "kubernetes")
 _PORT = 8787
 
 
@@ -28,12 +29,12 @@ def open_client(
 ) -> Iterator[Any]:
     """A client of a cluster of this kind, closed at the end with the cluster it started.
 
-    None for `threaded-scheduler`, which needs neither. Local clusters listen on the loopback interface only.
-    `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any.
+    For `threaded-scheduler`, which needs neither, its name. Local clusters listen on the loopback interface
+    only. `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any.
     Raises InputError where the cluster cannot be had.
     """
-    if kind == "threaded-scheduler":
-        yield None
+    if kind == THREADED:
+        yield THREADED
         return
     from distributed import Client
 
@@ -42,21 +43,28 @@ def open_client(
         settings["distributed.dashboard.link"] = "{scheme}://127.0.0.1:{port}/status"
     with dask.config.set(settings):
         if kind == "address":
-            if not address:
-                raise InputError("cluster.kind=address needs cluster.address, e.g. tcp://10.0.0.1:8786")
-            try:
-                client = Client(address, timeout="10s")
-            except (OSError, ValueError) as error:
-                raise InputError(f"cluster.address={address}: no scheduler answers there ({error})") from None
-            with client:
-                if not client.scheduler_info(n_workers=-1)["workers"]:
-                    raise InputError(f"cluster.address={address}: the scheduler has no workers; start some")
+            with _connect(address) as client:
                 yield client
             return
         with _start(kind, workers, dashboard_port, image, namespace) as cluster, Client(cluster) as client:
             if kind == "kubernetes":
                 client.wait_for_workers(workers)
             yield client
+
+
+def _connect(address: str | None) -> Any:
+    from distributed import Client
+
+    if not address:
+        raise InputError("cluster.kind=address needs cluster.address, e.g. tcp://10.0.0.1:8786")
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cluster.address={address}: no scheduler answers there ({error})") from None
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        client.close()
+        raise InputError(f"cluster.address={address}: the scheduler has no workers; start some")
+    return client
 
 
 def _start(
@@ -72,6 +80,7 @@ def _start(
             processes=not local,
             host=None if local else "127.0.0.1",
             dashboard_address=f"127.0.0.1:{free_port(dashboard_port)}",
+            worker_dashboard_address="127.0.0.1:0",  # else workers that are threads listen everywhere
             silence_logs=logging.ERROR,
             # Workers that are threads share one process: each would see, and act upon, the memory of all.
             memory_limit=0 if local else "auto",

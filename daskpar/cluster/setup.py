@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
@@ -19,16 +21,21 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerSetup(WorkerPlugin):
-    """Sets BLAS threads and latency on every worker, also on those that join or restart later."""
+    """Sets BLAS threads and latency on every worker, also on those that join or restart later.
+
+    Workers that are threads of the client's process leave its BLAS to the client.
+    """
 
     name = "daskpar-worker"
 
     def __init__(self, lanes_per_host: int, threads: int | None = None):
         self.lanes_per_host = lanes_per_host
         self.threads = threads
+        self.client_process = os.getpid(), socket.gethostname()
 
     def setup(self, worker: Worker) -> None:
-        blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
+        if self.client_process != (os.getpid(), socket.gethostname()):
+            blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
         send_at_once(worker, "batched_stream")
 
 

@@ -31,18 +31,22 @@ def prepare(
 ) -> Chunk:
     """A chunk from rows as they are stored: transforms applied, in the run's precision, NaN refused."""
     xp = module_named(module)
-    x, y = xp.asarray(x), xp.asarray(y)
-    x = x.astype(precision)
-    for fitted in transforms:
-        x = fitted.apply(x)
-    for fitted in targets:
-        y = fitted.apply(y)
-    if y.dtype.kind == "f":
-        y = y.astype(precision)
-    for what, values in (("examples", x), ("targets", y)):
-        if values.dtype.kind == "f" and not bool(xp.isfinite(values).all()):
-            raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
-    return Chunk(x, y)
+    x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, xp.asarray(y), "targets")
+    with np.errstate(over="ignore"):  # told below, by name
+        x = x.astype(precision)
+        for fitted in transforms:
+            x = fitted.apply(x)
+        for fitted in targets:
+            y = fitted.apply(y)
+        if y.dtype.kind == "f":
+            y = y.astype(precision)
+    return Chunk(_finite(name, x, f"examples as {precision}"), _finite(name, y, f"targets as {precision}"))
+
+
+def _finite(name: str, values: Array, what: str) -> Array:
+    if values.dtype.kind == "f" and not bool(array_module(values).isfinite(values).all()):
+        raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
+    return values
 
 
 def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:

@@ -65,18 +65,23 @@ def from_dask(x: Any, y: Any, where: str = "fit") -> DaskArrays:
     import dask.array as da
 
     x, y = (as_array(part, where) for part in (x, y))
-    if not isinstance(y, da.Array):
-        y = da.from_array(np.asarray(y), chunks=(x.chunks[0], *np.shape(y)[1:]))
-    if not isinstance(x, da.Array):
-        x = da.from_array(np.asarray(x), chunks=(y.chunks[0], *np.shape(x)[1:]))
+    x, y = (part if isinstance(part, da.Array) else np.asarray(part) for part in (x, y))
     check_pair(x, y, where)
+    if not isinstance(y, da.Array):
+        y = da.from_array(y, chunks=(x.chunks[0], *y.shape[1:]))
+    if not isinstance(x, da.Array):
+        x = da.from_array(x, chunks=(y.chunks[0], *x.shape[1:]))
     return DaskArrays(x, y)
 
 
 def as_array(part: Any, where: str) -> Any:
     """A dask array from a dask array, dataframe or series; anything else as it is."""
-    if hasattr(part, "to_dask_array"):  # dask.dataframe: lengths of partitions must be counted
+    import dask.array as da
+
+    if hasattr(type(part), "to_dask_array"):  # dask.dataframe: lengths of partitions must be counted
         part = part.to_dask_array(lengths=True)
+    if is_dask(part) and not isinstance(part, da.Array):
+        raise InputError(f"{where}: expected a dask array, dataframe or series, got {type(part).__name__}")
     if any(math.isnan(n) for n in getattr(part, "shape", ())):
         raise InputError(
             f"{where}: a dask array of unknown length {part.shape}; call compute_chunk_sizes() first"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +23,7 @@ class Npy(Source):
     y: str
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_pair(self.x, self.y)
+        return _open_pair(self.x, self.y, _stamp(self.x), _stamp(self.y))
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,20 @@ class Npz(Source):
     path: str
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_npz(self.path)
+        return _open_npz(self.path, _stamp(self.path))
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """What changes when a file is written anew, so that an open one is not taken for it."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=16)
-def _open_pair(x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+def _open_pair(x: str, y: str, *stamps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     pair = open_npy(x), open_npy(y)
     check_pair(*pair, where=x)
     return pair
@@ -46,24 +57,26 @@ def open_npy(path: str) -> np.ndarray:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a .npy file")
     try:
+        with open(path, "rb") as file:  # NumPy takes other files for pickles, and advises to load those
+            np.lib.format.read_magic(file)
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a readable .npy file ({error})") from None
 
 
 @lru_cache(maxsize=16)
-def _open_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
+def _open_npz(path: str, stamp: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a .npz file with arrays x and y")
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {Path(name).stem for name in archive.namelist()}
-            if not {"x", "y"} <= names:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            if not {"x.npy", "y.npy"} <= set(archive.namelist()):
                 raise InputError(
                     f"{path}: holds {', '.join(sorted(names)) or 'nothing'}; expected arrays x and y"
                 )
             pair = _member(path, archive, "x"), _member(path, archive, "y")
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a readable .npz file ({error})") from None

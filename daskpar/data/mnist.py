@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def find_mnist(folder: str | None = None) -> str:
 def _download() -> str:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")
     cache = Path(pooch.os_cache("daskpar")) / "mnist"
     try:
         for name, md5 in _MD5.items():
@@ -79,6 +81,11 @@ def _open(folder: str, part: str) -> tuple[np.ndarray, np.ndarray]:
             raise InputError(f"{Path(folder) / name}: no such file, gzipped or not")
         paths.append(path)
     images, labels = read_idx(paths[0]), read_idx(paths[1])
+    for path, array, axes in ((paths[0], images, 3), (paths[1], labels, 1)):
+        if array.ndim != axes:
+            raise InputError(
+                f"{path}: has {array.ndim} axes, expected {axes}; is it another of the four files?"
+            )
     check_pair(images, labels, where=str(paths[1]))
     return images[..., None], labels.astype(np.int32)
 
@@ -97,12 +104,16 @@ def read_idx(path: Path) -> np.ndarray:
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != 8:
         raise InputError(f"{path}: not an IDX file of bytes; expected it to begin with 00 00 08")
     header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise InputError(
+            f"{path}: truncated or damaged; its header should have {header} bytes, not {len(data)}"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data[4:header], dtype=">u4"))
-    count = int(np.prod(shape))
-    if len(data) < header or len(data) - header != count:
+    count = math.prod(shape)
+    if len(data) - header != count:
         raise InputError(
             f"{path}: truncated or damaged; its header promises {count} bytes for shape {shape}, "
-            f"{max(0, len(data) - header)} follow"
+            f"{len(data) - header} follow"
         )
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
 

@@ -78,7 +78,11 @@ def split(
         Part(source, "validation", first, second, *how) if validation else None,
         Part(source, "test", second, 1.0, *how) if test else None,
     )
-    for part in parts:
+    if parts[0].rows == 0:
+        raise InputError(
+            f"data.validation={validation} and data.test={test} leave none of the {source.rows} rows for training"
+        )
+    for part in parts[1:]:
         if part is not None and part.rows == 0:
             raise InputError(f"data.{part.name} has zero rows of {source.rows}; give it a larger share")
     return parts

@@ -62,8 +62,9 @@ class Source:
 
 def check_pair(x: Any, y: Any, where: str) -> None:
     """Refuse arrays that cannot be examples and their targets."""
-    if not getattr(x, "shape", ()):
-        raise InputError(f"{where}: examples must have an axis of rows, got a single value")
+    for what, part in (("examples", x), ("targets", y)):
+        if not getattr(part, "shape", ()):
+            raise InputError(f"{where}: {what} must have an axis of rows, got a single value")
     if x.shape[0] != y.shape[0]:
         raise InputError(
             f"{where}: {x.shape[0]} rows of examples but {y.shape[0]} labels; expected one a row"

@@ -46,8 +46,9 @@ class Affine(Fitted):
 
     def apply(self, x: Array) -> Array:
         xp = array_module(x)
-        shift = xp.asarray(self.shift, dtype=x.dtype).reshape(self.shape)
-        factor = xp.asarray(self.factor, dtype=x.dtype).reshape(self.shape)
+        dtype = x.dtype if x.dtype.kind == "f" else xp.float64
+        shift = xp.asarray(self.shift, dtype=dtype).reshape(self.shape)
+        factor = xp.asarray(self.factor, dtype=dtype).reshape(self.shape)
         return (x - shift) * factor
 
 
@@ -92,19 +93,22 @@ class Standardise(Transform):
 
     def measure(self, x: np.ndarray) -> Measure:
         wide = x.astype(np.float64)
-        mean = wide.mean(axis=0)
-        return len(x), mean, ((wide - mean) ** 2).sum(axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
+            mean = wide.mean(axis=0)
+            return len(x), mean, ((wide - mean) ** 2).sum(axis=0)
 
     def combine(self, a: Measure, b: Measure) -> Measure:
         (n, mean, spread), (m, other, other_spread) = a, b
-        step = other - mean
         total = n + m
-        return total, mean + step * (m / total), spread + other_spread + step**2 * (n * m / total)
+        with np.errstate(invalid="ignore", over="ignore"):
+            step = other - mean
+            return total, mean + step * (m / total), spread + other_spread + step**2 * (n * m / total)
 
     def fit(self, measure: Measure) -> Fitted:
         count, mean, spread = measure
-        deviation = np.sqrt(spread / count)
-        return _affine(mean, np.where(deviation > 1e-12, deviation, np.inf))
+        variance, rounding = spread / count, count * np.finfo(np.float64).eps
+        constant = variance <= rounding * variance + (rounding * mean) ** 2  # as scikit-learn has it
+        return _affine(mean, np.where(constant, np.inf, np.sqrt(variance)))
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class Scale(Transform):
 
     def fit(self, measure: Measure) -> Fitted:
         low, high = measure
-        return _affine(low, np.where(high > low, high - low, np.inf))
+        with np.errstate(invalid="ignore"):
+            return _affine(low, np.where(high > low, high - low, np.inf))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dask._task_spec import Task, TaskRef
+from dask._task_spec import Task, TaskRef, convert_legacy_graph
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 Key = tuple[Any, ...]
@@ -43,7 +43,7 @@ class Graph:
 
     def include(self, operation: str, tasks: dict[Any, Any]) -> None:
         """Add tasks that were built elsewhere, e.g. by dask.array."""
-        self.tasks.setdefault(operation, {}).update(tasks)
+        self.tasks.setdefault(operation, {}).update(convert_legacy_graph(tasks))
 
     def __len__(self) -> int:
         return sum(map(len, self.tasks.values()))

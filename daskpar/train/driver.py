@@ -107,14 +107,14 @@ class Driver:
         before = front.keys if front.step > self._rooted[0] else set()
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
-        cut = planned if planned.step == end else Cut(end, root=True) if self._root_is_due(end) else None
+        cut = planned if planned.step == end else Cut(end) if self._root_is_due(end) else None
         front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
         held = set(front.keys)
         source = front.states[0]
         if cut is not None:
             source = self.builder.cut(graph, front)
             keys = self._evaluate(graph, cut.step, source) if cut.evaluate else ()
-            root = cut.root or cut.save
+            root = cut.root or cut.save or self._root_is_due(end)
             cut = Cut(cut.step, cut.evaluate, cut.save, root, source, keys)
             held |= {source, *keys}
         report = graph.add("report", (end,), tasks.report, Ref(source))

@@ -71,16 +71,16 @@ class Fit:
         self.plateau: Plateau | None = None
         if isinstance(self.schedule, ReduceOnPlateau):
             self.plateau = Plateau(self.schedule)
-            self.callbacks.insert(0, self.plateau)
+            self.callbacks.append(self.plateau)
         self.total = trainer.epochs * order.steps
         self.evaluate_every = Every.parse(trainer.evaluate_every).steps(order.steps)
         self.save_every = Every.parse(trainer.checkpoint_every).steps(order.steps)
         self.step, self.seconds = 0, 0.0
         self.root: Path | None = None
         trainer.history_ = []
+        self._begin_record()
         if found and meta:
             self._take_up(found, meta)
-        self._begin_record()
         self.driver = self._make_driver(train, validation)
 
     def run(self) -> State:
@@ -205,12 +205,15 @@ class Fit:
             "targets": [to_json(t) for t in self.spec.targets],
             "seconds": time.perf_counter() - self._started,
             "history": self.trainer.history_,
+            "since": [self._sums, self._losses, self._rates],
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
         }
 
     def _take_up(self, folder: Path, meta: dict[str, Any]) -> None:
         self.step, self.seconds, self.root = meta["step"], meta["seconds"], folder / STATE
         self.trainer.history_ = meta["history"]
+        sums, self._losses, self._rates = meta["since"]
+        self._sums = tuple(sums)
         saved = list(meta["callbacks"])
         for callback in self.callbacks:
             match = next((pair for pair in saved if pair[0] == type(callback).__name__), None)

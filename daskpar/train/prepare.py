@@ -35,8 +35,9 @@ def make_order(trainer: Trainer, rows: int, saved: dict[str, Any] | None = None)
     layout = trainer.layout_
     if trainer.distribution not in KINDS:
         raise unknown("distribution", trainer.distribution, KINDS)
-    if trainer.batch < 1:
-        raise InputError(f"train.batch={trainer.batch} must be at least 1")
+    for name in ("batch", "epochs", "accumulate"):
+        if getattr(trainer, name) < 1:
+            raise InputError(f"train.{name}={getattr(trainer, name)} must be at least 1")
     streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.data)
     if trainer.batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
@@ -73,8 +74,6 @@ def make_spec(
     """The Spec of a run; shapes, losses and targets are checked against each other."""
     if trainer.precision not in PRECISIONS:
         raise unknown("precision", trainer.precision, PRECISIONS)
-    if trainer.accumulate < 1:
-        raise InputError(f"train.accumulate={trainer.accumulate} must be at least 1")
     in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
     spec = bare_spec(trainer, in_shape, order, transforms, targets)
     y = np.zeros((1, *source.y_shape), source.y_dtype)

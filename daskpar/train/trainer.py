@@ -50,7 +50,7 @@ class Trainer:
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
-    client : a distributed Client; None takes the current one, or Dask's threaded scheduler.
+    client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that.
     blas_threads : for each matrix product; None shares the cores among the lanes.
 
     After `fit`: `state_` (parameters and slots, after `steps_` steps), `history_` (a record an evaluation),

@@ -1,0 +1,68 @@
+"""Executors: the same graphs, wherever they run."""
+
+from __future__ import annotations
+
+from operator import add
+from typing import Any
+
+import pytest
+
+from daskpar.backend import blas
+from daskpar.cluster.executor import THREADED, ClusterExecutor, Executor, ThreadedExecutor, choose_executor
+from daskpar.graph.build import Graph, Ref
+
+
+def executors(threads_client: Any, processes_client: Any) -> list[Executor]:
+    return [choose_executor(client, 2) for client in (THREADED, threads_client, processes_client)]
+
+
+def test_graphs_build_on_values_that_are_held(threads_client: Any, processes_client: Any) -> None:
+    for executor in executors(threads_client, processes_client):
+        first = Graph("0a")
+        one = first.add("one", (0,), add, 1, 2, lane=0)
+        executor.submit(first, [one], 2)
+        second = Graph("0a")
+        two = second.add("two", (0,), add, Ref(one), 10, lane=1)
+        executor.submit(second, [one, two], 2)
+        assert executor.result(two) == 13
+        assert executor.result(one) == 3
+        executor.release([one, two])
+        executor.close()
+
+
+def fail() -> None:
+    raise ValueError("this and no other")
+
+
+def test_what_a_task_raises_comes_out(threads_client: Any, processes_client: Any) -> None:
+    for executor in executors(threads_client, processes_client):
+        graph = Graph("0b")
+        key = graph.add("fail", (0,), fail)
+        with pytest.raises(ValueError, match="this and no other"):
+            executor.submit(graph, [key], 2)
+            executor.result(key)
+        executor.close()
+
+
+def test_where_tasks_run(threads_client: Any, processes_client: Any) -> None:
+    assert [e.in_process for e in executors(threads_client, processes_client)] == [True, True, False]
+    assert isinstance(choose_executor(None, 1), ClusterExecutor)  # the current client
+    assert isinstance(choose_executor(THREADED, 1), ThreadedExecutor)
+
+
+@pytest.mark.parametrize("kind", [THREADED, "threads"])
+def test_this_process_gets_its_blas_threads_back(kind: str, threads_client: Any) -> None:
+    before = [lib["threads"] for lib in blas.describe()]
+    executor = choose_executor(THREADED if kind == THREADED else threads_client, 2, 1)
+    try:
+        assert {lib["threads"] for libs in executor.describe().values() for lib in libs} == {1}
+    finally:
+        executor.close()
+    assert [lib["threads"] for lib in blas.describe()] == before
+
+
+def test_workers_in_the_order_of_their_names(threads_client: Any) -> None:
+    executor = ClusterExecutor(threads_client, 2)
+    info = threads_client.scheduler_info(n_workers=-1)["workers"]
+    assert [info[address]["name"] for address in executor.workers()] == [0, 1]
+    executor.close()

@@ -1,0 +1,62 @@
+"""What is set on schedulers and workers."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from daskpar.backend import blas
+from daskpar.cluster import setup
+
+
+def intervals(dask_scheduler: Any) -> list[float]:
+    return [stream.interval for stream in dask_scheduler.stream_comms.values()]
+
+
+def worker_interval(dask_worker: Any) -> float:
+    return dask_worker.batched_stream.interval
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_messages_are_sent_at_once(kind: str, threads_client: Any, processes_client: Any) -> None:
+    client = {"threads": threads_client, "processes": processes_client}[kind]
+    setup.prepare(client, lanes=2)
+    assert set(client.run_on_scheduler(intervals)) == {0}
+    assert set(client.run(worker_interval).values()) == {0}
+
+
+def test_workers_that_join_later_are_set_up_too(processes_client: Any) -> None:
+    setup.prepare(processes_client, lanes=2)
+    processes_client.restart()
+    assert set(processes_client.run_on_scheduler(intervals)) == {0}
+    assert set(processes_client.run(worker_interval).values()) == {0}
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 5])
+def test_blas_threads_go_by_the_layout(lanes: int, processes_client: Any) -> None:
+    setup.prepare(processes_client, lanes)
+    expected = max(1, blas.cores() // lanes)
+    for name, libraries in setup.describe(processes_client).items():
+        assert name in ("0", "1")
+        assert {lib["threads"] for lib in libraries} == {expected}
+        assert {"library", "version", "architecture", "threads"} == set(libraries[0])
+
+
+def test_blas_threads_can_be_given(processes_client: Any) -> None:
+    setup.prepare(processes_client, 1, threads=1)
+    assert {lib["threads"] for libs in setup.describe(processes_client).values() for lib in libs} == {1}
+
+
+@pytest.mark.parametrize(
+    "server",
+    [SimpleNamespace(), SimpleNamespace(stream=object()), SimpleNamespace(stream={})],
+    ids=["no attribute", "no interval", "no item"],
+)
+def test_another_distributed_is_warned_of_not_failed(server: Any, caplog: pytest.LogCaptureFixture) -> None:
+    item = "worker" if isinstance(getattr(server, "stream", None), dict) else None
+    with caplog.at_level(logging.WARNING):
+        assert not setup.send_at_once(server, "stream", item)
+    assert "distributed has no stream to speed up" in caplog.text

@@ -1,0 +1,24 @@
+"""Clusters that the tests share: starting one takes longer than most of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from daskpar import open_client
+
+
+@pytest.fixture(scope="session")
+def threads_client() -> Iterator[Any]:
+    """Two workers that are threads of this process."""
+    with open_client("threads", workers=2, dashboard_port=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def processes_client() -> Iterator[Any]:
+    """Two workers that are processes of this machine."""
+    with open_client("processes", workers=2, dashboard_port=0) as client:
+        yield client

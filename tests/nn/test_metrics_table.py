@@ -1,0 +1,170 @@
+"""Metrics against scikit-learn, and their sums over chunks."""
+
+import math
+
+import numpy as np
+import pytest
+from device import upload
+from sklearn import metrics as sklearn
+
+from daskpar.errors import InputError
+from daskpar.nn import R2, RMSE, Accuracy, Confusion, TopK
+from daskpar.nn.registry import METRICS
+
+RNG = np.random.default_rng(2)
+ROWS = 200
+SCORES = RNG.standard_normal((ROWS, 6))
+CLASSES = RNG.integers(0, 6, ROWS)
+ONE_HOT = np.eye(6)[CLASSES]
+LOGIT = RNG.standard_normal((ROWS, 1))
+BITS = RNG.integers(0, 2, ROWS)
+NUMBERS = RNG.standard_normal((ROWS, 3))
+GUESSES = NUMBERS + 0.5 * RNG.standard_normal((ROWS, 3))
+BYTES = RNG.integers(0, 256, (ROWS, 1), dtype=np.uint8)
+NEAR_BYTES = BYTES + RNG.standard_normal((ROWS, 1)).astype(np.float32)
+FAR = (4000 + RNG.standard_normal((ROWS, 1))).astype(np.float32)
+NEAR_FAR = FAR + np.float32(0.5) * RNG.standard_normal((ROWS, 1)).astype(np.float32)
+SEQUENCES = SCORES.reshape(50, 4, 6), CLASSES.reshape(50, 4)
+
+
+def accuracy(z, t):
+    return sklearn.accuracy_score(t.ravel(), z.reshape(t.size, -1).argmax(-1))
+
+
+def one_hot_accuracy(z, t):
+    return sklearn.accuracy_score(t.argmax(-1), z.argmax(-1))
+
+
+def binary_accuracy(z, t):
+    return sklearn.accuracy_score(t.ravel(), z.ravel() > 0)
+
+
+def top(k):
+    return lambda z, t: sklearn.top_k_accuracy_score(
+        t.ravel(), z.reshape(t.size, -1), k=k, labels=range(z.shape[-1])
+    )
+
+
+def rmse(z, t):
+    return sklearn.root_mean_squared_error(t.ravel(), z.ravel())
+
+
+def r2(z, t):
+    return sklearn.r2_score(t.ravel().astype(float), z.ravel().astype(float))
+
+
+def confusion(z, t):
+    return sklearn.confusion_matrix(t.ravel(), z.reshape(t.size, -1).argmax(-1), labels=range(6)).tolist()
+
+
+def one_hot_confusion(z, t):
+    return confusion(z, t.argmax(-1))
+
+
+def binary_confusion(z, t):
+    return sklearn.confusion_matrix(t.ravel(), z.ravel() > 0).tolist()
+
+
+TABLE = [
+    ("accuracy", Accuracy(), SCORES, CLASSES, accuracy),
+    ("accuracy of bytes", Accuracy(), SCORES, CLASSES.astype(np.uint8), accuracy),
+    ("accuracy of one-hot", Accuracy(), SCORES, ONE_HOT, one_hot_accuracy),
+    ("accuracy of sequences", Accuracy(), *SEQUENCES, accuracy),
+    ("accuracy of one output", Accuracy(), LOGIT, BITS, binary_accuracy),
+    ("accuracy of truths", Accuracy(), LOGIT, BITS.astype(bool)[:, None], binary_accuracy),
+    ("accuracy of numbers", Accuracy(), LOGIT[:, 0], BITS, binary_accuracy),
+    ("top 1", TopK(1), SCORES, CLASSES, top(1)),
+    ("top 3", TopK(3), SCORES, CLASSES, top(3)),
+    ("top 3 of one-hot", TopK(3), SCORES, ONE_HOT, lambda z, t: top(3)(z, t.argmax(-1))),
+    ("top 2 of sequences", TopK(2), *SEQUENCES, top(2)),
+    ("rmse", RMSE(), GUESSES, NUMBERS, rmse),
+    ("rmse of one number", RMSE(), GUESSES[:, :1], NUMBERS[:, 0], rmse),
+    ("rmse of bytes", RMSE(), NEAR_BYTES, BYTES, rmse),
+    ("r2", R2(), GUESSES, NUMBERS, r2),
+    ("r2 of one number", R2(), GUESSES[:, :1], NUMBERS[:, 0], r2),
+    ("r2 of bytes", R2(), NEAR_BYTES, BYTES, r2),
+    ("r2 far from zero", R2(), NEAR_FAR, FAR, r2),
+    ("confusion", Confusion(), SCORES, CLASSES, confusion),
+    ("confusion of one-hot", Confusion(), SCORES, ONE_HOT, one_hot_confusion),
+    ("confusion of sequences", Confusion(), *SEQUENCES, confusion),
+    ("confusion of one output", Confusion(), LOGIT, BITS, binary_confusion),
+    ("confusion of numbers", Confusion(), LOGIT[:, 0], BITS.astype(float), binary_confusion),
+]
+
+
+@pytest.fixture(params=TABLE, ids=lambda row: row[0])
+def case(request):
+    """metric, outputs, targets, reference"""
+    return request.param[1:]
+
+
+def test_every_registered_metric_is_in_the_table():
+    assert set(METRICS.values()) == {type(metric) for _, metric, *_ in TABLE}
+
+
+def test_value_is_scikit_learns(case):
+    metric, z, t, reference = case
+    np.testing.assert_allclose(metric.value(metric.sums(z, t)), reference(z, t), rtol=1e-6)
+
+
+def test_sums_are_floats_as_many_as_said(case):
+    metric, z, t, _ = case
+    sums = metric.sums(z, t)
+    assert len(sums) == metric.width(z.shape[-1] if z.ndim > 1 else 1)
+    assert all(type(s) is float for s in sums)
+
+
+def test_chunks_add_up(case):
+    metric, z, t, _ = case
+    cuts = [1, 7, 30]
+    pieces = [metric.sums(a, b) for a, b in zip(np.split(z, cuts), np.split(t, cuts), strict=True)]
+    total = [sum(column) for column in zip(*pieces, strict=True)]
+    np.testing.assert_allclose(total, metric.sums(z, t), rtol=1e-5)
+
+
+def test_inputs_are_not_written_to(case):
+    metric, z, t, _ = case
+    before = z.copy(), t.copy()
+    z, t = z.copy(), t.copy()
+    z.flags.writeable = t.flags.writeable = False
+    metric.sums(z, t)
+    np.testing.assert_array_equal(z, before[0])
+    np.testing.assert_array_equal(t, before[1])
+
+
+def test_the_same_on_a_device(case):
+    metric, z, t, _ = case
+    assert metric.sums(upload(z), upload(t)) == metric.sums(z, t)
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), TopK(), RMSE(), R2()], ids=lambda m: m.kind)
+def test_nothing_has_no_value(metric):
+    assert math.isnan(metric.value((0.0,) * metric.width(3)))
+
+
+def test_r2_of_equal_targets_has_no_value():
+    assert math.isnan(R2().value(R2().sums(LOGIT, np.ones((ROWS, 1)))))
+
+
+def test_top_k_ties_count_and_nan_does_not():
+    outputs = np.array([[1.0, 1.0, 1.0], [np.nan, np.nan, np.nan], [0.0, 2.0, 1.0]])
+    assert TopK(1).sums(outputs, np.array([2, 0, 1])) == (2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "metric, name, larger",
+    [
+        (Accuracy(), "accuracy", True),
+        (TopK(3), "top_3", True),
+        (RMSE(), "rmse", False),
+        (R2(), "r2", True),
+        (Confusion(), "confusion", True),
+    ],
+)
+def test_names(metric, name, larger):
+    assert (metric.name, metric.larger_is_better) == (name, larger)
+
+
+def test_refuses_k_below_one():
+    with pytest.raises(InputError, match=r"^top_k\.k=0 must be above zero$"):
+        TopK(0)

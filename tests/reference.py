@@ -1,0 +1,49 @@
+"""Training as a plain loop in one process: what every layout must agree with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend.random import spawning
+from daskpar.data import Order
+from daskpar.nn import Context, ParameterTable, Sequential, SoftmaxCrossEntropy
+from daskpar.optim import Adam, Tensors
+
+
+def batches(order: Order, x: np.ndarray, y: np.ndarray, epoch: int) -> Any:
+    """The batches of an epoch, worked out from the order's definition row by row."""
+    everything = range(order.streams)
+    for step in range(order.steps):
+        rows = []
+        for p in order.pieces(epoch, step, everything):
+            where = np.arange(len(x))[order.positions(p.stream, p.chunk)]
+            shuffle = order.row_order(epoch, p.stream, p.chunk, y[where])
+            rows.append((where if shuffle is None else where[shuffle])[p.start : p.stop])
+        index = np.concatenate(rows)
+        yield x[index], y[index]
+
+
+def train(
+    model: Sequential, x: np.ndarray, y: np.ndarray, order: Order, epochs: int, lr: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Parameters by name after `epochs` of Adam on softmax cross-entropy."""
+    params, _ = model.init(spawning(seed), x.shape[1:])
+    table = ParameterTable.of(params)
+    buffer = table.flatten(params, x.dtype)
+    optimizer, loss = Adam(lr), SoftmaxCrossEntropy()
+    slots = optimizer.init(buffer)
+    step = 0
+    for epoch in range(epochs):
+        for rows, targets in batches(order, x, y, epoch):
+            ctx = Context(training=True, seed=seed, step=step)
+            views = table.views(buffer)
+            outputs, saved = model.forward(views, rows, ctx)
+            _, weight, dy = loss(outputs, targets)
+            _, grads = model.backward(views, saved, dy, ctx)
+            total = table.flatten({k: grads.get(k, {}) for k in params}, x.dtype) / weight
+            tensors = Tensors(table.ranges, table.decayed)
+            buffer, slots = optimizer.update(buffer, total, slots, step, lr, tensors)
+            step += 1
+    return table.named(buffer)

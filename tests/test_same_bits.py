@@ -1,0 +1,101 @@
+"""The same layout and seed give the same bits wherever they run, and after an interruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daskpar import Callback, Layout, Trainer, open_client
+from daskpar.cluster.executor import THREADED
+from daskpar.data import Digits, Part, split
+
+MODEL = ["flatten", {"dense": 32}, "relu", {"dropout": 0.2}, {"dense": 10}]
+LAYOUTS = [
+    Layout(data=1),
+    Layout(data=2),
+    Layout(data=4, fan_in=2),
+    Layout(data=2, grain="stage"),
+    Layout(data=2, grain="layer"),
+    Layout(grain="window"),
+]
+
+
+def digits() -> tuple[Part, Part | None]:
+    train, validation, _ = split(Digits(), 0.1, 0.2, seed=0, stratified=False)
+    return train, validation
+
+
+def trained(client: Any = THREADED, layout: Layout | None = None, **options: Any) -> Trainer:
+    train, validation = digits()
+    settings: dict[str, Any] = {"batch": 64, "epochs": 2, "seed": 5, "optimizer": {"adam": 3e-3}, **options}
+    resume = settings.pop("resume", False)
+    trainer = Trainer(MODEL, layout=layout, client=client, metrics=["accuracy"], **settings)
+    return trainer.fit(train, validation=validation, resume=resume)
+
+
+@pytest.fixture(scope="module")
+def hashes() -> dict[str, str]:
+    """The hash of each layout on Dask's threaded scheduler."""
+    return {repr(layout): trained(THREADED, layout).parameters_sha256_ for layout in LAYOUTS}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=repr)
+def test_threads_and_processes(
+    hashes: dict[str, str], layout: Layout, threads_client: Any, processes_client: Any
+) -> None:
+    assert trained(threads_client, layout).parameters_sha256_ == hashes[repr(layout)]
+    assert trained(processes_client, layout).parameters_sha256_ == hashes[repr(layout)]
+
+
+@pytest.mark.parametrize(
+    "kind, workers", [("threads", 1), ("threads", 4), ("processes", 1), ("processes", 4)]
+)
+def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
+    with open_client(kind, workers, dashboard_port=0) as client:
+        for layout in LAYOUTS[1:3]:
+            assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]
+
+
+class Interrupted(Exception):
+    """Stands for a run that is killed."""
+
+
+class Interrupt(Callback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def after_evaluation(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        if record["step"] >= self.step:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("options", [{}, {"schedule": {"cosine": {"warmup": 5}}, "cache": False}])
+@pytest.mark.parametrize("resumed_under", [Layout(data=2), Layout(data=2, grain="layer")], ids=repr)
+def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(
+    tmp_path: Path, options: dict[str, Any], resumed_under: Layout, threads_client: Any
+) -> None:
+    layout = Layout(data=2)
+    unbroken = trained(threads_client, layout, epochs=4, **options)
+    common: dict[str, Any] = dict(epochs=4, folder=tmp_path, checkpoint_every="7 steps", **options)
+    with pytest.raises(Interrupted):
+        trained(threads_client, layout, callbacks=[Interrupt(45)], **common)
+    resumed = trained(threads_client, resumed_under, resume=True, **common)
+    assert resumed.parameters_sha256_ == unbroken.parameters_sha256_
+    assert [r["step"] for r in resumed.history_] == [r["step"] for r in unbroken.history_]
+    for a, b in zip(resumed.history_, unbroken.history_, strict=True):
+        assert (a["validation"], a["train"]) == (b["validation"], b["train"])
+        assert a["steps"] == b["steps"]
+
+
+def test_a_run_goes_on_under_another_number_of_lanes(tmp_path: Path) -> None:
+    common: dict[str, Any] = dict(epochs=4, precision="float64")
+    unbroken = trained(THREADED, Layout(data=1), **common)
+    common |= {"folder": tmp_path, "checkpoint_every": "7 steps"}
+    with pytest.raises(Interrupted):
+        trained(THREADED, Layout(data=1), callbacks=[Interrupt(45)], **common)
+    resumed = trained(THREADED, Layout(data=4), resume=True, **common)
+    for name, value in unbroken.parameters_.items():
+        np.testing.assert_allclose(resumed.parameters_[name], value, rtol=0, atol=1e-12, err_msg=name)
