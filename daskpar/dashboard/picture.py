@@ -30,12 +30,26 @@ def draw(tasks: Mapping[Any, Any]) -> str:
     height = 2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="sans-serif" font-size="12">',
+        f'style="max-width:100%;height:auto" font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     parts += [_edge(place[below], place[key]) for key, deps in inside.items() for below in deps]
     parts += [_node(key, place[key], operations.index(key_split(key))) for key in inside]
     return "\n".join([*parts, "</svg>", ""])
+
+
+_INDEX = {  # what the numbers in a key stand for, where it is not (step, lane, part of the model)
+    "load-data": ("", "stream", "chunk"),
+    "reduce-gradient": ("step", "level", "node"),
+}
+
+
+def _index(operation: str, index: tuple[Any, ...]) -> str:
+    """The numbers in a key, named."""
+    names = _INDEX.get(operation, ("step", "lane", "part"))
+    if operation == "reduce-gradient" and len(index) == 4:
+        names = ("step", "part", "level", "node")
+    return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))
 
 
 def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
@@ -75,7 +89,7 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
 
 def _node(key: Any, at: tuple[float, float], colour: int) -> str:
     x, y = at
-    index = ", ".join(map(str, key[1:])) if isinstance(key, tuple) else ""
+    index = _index(key_split(key), key[1:]) if isinstance(key, tuple) else ""
     middle = x + _WIDTH / 2
     return (
         f'<g><title>{escape(str(key))}</title><rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '

@@ -18,10 +18,11 @@ Sums = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Metric:
-    """The contract of a metric. `larger_is_better` is what early stopping goes by."""
+    """The contract of a metric. Early stopping goes by `larger_is_better`, where the value is `scalar`."""
 
     kind: ClassVar[str] = "metric"
     larger_is_better: ClassVar[bool] = True
+    scalar: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -127,6 +128,7 @@ class Confusion(Metric):
     """Counts of (true class, predicted class), as rows of lists."""
 
     kind: ClassVar[str] = "confusion"
+    scalar: ClassVar[bool] = False
 
     def width(self, outputs: int) -> int:
         return max(outputs, 2) ** 2

@@ -23,7 +23,12 @@ Entry = tuple[int, Sums, float]
 
 
 class Callback:
-    """Override what you need. What `state_dict` returns lies in checkpoints, as JSON."""
+    """Override what you need. What `state_dict` returns lies in checkpoints, as JSON.
+
+    `monitor` is the value that a callback goes by, if any; it is checked before the first step.
+    """
+
+    monitor: str | None = None
 
     def before_training(self, trainer: Trainer) -> None:
         """Before the first step."""
@@ -62,7 +67,8 @@ class EarlyStopping(Callback):
     ):
         if patience < 1:
             raise InputError(f"early_stopping.patience={patience} must be at least 1")
-        self.monitor, self.patience, self.min_delta, self.restore = monitor, patience, min_delta, restore
+        self.monitor: str = monitor
+        self.patience, self.min_delta, self.restore = patience, min_delta, restore
         self.best_value: float | None = None
         self.best_step = 0
         self.waited = 0
@@ -99,13 +105,14 @@ class Plateau(Callback):
 
     def __init__(self, schedule: ReduceOnPlateau):
         self.schedule = schedule
+        self.monitor: str = schedule.monitor
         self.factor = 1.0
         self.best: float | None = None
         self.waited = 0
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
-        value = monitored(record, self.schedule.monitor)
-        sign = 1 if larger_is_better(trainer.spec_, self.schedule.monitor) else -1
+        value = monitored(record, self.monitor)
+        sign = 1 if larger_is_better(trainer.spec_, self.monitor) else -1
         if self.best is None or sign * (value - self.best) > 0 or math.isnan(self.best):
             self.best, self.waited = value, 0
             return None

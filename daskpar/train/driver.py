@@ -76,6 +76,7 @@ class Driver:
         """
         self.root: Path | None = root
         self._logged, self._length, self._rooted = step, 1, (step, time.monotonic())
+        self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: Front | None = None
         pending: deque[Window] = deque()
         last = time.monotonic()
@@ -165,8 +166,10 @@ class Driver:
         return fresh
 
     def _adapt(self, steps: int, seconds: float) -> None:
-        wanted = int(_WINDOW_SECONDS * steps / max(seconds, 1e-6))
-        self._length = max(1, min(wanted, 4 * self._length, 512))
+        """Choose the length of the next windows, by the pace of the last few."""
+        self._pace.append((steps, seconds))
+        done, taken = map(sum, zip(*self._pace, strict=True))
+        self._length = max(1, min(int(_WINDOW_SECONDS * done / max(taken, 1e-6)), 4 * self._length, 512))
 
 
 def _is_root(window: Window) -> bool:

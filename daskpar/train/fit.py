@@ -10,6 +10,7 @@ from uuid import uuid4
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
+from daskpar.errors import NotFiniteError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph
 from daskpar.graph.load import add_part, add_training_data
@@ -17,13 +18,14 @@ from daskpar.graph.spec import Log, State, Sums
 from daskpar.graph.state_file import read_state, write_state
 from daskpar.graph.step import StepBuilder
 from daskpar.graph.tasks import add_sums
+from daskpar.nn.parameters import first_not_finite
 from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
 from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.every import Every
-from daskpar.train.history import Record, scores
+from daskpar.train.history import Record, check_monitor, scores
 from daskpar.train.prepare import fit_transforms, make_order, make_spec, saved_transforms
 
 if TYPE_CHECKING:
@@ -72,6 +74,9 @@ class Fit:
         if isinstance(self.schedule, ReduceOnPlateau):
             self.plateau = Plateau(self.schedule)
             self.callbacks.append(self.plateau)
+        for callback in self.callbacks:
+            if callback.monitor is not None:
+                check_monitor(self.spec, callback.monitor, validation is not None)
         self.total = trainer.epochs * order.steps
         self.evaluate_every = Every.parse(trainer.evaluate_every).steps(order.steps)
         self.save_every = Every.parse(trainer.checkpoint_every).steps(order.steps)
@@ -102,6 +107,9 @@ class Fit:
                 break
         if state is None:  # resumed after its last step
             state = read_state(self.spec, str(self.root))
+        bad = first_not_finite(self.spec.table, state.params)
+        if bad is not None:
+            raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite after the last update")
         trainer.state_, trainer.steps_run_ = state, state.step
         trainer.seconds_ = time.perf_counter() - self._started
         for callback in self.callbacks:

@@ -24,17 +24,19 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
     return out
 
 
-def monitored(record: Record, name: str) -> float:
-    """The value of `train.loss`, `validation.accuracy`, ... in a record.
-
-    Raises InputError, naming the nearest that there is.
-    """
-    part, _, metric = name.partition(".")
-    found = record.get(part)
-    if not isinstance(found, dict) or not isinstance(found.get(metric), int | float):
-        known = [f"{p}.{m}" for p in ("train", "validation") for m in record.get(p) or {}]
+def check_monitor(spec: Spec, name: str, validation: bool) -> None:
+    """Refuse a value to monitor that no record will hold, naming the nearest that there is."""
+    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
+    parts = ["train", "validation"] if validation else ["train"]
+    known = [f"{part}.{metric}" for part in parts for metric in metrics]
+    if name not in known:
         raise unknown("monitor", name, known)
-    return float(found[metric])
+
+
+def monitored(record: Record, name: str) -> float:
+    """The value of `train.loss`, `validation.accuracy`, ... in a record."""
+    part, _, metric = name.partition(".")
+    return float(record[part][metric])
 
 
 def larger_is_better(spec: Spec, name: str) -> bool:

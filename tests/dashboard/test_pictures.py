@@ -24,11 +24,21 @@ def tasks(edges: dict[Any, list[Any]]) -> dict[Any, Task]:
 
 
 def test_a_graph_as_svg() -> None:
-    a, b, c, d = (("load-data-0x", 0), ("load-data-0x", 1), ("grad-0x", 0, "<&>"), ("update-0x", 1))
+    a, b, c, d = (
+        ("load-data-0x", "train", 0),
+        ("load-data-0x", "train", 1),
+        ("grad-0x", 0, "<&>"),
+        ("update-0x", 1),
+    )
     root = ElementTree.fromstring(draw(tasks({a: [], b: [], c: [a, b, ("elsewhere", 0)], d: [c]})))
     boxes = root.findall(f"{SVG}g")
     labels = [[t.text for t in box.findall(f"{SVG}text")] for box in boxes]
-    assert labels == [["load-data", "0"], ["load-data", "1"], ["grad", "0, <&>"], ["update", "1"]]
+    assert labels == [
+        ["load-data", "train, stream 0"],
+        ["load-data", "train, stream 1"],
+        ["grad", "step 0, lane <&>"],
+        ["update", "step 1"],
+    ]
     assert len(root.findall(f"{SVG}path")) == 3
     x = [float(box.find(f"{SVG}rect").get("x")) for box in boxes]  # type: ignore[union-attr,arg-type]
     assert x[0] == x[1] < x[2] < x[3]

@@ -1,0 +1,1 @@
+"""Short runnable programs, one purpose each."""
