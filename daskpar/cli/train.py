@@ -20,6 +20,7 @@ from daskpar.dashboard.curves import write_curves
 from daskpar.errors import InputError
 from daskpar.train import Callback, Trainer
 from daskpar.train.checkpoint import Checkpoints, write_text
+from daskpar.train.history import Record
 from daskpar.train.run_folder import HistoryFile, begin_run, summarise
 
 
@@ -47,7 +48,7 @@ def run(config: Config, resume: bool, console: Console) -> None:
             trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException:
             getattr(progress, "stop", lambda: None)()
-            folder.leave_if_empty()
+            folder.undo()
             raise
         finish(trainer, config, parts, console)
 
@@ -57,27 +58,35 @@ class RunFolder(Callback):
 
     def __init__(self, config: Config, resume: bool, console: Console):
         self.config, self.resume, self.console = config, resume, console
-        self.begun = False
+        self.folder = config.folder
+        self.begun = self.learnt = False
         self.moved: Path | None = None
+        self.earlier: str | None = None
 
     def before_training(self, trainer: Trainer) -> None:
-        self.moved = begin_run(self.config.folder, self.config.as_yaml(), self.resume)
+        if (self.folder / "config.yaml").is_file():
+            self.earlier = (self.folder / "config.yaml").read_text()
+        self.moved = begin_run(self.folder, self.config.as_yaml(), self.resume)
         self.begun = True
         if self.moved is not None:
-            self._tell(f"{self.config.folder} was there already; moved to {self.moved}")
+            self._tell(f"{self.folder} was there already; moved to {self.moved}")
 
-    def leave_if_empty(self) -> None:
-        """Remove the folder of a run that failed before it had anything to keep; put the earlier run back."""
-        folder = self.config.folder
-        if not self.begun or self.resume or Checkpoints(folder / "checkpoints").latest() is not None:
+    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
+        self.learnt = True
+
+    def undo(self) -> None:
+        """Leave everything as it was before a run that failed with nothing to show for it."""
+        saved = Checkpoints(self.folder / "checkpoints").latest()
+        if not self.begun or self.learnt or (saved is not None and not self.resume):
             return
-        history = folder / "history.jsonl"
-        if history.exists() and history.stat().st_size:
+        if self.resume:
+            if self.earlier is not None:
+                write_text(self.folder / "config.yaml", self.earlier)
             return
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         if self.moved is not None:
-            os.rename(self.moved, folder)
-            self._tell(f"nothing was learnt; {self.moved} moved back to {folder}")
+            os.rename(self.moved, self.folder)
+            self._tell(f"nothing was learnt; {self.moved} moved back to {self.folder}")
 
     def _tell(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False)

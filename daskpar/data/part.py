@@ -80,7 +80,7 @@ def split(
     )
     if parts[0].rows == 0:
         raise InputError(
-            f"data.validation={validation} and data.test={test} leave none of the {source.rows} rows for training"
+            f"data.validation={validation} and data.test={test} leave none of {source.rows} rows for training"
         )
     for part in parts[1:]:
         if part is not None and part.rows == 0:

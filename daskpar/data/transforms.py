@@ -49,7 +49,8 @@ class Affine(Fitted):
         dtype = x.dtype if x.dtype.kind == "f" else xp.float64
         shift = xp.asarray(self.shift, dtype=dtype).reshape(self.shape)
         factor = xp.asarray(self.factor, dtype=dtype).reshape(self.shape)
-        return (x - shift) * factor
+        with np.errstate(invalid="ignore"):  # what is not finite is refused with its chunk
+            return (x - shift) * factor
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Standardise(Transform):
 
     def measure(self, x: np.ndarray) -> Measure:
         wide = x.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
+        with np.errstate(invalid="ignore", over="ignore"):
             mean = wide.mean(axis=0)
             return len(x), mean, ((wide - mean) ** 2).sum(axis=0)
 
