@@ -1,7 +1,7 @@
 """Train on data that already are dask arrays, and predict lazily: nothing is ever gathered in one place.
 
-    python -m pipelines.dask_arrays
-    python -m pipelines.dask_arrays --rows 2000000
+python -m pipelines.dask_arrays
+python -m pipelines.dask_arrays --rows 2000000
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Train on scikit-learn's digits from Python, with a cluster of threads in this process.
 
-    python -m pipelines.digits
-    python -m pipelines.digits --kind processes --workers 2 --lanes 2
-    python -m pipelines.digits --kind address --address tcp://127.0.0.1:8786
+python -m pipelines.digits
+python -m pipelines.digits --kind processes --workers 2 --lanes 2
+python -m pipelines.digits --kind address --address tcp://127.0.0.1:8786
 """
 
 from __future__ import annotations

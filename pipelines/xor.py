@@ -1,6 +1,6 @@
 """The smallest network there is, on Dask's threaded scheduler: no cluster, no dashboard.
 
-    python -m pipelines.xor
+python -m pipelines.xor
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 
 from daskpar import Callback, Layout, Trainer, open_client
 from daskpar.cluster.executor import THREADED
@@ -55,6 +56,20 @@ def test_threads_and_processes(
 )
 def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
     with open_client(kind, workers, dashboard_port=0) as client:
+        for layout in LAYOUTS[1:3]:
+            assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]
+
+
+def test_several_workers_that_are_threads(hashes: dict[str, str]) -> None:
+    cluster = LocalCluster(
+        n_workers=3,
+        threads_per_worker=1,
+        processes=False,
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
+    )
+    with cluster, Client(cluster) as client:
         for layout in LAYOUTS[1:3]:
             assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]
 

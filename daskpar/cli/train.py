@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -38,8 +37,6 @@ def run(config: Config, resume: bool, console: Console) -> None:
         cluster.image,
         cluster.namespace,
     ) as client:
-        # A task that fails raises here, and is told in one line; workers need not tell it a second time.
-        logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
         if client != THREADED:
             console.print(f"dashboard {client.dashboard_link}", highlight=False)
         folder, progress = RunFolder(config, resume, console), progress_for(console)
@@ -94,7 +91,14 @@ class RunFolder(Callback):
 
 def finish(trainer: Trainer, config: Config, parts: Parts, console: Console) -> None:
     """Evaluate on every part, write summary.json and curves.html, and say how it went."""
-    scores = {name: trainer.evaluate(part) for name, part in parts._asdict().items() if part is not None}
+    scores, refused = {}, None
+    for name, part in parts._asdict().items():
+        if part is None:
+            continue
+        try:
+            scores[name] = trainer.evaluate(part)
+        except InputError as error:  # told at the end: what was learnt is not lost for it
+            refused = error
     summary = summarise(trainer, scores)
     folder = config.folder
     try:
@@ -109,6 +113,8 @@ def finish(trainer: Trainer, config: Config, parts: Parts, console: Console) -> 
         f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {folder}/",
         highlight=False,
     )
+    if refused is not None:
+        raise refused
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

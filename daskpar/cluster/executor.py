@@ -98,8 +98,9 @@ class ClusterExecutor:
         return found
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
-        wanted = list(keys)
-        futures = self.client.get(graph.high_level(self.workers(), lanes), wanted, sync=False)
+        wanted, workers = list(keys), self.workers()
+        lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
+        futures = self.client.get(lanes_on, wanted, sync=False)
         self._futures.update(zip(wanted, futures, strict=True))
 
     def result(self, key: Key) -> Any:

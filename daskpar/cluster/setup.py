@@ -2,6 +2,7 @@
 
 * BLAS threads: cores of the host ÷ lanes on it. It depends on the layout and the machine, not on how many
   workers there happen to be, since the number of threads may show in the last bit of a product.
+* Memory: a worker process keeps what it frees, for the next step needs blocks of the same sizes.
 * Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
   2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
 """
@@ -16,12 +17,13 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from daskpar.backend import blas
+from daskpar.backend.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerSetup(WorkerPlugin):
-    """Sets BLAS threads and latency on every worker, also on those that join or restart later.
+    """Sets every worker up, also those that join or restart later.
 
     Workers that are threads of the client's process leave its BLAS to the client.
     """
@@ -36,7 +38,22 @@ class WorkerSetup(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         if self.client_process != (os.getpid(), socket.gethostname()):
             blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
+            keep_freed_memory()
         send_at_once(worker, "batched_stream")
+
+
+class QuietTasks(WorkerPlugin):
+    """Keeps workers from logging what a task raised: it is raised again, and told, where it is waited for."""
+
+    name = "daskpar-quiet"
+
+    def setup(self, worker: Worker) -> None:
+        log = logging.getLogger("distributed.worker")
+        self.level = log.level
+        log.setLevel(logging.CRITICAL)
+
+    def teardown(self, worker: Worker) -> None:
+        logging.getLogger("distributed.worker").setLevel(self.level)
 
 
 class SchedulerSetup(SchedulerPlugin):

@@ -46,7 +46,7 @@ _INDEX = {  # what the numbers in a key stand for, where it is not (step, lane, 
 
 def _index(operation: str, index: tuple[Any, ...]) -> str:
     """The numbers in a key, named."""
-    names = _INDEX.get(operation, ("step", "lane", "part"))
+    names: tuple[str, ...] = _INDEX.get(operation, ("step", "lane", "part"))
     if operation == "reduce-gradient" and len(index) == 4:
         names = ("step", "part", "level", "node")
     return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))

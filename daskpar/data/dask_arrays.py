@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -60,17 +61,32 @@ class DaskArrays(Source):
         return np.asarray(self.y.compute())
 
 
-def from_dask(x: Any, y: Any, where: str = "fit") -> DaskArrays:
-    """A source over dask arrays, or dask dataframes and series; NumPy targets are allowed beside them."""
+class Column:
+    """One of the arrays of a source (0: examples, 1: targets), for dask.array to slice on the workers."""
+
+    def __init__(self, source: Source, which: int):
+        self.source, self.which = source, which
+        array = source.arrays()[which]
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.source.arrays()[self.which][index]
+
+
+def from_dask(x: Any, y: Any, hold: Callable[[Any, Any], Source], where: str = "fit") -> DaskArrays:
+    """A source over dask arrays, or dask dataframes and series.
+
+    Where one of the two is a plain array, `hold(array, array)` keeps it outside of the graph.
+    """
     import dask.array as da
 
     x, y = (as_array(part, where) for part in (x, y))
     x, y = (part if isinstance(part, da.Array) else np.asarray(part) for part in (x, y))
     check_pair(x, y, where)
     if not isinstance(y, da.Array):
-        y = da.from_array(y, chunks=(x.chunks[0], *y.shape[1:]))
+        y = da.from_array(Column(hold(y, y), 1), chunks=(x.chunks[0], *y.shape[1:]))
     if not isinstance(x, da.Array):
-        x = da.from_array(x, chunks=(y.chunks[0], *x.shape[1:]))
+        x = da.from_array(Column(hold(x, x), 0), chunks=(y.chunks[0], *x.shape[1:]))
     return DaskArrays(x, y)
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.random import spawning
 from daskpar.data.chunk import Chunk, draw, prepare
@@ -16,6 +18,9 @@ from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, State, S
 from daskpar.graph.state_file import read_state
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect, first_not_finite
+
+# A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
+_quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def load_model(spec: Spec) -> Spec:
@@ -92,6 +97,7 @@ def first_row(spec: Spec, step: int, streams: range) -> int:
     return spec.order.count(step % spec.order.steps, range(streams.start))
 
 
+@_quietly
 def grad(
     spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
 ) -> Lane:
@@ -104,6 +110,7 @@ def grad(
     return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
 
 
+@_quietly
 def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
     """Gradient of a lane's rows: draw, forward, backward."""
     if not chunks:
@@ -178,6 +185,7 @@ def reduce_gradient(*values: Any) -> Gradient:
     return Gradient(buffer, sums, first.start)
 
 
+@_quietly
 def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:
     """The state one step on, from the gradients of a step; without any, the state as it is.
 
@@ -212,6 +220,7 @@ def advance(spec: Spec, state: State, total: Array, sums: Sums, lr: float) -> St
     return State(state.step + 1, params, slots, (*state.log, (state.step, sums)))
 
 
+@_quietly
 def train_window(
     spec: Spec,
     rates: Sequence[float],
@@ -239,6 +248,7 @@ def train_window(
     return Lane(state)
 
 
+@_quietly
 def forward_part(
     spec: Spec, span: tuple[int, int], step: int, streams: range, owner: Lane, value: Any
 ) -> Forward:
@@ -248,6 +258,7 @@ def forward_part(
     return Forward(*spec.model.forward_part(*span, spec.table.views(owner.state.params), x, ctx))
 
 
+@_quietly
 def forward_loss(spec: Spec, step: int, streams: range, owner: Lane, batch: Chunk, last: Forward) -> Backward:
     """Sums of loss and metrics, and the gradient of the loss with respect to the model's outputs."""
     if not len(batch.x):
@@ -259,6 +270,7 @@ def forward_loss(spec: Spec, step: int, streams: range, owner: Lane, batch: Chun
     return Backward(dy, Gradient(dy.reshape(-1)[:0], sums))
 
 
+@_quietly
 def backward_part(
     spec: Spec, span: tuple[int, int], step: int, streams: range, owner: Lane, at: Forward, above: Backward
 ) -> Backward:
@@ -302,6 +314,7 @@ def report(owner: Lane) -> tuple[tuple[int, Sums], ...]:
 _ROWS = 1024  # rows that are evaluated at once: bounds memory, and is the same everywhere
 
 
+@_quietly
 def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
@@ -316,6 +329,7 @@ def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
 PREDICTIONS = ("outputs", "probabilities", "classes")
 
 
+@_quietly
 def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> Array:
     """Predictions for a block of examples (rows, ...) as they are stored: one of `PREDICTIONS`."""
     xp = spec.xp

@@ -84,7 +84,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with open(partial, "w") as file:
+        with open(partial, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -16,11 +16,14 @@ class Every:
     unit: str
 
     @classmethod
-    def parse(cls, text: str) -> Every:
-        """Raises InputError for anything but a whole number above zero and a unit."""
+    def parse(cls, text: str, name: str) -> Every:
+        """`name` is the key that holds the text.
+
+        Raises InputError for anything but a whole number above zero and a unit.
+        """
         match = re.fullmatch(r"\s*([1-9]\d*)\s*(epoch|step)s?\s*", str(text))
         if match is None:
-            raise InputError(f"{text!r} is no interval; expected e.g. '1 epoch' or '200 steps'")
+            raise InputError(f"{name}={text!r} is no interval; expected e.g. '1 epoch' or '200 steps'")
         return cls(int(match[1]), match[2])
 
     def steps(self, per_epoch: int) -> int:

@@ -78,8 +78,8 @@ class Fit:
             if callback.monitor is not None:
                 check_monitor(self.spec, callback.monitor, validation is not None)
         self.total = trainer.epochs * order.steps
-        self.evaluate_every = Every.parse(trainer.evaluate_every).steps(order.steps)
-        self.save_every = Every.parse(trainer.checkpoint_every).steps(order.steps)
+        self.evaluate_every = Every.parse(trainer.evaluate_every, "train.evaluate_every").steps(order.steps)
+        self.save_every = Every.parse(trainer.checkpoint_every, "checkpoint.every").steps(order.steps)
         self.step, self.seconds = 0, 0.0
         self.root: Path | None = None
         trainer.history_ = []
@@ -219,6 +219,7 @@ class Fit:
 
     def _take_up(self, folder: Path, meta: dict[str, Any]) -> None:
         self.step, self.seconds, self.root = meta["step"], meta["seconds"], folder / STATE
+        read_state(self.spec, str(self.root))  # another model's state is refused here, not on a worker
         self.trainer.history_ = meta["history"]
         sums, self._losses, self._rates = meta["since"]
         self._sums = tuple(sums)

@@ -8,6 +8,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from daskpar.errors import InputError
@@ -37,6 +38,9 @@ def begin_run(folder: Path, config: str, resume: bool) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config)
     except OSError as error:
+        if moved is not None and moved.exists() and not (folder / "config.yaml").exists():
+            rmtree(folder, ignore_errors=True)
+            os.rename(moved, folder)
         raise InputError(
             f"{folder}: the run's folder cannot be written ({error.strerror or error})"
         ) from None

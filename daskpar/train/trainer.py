@@ -209,12 +209,16 @@ class Trainer:
             return Part(X, name)
         if y is None:
             raise InputError(f"{name} data: targets are missing; pass X and y, or a Part of a source")
+
+        def held(x: Any, targets: Any) -> Source:
+            source = hold(x, targets, None if executor.in_process else self._scratch(), name)
+            if isinstance(source, Held):
+                self._held.append(source)
+            return source
+
         if is_dask(X) or is_dask(y):
-            return Part(from_dask(X, y, name), name, shuffled=False)
-        source = hold(X, y, None if executor.in_process else self._scratch(), name)
-        if isinstance(source, Held):
-            self._held.append(source)
-        return Part(source, name)
+            return Part(from_dask(X, y, held, name), name, shuffled=False)
+        return Part(held(X, y), name)
 
     def _parts(self, X: Any, y: Any, validation: Any, executor: Executor) -> tuple[Part, Part | None]:
         train = self._part(X, y, "train", executor)

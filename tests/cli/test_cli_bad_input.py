@@ -158,7 +158,7 @@ TABLE = {
     ),
     "an interval that is none": (
         sections(checkpoint={"every": "2 hours"}),
-        "'2 hours' is no interval; expected e.g. '1 epoch' or '200 steps'",
+        "checkpoint.every='2 hours' is no interval; expected e.g. '1 epoch' or '200 steps'",
     ),
     "numbers where classes are expected": (
         arrays(y=np.linspace(0, 1, 100)),

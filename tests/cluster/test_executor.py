@@ -61,8 +61,8 @@ def test_this_process_gets_its_blas_threads_back(kind: str, threads_client: Any)
     assert [lib["threads"] for lib in blas.describe()] == before
 
 
-def test_workers_in_the_order_of_their_names(threads_client: Any) -> None:
-    executor = ClusterExecutor(threads_client, 2)
-    info = threads_client.scheduler_info(n_workers=-1)["workers"]
+def test_workers_in_the_order_of_their_names(processes_client: Any) -> None:
+    executor = ClusterExecutor(processes_client, 2)
+    info = processes_client.scheduler_info(n_workers=-1)["workers"]
     assert [info[address]["name"] for address in executor.workers()] == [0, 1]
     executor.close()

@@ -5,6 +5,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from daskpar.data import hold
 from daskpar.data.dask_arrays import DaskArrays, as_array, from_dask, is_dask
 from daskpar.data.part import Part
 from daskpar.errors import InputError
@@ -24,7 +25,7 @@ def blocks(source, rows):
 def test_blocks(rows, chunks, mixed):
     x = X if mixed == "x" else da.from_array(X, chunks=chunks)
     y = Y.tolist() if mixed == "y" else da.from_array(Y, chunks=chunks[0])
-    source = from_dask(x, y)
+    source = from_dask(x, y, hold)
     assert (source.rows, source.x_shape, source.y_shape, source.y_dtype) == (20, (3,), (), Y.dtype)
     found_x, found_y = blocks(source, rows)
     assert type(found_x) is type(found_y) is np.ndarray
@@ -40,7 +41,7 @@ def test_only_the_blocks_that_are_needed():
         return block
 
     x = da.from_array(X, chunks=(5, 3)).map_blocks(load, dtype=X.dtype, meta=X[:0])
-    source = from_dask(x, da.from_array(Y, chunks=5))
+    source = from_dask(x, da.from_array(Y, chunks=5), hold)
     blocks(source, slice(6, 9))
     assert loaded == [1]
     graph = source.blocks(slice(6, 9))[0]
@@ -49,29 +50,29 @@ def test_only_the_blocks_that_are_needed():
 
 def test_sources_are_told_apart():
     x, y = da.from_array(X), da.from_array(Y)
-    one, two = from_dask(x, y), from_dask(x, y)
+    one, two = from_dask(x, y, hold), from_dask(x, y, hold)
     assert one == one and one != two and one != "other"
     assert len({one, two, one}) == 2
 
 
 def test_labels():
     x = da.from_array(X)
-    np.testing.assert_array_equal(from_dask(x, da.from_array(Y, chunks=3)).labels(), Y)
+    np.testing.assert_array_equal(from_dask(x, da.from_array(Y, chunks=3), hold).labels(), Y)
     with pytest.raises(
         InputError, match="distribution stratified needs integer classes; the targets are flo"
     ):
-        from_dask(x, da.from_array(Y * 1.0)).labels()
+        from_dask(x, da.from_array(Y * 1.0), hold).labels()
 
 
 def test_unknown_lengths():
     x = da.from_array(X, chunks=(7, 3))
     with pytest.raises(InputError) as error:
-        from_dask(x[x[:, 0] > 5], Y, "train")
+        from_dask(x[x[:, 0] > 5], Y, hold, "train")
     assert str(error.value) == (
         "train: a dask array of unknown length (nan, 3); call compute_chunk_sizes() first"
     )
     known = x[x[:, 0] > 5].compute_chunk_sizes()
-    assert from_dask(known, Y[: known.shape[0]]).rows == known.shape[0]
+    assert from_dask(known, Y[: known.shape[0]], hold).rows == known.shape[0]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_unknown_lengths():
 )
 def test_refused(x, y, message):
     with pytest.raises(InputError) as error:
-        from_dask(x, y)
+        from_dask(x, y, hold)
     assert str(error.value).startswith(message)
 
 
@@ -109,7 +110,7 @@ def test_dataframes(rows):
     import pandas as pd
 
     frame = frames.from_pandas(pd.DataFrame(X, columns=list("abc")).assign(target=Y), npartitions=3)
-    source = from_dask(frame[["a", "b", "c"]], frame["target"])
+    source = from_dask(frame[["a", "b", "c"]], frame["target"], hold)
     assert (source.rows, source.x_shape, source.y_shape) == (20, (3,), ())
     x, y = blocks(source, rows)
     np.testing.assert_array_equal(x, X[rows])
@@ -123,7 +124,7 @@ def test_dataframes_of_text_are_refused():
 
     frame = frames.from_pandas(pd.DataFrame({"a": ["x", "y"], "b": [0, 1]}), npartitions=1)
     with pytest.raises(InputError, match="fit: expected numbers, got examples of"):
-        from_dask(frame[["a"]], frame["b"])
+        from_dask(frame[["a"]], frame["b"], hold)
 
 
 def test_a_part_of_them():

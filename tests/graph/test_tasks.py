@@ -95,7 +95,6 @@ def test_names_the_parameter_that_is_not_finite(spoil: str, message: str) -> Non
         gradient_for(spec, owner)
 
 
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_names_the_layer_whose_output_is_not_finite() -> None:
     spec, owner = make()
     spec.table.named(owner.state.params)["3.weight"][...] = 3e38

@@ -95,10 +95,10 @@ def test_text_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Mo
     "text, steps", [("1 epoch", 20), ("3 epochs", 60), ("200 steps", 200), ("1 step", 1)]
 )
 def test_every(text: str, steps: int) -> None:
-    assert Every.parse(text).steps(20) == steps
+    assert Every.parse(text, "every").steps(20) == steps
 
 
 @pytest.mark.parametrize("text", ["", "0 epochs", "epoch", "1.5 epochs", "1 day", "-1 steps"])
 def test_every_refuses(text: str) -> None:
-    with pytest.raises(InputError, match="is no interval"):
-        Every.parse(text)
+    with pytest.raises(InputError, match=r"^checkpoint\.every=.* is no interval"):
+        Every.parse(text, "checkpoint.every")

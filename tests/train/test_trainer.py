@@ -133,7 +133,6 @@ def test_schedules_set_the_rate_of_each_step() -> None:
 
 
 @pytest.mark.parametrize("layout", [Layout(data=2), Layout(data=2, grain="layer"), Layout(grain="window")])
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_a_loss_that_is_not_finite_stops_the_run(layout: Layout, threads_client: Any) -> None:
     for client in (THREADED, threads_client):
         with pytest.raises(NotFiniteError, match=r"step \d+: the loss is (nan|inf); .*layer \d \(dense\)"):
@@ -156,7 +155,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(layout: Layout, threads_client:
         ({"distribution": "shuffled"}, "distribution 'shuffled' is not known"),
         ({"optimizer": {"adam": -1.0}}, "adam.lr=-1.0 must be above zero"),
         ({"metrics": ["acuracy"]}, "metric 'acuracy' is not known; did you mean 'accuracy'?"),
-        ({"evaluate_every": "often"}, "'often' is no interval; expected e.g. '1 epoch' or '200 steps'"),
+        (
+            {"evaluate_every": "often"},
+            "train.evaluate_every='often' is no interval; expected e.g. '1 epoch' or '200 steps'",
+        ),
         ({"epochs": 0}, "train.epochs=0 must be at least 1"),
     ],
 )

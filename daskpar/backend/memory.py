@@ -1,0 +1,26 @@
+"""Freed memory kept at hand.
+
+Every step frees and allocates arrays of the same sizes. glibc gives large blocks back to the system as soon
+as they are free, and distributed's nannies ask it to do so sooner still (MALLOC_TRIM_THRESHOLD_=65536); each
+step then waits for the kernel to hand out zeroed pages anew. Measured, 670,000 parameters with AdamW: an
+update of 8.4 ms instead of 1.8.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, from malloc.h
+_LARGEST = 32 * 1024 * 1024  # bytes: the largest threshold for mapped blocks that glibc takes
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees; False where the C library has no such setting."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1)) and bool(mallopt(_MMAP_THRESHOLD, _LARGEST))
