@@ -1,0 +1,43 @@
+"""Tasks that use a state as it is: evaluation and prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daskpar.backend.array import Array
+from daskpar.data.chunk import Chunk
+from daskpar.errors import InputError
+from daskpar.graph.spec import Lane, Spec, Sums
+from daskpar.graph.tasks.gradient import add_sums, measure, quietly
+from daskpar.nn.layer import Context
+
+PREDICTIONS = ("outputs", "probabilities", "classes")
+_ROWS = 1024  # rows that are evaluated at once: bounds memory, and is the same everywhere
+
+
+@quietly
+def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
+    """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
+    sums: Sums = ()
+    views = spec.table.views(owner.state.params)
+    for start in range(0, len(chunk.x), _ROWS):
+        x, y = chunk.x[start : start + _ROWS], chunk.y[start : start + _ROWS]
+        outputs, _ = spec.model.forward(views, x, Context())
+        sums = add_sums(sums, measure(spec, outputs, y)[0])
+    return sums
+
+
+@quietly
+def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> Array:
+    """Predictions for a block of examples (rows, ...) as they are stored: one of `PREDICTIONS`."""
+    xp = spec.xp
+    x = xp.asarray(x).astype(spec.precision)
+    for fitted in spec.transforms:
+        x = fitted.apply(x)
+    if x.shape[1:] != spec.in_shape:
+        raise InputError(f"predict: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
+    views = spec.table.views(owner.state.params)
+    turn = {"probabilities": spec.loss.activate, "classes": spec.loss.decide}.get(kind, lambda y: y)
+    starts = range(0, max(1, len(x)), _ROWS)
+    out = [turn(spec.model.forward(views, x[i : i + _ROWS], Context())[0]) for i in starts]
+    return xp.concatenate(out) if len(out) > 1 else out[0]

@@ -1,0 +1,88 @@
+"""Tasks that bring models, states and data to a worker: the roots of every lineage, runnable anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from daskpar.backend.random import spawning
+from daskpar.data.chunk import Chunk, draw, prepare
+from daskpar.data.part import Part
+from daskpar.data.transforms import Fitted, Transform
+from daskpar.errors import InputError
+from daskpar.graph.spec import Lane, Spec, State
+from daskpar.graph.state_file import read_state
+
+
+def load_model(spec: Spec) -> Spec:
+    """The run's description, once a worker."""
+    return spec
+
+
+def load_state(spec: Spec, path: str) -> Lane:
+    """The state in a file: the root of a lineage that can be run again anywhere that sees the file."""
+    return Lane(read_state(spec, path))
+
+
+def load_initial(spec: Spec) -> Lane:
+    """The state before the first step, from the seed."""
+    params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
+    buffer = spec.table.flatten(params, spec.precision, spec.xp)
+    return Lane(State(0, buffer, spec.optimizer.init(buffer)))
+
+
+def load_data(spec: Spec, part: Part, positions: tuple[Any, ...]) -> Chunk:
+    """A chunk, read from its source. `positions`: (start, stop), or (order, stream, chunk)."""
+    if len(positions) == 2:
+        where: Any = slice(*positions)
+    else:
+        order, stream, chunk = positions
+        where = order.positions(stream, chunk)
+    return load_rows(spec, part, *part.read(where))
+
+
+def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
+    """A chunk from rows that another task has read, e.g. one of dask.array's."""
+    chunk = prepare(part.name, x, y, spec.precision, spec.transforms, spec.targets, spec.module)
+    if spec.loss.classifies and chunk.y.dtype.kind in "iu" and len(chunk.y):
+        low, high = int(chunk.y.min()), int(chunk.y.max())
+        classes = max(spec.out_shape[-1], 2)
+        if low < 0 or high >= classes:
+            raise InputError(
+                f"{part.name} data: classes from {low} to {high} for a model with {spec.out_shape[-1]} "
+                f"outputs; expected 0 to {classes - 1}"
+            )
+    return chunk
+
+
+def read_rows(part: Part, start: int, stop: int) -> tuple[Any, Any]:
+    """Rows of a part as they are stored."""
+    return part.read(slice(start, stop))
+
+
+def pair(x: Any, y: Any) -> tuple[Any, Any]:
+    """Examples and targets that two other tasks have read."""
+    return x, y
+
+
+def measure_rows(
+    transform: Transform, fitted: Sequence[Fitted], which: str, rows: tuple[Any, Any]
+) -> tuple[Any, ...]:
+    """What a transform needs to know of some rows: of examples ("x") or of targets ("y")."""
+    values = rows[0] if which == "x" else rows[1]
+    for before in fitted:
+        values = before.apply(values)
+    return transform.measure(values)
+
+
+def load_batch(spec: Spec, step: int, streams: range, *chunks: Chunk) -> Chunk:
+    """A lane's rows of the batch of a step; zero rows where the last batch has none for it."""
+    if not chunks:
+        return Chunk(*(spec.xp.zeros((0, *shape), dtype=spec.precision) for shape in (spec.in_shape, ())))
+    epoch, within = divmod(step, spec.order.steps)
+    return draw(spec.order, epoch, spec.order.pieces(epoch, within, streams), chunks)
+
+
+def first_row(spec: Spec, step: int, streams: range) -> int:
+    """The place of a lane's first row in the global batch, which random draws go by."""
+    return spec.order.count(step % spec.order.steps, range(streams.start))
