@@ -14,7 +14,7 @@ layout comparable with a single device. The last batch of an epoch holds what is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -97,27 +97,36 @@ class Order:
         taken = step * self.share
         return sum(min(self.share, max(0, self.size(g) - taken)) for g in streams)
 
-    def pieces(self, epoch: int, step: int, streams: range) -> list[Piece]:
+    def pieces(self, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
         """The pieces of chunks that make up the rows of `streams` in a batch, in order."""
-        out = []
-        for stream in streams:
-            start = step * self.share
-            stop = min(start + self.share, self.size(stream))
-            begin = 0
-            for chunk, size in _chunk_order(self, epoch, stream):
-                low, high = max(start - begin, 0), min(stop - begin, size)
-                if low < high:
-                    out.append(Piece(stream, chunk, low, high))
-                begin += size
-                if begin >= stop:
-                    break
-        return out
+        return _pieces(self, epoch if self._shuffles_chunks else 0, step, streams)
+
+    @cached_property
+    def _shuffles_chunks(self) -> bool:
+        return self.kind != "uniform" and max(map(self.size, range(self.streams))) > self.chunk_rows
 
     def row_order(self, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray | None:
         """The order of the rows within a chunk in an epoch; None where it is as they are stored."""
         if self.kind == "uniform":
             return None
         return _row_order(self, epoch, stream, chunk, targets)
+
+
+@lru_cache(maxsize=8192)
+def _pieces(order: Order, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
+    out = []
+    start = step * order.share
+    for stream in streams:
+        stop = min(start + order.share, order.size(stream))
+        begin = 0
+        for chunk, size in _chunk_order(order, epoch, stream):
+            low, high = max(start - begin, 0), min(stop - begin, size)
+            if low < high:
+                out.append(Piece(stream, chunk, low, high))
+            begin += size
+            if begin >= stop:
+                break
+    return tuple(out)
 
 
 @lru_cache(maxsize=4096)

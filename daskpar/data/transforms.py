@@ -6,7 +6,7 @@ A transform measures each chunk (`measure`), adds the measures of chunks (`combi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -167,7 +167,7 @@ def transform(entry: Any) -> Transform:
 
 def to_json(fitted: Fitted) -> dict[str, Any]:
     """A fitted transform as JSON carries it."""
-    return {"transform": type(fitted).__name__, **vars(fitted)}
+    return {"transform": type(fitted).__name__, **asdict(fitted)}
 
 
 def from_json(value: dict[str, Any]) -> Fitted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -207,7 +208,7 @@ class Fit:
 
     def _meta(self) -> dict[str, Any]:
         return {
-            "order": vars(self.spec.order),
+            "order": asdict(self.spec.order),
             "in_shape": self.spec.in_shape,
             "transforms": [to_json(t) for t in self.spec.transforms],
             "targets": [to_json(t) for t in self.spec.targets],
