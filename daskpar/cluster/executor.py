@@ -21,6 +21,8 @@ class Executor(Protocol):
 
     in_process: bool
     """Whether tasks run in this process, so that arrays need not travel."""
+    module: str
+    """The array module of the workers: `cupy` where each has a GPU, else `numpy`."""
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         """Start computing `keys`; tasks of the graph may refer to keys held from before."""
@@ -42,6 +44,7 @@ class ThreadedExecutor:
     """Dask's own threaded scheduler: no cluster, no dashboard; `submit` returns when all is computed."""
 
     in_process = True
+    module = "numpy"
 
     def __init__(self, lanes: int, threads: int | None = None):
         self._values: dict[Key, Any] = {}
@@ -84,6 +87,8 @@ class ClusterExecutor:
         self._workers: tuple[float, list[str]] = (0.0, [])
         setup.prepare(client, lanes, threads)
         self.in_process = all(address.startswith("inproc://") for address in self.workers())
+        info = client.scheduler_info(n_workers=-1)["workers"].values()
+        self.module = "cupy" if info and all("GPU" in worker["resources"] for worker in info) else "numpy"
         self._limit = ExitStack()
         if self.in_process:
             self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))

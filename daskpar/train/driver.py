@@ -116,8 +116,11 @@ class Driver:
             source = self.builder.cut(graph, front)
             keys = self._evaluate(graph, cut.step, source) if cut.evaluate else ()
             root = cut.root or cut.save or self._root_is_due(end)
-            cut = Cut(cut.step, cut.evaluate, cut.save, root, source, keys)
-            held |= {source, *keys}
+            state = source
+            if self.builder.spec.module != "numpy":  # the client may have no such device
+                state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
+            cut = Cut(cut.step, cut.evaluate, cut.save, root, state, keys)
+            held |= {state, *keys}
         report = graph.add("report", (end,), tasks.report, Ref(source))
         held.add(report)
         self._add_sources(graph)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> An
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, spec)
     owner = graph.add("load-state", (), tasks.load_state, Ref(model), str(state))
-    like = tasks.predict(spec, tasks.load_initial(spec), _one_example(spec, x), kind)
+    here = replace(spec, module="numpy")
+    like = tasks.predict(here, tasks.load_initial(here), _one_example(here, x), kind)
     inner = (0,) * (like.ndim - 1)
     for i, key in enumerate(x.__dask_keys__()):
         while isinstance(key, list):

@@ -68,7 +68,9 @@ class Fit:
             pass_over = (train, executor, self.token, trainer.chunk_rows)
             transforms = fit_transforms(trainer.transforms, *pass_over, "x")
             targets = fit_transforms(trainer.targets, *pass_over, "y")
-        self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
+        self.spec = trainer.spec_ = make_spec(
+            trainer, train.source, order, transforms, targets, executor.module
+        )
         self.schedule = optim.schedule(trainer.schedule)
         self.callbacks: list[Callback] = list(trainer.callbacks)
         self.plateau: Plateau | None = None

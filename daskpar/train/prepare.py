@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +71,13 @@ def make_spec(
     order: Order,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    module: str = "numpy",
 ) -> Spec:
-    """The Spec of a run; shapes, losses and targets are checked against each other."""
+    """The Spec of a run that computes with `module`; shapes, loss and targets are checked together."""
     if trainer.precision not in PRECISIONS:
         raise unknown("precision", trainer.precision, PRECISIONS)
     in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
-    spec = bare_spec(trainer, in_shape, order, transforms, targets)
+    spec = replace(bare_spec(trainer, in_shape, order, transforms, targets), module=module)
     y = np.zeros((1, *source.y_shape), source.y_dtype)
     for fitted in targets:
         y = fitted.apply(y)

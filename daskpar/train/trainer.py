@@ -161,7 +161,7 @@ class Trainer:
         self._check_fitted()
         if is_dask(X):
             return predict_lazily(self.spec_, self._state_file(), as_array(X, "predict"), kind, new_token())
-        return tasks.predict(self.spec_, Lane(self.state_), np.asarray(X), kind)
+        return tasks.predict(replace(self.spec_, module="numpy"), Lane(self.state_), np.asarray(X), kind)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""

@@ -14,6 +14,7 @@ from daskpar.graph.tasks.gradient import (
 )
 from daskpar.graph.tasks.infer import PREDICTIONS, evaluate, predict
 from daskpar.graph.tasks.load import (
+    fetch_state,
     first_row,
     load_batch,
     load_data,
@@ -35,6 +36,7 @@ __all__ = [
     "differentiate",
     "evaluate",
     "explain_not_finite",
+    "fetch_state",
     "first_row",
     "forward_loss",
     "forward_part",

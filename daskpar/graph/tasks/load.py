@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from daskpar.backend.array import to_numpy
 from daskpar.backend.random import spawning
 from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.part import Part
@@ -29,6 +30,13 @@ def load_initial(spec: Spec) -> Lane:
     params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, spec.xp)
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
+
+
+def fetch_state(owner: Lane) -> Lane:
+    """The state on the host, for a client that has no device of the workers' kind."""
+    state = owner.state
+    slots = {name: to_numpy(value) for name, value in state.slots.items()}
+    return Lane(State(state.step, to_numpy(state.params), slots))
 
 
 def load_data(spec: Spec, part: Part, positions: tuple[Any, ...]) -> Chunk:

@@ -1,0 +1,71 @@
+"""A run on arrays of another module: chunks stay on the device, only states and sums come back."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import device
+import numpy as np
+import pytest
+
+from daskpar import Layout, Trainer, open_client
+from daskpar.cluster.executor import THREADED, ClusterExecutor, ThreadedExecutor
+from daskpar.data import Digits
+
+MODEL = [
+    "flatten",
+    {"dense": 16},
+    "gelu",
+    {"dropout": 0.2},
+    {"residual": [{"dense": 16}, "tanh"]},
+    {"dense": 10},
+]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [Layout(), Layout(data=2), Layout(data=8), Layout(data=2, grain="layer"), Layout(grain="window")],
+    ids=repr,
+)
+def test_a_run_on_a_device_gives_the_bits_of_the_host(
+    layout: Layout, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(folder: str) -> Trainer:
+        trainer = Trainer(
+            MODEL,
+            metrics=["accuracy", "top_k", "confusion"],
+            optimizer="adamw",
+            transforms=["standardise"],
+            distribution="stratified",
+            batch=64,
+            epochs=2,
+            accumulate=2,
+            layout=layout,
+            client=THREADED,
+            folder=tmp_path / folder,
+        )
+        return trainer.fit(Digits(), validation=0.1)
+
+    host = fit("host")
+    monkeypatch.setitem(sys.modules, "fake_cupy", device.xp)
+    monkeypatch.setattr(ThreadedExecutor, "module", "fake_cupy")
+    found = fit("device")
+    assert found.spec_.module == "fake_cupy"
+    assert isinstance(found.state_.params, np.ndarray)
+    assert found.parameters_sha256_ == host.parameters_sha256_
+    assert found.history_[-1]["validation"] == host.history_[-1]["validation"]
+    assert found.evaluate(Digits()) == host.evaluate(Digits())
+    images = Digits().arrays()[0]
+    np.testing.assert_array_equal(found.predict(images), host.predict(images))
+
+
+def test_workers_with_a_gpu_each_compute_with_cupy(threads_client: Any) -> None:
+    assert ClusterExecutor(threads_client, 1).module == "numpy"
+    with open_client("processes", workers=1, dashboard_port=0) as client:
+        client.run(lambda dask_worker: dask_worker.state.total_resources.update(GPU=1))
+        (address,) = client.scheduler_info(n_workers=-1)["workers"]
+        client.run_on_scheduler(
+            lambda dask_scheduler: dask_scheduler.add_resources(worker=address, resources={"GPU": 1})
+        )
+        assert ClusterExecutor(client, 1).module == "cupy"
