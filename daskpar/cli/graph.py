@@ -19,13 +19,12 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     order = make_order(trainer, part.rows)
     executor = ThreadedExecutor(1)
     try:
-        fitted = [
-            fit_transforms(entries, part, executor, new_token(), trainer.chunk_rows, which)
-            for entries, which in ((trainer.transforms, "x"), (trainer.targets, "y"))
-        ]
+        over = (part, executor, new_token(), trainer.chunk_rows)
+        transforms = fit_transforms(trainer.transforms, *over, "x")
+        targets = fit_transforms(trainer.targets, *over, "y")
     finally:
         executor.close()
-    spec = make_spec(trainer, part.source, order, *fitted)
+    spec = make_spec(trainer, part.source, order, transforms, targets)
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, order, trainer.layout_)

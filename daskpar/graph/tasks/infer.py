@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from daskpar.backend.array import Array
+import numpy as np
+
+from daskpar.backend.array import to_numpy
 from daskpar.data.chunk import Chunk
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane, Spec, Sums
@@ -28,8 +30,8 @@ def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
 
 
 @quietly
-def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> Array:
-    """Predictions for a block of examples (rows, ...) as they are stored: one of `PREDICTIONS`."""
+def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> np.ndarray:
+    """Predictions for a block of examples (rows, ...) as they are stored: one of `PREDICTIONS`, on the host."""
     xp = spec.xp
     x = xp.asarray(x).astype(spec.precision)
     for fitted in spec.transforms:
@@ -40,4 +42,4 @@ def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> Array:
     turn = {"probabilities": spec.loss.activate, "classes": spec.loss.decide}.get(kind, lambda y: y)
     starts = range(0, max(1, len(x)), _ROWS)
     out = [turn(spec.model.forward(views, x[i : i + _ROWS], Context())[0]) for i in starts]
-    return xp.concatenate(out) if len(out) > 1 else out[0]
+    return to_numpy(xp.concatenate(out) if len(out) > 1 else out[0])
