@@ -31,7 +31,7 @@ def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
 
 @quietly
 def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> np.ndarray:
-    """Predictions for a block of examples (rows, ...) as they are stored: one of `PREDICTIONS`, on the host."""
+    """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host."""
     xp = spec.xp
     x = xp.asarray(x).astype(spec.precision)
     for fitted in spec.transforms:
