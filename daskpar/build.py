@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from daskpar.config import Config
-from daskpar.data import Digits, Mnist, Npy, Npz, Part, Source, find_mnist, split
+from daskpar.data import Digits, Mnist, Npy, Npz, Part, Source, find_mnist, split, transform
 from daskpar.errors import InputError
 from daskpar.graph.layout import Layout
+from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
+from daskpar.optim import registry as optim
 from daskpar.train import Callback, EarlyStopping, Trainer
 
 
@@ -43,6 +45,17 @@ def _source(config: Config) -> Source:
     if not data.x or not data.y:
         raise InputError("data.source=npy needs data.x and data.y, two .npy files")
     return Npy(data.x, data.y)
+
+
+def check(config: Config) -> None:
+    """Refuse what a config names wrongly before anything is started."""
+    nn.model(config.model), nn.loss(config.loss)
+    optim.optimizer(config.optimizer), optim.schedule(config.schedule)
+    for metric in config.metrics:
+        nn.metric(metric)
+    for entry in (*config.data.transforms, *config.data.targets):
+        transform(entry)
+    Layout(**vars(config.layout))
 
 
 def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callback] = ()) -> Trainer:

@@ -14,6 +14,10 @@ class NotFiniteError(ArithmeticError):
     """The loss became NaN or infinite. The message names the step and the layer."""
 
 
+class ClusterLostError(RuntimeError):
+    """The scheduler went away, or a task's workers kept dying. A run can be resumed elsewhere."""
+
+
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not known, with the nearest one that is."""
     names = sorted(known)

@@ -48,7 +48,7 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
         ).fit(x, y)
     begin = next(i for i, (step, _) in enumerate(seen) if step >= work.warmup)
     (first, start), (last, end) = seen[begin], seen[-1]
-    losses = trainer.history_[-1]["steps"]["loss"]
+    losses = trainer.history_[-1]["each_step"]["loss"]
     return {"seconds_per_step": (end - start) / (last - first), "loss": float(np.mean(losses[-5:]))}
 
 

@@ -102,7 +102,7 @@ def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(
     assert [r["step"] for r in resumed.history_] == [r["step"] for r in unbroken.history_]
     for a, b in zip(resumed.history_, unbroken.history_, strict=True):
         assert (a["validation"], a["train"]) == (b["validation"], b["train"])
-        assert a["steps"] == b["steps"]
+        assert a["each_step"] == b["each_step"]
 
 
 def test_a_run_goes_on_under_another_number_of_lanes(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_usual_numbers_of_lanes_draw_the_same_batches() -> None:
     x, y = blobs(96)
     common: dict[str, Any] = dict(client=THREADED, batch=32, epochs=1, precision="float64")
     losses = [
-        Trainer(MODEL, layout=Layout(data=lanes), **common).fit(x, y).history_[0]["steps"]["loss"]
+        Trainer(MODEL, layout=Layout(data=lanes), **common).fit(x, y).history_[0]["each_step"]["loss"]
         for lanes in (1, 2, 4, 8, 16)
     ]
     for other in losses[1:]:

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from daskpar.config import Config, load_config
-from daskpar.errors import InputError, NotFiniteError
+from daskpar.errors import ClusterLostError, InputError, NotFiniteError
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -27,7 +27,7 @@ def told_in_one_line() -> Iterator[None]:
     """Turn errors into a line and an exit code."""
     try:
         yield
-    except (InputError, NotFiniteError) as error:
+    except (InputError, NotFiniteError, ClusterLostError) as error:
         line = " ".join(part.strip() for part in str(error).splitlines())
         err.print(f"daskpar: {line}", style="red", markup=False, highlight=False)
         sys.exit(2 if isinstance(error, InputError) else 1)
@@ -37,7 +37,7 @@ def told_in_one_line() -> Iterator[None]:
         err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        err.print("daskpar: stopped; what was written stays, `--resume` goes on from the last checkpoint")
+        err.print("daskpar: stopped", style="red")
         sys.exit(130)
 
 
@@ -91,19 +91,22 @@ def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
     """Loss and metrics of a trained network, as JSON."""
     with told_in_one_line():
         from daskpar.build import open_data
+        from daskpar.train.history import to_json
 
         config = load_config(config_path, overrides)
         data = getattr(open_data(config), part)
         if data is None:
             raise InputError(f"{config_path}: data.{part} is 0; there is nothing to evaluate on")
-        click.echo(json.dumps({part: restored(config).evaluate(data)}))
+        click.echo(to_json({part: restored(config).evaluate(data)}))
 
 
 @main.command()
 @config_command
 @click.option("--input", "source", help="A .npy file of examples; the test part if left out.")
 @click.option("-o", "--output", default="predictions.npy", show_default=True, help="The .npy file to write.")
-@click.option("--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes")
+@click.option(
+    "--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes", show_default=True
+)
 def predict(config_path: str, overrides: tuple[str, ...], source: str | None, output: str, kind: str) -> None:
     """Predictions of a trained network for examples, as a .npy file."""
     with told_in_one_line():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,9 +14,13 @@ from dask._task_spec import DataNode
 
 from daskpar.backend import blas
 from daskpar.cluster import setup
+from daskpar.errors import ClusterLostError, InputError
 from daskpar.graph.build import Graph, Key
 
 THREADED = "threaded-scheduler"
+_PATIENCE = 20  # seconds until it is asked whether there still are workers to wait for
+
+logger = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -83,10 +90,12 @@ class ClusterExecutor:
 
     def __init__(self, client: Any, lanes: int, threads: int | None = None):
         self.client = client
+        self._address = client.scheduler.address
         self._futures: dict[Key, Any] = {}
         self._workers: tuple[float, list[str]] = (0.0, [])
         setup.prepare(client, lanes, threads)
-        self.in_process = all(address.startswith("inproc://") for address in self.workers())
+        workers = self.workers()
+        self.in_process = bool(workers) and all(address.startswith("inproc://") for address in workers)
         info = client.scheduler_info(n_workers=-1)["workers"].values()
         self.module = "cupy" if info and all("GPU" in worker["resources"] for worker in info) else "numpy"
         self._limit = ExitStack()
@@ -109,7 +118,22 @@ class ClusterExecutor:
         self._futures.update(zip(wanted, futures, strict=True))
 
     def result(self, key: Key) -> Any:
-        return self._futures[key].result()
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+
+        while True:
+            try:
+                return self._futures[key].result(timeout=_PATIENCE)
+            except TimeoutError:
+                if not self.client.scheduler_info(n_workers=-1)["workers"]:
+                    logger.warning("no workers are left at %s; waiting for some", self._address)
+            except KilledWorker as error:
+                raise ClusterLostError(f"a task's workers died again and again ({error})") from None
+            except (FutureCancelledError, CommClosedError):
+                raise ClusterLostError(
+                    f"the scheduler at {self._address} went away, or lost what it held"
+                ) from None
 
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -125,8 +149,6 @@ class ClusterExecutor:
 
 def _natural(name: Any) -> tuple[Any, ...]:
     """Workers 2 before 10, whatever their names look like."""
-    import re
-
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
 
 
@@ -135,8 +157,6 @@ def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Exec
 
     None takes the client that is current, and the threaded scheduler where there is none.
     """
-    import sys
-
     if client == THREADED:
         return ThreadedExecutor(lanes, threads)
     if client is None and "distributed" in sys.modules:
@@ -148,4 +168,9 @@ def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Exec
             pass
     if client is None:
         return ThreadedExecutor(lanes, threads)
+    if not hasattr(client, "scheduler_info"):
+        raise InputError(
+            f"client: expected a distributed.Client, got {type(client).__name__}; "
+            "write `with open_client(...) as client:`"
+        )
     return ClusterExecutor(client, lanes, threads)

@@ -9,6 +9,7 @@ resource definition; no cluster has been started from it yet.
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from daskpar.errors import InputError
 
@@ -56,7 +57,7 @@ def start(workers: int, image: str | None, namespace: str | None) -> Any:
         raise InputError(
             "cluster.kind=kubernetes needs dask-kubernetes: pip install 'daskpar[kubernetes]'"
         ) from None
-    spec = cluster_spec("daskpar", image, workers)
+    spec = cluster_spec(f"daskpar-{uuid4().hex[:8]}", image, workers)
     try:
         return KubeCluster(custom_cluster_spec=spec, namespace=namespace)
     except Exception as error:  # kr8s and the API server fail each in their own way

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,13 +50,23 @@ def open_client(
             with _connect(address) as client:
                 yield client
             return
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _uninterrupted():
             cluster = _start(kind, workers, dashboard_port, image, namespace)
         with cluster, Client(cluster) as client:
             if kind == "kubernetes":
-                client.wait_for_workers(workers)
+                _wait(client, workers)
             client.register_plugin(QuietTasks())
             yield client
+
+
+def _wait(client: Any, workers: int, seconds: float = 600) -> None:
+    try:
+        client.wait_for_workers(workers, timeout=seconds)
+    except TimeoutError:
+        raise InputError(
+            f"cluster.kind=kubernetes: {workers} workers did not come up in {seconds:.0f} s; "
+            "`kubectl describe pods` says why"
+        ) from None
 
 
 def _connect(address: str | None) -> Any:
@@ -70,6 +82,19 @@ def _connect(address: str | None) -> Any:
         client.close()
         raise InputError(f"cluster.address={address}: the scheduler has no workers; start some")
     return client
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Children that start here leave Ctrl-C to this process: a terminal sends it to all of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daskpar.train.checkpoint import write_text
+from daskpar.backend.whole import write_whole
 from daskpar.train.history import Record
 
 _PARTS = {"train": "#1f77b4", "validation": "#d62728"}
@@ -25,7 +25,7 @@ def write_curves(history: Sequence[Record], path: Path, title: str) -> None:
     for figure in figures[1:]:
         figure.x_range = figures[0].x_range
     heading = Div(text=f"<h2>{title}</h2>")
-    write_text(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
+    write_whole(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
 
 
 def _figure(label: str, **options: Any) -> Any:
@@ -36,7 +36,7 @@ def _figure(label: str, **options: Any) -> Any:
 
 
 def _loss(history: Sequence[Record]) -> Any:
-    losses = [loss for record in history for loss in record["steps"]["loss"]]
+    losses = [loss for record in history for loss in record["each_step"]["loss"]]
     start = history[-1]["step"] - len(losses) if history else 0
     plot = _figure("loss")
     steps = list(range(start + 1, start + len(losses) + 1))
@@ -64,7 +64,7 @@ def _metrics(history: Sequence[Record]) -> list[str]:
 
 
 def _rate(history: Sequence[Record]) -> Any:
-    rates = [lr for record in history for lr in record["steps"]["lr"]]
+    rates = [lr for record in history for lr in record["each_step"]["lr"]]
     start = history[-1]["step"] - len(rates) if history else 0
     plot = _figure("learning rate")
     plot.line(list(range(start + 1, start + len(rates) + 1)), rates, color="#2ca02c", width=2)

@@ -33,14 +33,24 @@ def prepare(
     xp = module_named(module)
     x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = x.astype(precision)
-        for fitted in transforms:
-            x = fitted.apply(x)
+        x = transformed(x, transforms, precision)
         for fitted in targets:
             y = fitted.apply(y)
         if y.dtype.kind == "f":
             y = y.astype(precision)
     return Chunk(_finite(name, x, f"examples as {precision}"), _finite(name, y, f"targets as {precision}"))
+
+
+def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:
+    """Examples with the transforms applied, in the run's precision.
+
+    Wide integers and float64 are cast last: 1,700,000,001 and 1,700,000,002 are one number in float32.
+    """
+    if np.can_cast(x.dtype, precision):
+        x = x.astype(precision)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    return x.astype(precision, copy=False)
 
 
 def _finite(name: str, values: Array, what: str) -> Array:

@@ -37,7 +37,16 @@ class Held(Source):
         _held.pop(self.token, None)
 
 
-def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Source:
+@dataclass(frozen=True)
+class Spilled(Npy):
+    """Arrays of this process, written to files for workers elsewhere."""
+
+    def release(self) -> None:
+        for path in (self.x, self.y):
+            Path(path).unlink(missing_ok=True)
+
+
+def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Held | Spilled:
     """A source over arrays given from Python; with `folder`, through files in it."""
     x, y = np.asarray(x), np.asarray(y)
     check_pair(x, y, where)
@@ -48,4 +57,4 @@ def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Sour
     paths = folder / f"{token}-x.npy", folder / f"{token}-y.npy"
     for path, array in zip(paths, (x, y), strict=True):
         np.save(path, array)
-    return Npy(*map(str, paths))
+    return Spilled(*map(str, paths))

@@ -97,6 +97,12 @@ class Order:
         taken = step * self.share
         return sum(min(self.share, max(0, self.size(g) - taken)) for g in streams)
 
+    def drawn(self, step: int) -> int:
+        """Rows drawn in the first `step` steps of a run."""
+        epochs, within = divmod(step, self.steps)
+        in_epoch = self.steps * self.batch if self.drop_last else self.rows
+        return epochs * in_epoch + within * self.batch
+
     def pieces(self, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
         """The pieces of chunks that make up the rows of `streams` in a batch, in order."""
         return _pieces(self, epoch if self._shuffles_chunks else 0, step, streams)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +34,16 @@ class Part:
     def rows(self) -> int:
         start, stop = self._bounds()
         return stop - start
+
+    def split(self, share: float) -> tuple[Part, Part]:
+        """This part less a share of its rows, and that share, for validation."""
+        if not 0 < share < 1:
+            raise InputError(f"validation={share} must be above 0 and below 1")
+        at = self.high - share * (self.high - self.low)
+        parts = replace(self, high=at), replace(self, low=at, name="validation")
+        if not all(part.rows for part in parts):
+            raise InputError(f"validation={share} of {self.rows} rows leaves one side with none")
+        return parts
 
     def read(self, positions: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Examples and targets at these positions of the part, as they are stored."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from daskpar.backend.array import to_numpy
+from daskpar.backend.whole import write_whole
 from daskpar.errors import InputError
 from daskpar.graph.spec import Spec, State
 
@@ -23,17 +23,7 @@ def write_state(spec: Spec, state: State, path: Path) -> None:
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    data = safetensors.numpy.save(tensors, metadata={"step": str(state.step)})
-    partial = path.with_suffix(".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
 
 
 def read_state(spec: Spec, path: str) -> State:

@@ -34,6 +34,10 @@ class Loss:
                 f"the targets hold {target_shape or 'a number'}; they must have one shape"
             )
 
+    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
+        """What is wrong with the values of some targets, or None."""
+        return None
+
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         raise TypeError(f"{type(self).__name__} is no loss")
 
@@ -82,6 +86,8 @@ class SoftmaxCrossEntropy(Loss):
             raise InputError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
         if self.class_weights is not None:
             object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+            if min(self.class_weights, default=0.0) < 0:
+                raise InputError(f"class_weights={list(self.class_weights)} must not be negative")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
         if not out_shape or out_shape[-1] < 2:
@@ -104,6 +110,19 @@ class SoftmaxCrossEntropy(Loss):
             raise InputError(
                 f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
             )
+
+    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
+        classes = out_shape[-1]
+        if targets.dtype.kind in "iu":
+            low, high = int(targets.min()), int(targets.max())
+            if low < 0 or high >= classes:
+                return (
+                    f"classes from {low} to {high} for a model with {classes} outputs; "
+                    f"expected 0 to {classes - 1}"
+                )
+        elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
+            return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
+        return None
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
@@ -143,6 +162,10 @@ class BinaryCrossEntropy(Loss):
 
     kind: ClassVar[str] = "binary_cross_entropy"
     classifies: ClassVar[bool] = True
+
+    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
+        low, high = float(targets.min()), float(targets.max())
+        return None if 0 <= low <= high <= 1 else f"targets from {low:g} to {high:g}; expected 0 to 1"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daskpar.backend.array import Array, array_module, to_numpy
-from daskpar.nn.layer import positive
+from daskpar.errors import InputError
+from daskpar.nn.layer import Shape, positive
 
 Sums = tuple[float, ...]
 
@@ -31,6 +32,14 @@ class Metric:
     def width(self, outputs: int) -> int:
         """How many sums there are, for a model with so many outputs per example."""
         return 2
+
+    def check(self, out_shape: Shape, target_shape: Shape) -> None:
+        """Refuse outputs or targets (shapes without the example axis) that cannot be measured so."""
+        if target_shape not in (out_shape, out_shape[:-1]):
+            raise InputError(
+                f"metric {self.kind}: the targets hold {target_shape or 'a number'} per example, "
+                f"the model returns {out_shape}"
+            )
 
     def sums(self, outputs: Array, targets: Array) -> Sums:
         raise TypeError(f"{type(self).__name__} is no metric")
@@ -76,6 +85,11 @@ class TopK(Metric):
     def name(self) -> str:
         return f"top_{self.k}"
 
+    def check(self, out_shape: Shape, target_shape: Shape) -> None:
+        if not out_shape or out_shape[-1] < 2:
+            raise InputError(f"metric top_k: the model returns {out_shape}; expected an output a class")
+        super().check(out_shape, target_shape)
+
     def sums(self, outputs: Array, targets: Array) -> Sums:
         xp = array_module(outputs)
         classes = _classes(targets, outputs)
@@ -91,8 +105,15 @@ class RMSE(Metric):
     kind: ClassVar[str] = "rmse"
     larger_is_better: ClassVar[bool] = False
 
+    def check(self, out_shape: Shape, target_shape: Shape) -> None:
+        if math.prod(out_shape) != math.prod(target_shape):
+            raise InputError(
+                f"metric {self.kind}: the targets hold {target_shape or 'a number'} per example, "
+                f"the model returns {out_shape}; they must have one shape"
+            )
+
     def sums(self, outputs: Array, targets: Array) -> Sums:
-        error = outputs - targets.reshape(outputs.shape)
+        error = outputs - targets.reshape(outputs.shape).astype(outputs.dtype)
         return float(array_module(error).sum(error * error)), float(math.prod(error.shape))
 
     def value(self, sums: Sums) -> Any:
@@ -100,20 +121,21 @@ class RMSE(Metric):
 
 
 @dataclass(frozen=True)
-class R2(Metric):
+class R2(RMSE):
     """1 - residual / total sum of squares, over all outputs together (their mean taken as one).
 
-    Sums: residual, Σt, Σt², count.
+    Sums: residual, Σt, Σt², count; alone among the metrics in float64, since Σt² - (Σt)²/n would cancel.
     """
 
     kind: ClassVar[str] = "r2"
+    larger_is_better: ClassVar[bool] = True
 
     def width(self, outputs: int) -> int:
         return 4
 
     def sums(self, outputs: Array, targets: Array) -> Sums:
         xp = array_module(outputs)
-        t = targets.reshape(outputs.shape).astype("float64")  # Σt² - (Σt)²/n cancels in float32
+        t = targets.reshape(outputs.shape).astype("float64")
         error = outputs - t
         return float(xp.sum(error * error)), float(xp.sum(t)), float(xp.sum(t * t)), float(math.prod(t.shape))
 

@@ -30,6 +30,9 @@ class Callback:
 
     monitor: str | None = None
 
+    def reset(self) -> None:
+        """Forget what an earlier run has left, before a run takes up its checkpoint or begins."""
+
     def before_training(self, trainer: Trainer) -> None:
         """Before the first step."""
 
@@ -69,6 +72,9 @@ class EarlyStopping(Callback):
             raise InputError(f"early_stopping.patience={patience} must be at least 1")
         self.monitor: str = monitor
         self.patience, self.min_delta, self.restore = patience, min_delta, restore
+        self.reset()
+
+    def reset(self) -> None:
         self.best_value: float | None = None
         self.best_step = 0
         self.waited = 0
@@ -77,7 +83,8 @@ class EarlyStopping(Callback):
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
         value = monitored(record, self.monitor)
         sign = 1 if larger_is_better(trainer.spec_, self.monitor) else -1
-        if self.best_value is None or sign * (value - self.best_value) > self.min_delta:
+        best = self.best_value
+        if best is None or math.isnan(best) or sign * (value - best) > self.min_delta:
             self.best_value, self.best_step, self.waited = value, record["step"], 0
             if self.restore:
                 self.best_state = trainer.keep_best()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from daskpar.backend.whole import write_whole
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph.spec import Spec, State
 from daskpar.graph.state_file import write_state
@@ -30,6 +32,17 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
 
+    def begin(self, resume: bool) -> None:
+        """Make way for a run: one that does not resume finds none of another's checkpoints.
+
+        Those of an earlier run are moved to `checkpoints.1`, `.2`, ...; what a finished run called final
+        is final no more once it goes on.
+        """
+        if resume:
+            shutil.rmtree(self.folder / "final", ignore_errors=True)
+        elif self.folder.exists():
+            move_aside(self.folder)
+
     def save(self, spec: Spec, state: State, meta: dict[str, Any], name: str | None = None) -> Path:
         """Write one and remove those beyond `keep`; with a `name` it is apart from these. Returns its folder.
 
@@ -45,7 +58,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             write_state(spec, state, partial / STATE)
-            write_text(partial / META, json.dumps({"step": state.step, **meta}))
+            write_whole(partial / META, json.dumps({"step": state.step, **meta}))
             replace_folder(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -80,18 +93,12 @@ def read_meta(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / META}: not a readable checkpoint ({error})") from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+def move_aside(path: Path) -> Path:
+    """Rename a file or folder to the first of `<name>.1`, `.2`, ... that is free; returns its new path."""
+    numbered = (path.with_name(f"{path.name}.{n}") for n in count(1))
+    free = next(p for p in numbered if not p.exists())
+    os.rename(path, free)
+    return free
 
 
 def replace_folder(partial: Path, target: Path) -> None:

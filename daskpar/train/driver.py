@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from daskpar.graph.step import Front, StepBuilder
 _IN_FLIGHT = 2
 _WINDOW_SECONDS = 0.3
 _ROOT_SECONDS = 5.0  # between roots where workers may die
-_ROOT_STEPS = 2000  # between roots where they cannot
+_ROOT_TASKS = 10_000  # between roots anywhere: the scheduler remembers them all until the next
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Window:
     report: Key
     cut: Cut | None
     held: set[Key]
-    before: set[Key]
 
 
 @dataclass
@@ -75,7 +74,8 @@ class Driver:
         After a cut with `root` the caller must have set `self.root` to the file with the state of that step.
         """
         self.root: Path | None = root
-        self._logged, self._length, self._rooted = step, 1, (step, time.monotonic())
+        self._logged, self._length = step, 1
+        self._tasks, self._rooted = 0, time.monotonic()
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: Front | None = None
         pending: deque[Window] = deque()
@@ -89,15 +89,14 @@ class Driver:
             yield self._log(self.executor.result(window.report))
             now = time.monotonic()
             self._adapt(window.steps, now - last)
-            last = now
-            self.executor.release(window.before)
             if window.cut is not None:
                 yield window.cut
             self.executor.release(window.held - (front.keys if front else set()))
             if _is_root(window) and front is not None:
                 self.executor.release(front.keys)
                 front = None
-                self._rooted = (step, time.monotonic())
+                self._tasks, self._rooted = 0, time.monotonic()
+            last = time.monotonic()
 
     def _submit(self, front: Front | None, step: int, stop: int) -> tuple[Window, Front]:
         graph = Graph(self.token)
@@ -105,27 +104,27 @@ class Driver:
         if front is None:
             key = self._load(graph, step)
             front = Front(step, (key,) * lanes)
-        before = front.keys if front.step > self._rooted[0] else set()
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
-        cut = planned if planned.step == end else Cut(end) if self._root_is_due(end) else None
+        due = self._root_is_due()
+        cut = planned if planned.step == end else Cut(end) if due else None
         front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
         held = set(front.keys)
         source = front.states[0]
         if cut is not None:
             source = self.builder.cut(graph, front)
             keys = self._evaluate(graph, cut.step, source) if cut.evaluate else ()
-            root = cut.root or cut.save or self._root_is_due(end)
             state = source
             if self.builder.spec.module != "numpy":  # the client may have no such device
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
-            cut = Cut(cut.step, cut.evaluate, cut.save, root, state, keys)
+            cut = replace(cut, root=cut.root or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
         report = graph.add("report", (end,), tasks.report, Ref(source))
         held.add(report)
         self._add_sources(graph)
+        self._tasks += len(graph)
         self.executor.submit(graph, held, lanes)
-        return Window(end - step, report, cut, held, before), front
+        return Window(end - step, report, cut, held), front
 
     def _load(self, graph: Graph, step: int) -> Key:
         model = Ref(self.builder.model)
@@ -137,11 +136,10 @@ class Driver:
         cut = self.plan(step)
         return cut if cut.step <= stop else Cut(stop)
 
-    def _root_is_due(self, step: int) -> bool:
-        since, at = self._rooted
-        if step - since >= _ROOT_STEPS:
+    def _root_is_due(self) -> bool:
+        if self._tasks >= _ROOT_TASKS:
             return True
-        return not self.executor.in_process and time.monotonic() - at > _ROOT_SECONDS
+        return not self.executor.in_process and time.monotonic() - self._rooted > _ROOT_SECONDS
 
     def _evaluate(self, graph: Graph, step: int, state: Key) -> tuple[Key, ...]:
         return tuple(

@@ -21,7 +21,7 @@ def evaluate_part(
 ) -> dict[str, Any]:
     """Loss and metrics over a part, with the state in a file that the workers see."""
     graph = Graph(token)
-    model = graph.add("load-model", (), tasks.load_model, spec)
+    model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
     owner = graph.add("load-state", (part.name,), tasks.load_state, Ref(model), str(state))
     keys = [
         graph.add("evaluate", (part.name, i), tasks.evaluate, Ref(model), Ref(owner), Ref(chunk))
@@ -44,8 +44,7 @@ def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> An
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, spec)
     owner = graph.add("load-state", (), tasks.load_state, Ref(model), str(state))
-    here = replace(spec, module="numpy")
-    like = tasks.predict(here, tasks.load_initial(here), _one_example(here, x), kind)
+    like = tasks.predict(spec, tasks.load_initial(spec), _one_example(spec, x), kind)
     inner = (0,) * (like.ndim - 1)
     for i, key in enumerate(x.__dask_keys__()):
         while isinstance(key, list):

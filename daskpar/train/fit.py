@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,7 +40,7 @@ def new_token() -> str:
 
 
 class Fit:
-    """A run in progress. `scratch`: a folder that the workers see, for states that lineages begin with."""
+    """A run in progress. `scratch()`: a folder that the workers see, for states that lineages begin with."""
 
     _sums: Sums
     _losses: list[float]
@@ -51,7 +52,7 @@ class Fit:
         executor: Executor,
         train: Part,
         validation: Part | None,
-        scratch: Path,
+        scratch: Callable[[], Path],
         resume: bool,
     ):
         self.trainer, self.executor, self.scratch = trainer, executor, scratch
@@ -68,9 +69,7 @@ class Fit:
             pass_over = (train, executor, self.token, trainer.chunk_rows)
             transforms = fit_transforms(trainer.transforms, *pass_over, "x")
             targets = fit_transforms(trainer.targets, *pass_over, "y")
-        self.spec = trainer.spec_ = make_spec(
-            trainer, train.source, order, transforms, targets, executor.module
-        )
+        self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
         self.schedule = optim.schedule(trainer.schedule)
         self.callbacks: list[Callback] = list(trainer.callbacks)
         self.plateau: Plateau | None = None
@@ -78,6 +77,7 @@ class Fit:
             self.plateau = Plateau(self.schedule)
             self.callbacks.append(self.plateau)
         for callback in self.callbacks:
+            callback.reset()
             if callback.monitor is not None:
                 check_monitor(self.spec, callback.monitor, validation is not None)
         self.total = trainer.epochs * order.steps
@@ -85,6 +85,7 @@ class Fit:
         self.save_every = Every.parse(trainer.checkpoint_every, "checkpoint.every").steps(order.steps)
         self.step, self.seconds = 0, 0.0
         self.root: Path | None = None
+        self.ended = False
         trainer.history_ = []
         self._begin_record()
         if found and meta:
@@ -94,21 +95,25 @@ class Fit:
     def run(self) -> State:
         """Train to the end, or to where a callback ends it; returns the final state."""
         trainer = self.trainer
+        trainer.resumed_at_ = self.step
         self._started = time.perf_counter() - self.seconds
         for callback in self.callbacks:
             callback.before_training(trainer)
+        if self.checkpoints:
+            self.checkpoints.begin(resume=self.root is not None)
         self._epoch = -1
         state = None
-        for event in self.driver.run(self.step, self.root, self.total):
+        stop = self.step if self.ended else self.total
+        for event in self.driver.run(self.step, self.root, stop):
             if not isinstance(event, Cut):
                 self._report(event)
                 continue
             self.cut = event
-            ended = self._at_cut(event)
-            if ended or event.step == self.total:
+            self._at_cut(event)
+            if self.ended or event.step == self.total:
                 state = self.executor.result(event.state).state
                 break
-        if state is None:  # resumed after its last step
+        if state is None:  # resumed after its last step, or after a callback had ended it
             state = read_state(self.spec, str(self.root))
         bad = first_not_finite(self.spec.table, state.params)
         if bad is not None:
@@ -119,7 +124,8 @@ class Fit:
             callback.after_training(trainer)
         trainer.steps_ = trainer.state_.step
         if self.checkpoints:
-            self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
+            final = self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
+            trainer.saved_ = (trainer.state_, final / STATE)
         return trainer.state_
 
     def rate(self, step: int) -> float:
@@ -147,14 +153,15 @@ class Fit:
 
     def _make_driver(self, train: Part, validation: Part | None) -> Driver:
         graph, layout = Graph(self.token), self.trainer.layout_
-        model = graph.add("load-model", (), tasks.load_model, self.spec)
+        spec = replace(self.spec, module=self.executor.module)
+        model = graph.add("load-model", (), tasks.load_model, spec)
         chunks = add_training_data(graph, model, train, self.spec.order, layout)
         evaluated = add_part(graph, model, validation, self.trainer.chunk_rows) if validation else []
         held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
         sources = {} if self.trainer.cache else graph.flat()
         sources.pop(model, None)
         self.executor.submit(graph, held, layout.data)
-        builder = StepBuilder(self.spec, layout, model, chunks, split_update=not self.executor.in_process)
+        builder = StepBuilder(spec, layout, model, chunks, split_update=not self.executor.in_process)
         return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
 
     def _report(self, log: Log) -> None:
@@ -172,21 +179,21 @@ class Fit:
             for callback in self.callbacks:
                 callback.after_steps(self.trainer, entries)
 
-    def _at_cut(self, cut: Cut) -> bool:
-        ended = False
+    def _at_cut(self, cut: Cut) -> None:
         if cut.evaluate:
             self._record(cut)
             record = self.trainer.history_[-1]
             for callback in self.callbacks:
-                ended = bool(callback.after_evaluation(self.trainer, record)) or ended
+                self.ended = bool(callback.after_evaluation(self.trainer, record)) or self.ended
             self._begin_record()
-        if cut.save and self.checkpoints:
+        if (cut.save or self.ended) and self.checkpoints:
             state = self.executor.result(cut.state).state
             self.driver.root = self.checkpoints.save(self.spec, state, self._meta()) / STATE
-        elif cut.root and not ended:
-            self.driver.root = self.scratch / f"root-{cut.step}.safetensors"
+        elif cut.root and not self.ended:
+            before, self.driver.root = self.driver.root, self.scratch() / f"root-{cut.step}.safetensors"
             write_state(self.spec, self.executor.result(cut.state).state, self.driver.root)
-        return ended
+            if before is not None and before.parent == self.scratch():
+                before.unlink(missing_ok=True)  # nothing in flight refers to it any more
 
     def _begin_record(self) -> None:
         self._sums, self._losses, self._rates = (), [], []
@@ -203,8 +210,8 @@ class Fit:
             "train": scores(self.spec, self._sums),
             "validation": scores(self.spec, sums),
             "seconds": round(seconds, 3),
-            "examples_per_second": round(cut.step * self.spec.order.batch / seconds, 1),
-            "steps": {"loss": self._losses, "lr": self._rates},
+            "examples_per_second": round(self.spec.order.drawn(cut.step) / seconds, 1),
+            "each_step": {"loss": self._losses, "lr": self._rates},
         }
         self.trainer.history_.append(record)
 
@@ -217,6 +224,7 @@ class Fit:
             "seconds": time.perf_counter() - self._started,
             "history": self.trainer.history_,
             "since": [self._sums, self._losses, self._rates],
+            "ended": self.ended,
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
         }
 
@@ -226,6 +234,7 @@ class Fit:
         self.trainer.history_ = meta["history"]
         sums, self._losses, self._rates = meta["since"]
         self._sums = tuple(sums)
+        self.ended = meta["ended"]
         saved = list(meta["callbacks"])
         for callback in self.callbacks:
             match = next((pair for pair in saved if pair[0] == type(callback).__name__), None)
@@ -235,7 +244,8 @@ class Fit:
             callback.load_state_dict(match[1])
             best = self.checkpoints.named("best") if self.checkpoints else None
             if isinstance(callback, EarlyStopping) and callback.best_value is not None and best:
-                callback.best_state = read_state(self.spec, str(best / STATE))
+                if read_meta(best)["step"] == callback.best_step:  # else of steps that are yet to come
+                    callback.best_state = read_state(self.spec, str(best / STATE))
 
 
 def _multiple_after(step: int, every: int) -> int:

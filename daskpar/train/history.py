@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 from daskpar.errors import unknown
@@ -14,7 +16,7 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
     """Loss and metrics by name, from their sums over examples."""
     if not sums:
         return {}
-    out: dict[str, Any] = {"loss": sums[0] / sums[1]}
+    out: dict[str, Any] = {"loss": sums[0] / sums[1] if sums[1] else math.nan}
     at = 2
     outputs = spec.out_shape[-1] if spec.out_shape else 1
     for metric in spec.metrics:
@@ -43,3 +45,16 @@ def larger_is_better(spec: Spec, name: str) -> bool:
     """Whether a monitored value should grow."""
     metric = name.partition(".")[2]
     return any(m.name == metric and m.larger_is_better for m in spec.metrics)
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """JSON in which numbers that are not finite are null: JSON has no other word for them."""
+
+    def finite(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: finite(inner) for key, inner in part.items()}
+        if isinstance(part, list | tuple):
+            return [finite(inner) for inner in part]
+        return None if isinstance(part, float) and not math.isfinite(part) else part
+
+    return json.dumps(finite(value), **options)

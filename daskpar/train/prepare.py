@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,10 @@ def make_order(trainer: Trainer, rows: int, saved: dict[str, Any] | None = None)
     for name in ("batch", "epochs", "accumulate"):
         if getattr(trainer, name) < 1:
             raise InputError(f"train.{name}={getattr(trainer, name)} must be at least 1")
+    if trainer.accumulate > 1 and layout.grain in ("stage", "layer"):
+        raise InputError(
+            f"train.accumulate={trainer.accumulate} works at layout.grain step and window, not {layout.grain}"
+        )
     streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.data)
     if trainer.batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
@@ -71,17 +74,18 @@ def make_spec(
     order: Order,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
-    module: str = "numpy",
 ) -> Spec:
-    """The Spec of a run that computes with `module`; shapes, loss and targets are checked together."""
+    """The Spec of a run; shapes, loss, metrics and targets are checked against each other."""
     if trainer.precision not in PRECISIONS:
         raise unknown("precision", trainer.precision, PRECISIONS)
     in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
-    spec = replace(bare_spec(trainer, in_shape, order, transforms, targets), module=module)
+    spec = bare_spec(trainer, in_shape, order, transforms, targets)
     y = np.zeros((1, *source.y_shape), source.y_dtype)
     for fitted in targets:
         y = fitted.apply(y)
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
+    for metric in spec.metrics:
+        metric.check(spec.out_shape, y.shape[1:])
     return spec
 
 

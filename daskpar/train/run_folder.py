@@ -2,75 +2,105 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
+from daskpar.backend.whole import write_whole
 from daskpar.errors import InputError
 from daskpar.train.callbacks import Callback
-from daskpar.train.checkpoint import Checkpoints, write_text
-from daskpar.train.history import Record
+from daskpar.train.checkpoint import Checkpoints, move_aside
+from daskpar.train.history import Record, to_json
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
 
 
-def begin_run(folder: Path, config: str, resume: bool) -> Path | None:
-    """Make the folder and write the config into it; returns where an earlier run was moved to, if any.
+class RunFolder(Callback):
+    """Begins a run's folder when the training begins, and writes history.jsonl as it goes.
 
-    An earlier run of this name is moved to `<name>.1`, `.2`, ...: nothing is lost. Raises InputError where
-    the folder cannot be written, or there is nothing to resume.
+    What is refused before the first step has touched nothing. An earlier run of this name is moved to
+    `<name>.1`, `.2`, ...: nothing is lost. `tell` is given a line when something was moved.
     """
-    moved: Path | None = None
-    try:
-        if resume:
-            if Checkpoints(folder / "checkpoints").latest() is None:
-                raise InputError(f"{folder}: no checkpoint to resume from; train without --resume")
-        elif folder.exists():
-            numbered = (folder.with_name(f"{folder.name}.{n}") for n in count(1))
-            moved = next(path for path in numbered if not path.exists())
-            os.rename(folder, moved)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "config.yaml", config)
-    except OSError as error:
-        if moved is not None and moved.exists() and not (folder / "config.yaml").exists():
-            rmtree(folder, ignore_errors=True)
-            os.rename(moved, folder)
-        raise InputError(
-            f"{folder}: the run's folder cannot be written ({error.strerror or error})"
-        ) from None
-    return moved
 
+    def __init__(self, folder: Path, config: str, resume: bool, tell: Callable[[str], None]):
+        self.folder, self.config, self.resume, self.tell = folder, config, resume, tell
+        self.begun = self.learnt = False
+        self.moved: Path | None = None
+        self.earlier: str | None = None
 
-class HistoryFile(Callback):
-    """Writes history.jsonl as the run goes: one line an evaluation."""
+    def check(self) -> None:
+        """Refuse to resume where there is nothing to resume from."""
+        if self.resume and self.saved is None:
+            raise InputError(f"{self.folder}: no checkpoint to resume from; train without --resume")
 
-    def __init__(self, folder: Path):
-        self.path = folder / "history.jsonl"
+    @property
+    def saved(self) -> Path | None:
+        """The last checkpoint, if there is one."""
+        return Checkpoints(self.folder / "checkpoints").latest()
 
     def before_training(self, trainer: Trainer) -> None:
-        write_text(self.path, "".join(map(_line, trainer.history_)))
+        config = self.folder / "config.yaml"
+        try:
+            if self.resume:
+                self.earlier = config.read_text() if config.is_file() else None
+                self.tell(f"resumed at step {trainer.resumed_at_}")
+            elif self.folder.exists():
+                self.moved = move_aside(self.folder)
+                self.tell(f"{self.folder} was there already; moved to {self.moved}")
+            self.begun = True
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(config, self.config)
+            write_whole(self.folder / "history.jsonl", "".join(map(_line, trainer.history_)))
+        except OSError as error:
+            raise self._cannot(error) from None
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> None:
+        self.learnt = True
         try:
-            with open(self.path, "a") as file:
+            with open(self.folder / "history.jsonl", "a") as file:
                 file.write(_line(record))
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+            raise self._cannot(error) from None
+
+    def finish(self, trainer: Trainer, scores: dict[str, Any]) -> dict[str, Any]:
+        """Write summary.json; returns what it holds."""
+        summary = summarise(trainer, scores)
+        try:
+            write_whole(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+        except OSError as error:
+            raise self._cannot(error) from None
+        return summary
+
+    def undo(self) -> None:
+        """Leave everything as it was before a run that failed with nothing to show for it."""
+        if not self.begun or self.learnt or (self.saved is not None and not self.resume):
+            return
+        if self.resume:
+            if self.earlier is not None:
+                write_whole(self.folder / "config.yaml", self.earlier)
+            return
+        rmtree(self.folder, ignore_errors=True)
+        if self.moved is not None:
+            os.rename(self.moved, self.folder)
+            self.tell(f"nothing was learnt; {self.moved} moved back to {self.folder}")
+
+    def _cannot(self, error: OSError) -> InputError:
+        where = error.filename or self.folder
+        return InputError(f"{where}: the run's folder cannot be written ({error.strerror or error})")
 
 
 def _line(record: Record) -> str:
-    return json.dumps(record) + "\n"
+    return to_json(record) + "\n"
 
 
 def summarise(trainer: Trainer, scores: dict[str, Any]) -> dict[str, Any]:
     """What summary.json holds; `scores` are those of train, validation and test."""
-    examples = trainer.steps_run_ * trainer.spec_.order.batch
+    examples = trainer.spec_.order.drawn(trainer.steps_run_)
     return {
         **scores,
         "seconds": round(trainer.seconds_, 3),

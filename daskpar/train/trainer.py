@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
+from numbers import Real
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -15,9 +18,9 @@ import numpy as np
 
 from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.data.dask_arrays import as_array, from_dask, is_dask
-from daskpar.data.held import Held, hold
+from daskpar.data.held import Held, Spilled, hold
 from daskpar.data.order import Order
-from daskpar.data.part import Part, split
+from daskpar.data.part import Part
 from daskpar.data.source import Source
 from daskpar.errors import InputError, unknown
 from daskpar.graph import tasks
@@ -124,6 +127,8 @@ class Trainer:
     steps_run_: int
     seconds_: float
     blas_: dict[str, Any]
+    resumed_at_: int
+    saved_: tuple[State, Path]
 
     @property
     def layout_(self) -> Layout:
@@ -132,13 +137,14 @@ class Trainer:
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
 
-        `validation`: a share of the rows (0.1), a pair of arrays, or a Part. With `resume` the run goes on
-        from the last checkpoint in `folder`, under any layout.
+        `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
+        dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
+        With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
         """
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             self.blas_ = executor.describe()
-            self._fit = Fit(self, executor, train, held_out, self._scratch(), resume)
+            self._fit = Fit(self, executor, train, held_out, self._scratch, resume)
             try:
                 self._fit.run()
             finally:
@@ -161,7 +167,7 @@ class Trainer:
         self._check_fitted()
         if is_dask(X):
             return predict_lazily(self.spec_, self._state_file(), as_array(X, "predict"), kind, new_token())
-        return tasks.predict(replace(self.spec_, module="numpy"), Lane(self.state_), np.asarray(X), kind)
+        return tasks.predict(self.spec_, Lane(self.state_), np.asarray(X), kind)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
@@ -169,6 +175,7 @@ class Trainer:
         meta = read_meta(folder)
         self.spec_ = bare_spec(self, meta["in_shape"], Order(**meta["order"]), *saved_transforms(meta))
         self.state_ = read_state(self.spec_, str(folder / STATE))
+        self.saved_ = (self.state_, folder / STATE)
         self.history_, self.steps_ = meta["history"], self.state_.step
         return self
 
@@ -194,7 +201,7 @@ class Trainer:
     @contextmanager
     def _session(self) -> Iterator[Executor]:
         executor = choose_executor(self.client, self.layout_.data, self.blas_threads)
-        self._held: list[Held] = []
+        self._held: list[Held | Spilled] = []
         try:
             yield executor
         finally:
@@ -212,8 +219,7 @@ class Trainer:
 
         def held(x: Any, targets: Any) -> Source:
             source = hold(x, targets, None if executor.in_process else self._scratch(), name)
-            if isinstance(source, Held):
-                self._held.append(source)
+            self._held.append(source)
             return source
 
         if is_dask(X) or is_dask(y):
@@ -222,28 +228,47 @@ class Trainer:
 
     def _parts(self, X: Any, y: Any, validation: Any, executor: Executor) -> tuple[Part, Part | None]:
         train = self._part(X, y, "train", executor)
-        if isinstance(validation, int | float):
-            how = (self.seed, self.distribution == "stratified", train.shuffled)
-            train, held_out, _ = split(train.source, validation, 0.0, *how)
-            return train, held_out
-        if not isinstance(X, Part) and self.distribution == "stratified":
-            train = replace(train, seed=self.seed, stratified=True)
+        if not isinstance(X, Part):
+            train = replace(train, seed=self.seed, stratified=self.distribution == "stratified")
+        if isinstance(validation, Real):
+            return train.split(float(validation))
         if validation is None or isinstance(validation, Part):
             return train, validation
         x, labels = validation
         return train, self._part(x, labels, "validation", executor)
 
     def _scratch(self) -> Path:
-        """A folder that goes with this Trainer."""
+        """A folder of this Trainer's own, which workers see if they see the run's folder."""
         if not hasattr(self, "_folder"):
-            self._folder = Path(mkdtemp(prefix="daskpar-"))
-            finalize(self, rmtree, self._folder, ignore_errors=True)
+            within = None
+            if self.folder is not None:
+                within = Path(self.folder) / ".scratch"
+                within.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(mkdtemp(prefix="daskpar-", dir=within))
+            finalize(self, _remove, self._folder)
         return self._folder
 
     def _state_file(self) -> Path:
-        """The fitted state as a file, for the tasks to begin with."""
+        """The fitted state as a file, for tasks to begin with; a lazy prediction may outlive this Trainer."""
         self._check_fitted()
-        path = self._scratch() / f"state-{digest(self.spec_, self.state_)[:16]}.safetensors"
-        if not path.exists():
-            write_state(self.spec_, self.state_, path)
+        state, path = getattr(self, "saved_", (None, None))
+        if state is not self.state_ or path is None or not path.exists():
+            path = lasting_folder() / f"state-{digest(self.spec_, self.state_)[:16]}.safetensors"
+            if not path.exists():
+                write_state(self.spec_, self.state_, path)
         return path
+
+
+def _remove(folder: Path) -> None:
+    rmtree(folder, ignore_errors=True)
+    if folder.parent.name == ".scratch":
+        with suppress(OSError):
+            folder.parent.rmdir()
+
+
+@cache
+def lasting_folder() -> Path:
+    """A folder that goes with this process."""
+    folder = Path(mkdtemp(prefix="daskpar-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return folder

@@ -68,7 +68,7 @@ def test_history(trained):
     assert [(record["step"], record["epoch"]) for record in lines] == [(20, 1), (40, 2)]
     for record in lines:
         assert set(record["train"]) == set(record["validation"]) == {"loss", "accuracy"}
-        assert len(record["steps"]["loss"]) == len(record["steps"]["lr"]) == 20
+        assert len(record["each_step"]["loss"]) == len(record["each_step"]["lr"]) == 20
     assert lines[1]["validation"] == pytest.approx(summary(trained.run)["validation"], rel=1e-5)
 
 

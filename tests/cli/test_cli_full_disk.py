@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from daskpar.graph import state_file
-from daskpar.train import checkpoint, run_folder
+from daskpar.backend import whole
+from daskpar.train import run_folder
 
 
 class HalfWritten:
@@ -53,7 +53,7 @@ SECOND = "step-00000040"
 
 @pytest.mark.parametrize(
     "module, part",
-    [(state_file, f"{SECOND}.partial/state"), (checkpoint, f"{SECOND}.partial/.state.json")],
+    [(whole, f"{SECOND}.partial/.state.safetensors"), (whole, f"{SECOND}.partial/.state.json")],
     ids=["state", "description"],
 )
 def test_the_last_good_checkpoint_remains(trained, project, full, monkeypatch, module, part):
@@ -96,7 +96,7 @@ def test_the_first_checkpoint(project, full, earlier):
     if earlier:
         project.done("train", train__epochs=1)
         before = project.files()
-    full(state_file, "step-00000020.partial")
+    full(whole, "step-00000020.partial")
     assert project.refused("train").endswith("(No space left on device); the last good one is none")
     assert not list(project.folder.rglob("*partial*"))
     if earlier:  # nothing is lost: it lies aside
@@ -107,14 +107,13 @@ def test_the_first_checkpoint(project, full, earlier):
 @pytest.mark.parametrize(
     "module, part, left",
     [
-        (checkpoint, ".config.yaml", False),
-        (checkpoint, ".history.jsonl", False),
+        (whole, ".config.yaml", False),
+        (whole, ".history.jsonl", False),
         (run_folder, "history.jsonl", False),
-        (checkpoint, ".summary.json", True),
-        (checkpoint, ".curves.html", True),
-        (state_file, "daskpar-", True),
+        (whole, ".summary.json", True),
+        (whole, ".curves.html", True),
     ],
-    ids=["config", "empty history", "history", "summary", "curves", "scratch"],
+    ids=["config", "empty history", "history", "summary", "curves"],
 )
 def test_other_files(project, full, module, part, left):
     """One line wherever it happens; what was learnt stays, and a run that learnt nothing leaves nothing."""

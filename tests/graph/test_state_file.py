@@ -11,6 +11,7 @@ import safetensors.numpy
 from test_tasks import gradient_for, make
 
 from daskpar import InputError
+from daskpar.backend import whole
 from daskpar.graph import state_file, tasks
 
 
@@ -40,7 +41,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(state_file.os, "fsync", full)
+    monkeypatch.setattr(whole.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         state_file.write_state(spec, owner.state._replace(step=9), path)
     assert path.read_bytes() == before

@@ -63,7 +63,7 @@ def test_five_moments_in_order(layout: Layout, threads_client: Any) -> None:
 def test_evaluations_need_not_be_epochs() -> None:
     trainer = make(evaluate_every="10 steps", epochs=2).fit(Digits())
     assert [r["step"] for r in trainer.history_] == [10, 20, 30]
-    assert [len(r["steps"]["loss"]) for r in trainer.history_] == [10, 10, 10]
+    assert [len(r["each_step"]["loss"]) for r in trainer.history_] == [10, 10, 10]
 
 
 class Scripted(Callback):
@@ -122,7 +122,7 @@ def test_the_plateau_lowers_the_rate_from_the_next_step_on(threads_client: Any) 
         trainer = make(epochs=5, optimizer={"sgd": 0.1}, schedule=schedule, client=client)
         trainer.callbacks = [Scripted(values)]
         trainer.fit(Digits(), validation=0.1)
-        rates = [set(r["steps"]["lr"]) for r in trainer.history_]
+        rates = [set(r["each_step"]["lr"]) for r in trainer.history_]
         assert rates == [{0.1}, {0.1}, {0.1}, {0.05}, {0.05}]
 
 

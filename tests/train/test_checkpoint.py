@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from daskpar import InputError, NotFiniteError, Trainer
+from daskpar.backend import whole
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
-from daskpar.graph import state_file
-from daskpar.train.checkpoint import Checkpoints, read_meta, write_text
+from daskpar.train.checkpoint import Checkpoints, read_meta
 from daskpar.train.every import Every
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
@@ -43,7 +43,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(state_file.os, "fsync", full)
+    monkeypatch.setattr(whole.os, "fsync", full)
     with pytest.raises(
         InputError, match=r"step-00000099: the checkpoint could not be written \(No space left"
     ):
@@ -79,16 +79,6 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     again = Trainer(MODEL, batch=128, epochs=4, client=THREADED, folder=tmp_path).fit(Digits(), resume=True)
     assert again.parameters_sha256_ == first.parameters_sha256_
     assert again.history_ == first.history_
-
-
-def test_text_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "summary.json"
-    write_text(path, "old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-    with pytest.raises(OSError, match="full"):
-        write_text(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

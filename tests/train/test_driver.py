@@ -79,7 +79,7 @@ def test_values_are_let_go_as_the_run_goes(watched: list[Watched], grain: str) -
 
 def test_lineages_end_at_roots(watched: list[Watched], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = fit(evaluate_every="6 epochs").parameters_sha256_
-    monkeypatch.setattr(driver, "_ROOT_STEPS", 10)
+    monkeypatch.setattr(driver, "_ROOT_TASKS", 20)
     rooted = fit(evaluate_every="6 epochs")
     assert rooted.parameters_sha256_ == plain
     roots = [key for graph in watched[1].windows for key in graph.tasks.get("load-state", {})]
@@ -87,7 +87,7 @@ def test_lineages_end_at_roots(watched: list[Watched], monkeypatch: pytest.Monke
 
 
 def test_the_schedulers_memory_does_not_grow_with_the_steps(threads_client: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(driver, "_ROOT_STEPS", 20)
+    monkeypatch.setattr(driver, "_ROOT_TASKS", 60)
     sizes: list[int] = []
 
     class Size(trainer.Callback):

@@ -126,7 +126,7 @@ def test_penalties_and_clipping_reach_the_update() -> None:
 def test_schedules_set_the_rate_of_each_step() -> None:
     schedule = {"linear": {"warmup": 4, "floor": 0.5}}
     trainer = make(epochs=1, schedule=schedule, optimizer={"sgd": 0.1}).fit(*digits())
-    rates = trainer.history_[0]["steps"]["lr"]
+    rates = trainer.history_[0]["each_step"]["lr"]
     assert len(rates) == 29
     np.testing.assert_allclose(rates[:5], [0.02, 0.04, 0.06, 0.08, 0.1])
     np.testing.assert_allclose(rates[5:7], [0.1 - 0.05 / 25, 0.1 - 0.1 / 25])

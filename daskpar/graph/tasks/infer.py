@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.array import to_numpy
-from daskpar.data.chunk import Chunk
+from daskpar.data.chunk import Chunk, transformed
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, measure, quietly
@@ -33,9 +33,7 @@ def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
 def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> np.ndarray:
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host."""
     xp = spec.xp
-    x = xp.asarray(x).astype(spec.precision)
-    for fitted in spec.transforms:
-        x = fitted.apply(x)
+    x = transformed(xp.asarray(x), spec.transforms, spec.precision)
     if x.shape[1:] != spec.in_shape:
         raise InputError(f"predict: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
     views = spec.table.views(owner.state.params)

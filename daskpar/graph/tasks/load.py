@@ -52,14 +52,13 @@ def load_data(spec: Spec, part: Part, positions: tuple[Any, ...]) -> Chunk:
 def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's."""
     chunk = prepare(part.name, x, y, spec.precision, spec.transforms, spec.targets, spec.module)
-    if spec.loss.classifies and chunk.y.dtype.kind in "iu" and len(chunk.y):
-        low, high = int(chunk.y.min()), int(chunk.y.max())
-        classes = max(spec.out_shape[-1], 2)
-        if low < 0 or high >= classes:
-            raise InputError(
-                f"{part.name} data: classes from {low} to {high} for a model with {spec.out_shape[-1]} "
-                f"outputs; expected 0 to {classes - 1}"
-            )
+    if chunk.x.shape[1:] != spec.in_shape:
+        raise InputError(
+            f"{part.name} data: examples of shape {chunk.x.shape[1:]}, the model expects {spec.in_shape}"
+        )
+    wrong = spec.loss.refuses(chunk.y, spec.out_shape) if len(chunk.y) else None
+    if wrong is not None:
+        raise InputError(f"{part.name} data: {wrong}")
     return chunk
 
 
