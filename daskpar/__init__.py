@@ -24,6 +24,7 @@ _HOMES = {
     "daskpar.graph": "Layout",
     "daskpar.train": "Callback EarlyStopping Trainer",
     "daskpar.cluster": "open_client",
+    "daskpar.cli.progress": "progress",
     "daskpar.errors": "InputError NotFiniteError",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -9,7 +9,19 @@ from __future__ import annotations
 
 import click
 
-from daskpar import Adam, Dense, Dropout, EarlyStopping, Flatten, Layout, ReLU, Trainer, open_client
+from daskpar import (
+    Adam,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Flatten,
+    InputError,
+    Layout,
+    ReLU,
+    Trainer,
+    open_client,
+    progress,
+)
 from daskpar.data import Digits, split
 
 MODEL = [Flatten(), Dense(128), ReLU(), Dropout(0.2), Dense(10)]
@@ -36,12 +48,13 @@ def main(kind: str, workers: int, address: str | None, lanes: int, epochs: int) 
             epochs=epochs,
             seed=7,
             distribution="stratified",
-            callbacks=[EarlyStopping("validation.accuracy", patience=15)],
+            callbacks=[EarlyStopping("validation.loss", patience=15), progress()],
             client=client,
         )
         trainer.fit(train, validation=validation)
         scores = trainer.evaluate(test)
-    click.echo(f"test accuracy {scores['accuracy']:.4f} after {trainer.steps_} steps")
+    best = f"the best state is that of step {trainer.steps_} of {trainer.steps_run_}"
+    click.echo(f"test accuracy {scores['accuracy']:.4f}; {best}")
     for row in scores["confusion"]:
         click.echo(" ".join(f"{n:3d}" for n in row))
     images, classes = test.read(slice(0, 10))
@@ -49,4 +62,7 @@ def main(kind: str, workers: int, address: str | None, lanes: int, epochs: int) 
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"digits: {error}") from None

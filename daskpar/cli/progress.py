@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
 
 
-def progress_for(console: Console) -> Callback:
-    """The kind of progress that suits where the output goes."""
+def progress(console: Console | None = None) -> Callback:
+    """A callback that tells how a run goes, in the way that suits where the output goes."""
+    console = console or Console()
     return BarProgress(console) if console.is_terminal else LineProgress(console)
 
 
@@ -76,11 +77,7 @@ class BarProgress(Callback):
     def after_evaluation(self, trainer: Trainer, record: Record) -> None:
         self.console.print(describe(trainer, record), highlight=False)
 
-    def after_training(self, trainer: Trainer) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar off the terminal, also when the run has failed."""
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.stop()
 
@@ -93,10 +90,10 @@ def describe(trainer: Trainer, record: Record) -> str:
         f"step {record['step']}/{trainer.epochs * order.steps}",
     ]
     for part in ("train", "validation"):
-        parts += [f"{part}.{name} {shown(value)}" for name, value in record[part].items()]
+        parts += [f"{part}.{score}" for score in told(record[part])]
     return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])
 
 
-def shown(value: Any) -> str:
-    """A score as a person reads it."""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+def told(scores: dict[str, Any]) -> list[str]:
+    """Scores as a person reads them; tables such as a confusion matrix are for summary.json."""
+    return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]

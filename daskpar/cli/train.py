@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from daskpar.build import Parts, check, make_trainer, open_data
-from daskpar.cli.progress import progress_for, shown
+from daskpar.cli.progress import progress, told
 from daskpar.cluster import open_client
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
@@ -32,12 +32,10 @@ def run(config: Config, resume: bool, console: Console) -> None:
     with open_client(*where, cluster.image, cluster.namespace) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
-        progress = progress_for(console)
-        trainer = make_trainer(config, client, [folder, progress])
+        trainer = make_trainer(config, client, [folder, progress(console)])
         try:
             trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException as error:
-            getattr(progress, "stop", lambda: None)()
             folder.undo()
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
@@ -61,7 +59,7 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
     except OSError as error:
         raise InputError(f"{config.folder}: cannot be written ({error.strerror or error})") from None
     for name, values in scores.items():
-        tell(f"{name:10}  " + "  ".join(f"{key} {shown(value)}" for key, value in values.items()))
+        tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]
     tell(f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/")
     if refused is not None:

@@ -32,7 +32,8 @@ def _figure(label: str, **options: Any) -> Any:
     from bokeh.plotting import figure
 
     tools = "pan,xwheel_zoom,box_zoom,reset,save"
-    return figure(height=280, x_axis_label="step", y_axis_label=label, tools=tools, **options)
+    axes = {"x_axis_label": "step", "y_axis_label": label}
+    return figure(height=280, sizing_mode="stretch_width", tools=tools, **axes, **options)
 
 
 def _loss(history: Sequence[Record]) -> Any:
@@ -53,6 +54,7 @@ def _scores(history: Sequence[Record], name: str, plot: Any = None) -> Any:
             plot.line(steps, values, color=colour, width=2, legend_label=part)
             plot.scatter(steps, values, color=colour, size=6)
     if plot.legend:
+        plot.add_layout(plot.legend[0], "right")  # beside the curves, not on them
         plot.legend.click_policy = "hide"
     return plot
 

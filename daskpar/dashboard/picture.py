@@ -10,18 +10,22 @@ from dask.utils import key_split
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 148, 38, 60, 12, 24
 _COLOURS = (
-    "#7fb3d5 #f5b041 #82e0aa #f1948a #bb8fce #76d7c4 #f7dc6f #e59866 #aeb6bf #a9cce3 #d2b4de #abebc6"
+    "#7fb3d5 #f5b041 #82e0aa #f1948a #bb8fce #76d7c4 #f7dc6f #e59866 #aeb6bf #d7bde2 #f9e79f #a3e4d7 "
+    "#edbb99 #d5dbdb #c39bd3 #85c1e9 #f0b27a #abebc6 #e6b0aa #d4efdf"
 ).split()
 
 
 def draw(tasks: Mapping[Any, Any]) -> str:
     """An SVG of a graph of dask tasks by key; dependencies outside of it are left out."""
-    inside = {key: [d for d in task.dependencies if d in tasks] for key, task in tasks.items()}
+    inside = {
+        key: sorted((d for d in task.dependencies if d in tasks), key=_sorted_as)
+        for key, task in tasks.items()
+    }
     columns = _columns(inside)
     place: dict[Any, tuple[float, float]] = {}
     tallest = max(map(len, columns), default=1)
     for i, column in enumerate(columns):
-        ordered = sorted(column, key=lambda k: (_centre(inside[k], place), str(k[1:])))
+        ordered = sorted(column, key=lambda k: (_centre(inside[k], place), _sorted_as(k)))
         top = (tallest - len(ordered)) * (_HEIGHT + _GAP_Y) / 2
         for j, key in enumerate(ordered):
             place[key] = (_MARGIN + i * (_WIDTH + _GAP_X), _MARGIN + top + j * (_HEIGHT + _GAP_Y))
@@ -36,6 +40,12 @@ def draw(tasks: Mapping[Any, Any]) -> str:
     parts += [_edge(place[below], place[key]) for key, deps in inside.items() for below in deps]
     parts += [_node(key, place[key], operations.index(key_split(key))) for key in inside]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _sorted_as(key: Any) -> tuple[Any, ...]:
+    """Keys in the order of their numbers, 2 before 10."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in parts[1:])
 
 
 _INDEX = {  # what the numbers in a key stand for, where it is not (step, lane, part of the model)
@@ -92,7 +102,7 @@ def _node(key: Any, at: tuple[float, float], colour: int) -> str:
     index = _index(key_split(key), key[1:]) if isinstance(key, tuple) else ""
     middle = x + _WIDTH / 2
     return (
-        f'<g><title>{escape(str(key))}</title><rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'<g><title>{escape(f"{key_split(key)} {key[1:]}")}</title><rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'rx="6" fill="{_COLOURS[colour % len(_COLOURS)]}" stroke="#566573"/>'
         f'<text x="{middle}" y="{y + 16:.1f}" text-anchor="middle" font-weight="bold">'
         f"{escape(key_split(key))}</text>"

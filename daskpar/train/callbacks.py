@@ -48,6 +48,9 @@ class Callback:
     def after_training(self, trainer: Trainer) -> None:
         """After the last step, also when the training was ended early."""
 
+    def close(self) -> None:
+        """After everything, however the run has ended."""
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

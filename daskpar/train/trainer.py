@@ -148,6 +148,8 @@ class Trainer:
             try:
                 self._fit.run()
             finally:
+                for callback in self._fit.callbacks:
+                    callback.close()
                 del self._fit
         return self
 
