@@ -102,7 +102,8 @@ def _node(key: Any, at: tuple[float, float], colour: int) -> str:
     index = _index(key_split(key), key[1:]) if isinstance(key, tuple) else ""
     middle = x + _WIDTH / 2
     return (
-        f'<g><title>{escape(f"{key_split(key)} {key[1:]}")}</title><rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f"<g><title>{escape(f'{key_split(key)} {key[1:]}')}</title>"
+        f'<rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'rx="6" fill="{_COLOURS[colour % len(_COLOURS)]}" stroke="#566573"/>'
         f'<text x="{middle}" y="{y + 16:.1f}" text-anchor="middle" font-weight="bold">'
         f"{escape(key_split(key))}</text>"
