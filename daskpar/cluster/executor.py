@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from dask._task_spec import DataNode
 
 from daskpar.backend import blas
+from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
 from daskpar.errors import ClusterLostError, InputError
 from daskpar.graph.build import Graph, Key
@@ -55,6 +56,7 @@ class ThreadedExecutor:
 
     def __init__(self, lanes: int, threads: int | None = None):
         self._values: dict[Key, Any] = {}
+        keep_freed_memory()
         self._limit = ExitStack()
         self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
 
@@ -100,6 +102,7 @@ class ClusterExecutor:
         self.module = "cupy" if info and all("GPU" in worker["resources"] for worker in info) else "numpy"
         self._limit = ExitStack()
         if self.in_process:
+            keep_freed_memory()
             self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
 
     def workers(self) -> list[str]:
