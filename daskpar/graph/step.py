@@ -14,7 +14,7 @@ apart into `load-batch`, `forward-…`, `backward-…`, each part of the model w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,40 +130,25 @@ class StepBuilder:
 
     def _lane_layers(self, graph: Graph, front: Front, lane: int, parts: list[Any]) -> list[Key]:
         """One lane's forward and backward tasks; returns the keys of its backward tasks, part by part."""
-        step, state = front.step, Ref(front.states[lane])
+        step, model = front.step, Ref(self.model)
         common = (step, self.streams(lane))
-        value = batch = graph.add(
-            "load-batch",
-            (step, lane),
-            tasks.load_batch,
-            Ref(self.model),
-            *common,
-            *self.pieces(step, lane),
-            lane=lane,
-        )
-        forward = []
-        for i, (name, span) in enumerate(parts):
-            value = graph.add(
-                f"forward-{name}",
-                (step, lane, i),
-                tasks.forward_part,
-                *(Ref(self.model), span, *common, state, Ref(value)),
-                lane=lane,
-            )
-            forward.append(value)
-        arguments = (Ref(self.model), *common, state, Ref(batch), Ref(value))
-        above = graph.add("forward-loss", (step, lane), tasks.forward_loss, *arguments, lane=lane)
-        backward = []
-        for i, (name, span) in reversed(list(enumerate(parts))):
-            above = graph.add(
-                f"backward-{name}",
-                (step, lane, i),
-                tasks.backward_part,
-                *(Ref(self.model), span, *common, state, Ref(forward[i]), Ref(above)),
-                lane=lane,
-            )
-            backward.append(above)
-        return backward[::-1]
+        owner = Ref(front.states[lane])
+
+        def part(verb: str, func: Callable[..., Any], i: int, *inputs: Key) -> Key:
+            name, span = parts[i]
+            arguments = (model, span, *common, owner, *refs(inputs))
+            return graph.add(f"{verb}-{name}", (step, lane, i), func, *arguments, lane=lane)
+
+        loaded = (model, *common, *self.pieces(step, lane))
+        batch = graph.add("load-batch", (step, lane), tasks.load_batch, *loaded, lane=lane)
+        forward = [batch]
+        for i in range(len(parts)):
+            forward.append(part("forward", tasks.forward_part, i, forward[-1]))
+        measured = (model, *common, owner, Ref(batch), Ref(forward[-1]))
+        backward = [graph.add("forward-loss", (step, lane), tasks.forward_loss, *measured, lane=lane)]
+        for i in reversed(range(len(parts))):
+            backward.append(part("backward", tasks.backward_part, i, forward[i + 1], backward[-1]))
+        return backward[:0:-1]
 
     def _parts(self) -> list[tuple[str, tuple[int, int]]]:
         """The parts of the model that are tasks of their own: (name, span of layers)."""
