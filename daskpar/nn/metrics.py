@@ -124,7 +124,7 @@ class RMSE(Metric):
 class R2(RMSE):
     """1 - residual / total sum of squares, over all outputs together (their mean taken as one).
 
-    Sums: residual, Σt, Σt², count; alone among the metrics in float64, since Σt² - (Σt)²/n would cancel.
+    Sums: residual, Σt, Σt², count.
     """
 
     kind: ClassVar[str] = "r2"
@@ -135,9 +135,16 @@ class R2(RMSE):
 
     def sums(self, outputs: Array, targets: Array) -> Sums:
         xp = array_module(outputs)
-        t = targets.reshape(outputs.shape).astype("float64")
-        error = outputs - t
-        return float(xp.sum(error * error)), float(xp.sum(t)), float(xp.sum(t * t)), float(math.prod(t.shape))
+        t = targets.reshape(outputs.shape).astype(outputs.dtype)
+        count = float(math.prod(t.shape))
+        if not count:
+            return 0.0, 0.0, 0.0, 0.0
+        error, middle = outputs - t, float(xp.sum(t)) / count
+        around = t - middle  # Σt² - (Σt)²/n would cancel in float32, so squares are summed about a mean
+        offset = float(xp.sum(around)) / count
+        mean = middle + offset
+        squares = float(xp.sum(around * around)) - count * offset * offset + count * mean * mean
+        return float(xp.sum(error * error)), count * mean, squares, count
 
     def value(self, sums: Sums) -> Any:
         residual, total, squares, count = sums

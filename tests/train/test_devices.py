@@ -9,7 +9,7 @@ import device
 import numpy as np
 import pytest
 
-from daskpar import Layout, Trainer, open_client
+from daskpar import Clip, Layout, Penalty, Trainer, open_client
 from daskpar.cluster.executor import THREADED, ClusterExecutor, ThreadedExecutor
 from daskpar.data import Digits
 
@@ -69,3 +69,31 @@ def test_workers_with_a_gpu_each_compute_with_cupy(threads_client: Any) -> None:
             lambda dask_scheduler: dask_scheduler.add_resources(worker=address, resources={"GPU": 1})
         )
         assert ClusterExecutor(client, 1).module == "cupy"
+
+
+@pytest.mark.parametrize(
+    "layout", [Layout(data=2), Layout(data=2, grain="layer"), Layout(grain="window")], ids=repr
+)
+@pytest.mark.parametrize(
+    "model, options",
+    [
+        (
+            MODEL,
+            {"loss": {"softmax_cross_entropy": {"label_smoothing": 0.1}}, "metrics": ["accuracy", "top_k"]},
+        ),
+        (["flatten", {"dense": 1}], {"loss": "huber", "metrics": ["rmse", "r2"], "optimizer": "lamb"}),
+        (["flatten", {"dense": 1}], {"loss": "mean_squared_error", "clip": Clip(norm=1.0)}),
+    ],
+)
+def test_no_float64_anywhere_in_a_float32_run(
+    layout: Layout, model: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fake_cupy", device.xp)
+    monkeypatch.setattr(ThreadedExecutor, "module", "fake_cupy")
+    penalty = Penalty(l1=1e-4, l2=1e-4)
+    with device.without("float64"):  # raises where one is computed, if only on the way
+        trainer = Trainer(
+            model, batch=64, epochs=1, layout=layout, penalty=penalty, client=THREADED, **options
+        )
+        trainer.fit(Digits(), validation=0.1)
+    assert trainer.steps_ == 26
