@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daskpar.train.callbacks import Callback, Entry
-from daskpar.train.history import Record
+from daskpar.train.history import Record, scores
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -43,13 +43,13 @@ class BarProgress(Callback):
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}  {task.fields[metric]}{task.fields[rate]} examples/s"),
+            TextColumn("{task.fields[scores]}  {task.fields[rate]} examples/s"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
         )
         total = trainer.epochs * trainer.spec_.order.steps
-        self.task = self.bar.add_task("train", total=total, epoch="1", loss="-", metric="", rate="-")
+        self.task = self.bar.add_task("train", total=total, epoch="1", scores="", rate="-")
         self.bar.start()
         self.window = time.perf_counter()
 
@@ -58,19 +58,14 @@ class BarProgress(Callback):
         now = time.perf_counter()
         order = trainer.spec_.order
         step, sums, _ = entries[-1]
-        rate = len(entries) * order.batch / max(now - self.window, 1e-6)
+        rows = order.drawn(step + 1) - order.drawn(entries[0][0])
+        rate = rows / max(now - self.window, 1e-6)
         self.window = now
-        metric = ""
-        if trainer.spec_.metrics and len(sums) > 2:
-            first = trainer.spec_.metrics[0]
-            value = first.value(sums[2 : 2 + first.width(trainer.spec_.out_shape[-1])])
-            metric = f"{first.name} {value:.4f}  " if isinstance(value, float) else ""
         self.bar.update(
             self.task,
             completed=step + 1,
             epoch=f"{step // order.steps + 1}/{trainer.epochs}",
-            loss=f"{sums[0] / sums[1]:.4f}",
-            metric=metric,
+            scores="  ".join(told(scores(trainer.spec_, sums))[:2]),
             rate=f"{rate:,.0f}",
         )
 
@@ -94,6 +89,6 @@ def describe(trainer: Trainer, record: Record) -> str:
     return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])
 
 
-def told(scores: dict[str, Any]) -> list[str]:
+def told(found: dict[str, Any]) -> list[str]:
     """Scores as a person reads them; tables such as a confusion matrix are for summary.json."""
-    return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+    return [f"{name} {value:.4f}" for name, value in found.items() if isinstance(value, float)]

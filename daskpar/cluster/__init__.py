@@ -2,6 +2,5 @@
 
 from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.cluster.open import open_client
-from daskpar.cluster.setup import prepare
 
-__all__ = ["Executor", "choose_executor", "open_client", "prepare"]
+__all__ = ["Executor", "choose_executor", "open_client"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from dask._task_spec import DataNode
@@ -56,9 +57,7 @@ class ThreadedExecutor:
 
     def __init__(self, lanes: int, threads: int | None = None):
         self._values: dict[Key, Any] = {}
-        keep_freed_memory()
-        self._limit = ExitStack()
-        self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
+        self._limit = _set_up_this_process(lanes, threads)
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
@@ -82,7 +81,7 @@ class ThreadedExecutor:
 
     def close(self) -> None:
         self._values.clear()
-        self._limit.close()
+        self._limit.__exit__(None, None, None)
 
 
 class ClusterExecutor:
@@ -94,28 +93,25 @@ class ClusterExecutor:
         self.client = client
         self._address = client.scheduler.address
         self._futures: dict[Key, Any] = {}
-        self._workers: tuple[float, list[str]] = (0.0, [])
-        setup.prepare(client, lanes, threads)
-        workers = self.workers()
-        self.in_process = bool(workers) and all(address.startswith("inproc://") for address in workers)
-        info = client.scheduler_info(n_workers=-1)["workers"].values()
-        self.module = "cupy" if info and all("GPU" in worker["resources"] for worker in info) else "numpy"
-        self._limit = ExitStack()
-        if self.in_process:
-            keep_freed_memory()
-            self._limit.enter_context(blas.limit_threads(setup.blas_threads(lanes, threads)))
+        self._seen = -math.inf
+        self._workers: dict[str, Any] = {}
+        found = self.workers()
+        setup.prepare(client, found, lanes, threads)
+        self.in_process = bool(found) and all(address.startswith("inproc://") for address in found)
+        gpus = bool(found) and all("GPU" in worker["resources"] for worker in found.values())
+        self.module = "cupy" if gpus else "numpy"
+        self._limit = _set_up_this_process(lanes, threads) if self.in_process else nullcontext()
 
-    def workers(self) -> list[str]:
-        """Addresses of the workers, in the order of their names."""
-        at, found = self._workers
-        if time.monotonic() - at > self._refresh:
-            info = self.client.scheduler_info(n_workers=-1)["workers"]
-            found = sorted(info, key=lambda address: _natural(info[address]["name"]))
-            self._workers = (time.monotonic(), found)
-        return found
+    def workers(self) -> dict[str, Any]:
+        """What is known of the workers by address, in the order of their names."""
+        if time.monotonic() - self._seen > self._refresh:
+            found = self.client.scheduler_info(n_workers=-1)["workers"]
+            self._workers = dict(sorted(found.items(), key=lambda pair: _natural(pair[1]["name"])))
+            self._seen = time.monotonic()
+        return self._workers
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
-        wanted, workers = list(keys), self.workers()
+        wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
         futures = self.client.get(lanes_on, wanted, sync=False)
         self._futures.update(zip(wanted, futures, strict=True))
@@ -147,7 +143,13 @@ class ClusterExecutor:
 
     def close(self) -> None:
         self._futures.clear()  # what nobody wants any more the scheduler drops, running or not
-        self._limit.close()
+        self._limit.__exit__(None, None, None)
+
+
+def _set_up_this_process(lanes: int, threads: int | None) -> Any:
+    """What workers elsewhere are given by a plugin, for tasks of this process; undone by its `__exit__`."""
+    keep_freed_memory()
+    return blas.limit_threads(setup.blas_threads(lanes, threads)).__enter__()
 
 
 def _natural(name: Any) -> tuple[Any, ...]:

@@ -50,9 +50,7 @@ def open_client(
             with _connect(address) as client:
                 yield client
             return
-        with warnings.catch_warnings(), _uninterrupted():
-            cluster = _start(kind, workers, dashboard_port, image, namespace)
-        with cluster, Client(cluster) as client:
+        with _start(kind, workers, dashboard_port, image, namespace) as cluster, Client(cluster) as client:
             if kind == "kubernetes":
                 _wait(client, workers)
             client.register_plugin(QuietTasks())
@@ -100,28 +98,33 @@ def _uninterrupted() -> Iterator[None]:
 def _start(
     kind: str, workers: int, dashboard_port: int | None, image: str | None, namespace: str | None
 ) -> Any:
-    from distributed import LocalCluster
-
-    if kind in ("threads", "processes"):
-        local = kind == "threads"
-        warnings.filterwarnings("ignore", "Port .* is already in use")  # by a run that began just now
-        return LocalCluster(
-            # One worker with many threads, not many with one: between these values would be sent, if only
-            # from thread to thread, and a hop would take twice as long (2.2 ms instead of 1.2).
-            n_workers=1 if local else workers,
-            threads_per_worker=workers if local else 1,
-            processes=not local,
-            host=None if local else "127.0.0.1",
-            dashboard_address=f"127.0.0.1:{free_port(dashboard_port)}",
-            worker_dashboard_address="127.0.0.1:0",  # else workers that are threads listen everywhere
-            silence_logs=logging.ERROR,
-            memory_limit=0 if local else "auto",
-        )
-    if kind == "cuda":
-        return cuda.start(f"127.0.0.1:{free_port(dashboard_port)}")
     if kind == "kubernetes":
         return kubernetes.start(workers, image, namespace)
-    raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(KINDS)}")
+    if kind not in ("threads", "processes", "cuda"):
+        raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(KINDS)}")
+    dashboard = f"127.0.0.1:{free_port(dashboard_port)}"
+    with warnings.catch_warnings(), _uninterrupted():
+        warnings.filterwarnings("ignore", "Port .* is already in use")  # by a run that began just now
+        return (
+            cuda.start(dashboard) if kind == "cuda" else _start_local(kind == "threads", workers, dashboard)
+        )
+
+
+def _start_local(threads: bool, workers: int, dashboard: str) -> Any:
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        # One worker with many threads, not many with one: between these values would be sent, if only
+        # from thread to thread, and a hop would take twice as long (2.2 ms instead of 1.2).
+        n_workers=1 if threads else workers,
+        threads_per_worker=workers if threads else 1,
+        processes=not threads,
+        host=None if threads else "127.0.0.1",
+        dashboard_address=dashboard,
+        worker_dashboard_address="127.0.0.1:0",  # else workers that are threads listen everywhere
+        silence_logs=logging.ERROR,
+        memory_limit=0 if threads else "auto",
+    )
 
 
 def free_port(port: int | None) -> int:

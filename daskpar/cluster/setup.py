@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
@@ -63,7 +64,6 @@ class SchedulerSetup(SchedulerPlugin):
     idempotent = True
 
     async def start(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
         for address in list(scheduler.workers):
             self.add_worker(scheduler, address)
 
@@ -90,10 +90,9 @@ def blas_threads(lanes_per_host: int, threads: int | None = None) -> int:
     return threads or max(1, blas.cores() // max(1, lanes_per_host))
 
 
-def prepare(client: Any, lanes: int, threads: int | None = None) -> None:
-    """Set up the scheduler and all workers of a client for training in so many lanes."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    hosts = max(1, len({worker["host"] for worker in workers}))
+def prepare(client: Any, workers: Mapping[str, Any], lanes: int, threads: int | None = None) -> None:
+    """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
+    hosts = max(1, len({worker["host"] for worker in workers.values()}))
     client.register_plugin(SchedulerSetup())
     client.register_plugin(WorkerSetup(-(-lanes // hosts), threads))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskpar.backend.array import Array, array_module, module_named
+from daskpar.backend.array import Array, array_module, is_floating, module_named
 from daskpar.data.order import Order, Piece
 from daskpar.data.transforms import Fitted
 from daskpar.errors import InputError
@@ -36,7 +36,7 @@ def prepare(
         x = transformed(x, transforms, precision)
         for fitted in targets:
             y = fitted.apply(y)
-        if y.dtype.kind == "f":
+        if is_floating(y):
             y = y.astype(precision)
     return Chunk(_finite(name, x, f"examples as {precision}"), _finite(name, y, f"targets as {precision}"))
 
@@ -54,7 +54,7 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
 
 
 def _finite(name: str, values: Array, what: str) -> Array:
-    if values.dtype.kind == "f" and not bool(array_module(values).isfinite(values).all()):
+    if is_floating(values) and not bool(array_module(values).isfinite(values).all()):
         raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
     return values
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -77,9 +78,7 @@ class Order:
 
     def bounds(self, stream: int) -> tuple[int, ...]:
         """Where the chunks of a stream begin and end within it."""
-        size = self.size(stream)
-        chunks = max(1, -(-size // self.chunk_rows))
-        return tuple(c * size // chunks for c in range(chunks + 1))
+        return bounds(self.size(stream), self.chunk_rows)
 
     def positions(self, stream: int, chunk: int) -> slice | np.ndarray:
         """Which of the rows 0 to `rows` make up a chunk."""
@@ -118,6 +117,12 @@ class Order:
         return _row_order(self, epoch, stream, chunk, targets)
 
 
+def bounds(rows: int, chunk_rows: int) -> tuple[int, ...]:
+    """Where chunks of nearly equal size begin and end, none above `chunk_rows`."""
+    chunks = max(1, -(-rows // chunk_rows))
+    return tuple(c * rows // chunks for c in range(chunks + 1))
+
+
 @lru_cache(maxsize=8192)
 def _pieces(order: Order, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
     out = []
@@ -138,8 +143,7 @@ def _pieces(order: Order, epoch: int, step: int, streams: range) -> tuple[Piece,
 @lru_cache(maxsize=4096)
 def _chunk_order(order: Order, epoch: int, stream: int) -> tuple[tuple[int, int], ...]:
     """(chunk, rows) in the order of the epoch."""
-    bounds = order.bounds(stream)
-    sizes = [(c, bounds[c + 1] - bounds[c]) for c in range(len(bounds) - 1)]
+    sizes = [(c, stop - start) for c, (start, stop) in enumerate(pairwise(order.bounds(stream)))]
     if order.kind == "uniform" or len(sizes) == 1:
         return tuple(sizes)
     shuffled = generator(order.seed, "order", 0, stream + 1, epoch).permutation(len(sizes))

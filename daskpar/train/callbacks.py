@@ -7,13 +7,12 @@ All run on the client, in the order of the steps, while later windows may alread
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from daskpar.errors import InputError
 from daskpar.graph.spec import State, Sums
 from daskpar.optim.schedules import ReduceOnPlateau
-from daskpar.train.history import Record, larger_is_better, monitored
+from daskpar.train.history import Record, improves, monitored
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -85,9 +84,7 @@ class EarlyStopping(Callback):
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
         value = monitored(record, self.monitor)
-        sign = 1 if larger_is_better(trainer.spec_, self.monitor) else -1
-        best = self.best_value
-        if best is None or math.isnan(best) or sign * (value - best) > self.min_delta:
+        if improves(trainer.spec_, self.monitor, value, self.best_value, self.min_delta):
             self.best_value, self.best_step, self.waited = value, record["step"], 0
             if self.restore:
                 self.best_state = trainer.keep_best()
@@ -122,8 +119,7 @@ class Plateau(Callback):
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
         value = monitored(record, self.monitor)
-        sign = 1 if larger_is_better(trainer.spec_, self.monitor) else -1
-        if self.best is None or sign * (value - self.best) > 0 or math.isnan(self.best):
+        if improves(trainer.spec_, self.monitor, value, self.best):
             self.best, self.waited = value, 0
             return None
         self.waited += 1

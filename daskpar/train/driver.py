@@ -22,6 +22,7 @@ from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref
 from daskpar.graph.spec import Log
 from daskpar.graph.step import Front, StepBuilder
+from daskpar.train.evaluate import add_evaluation
 
 _IN_FLIGHT = 2
 _WINDOW_SECONDS = 0.3
@@ -113,7 +114,8 @@ class Driver:
         source = front.states[0]
         if cut is not None:
             source = self.builder.cut(graph, front)
-            keys = self._evaluate(graph, cut.step, source) if cut.evaluate else ()
+            chunks = self.evaluated if cut.evaluate else []
+            keys = add_evaluation(graph, cut.step, self.builder.model, source, chunks)
             state = source
             if self.builder.spec.module != "numpy":  # the client may have no such device
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
@@ -140,12 +142,6 @@ class Driver:
         if self._tasks >= _ROOT_TASKS:
             return True
         return not self.executor.in_process and time.monotonic() - self._rooted > _ROOT_SECONDS
-
-    def _evaluate(self, graph: Graph, step: int, state: Key) -> tuple[Key, ...]:
-        return tuple(
-            graph.add("evaluate", (step, i), tasks.evaluate, Ref(self.builder.model), Ref(state), Ref(chunk))
-            for i, chunk in enumerate(self.evaluated)
-        )
 
     def _add_sources(self, graph: Graph) -> None:
         if not self.sources:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Ref
+from daskpar.graph.build import Graph, Key, Ref
 from daskpar.graph.load import add_part
-from daskpar.graph.spec import Spec, Sums
+from daskpar.graph.spec import Spec
 from daskpar.graph.tasks import add_sums
 from daskpar.train.history import scores
 
@@ -23,16 +25,26 @@ def evaluate_part(
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
     owner = graph.add("load-state", (part.name,), tasks.load_state, Ref(model), str(state))
-    keys = [
-        graph.add("evaluate", (part.name, i), tasks.evaluate, Ref(model), Ref(owner), Ref(chunk))
-        for i, chunk in enumerate(add_part(graph, model, part, chunk_rows))
-    ]
+    keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
     executor.submit(graph, keys, 1)
-    sums: Sums = ()
-    for key in keys:
-        sums = add_sums(sums, executor.result(key))
+    found = evaluated(spec, executor, keys)
     executor.release(keys)
-    return scores(spec, sums)
+    return found
+
+
+def add_evaluation(
+    graph: Graph, index: Any, model: Key, state: Key, chunks: Iterable[Key]
+) -> tuple[Key, ...]:
+    """Tasks that evaluate a state on each of some chunks; returns their keys."""
+    return tuple(
+        graph.add("evaluate", (index, i), tasks.evaluate, Ref(model), Ref(state), Ref(chunk))
+        for i, chunk in enumerate(chunks)
+    )
+
+
+def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key]) -> dict[str, Any]:
+    """Loss and metrics from what `add_evaluation`'s tasks found, chunk by chunk in order."""
+    return scores(spec, reduce(add_sums, map(executor.result, keys), ()))
 
 
 def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> Any:

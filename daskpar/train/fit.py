@@ -26,6 +26,7 @@ from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
 from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
 from daskpar.train.driver import Cut, Driver
+from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every
 from daskpar.train.history import Record, check_monitor, scores
 from daskpar.train.prepare import fit_transforms, make_order, make_spec, saved_transforms
@@ -199,16 +200,13 @@ class Fit:
         self._sums, self._losses, self._rates = (), [], []
 
     def _record(self, cut: Cut) -> None:
-        sums: Sums = ()
-        for key in cut.scores:
-            sums = add_sums(sums, self.executor.result(key))
         seconds = time.perf_counter() - self._started
         record: Record = {
             "step": cut.step,
             "epoch": cut.step / self.spec.order.steps,
             "lr": self._rates[-1] if self._rates else None,
             "train": scores(self.spec, self._sums),
-            "validation": scores(self.spec, sums),
+            "validation": evaluated(self.spec, self.executor, cut.scores),
             "seconds": round(seconds, 3),
             "examples_per_second": round(self.spec.order.drawn(cut.step) / seconds, 1),
             "each_step": {"loss": self._losses, "lr": self._rates},

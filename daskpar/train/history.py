@@ -41,10 +41,13 @@ def monitored(record: Record, name: str) -> float:
     return float(record[part][metric])
 
 
-def larger_is_better(spec: Spec, name: str) -> bool:
-    """Whether a monitored value should grow."""
+def improves(spec: Spec, name: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+    """Whether a monitored value is better than the best so far, by more than `min_delta`."""
+    if best is None or math.isnan(best):
+        return True
     metric = name.partition(".")[2]
-    return any(m.name == metric and m.larger_is_better for m in spec.metrics)
+    grows = any(m.name == metric and m.larger_is_better for m in spec.metrics)
+    return (value - best if grows else best - value) > min_delta
 
 
 def to_json(value: Any, **options: Any) -> str:

@@ -12,6 +12,10 @@ from daskpar.backend import blas
 from daskpar.cluster import setup
 
 
+def prepare(client: Any, lanes: int, threads: int | None = None) -> None:
+    setup.prepare(client, client.scheduler_info(n_workers=-1)["workers"], lanes, threads)
+
+
 def intervals(dask_scheduler: Any) -> list[float]:
     return [stream.interval for stream in dask_scheduler.stream_comms.values()]
 
@@ -23,13 +27,13 @@ def worker_interval(dask_worker: Any) -> float:
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_messages_are_sent_at_once(kind: str, threads_client: Any, processes_client: Any) -> None:
     client = {"threads": threads_client, "processes": processes_client}[kind]
-    setup.prepare(client, lanes=2)
+    prepare(client, 2)
     assert set(client.run_on_scheduler(intervals)) == {0}
     assert set(client.run(worker_interval).values()) == {0}
 
 
 def test_workers_that_join_later_are_set_up_too(processes_client: Any) -> None:
-    setup.prepare(processes_client, lanes=2)
+    prepare(processes_client, 2)
     processes_client.restart()
     assert set(processes_client.run_on_scheduler(intervals)) == {0}
     assert set(processes_client.run(worker_interval).values()) == {0}
@@ -37,7 +41,7 @@ def test_workers_that_join_later_are_set_up_too(processes_client: Any) -> None:
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])
 def test_blas_threads_go_by_the_layout(lanes: int, processes_client: Any) -> None:
-    setup.prepare(processes_client, lanes)
+    prepare(processes_client, lanes)
     expected = max(1, blas.cores() // lanes)
     for name, libraries in setup.describe(processes_client).items():
         assert name in ("0", "1")
@@ -46,7 +50,7 @@ def test_blas_threads_go_by_the_layout(lanes: int, processes_client: Any) -> Non
 
 
 def test_blas_threads_can_be_given(processes_client: Any) -> None:
-    setup.prepare(processes_client, 1, threads=1)
+    prepare(processes_client, 1, threads=1)
     assert {lib["threads"] for libs in setup.describe(processes_client).values() for lib in libs} == {1}
 
 

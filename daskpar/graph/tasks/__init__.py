@@ -24,6 +24,7 @@ from daskpar.graph.tasks.load import (
     load_state,
     measure_rows,
     pair,
+    positions,
     read_rows,
 )
 from daskpar.graph.tasks.step import advance, grad, report, train_window, update
@@ -52,6 +53,7 @@ __all__ = [
     "measure",
     "measure_rows",
     "pair",
+    "positions",
     "predict",
     "read_rows",
     "reduce_gradient",

@@ -39,14 +39,17 @@ def fetch_state(owner: Lane) -> Lane:
     return Lane(State(state.step, to_numpy(state.params), slots))
 
 
-def load_data(spec: Spec, part: Part, positions: tuple[Any, ...]) -> Chunk:
-    """A chunk, read from its source. `positions`: (start, stop), or (order, stream, chunk)."""
-    if len(positions) == 2:
-        where: Any = slice(*positions)
-    else:
-        order, stream, chunk = positions
-        where = order.positions(stream, chunk)
-    return load_rows(spec, part, *part.read(where))
+def positions(where: tuple[Any, ...]) -> Any:
+    """The rows of a part that (start, stop), or (order, stream, chunk), stand for."""
+    if len(where) == 2:
+        return slice(*where)
+    order, stream, chunk = where
+    return order.positions(stream, chunk)
+
+
+def load_data(spec: Spec, part: Part, where: tuple[Any, ...]) -> Chunk:
+    """A chunk, read from its source; `where` as for `positions`."""
+    return load_rows(spec, part, *read_rows(part, where))
 
 
 def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
@@ -62,9 +65,9 @@ def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
     return chunk
 
 
-def read_rows(part: Part, start: int, stop: int) -> tuple[Any, Any]:
-    """Rows of a part as they are stored."""
-    return part.read(slice(start, stop))
+def read_rows(part: Part, where: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Rows of a part as they are stored; `where` as for `positions`."""
+    return part.read(positions(where))
 
 
 def pair(x: Any, y: Any) -> tuple[Any, Any]:
