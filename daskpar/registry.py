@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from types import GenericAlias
 from typing import Any, get_type_hints
 
 from daskpar.errors import InputError, unknown
@@ -44,10 +45,11 @@ def named(what: str, table: Table, entry: Any) -> Any:
     else:
         raise InputError(f"{what} {name!r} takes no arguments, got {given!r}")
     hints = get_type_hints(build)
+    parts = GenericAlias(tuple, (_contract(table), ...))  # how a block declares blocks within it
     for key, value in values.items():
         if key not in arguments:
             raise unknown(f"argument of {what} {name!r}", key, arguments)
-        if key == "layers":
+        if hints[key] == parts:
             if not isinstance(value, list | tuple):
                 raise InputError(f"{what} {name!r}: expected a list of layers, got {value!r}")
             values[key] = tuple(named(what, table, part) for part in value)

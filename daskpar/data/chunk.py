@@ -14,7 +14,11 @@ from daskpar.errors import InputError
 
 
 class Chunk(NamedTuple):
-    """`x` (rows, ...) in the precision of the run, `y` (rows, ...) classes as they are, numbers in it too."""
+    """Examples and targets, row by row.
+
+    `x` (rows, ...): in the precision of the run, or int32 for tokens. `y` (rows, ...): classes as they are,
+    numbers in the precision of the run.
+    """
 
     x: Array
     y: Array
@@ -28,17 +32,21 @@ def prepare(
     transforms: Sequence[Fitted] = (),
     targets: Sequence[Fitted] = (),
     module: str = "numpy",
+    x_dtype: str | None = None,
 ) -> Chunk:
-    """A chunk from rows as they are stored: transforms applied, in the run's precision, NaN refused."""
-    xp = module_named(module)
+    """A chunk from rows as they are stored: transforms applied, cast, NaN refused.
+
+    `x_dtype`: another dtype for the examples, e.g. int32 for tokens.
+    """
+    xp, x_dtype = module_named(module), x_dtype or precision
     x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = transformed(x, transforms, precision)
+        x = transformed(x, transforms, x_dtype)
         for fitted in targets:
             y = fitted.apply(y)
         if is_floating(y):
             y = y.astype(precision)
-    return Chunk(_finite(name, x, f"examples as {precision}"), _finite(name, y, f"targets as {precision}"))
+    return Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:

@@ -45,6 +45,11 @@ class Spec:
         return Tensors(self.table.ranges, self.table.decayed)
 
     @property
+    def x_dtype(self) -> str:
+        """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
+        return "int32" if self.model.tokens else self.precision
+
+    @property
     def xp(self) -> Any:
         """The array module that this run computes with."""
         return module_named(self.module)
@@ -78,10 +83,11 @@ class Lane(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Output of some layers for a lane's rows, and what their backward pass needs."""
+    """Output of some layers for a lane's rows, what their backward pass needs, and the output's mask."""
 
     y: Array
     saved: Any
+    mask: Array | None = None
 
 
 class Backward(NamedTuple):

@@ -15,7 +15,7 @@ from daskpar.nn.losses import (
 )
 from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.sequential import Residual, Sequential
+from daskpar.nn.sequential import Repeat, Residual, Sequential
 
 __all__ = [
     "GELU",
@@ -36,6 +36,7 @@ __all__ = [
     "Metric",
     "ParameterTable",
     "ReLU",
+    "Repeat",
     "Residual",
     "Sequential",
     "SiLU",

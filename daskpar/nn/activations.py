@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daskpar.backend.array import Array, array_module
+from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params
 
 
 @dataclass(frozen=True)
-class ReLU(Layer):
+class Activation(Layer):
+    """A layer that treats each element alone."""
+
+    def width(self) -> Width | None:
+        return EACH
+
+    def window(self) -> Window | None:
+        return ROW
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
     """max(x, 0); the derivative at 0 is 0."""
 
     kind: ClassVar[str] = "relu"
@@ -25,7 +37,7 @@ class ReLU(Layer):
 
 
 @dataclass(frozen=True)
-class Tanh(Layer):
+class Tanh(Activation):
     """tanh(x)."""
 
     kind: ClassVar[str] = "tanh"
@@ -47,7 +59,7 @@ def sigmoid(x: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Sigmoid(Layer):
+class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
     kind: ClassVar[str] = "sigmoid"
@@ -61,7 +73,7 @@ class Sigmoid(Layer):
 
 
 @dataclass(frozen=True)
-class SiLU(Layer):
+class SiLU(Activation):
     """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
 
     kind: ClassVar[str] = "silu"
@@ -80,7 +92,7 @@ _CUBIC = 0.044715
 
 
 @dataclass(frozen=True)
-class GELU(Layer):
+class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
 
     kind: ClassVar[str] = "gelu"

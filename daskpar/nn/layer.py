@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
+from daskpar.nn.cuts import Width, Window
 
 Shape = tuple[int, ...]
 Params = dict[str, Any]
@@ -22,7 +24,10 @@ class Context:
     `row` is the place of the first of these rows in the global batch and `path` the layer's place in the
     network: with `seed` and `step` they name every random draw. `out`, where given, holds an array for each
     gradient, shaped like `params`, that `backward` may write its result into; it returns it all the same.
-    Where `input_gradient` is false nobody needs dx, and `backward` may return None for it.
+    Where `input_gradient` is false nobody needs dx, and `backward` may return None for it. `mask` (rows,
+    positions) is true where a sequence goes on, None where all do. Where `backward` is false nobody will ask
+    for gradients, and nothing need be saved; where `consume` is true what was saved is given away to
+    `backward`, which lets go of it piece by piece.
     """
 
     training: bool = False
@@ -32,11 +37,18 @@ class Context:
     path: tuple[int, ...] = ()
     out: Params | None = None
     input_gradient: bool = True
+    mask: Array | None = None
+    backward: bool = True
+    consume: bool = False
 
     def child(self, index: int, input_gradient: bool = True) -> Context:
         """The same pass, seen by part `index` of a layer made of layers."""
         out = None if self.out is None else self.out.get(str(index))
         return replace(self, path=(*self.path, index), out=out, input_gradient=input_gradient)
+
+    def masked(self, mask: Array | None) -> Context:
+        """The same pass, with another mask."""
+        return self if mask is self.mask else replace(self, mask=mask)
 
     def space(self, name: str) -> Array | None:
         """The array that gradient `name` may be written into, or None."""
@@ -54,6 +66,8 @@ class Layer:
     """
 
     kind: ClassVar[str] = "layer"
+    tokens: ClassVar[bool] = False
+    """Whether examples are integers, e.g. numbers of words."""
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""
@@ -64,6 +78,40 @@ class Layer:
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         raise TypeError(f"{type(self).__name__} has no backward")
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        """Which positions of the output go on, for an input `x` of which those in `mask` do."""
+        return mask
+
+    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
+        """`forward`, and the mask of the output."""
+        y, saved = self.forward(params, x, ctx)
+        return y, saved if ctx.backward else None, self.mask(x, ctx.mask)
+
+    def observe(self, params: Params, sums: Params) -> Params:
+        """New values of the running statistics, those parameters whose names begin with `running_`.
+
+        They are not trained: what `backward` returns as their gradients are sums over a chunk, which meet in
+        the same trees as gradients do; `sums` are those of the whole batch. So they do not depend on how
+        the batch was cut.
+        """
+        return {}
+
+    def refuses(self, x: Array) -> str | None:
+        """What is wrong with the values of some examples, or None."""
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        """Floating point operations of `forward` for one example; two for a multiplication and addition."""
+        return math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        """How the layer splits in width; None where it does not."""
+        return None
+
+    def window(self) -> Window | None:
+        """Which rows of pixels an output row needs; None where it needs them all."""
+        return None
 
 
 def positive(layer: str, **values: float) -> None:

@@ -37,6 +37,11 @@ class Entry:
         """Matrices and kernels decay; biases and scales of norms, which have one axis, do not."""
         return len(self.shape) >= 2
 
+    @property
+    def trains(self) -> bool:
+        """False for running statistics, which the optimizer leaves alone (see `Layer.observe`)."""
+        return not self.name.rpartition(".")[2].startswith("running_")
+
 
 @dataclass(frozen=True)
 class ParameterTable:
@@ -56,18 +61,23 @@ class ParameterTable:
 
     @property
     def count(self) -> int:
-        """Number of parameters, gaps left out."""
-        return sum(math.prod(e.shape) for e in self.entries)
+        """Number of parameters, gaps and running statistics left out."""
+        return sum(math.prod(e.shape) for e in self.entries if e.trains)
 
     @cached_property
     def decayed(self) -> tuple[tuple[int, int], ...]:
         """The (start, stop) ranges that weight decay applies to."""
-        return tuple((e.start, e.stop) for e in self.entries if e.decays)
+        return tuple((e.start, e.stop) for e in self.entries if e.decays and e.trains)
 
     @cached_property
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """The (start, stop) range of every tensor, for optimizers that scale tensor by tensor."""
-        return tuple((e.start, e.stop) for e in self.entries)
+        return tuple((e.start, e.stop) for e in self.entries if e.trains)
+
+    @cached_property
+    def statistics(self) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) ranges of running statistics."""
+        return tuple((e.start, e.stop) for e in self.entries if not e.trains)
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
         """The slice of the buffer that holds the parameters of layers `start` to `stop` of the model."""

@@ -18,12 +18,12 @@ from daskpar.nn.losses import (
     SoftmaxCrossEntropy,
 )
 from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
-from daskpar.nn.sequential import Residual, Sequential
+from daskpar.nn.sequential import Repeat, Residual, Sequential
 from daskpar.registry import Table, named
 
 LAYERS: Table = {
     layer.kind: layer
-    for layer in (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, Flatten, Residual, Sequential)
+    for layer in (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, Flatten, Repeat, Residual, Sequential)
 }
 LOSSES: Table = {
     loss.kind: loss

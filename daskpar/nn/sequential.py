@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
-from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+
+
+@dataclass(frozen=True)
+class Repeat(Layer):
+    """The same layers `times` times, each time with parameters of their own.
+
+    It stands for them in a list of layers: what holds the list holds the layers themselves.
+    """
+
+    times: int
+    layers: tuple[Layer, ...]
+    kind: ClassVar[str] = "repeat"
+
+    def __post_init__(self) -> None:
+        positive("repeat", times=self.times)
+        object.__setattr__(self, "layers", written_out(self.layers))
+
+
+def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Layers with every `Repeat` among them replaced by what it stands for."""
+    out: list[Layer] = []
+    for layer in layers:
+        out += layer.layers * layer.times if isinstance(layer, Repeat) else (layer,)
+    return tuple(out)
 
 
 @dataclass(frozen=True)
 class Sequential(Layer):
-    """Layers applied one after the other. Parameters are nested under "0", "1", ..."""
+    """Layers applied one after the other. Parameters are nested under "0", "1", ...
+
+    With `remat` nothing but the input is kept for the backward pass, which computes the rest again
+    (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+    """
 
     layers: tuple[Layer, ...]
+    remat: bool = False
     kind: ClassVar[str] = "sequential"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "layers", written_out(self.layers))
         if not self.layers:
             raise InputError("a model needs at least one layer")
+
+    @property
+    def tokens(self) -> bool:  # type: ignore[override]
+        return self.layers[0].tokens
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         params: Params = {}
@@ -35,20 +71,31 @@ class Sequential(Layer):
         return params, shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        return self.forward_part(0, len(self.layers), params, x, ctx)
+        return self.run(params, x, ctx)[:2]
+
+    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
+        if not self.remat:
+            return self.forward_part(0, len(self.layers), params, x, ctx)
+        y, _, mask = self.forward_part(0, len(self.layers), params, x, replace(ctx, backward=False))
+        return y, (x, ctx.mask), mask
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        if self.remat:
+            x, mask = saved
+            _, saved, _ = self.forward_part(0, len(self.layers), params, x, ctx.masked(mask))
+            ctx = replace(ctx, consume=True)
         return self.backward_part(0, len(self.layers), params, saved, dy, ctx)
 
     def forward_part(
         self, start: int, stop: int, params: Params, x: Array, ctx: Context
-    ) -> tuple[Array, Any]:
-        """`forward` through layers `start` to `stop` only: how a network is cut in depth."""
+    ) -> tuple[Array, Any, Array | None]:
+        """`run` through layers `start` to `stop` only: how a network is cut in depth."""
         saved = []
         for i in range(start, stop):
-            x, keep = self.layers[i].forward(params.get(str(i), {}), x, ctx.child(i))
+            x, keep, mask = self.layers[i].run(params.get(str(i), {}), x, ctx.child(i))
             saved.append(keep)
-        return x, saved
+            ctx = ctx.masked(mask)
+        return x, saved, ctx.mask
 
     def backward_part(
         self, start: int, stop: int, params: Params, saved: Any, dy: Array, ctx: Context
@@ -63,36 +110,107 @@ class Sequential(Layer):
             needed = next((i for i in range(start, stop) if params.get(str(i))), stop)
         for i in range(stop - 1, needed - 1, -1):
             child = ctx.child(i, input_gradient=ctx.input_gradient or i > needed)
-            dy, grads[str(i)] = self.layers[i].backward(params.get(str(i), {}), saved[i - start], dy, child)
+            keep = saved[i - start]
+            if ctx.consume:
+                saved[i - start] = None
+            dy, grads[str(i)] = self.layers[i].backward(params.get(str(i), {}), keep, dy, child)
         return (dy if ctx.input_gradient else None), grads
+
+    def observe(self, params: Params, sums: Params) -> Params:
+        return observe_each(self.layers, params, sums)
+
+    def refuses(self, x: Array) -> str | None:
+        return self.layers[0].refuses(x)
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        total, shape = 0, in_shape
+        for layer in self.layers:
+            after = layer.init(np.random.default_rng(0), shape)[1]
+            total, shape = total + layer.flops(shape, after), after
+        return total
+
+
+def observe_each(layers: Iterable[Layer], params: Params, sums: Params) -> Params:
+    """`observe` for each of some layers that has parameters, which are nested under "0", "1", ..."""
+    found: Params = {}
+    for i, layer in enumerate(layers):
+        if str(i) in params:
+            values = layer.observe(params[str(i)], sums[str(i)])
+            found |= {str(i): values} if values else {}
+    return found
 
 
 @dataclass(frozen=True)
 class Residual(Layer):
-    """`y = x + layers(x)` (He et al. 2016). The layers must return the shape they are given."""
+    """`y = shortcut(x) + layers(x)` (He et al. 2016); without a `shortcut`, `y = x + layers(x)`.
+
+    Both branches must return one shape. The shortcut's parameters are nested under the number that follows
+    the last of `layers`. `remat`: as for Sequential, of `layers`.
+    """
 
     layers: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+    remat: bool = False
     kind: ClassVar[str] = "residual"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "layers", written_out(self.layers))
+        object.__setattr__(self, "shortcut", written_out(self.shortcut))
+        if not self.layers:
+            raise InputError("a residual needs at least one layer")
 
-    @property
-    def _inner(self) -> Sequential:
-        return Sequential(self.layers)
+    @cached_property
+    def _branches(self) -> tuple[Sequential, ...]:
+        """The layers, and the shortcut where there is one."""
+        main = Sequential(self.layers, self.remat)
+        return (main, Sequential(self.shortcut)) if self.shortcut else (main,)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
-        params, out_shape = self._inner.init(rng, in_shape)
-        if out_shape != in_shape:
+        params, out_shape = self._branches[0].init(rng, in_shape)
+        if not self.shortcut and out_shape != in_shape:
             raise InputError(
-                f"residual: its layers turn {in_shape} into {out_shape}; they must keep the shape"
+                f"residual: its layers turn {in_shape} into {out_shape}; they must keep the shape, or a "
+                "shortcut must change it likewise"
             )
-        return params, in_shape
+        if self.shortcut:
+            inner, shape = self._branches[1].init(rng, in_shape)
+            params[str(len(self.layers))] = inner
+            if out_shape != shape:
+                raise InputError(
+                    f"residual: its layers turn {in_shape} into {out_shape}, its shortcut into {shape}; "
+                    "they must be of one shape"
+                )
+        return params, out_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y, saved = self._inner.forward(params, x, ctx)
-        return x + y, saved
+        saved = []
+        y = None
+        for branch, inner, child in self._parts(params, ctx):
+            out, keep, _ = branch.run(inner, x, child)
+            saved.append(keep)
+            y = out if y is None else y + out
+        return (y if self.shortcut else x + y), saved
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        dx, grads = self._inner.backward(params, saved, dy, ctx)
-        return (dx + dy if ctx.input_gradient else None), grads
+        grads: Params = {}
+        dx = None if self.shortcut else dy
+        for (branch, inner, child), keep in zip(self._parts(params, ctx), saved, strict=True):
+            d_in, found = branch.backward(inner, keep, dy, child)
+            grads |= found if inner is params else {str(len(self.layers)): found}
+            if ctx.input_gradient:
+                dx = d_in if dx is None else dx + d_in
+        return (dx if ctx.input_gradient else None), grads
+
+    def observe(self, params: Params, sums: Params) -> Params:
+        return observe_each((*self.layers, *self._branches[1:]), params, sums)
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        inner = sum(branch.flops(in_shape, out_shape) for branch in self._branches)
+        return inner + math.prod(out_shape)
+
+    def _parts(self, params: Params, ctx: Context) -> Iterator[tuple[Sequential, Params, Context]]:
+        """Each branch with its parameters and its context."""
+        yield self._branches[0], params, ctx
+        if self.shortcut:
+            at = len(self.layers)
+            yield self._branches[1], params.get(str(at), {}), ctx.child(at, ctx.input_gradient)

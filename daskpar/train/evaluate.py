@@ -69,4 +69,4 @@ def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> An
 
 
 def _one_example(spec: Spec, x: Any) -> Any:
-    return spec.xp.zeros((1, *x.shape[1:]), dtype=spec.precision)
+    return spec.xp.zeros((1, *x.shape[1:]), dtype=spec.x_dtype)

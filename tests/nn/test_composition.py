@@ -19,8 +19,8 @@ def test_a_model_cut_in_depth_is_the_whole(cut):
     y, saved = MODEL.forward(params, x, ctx)
     dx, grads = MODEL.backward(params, saved, dy, ctx)
 
-    middle, first = MODEL.forward_part(0, cut, params, x, ctx)
-    end, second = MODEL.forward_part(cut, len(LAYERS), params, middle, ctx)
+    middle, first, _ = MODEL.forward_part(0, cut, params, x, ctx)
+    end, second, _ = MODEL.forward_part(cut, len(LAYERS), params, middle, ctx)
     d_middle, late = MODEL.backward_part(cut, len(LAYERS), params, second, dy, ctx)
     d_start, early = MODEL.backward_part(0, cut, params, first, d_middle, ctx)
     np.testing.assert_array_equal(end, y)
@@ -50,7 +50,7 @@ def test_parts_start_apart_whatever_follows_them():
 def test_dropouts_in_one_model_draw_different_masks():
     model = Sequential((Dropout(0.5), Dropout(0.5), Residual((Dropout(0.5),))))
     _, saved = model.forward({}, np.ones((50, 20)), Context(training=True))
-    masks = [saved[0], saved[1], saved[2][0]]
+    masks = [saved[0], saved[1], saved[2][0][0]]
     for i in range(3):
         for j in range(i):
             assert 0.4 < np.mean((masks[i] > 0) == (masks[j] > 0)) < 0.6
@@ -84,7 +84,8 @@ REFUSED = [
     ),
     (
         lambda: Sequential((Dense(4), Residual((Dense(3),)))).init(np.random.default_rng(0), (4,)),
-        "layer 1: residual: its layers turn (4,) into (3,); they must keep the shape",
+        "layer 1: residual: its layers turn (4,) into (3,); they must keep the shape, or a shortcut must "
+        "change it likewise",
     ),
 ]
 

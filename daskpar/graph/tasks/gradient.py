@@ -44,7 +44,15 @@ def differentiate(
         start, stop = k * rows // spec.accumulate, (k + 1) * rows // spec.accumulate
         if start == stop:
             continue
-        ctx = Context(True, spec.seed, step, row + start, out=None if sums else out, input_gradient=False)
+        ctx = Context(
+            True,
+            spec.seed,
+            step,
+            row + start,
+            out=None if sums else out,
+            input_gradient=False,
+            consume=True,
+        )
         outputs, saved = spec.model.forward(views, batch.x[start:stop], ctx)
         part, dy = measure(spec, outputs, batch.y[start:stop])
         if not math.isfinite(part[0]):
@@ -101,6 +109,8 @@ def forward_part(
     """Layers `span` of the model, forward: `value` is the lane's batch or the output of the layers before."""
     x = value.x if isinstance(value, Chunk) else value.y
     ctx = Context(True, spec.seed, step, first_row(spec, step, streams))
+    if isinstance(value, Forward):
+        ctx = ctx.masked(value.mask)
     return Forward(*spec.model.forward_part(*span, spec.table.views(owner.state.params), x, ctx))
 
 
@@ -143,7 +153,8 @@ def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: 
         cause = "every layer's output is finite, the loss itself is not"
         views = spec.table.views(params)
         for i, layer in enumerate(spec.model.layers):
-            x, _ = spec.model.forward_part(i, i + 1, views, x, ctx)
+            x, _, mask = spec.model.forward_part(i, i + 1, views, x, ctx)
+            ctx = ctx.masked(mask)
             if not bool(array_module(x).isfinite(x).all()):
                 cause = f"layer {i} ({layer.kind}) is the first with an output that is not finite"
                 break

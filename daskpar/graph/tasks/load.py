@@ -54,12 +54,15 @@ def load_data(spec: Spec, part: Part, where: tuple[Any, ...]) -> Chunk:
 
 def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's."""
-    chunk = prepare(part.name, x, y, spec.precision, spec.transforms, spec.targets, spec.module)
+    how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
+    chunk = prepare(part.name, x, y, spec.precision, *how)
     if chunk.x.shape[1:] != spec.in_shape:
         raise InputError(
             f"{part.name} data: examples of shape {chunk.x.shape[1:]}, the model expects {spec.in_shape}"
         )
-    wrong = spec.loss.refuses(chunk.y, spec.out_shape) if len(chunk.y) else None
+    wrong = None
+    if len(chunk.y):
+        wrong = spec.model.refuses(chunk.x) or spec.loss.refuses(chunk.y, spec.out_shape)
     if wrong is not None:
         raise InputError(f"{part.name} data: {wrong}")
     return chunk
@@ -88,7 +91,9 @@ def measure_rows(
 def load_batch(spec: Spec, step: int, streams: range, *chunks: Chunk) -> Chunk:
     """A lane's rows of the batch of a step; zero rows where the last batch has none for it."""
     if not chunks:
-        return Chunk(*(spec.xp.zeros((0, *shape), dtype=spec.precision) for shape in (spec.in_shape, ())))
+        return Chunk(
+            spec.xp.zeros((0, *spec.in_shape), dtype=spec.x_dtype), spec.xp.zeros(0, dtype=spec.precision)
+        )
     epoch, within = divmod(step, spec.order.steps)
     return draw(spec.order, epoch, spec.order.pieces(epoch, within, streams), chunks)
 

@@ -17,6 +17,7 @@ from daskpar.graph.tasks.gradient import (
     quietly,
     reduce_gradient,
 )
+from daskpar.nn.parameters import collect
 
 
 @quietly
@@ -58,12 +59,18 @@ def advance(spec: Spec, state: State, total: Array, sums: Sums, lr: float) -> St
     """One update in place: `state` and `total` belong to the caller, who gives them away."""
     if not sums or not sums[1] > 0:
         raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
+    observed = {}
+    if spec.table.statistics:
+        observed = spec.model.observe(spec.table.views(state.params), spec.table.views(total))
+        for start, stop in spec.table.statistics:
+            total[start:stop] = 0
     total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors)
     spec.clip.apply(total)
     params, slots = spec.optimizer.update(
         state.params, total, state.slots, state.step, lr, spec.tensors, donate=True
     )
+    collect(observed, spec.table.views(params) if observed else {})
     return State(state.step + 1, params, slots, (*state.log, (state.step, sums)))
 
 
