@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from daskpar import open_client
+from daskpar.backend import kernels, reference
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def processes_client() -> Iterator[Any]:
     """Two workers that are processes of this machine."""
     with open_client("processes", workers=2, dashboard_port=0) as client:
         yield client
+
+
+@pytest.fixture
+def reference_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same kernels on the host as on a device, for tests that compare the two bit by bit."""
+    monkeypatch.setattr(kernels, "_compiled", lambda: reference)

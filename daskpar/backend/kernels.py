@@ -1,6 +1,6 @@
 """Which implementation of the few kernels worth writing suits an array.
 
-`kernels(x).gelu(x)` runs compiled code for float32 arrays on the host, and `backend/reference.py`, which is
+`kernels(x).gelu(x)` runs compiled code for float32 arrays on the host, and `backend/reference`, which is
 written in the functions of the array's own module, for everything else. Both give the same to 1e-6.
 """
 

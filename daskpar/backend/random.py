@@ -13,7 +13,7 @@ import numpy as np
 _WORD = 2**64
 _PER_BLOCK = 16  # one Philox block is 256 bits: sixteen 16-bit numbers
 
-PURPOSES = {"dropout": 1, "order": 2, "split": 3}
+PURPOSES = {"dropout": 1, "order": 2, "split": 3, "augment": 4}
 
 
 def _philox(seed: int, purpose: str, counter: tuple[int, int, int, int]) -> np.random.Philox:
@@ -34,6 +34,21 @@ def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, 
     blocks = -(-columns // _PER_BLOCK)
     bits = _philox(seed, "dropout", (row * blocks, 0, place_id(path), step)).random_raw(rows * blocks * 4)
     return bits.view(np.uint16).reshape(rows, blocks * _PER_BLOCK)[:, :columns]
+
+
+def whole_numbers(
+    seed: int, step: int, path: tuple[int, ...], row: int, rows: int, below: tuple[int, ...]
+) -> np.ndarray:
+    """Uniform int64 numbers from 0 to below[j] − 1, shape (rows, len(below)), for `rows` rows from `row` on.
+
+    Each is drawn from 32 bits: shares are within 2⁻³² of 1 / below[j]. At most eight a row, as many as a
+    block of the generator holds.
+    """
+    if len(below) > 8:
+        raise TypeError(f"at most eight whole numbers are drawn for a row, got {len(below)}")
+    bits = _philox(seed, "augment", (row, 0, place_id(path), step)).random_raw(rows * 4)
+    draws = bits.view(np.uint32).reshape(rows, 8)[:, : len(below)].astype(np.uint64)
+    return ((draws * np.array(below, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:

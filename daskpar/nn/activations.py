@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.nn.cuts import EACH, ROW, Width, Window
-from daskpar.nn.layer import Context, Layer, Params
+from daskpar.nn.layer import Context, Layer, Params, Shape
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Activation(Layer):
     def width(self) -> Width | None:
         return EACH
 
-    def window(self) -> Window | None:
+    def window(self, in_shape: Shape) -> Window | None:
         return ROW
 
 
@@ -33,7 +33,7 @@ class ReLU(Activation):
         return y, y
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return dy * (saved > 0), {}
+        return kernels(dy).relu_backward(saved, dy), {}
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,6 @@ class SiLU(Activation):
         return dy * (gate * (1 + x * (1 - gate))), {}
 
 
-_ROOT = math.sqrt(2 / math.pi)  # Python floats: they leave the dtype of an array alone (NEP 50)
-_CUBIC = 0.044715
-
-
 @dataclass(frozen=True)
 class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
@@ -98,10 +94,7 @@ class GELU(Activation):
     kind: ClassVar[str] = "gelu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        inner = array_module(x).tanh(_ROOT * (x + _CUBIC * (x * x * x)))
-        return 0.5 * x * (1 + inner), (x, inner)
+        return kernels(x).gelu(x), x
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        x, inner = saved
-        slope = (1 - inner * inner) * (_ROOT * (1 + 3 * _CUBIC * (x * x)))
-        return dy * (0.5 * (1 + inner) + 0.5 * x * slope), {}
+        return kernels(dy).gelu_backward(saved, dy), {}

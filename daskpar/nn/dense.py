@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,13 +10,17 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
+from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """`y = x @ weight + bias`: (rows, in) -> (rows, units). Parameters: weight (in, units), bias (units,)."""
+    """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
+
+    Parameters: weight (in, units), bias (units,).
+    """
 
     units: int
     bias: bool = True
@@ -28,25 +33,33 @@ class Dense(Layer):
         initialiser(self.init_weight), initialiser(self.init_bias)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
-        if len(in_shape) != 1:
+        if len(in_shape) not in (1, 2):
             raise InputError(
-                f"dense: expected examples of one axis, got shape {in_shape}; put a flatten before it"
+                f"dense: expected examples of one axis, or sequences of two, got shape {in_shape}; put a "
+                "flatten before it"
             )
-        fan = (in_shape[0], self.units)
+        fan = (in_shape[-1], self.units)
         params = {"weight": initialiser(self.init_weight)(rng, fan, *fan)}
         if self.bias:
             params["bias"] = initialiser(self.init_bias)(rng, (self.units,), *fan)
-        return params, (self.units,)
+        return params, (*in_shape[:-1], self.units)
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x @ params["weight"]
+        y = x.reshape(-1, x.shape[-1]) @ params["weight"]
         if self.bias:
             y += params["bias"]
-        return y, x
+        return y.reshape(*x.shape[:-1], self.units), x
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         xp = array_module(dy)
-        grads = {"weight": xp.matmul(saved.T, dy, out=ctx.space("weight"))}
+        x, flat = saved.reshape(-1, saved.shape[-1]), dy.reshape(-1, self.units)
+        grads = {"weight": xp.matmul(x.T, flat, out=ctx.space("weight"))}
         if self.bias:
-            grads["bias"] = xp.sum(dy, axis=0, out=ctx.space("bias"))
-        return (dy @ params["weight"].T if ctx.input_gradient else None), grads
+            grads["bias"] = xp.sum(flat, axis=0, out=ctx.space("bias"))
+        return ((flat @ params["weight"].T).reshape(saved.shape) if ctx.input_gradient else None), grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 2 * in_shape[-1] * math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        return Width("columns", (("weight", 1), ("bias", 0)))

@@ -1,4 +1,4 @@
-"""Flatten."""
+"""Flatten and reshape."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array
+from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape
 
 
@@ -26,3 +27,37 @@ class Flatten(Layer):
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy.reshape(saved), {}
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """(rows, ...) -> (rows, *shape), as a view where it can be one; one size may be -1."""
+
+    shape: tuple[int, ...]
+    kind: ClassVar[str] = "reshape"
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        count, known = math.prod(in_shape), math.prod(n for n in self.shape if n != -1)
+        if self.shape.count(-1) == 1 and known > 0 and count % known == 0:
+            return {}, tuple(count // known if n == -1 else n for n in self.shape)
+        if -1 in self.shape or known != count:
+            raise InputError(f"reshape: {in_shape} holds {count} numbers, which do not fit {self.shape}")
+        return {}, self.shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return x.reshape(x.shape[0], *self.init(np.random.default_rng(0), x.shape[1:])[1]), x.shape
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return dy.reshape(saved), {}
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 0

@@ -31,7 +31,18 @@ def lecun(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out
     return rng.standard_normal(shape) * np.sqrt(1 / fan_in)
 
 
-INITIALISERS: dict[str, Initialiser] = {"zeros": zeros, "glorot": glorot, "he": he, "lecun": lecun}
+def normal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    """Normal with deviation 0.02, as in GPT (Radford et al. 2018, sec. 4.1)."""
+    return rng.standard_normal(shape) * 0.02
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    "zeros": zeros,
+    "glorot": glorot,
+    "he": he,
+    "lecun": lecun,
+    "normal": normal,
+}
 
 
 def initialiser(name: str) -> Initialiser:

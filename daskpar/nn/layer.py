@@ -109,7 +109,7 @@ class Layer:
         """How the layer splits in width; None where it does not."""
         return None
 
-    def window(self) -> Window | None:
+    def window(self, in_shape: Shape) -> Window | None:
         """Which rows of pixels an output row needs; None where it needs them all."""
         return None
 

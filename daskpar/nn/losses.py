@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape, positive
@@ -127,8 +128,11 @@ class SoftmaxCrossEntropy(Loss):
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         classes = outputs.shape[-1]
-        logp = log_softmax(outputs)
         hard = targets.dtype.kind in "iu"
+        if hard and self.class_weights is None:
+            total, d_outputs = kernels(outputs).cross_entropy(outputs, targets, self.label_smoothing)
+            return total, float(math.prod(targets.shape)), d_outputs
+        logp = log_softmax(outputs)
         goal = targets[..., None] == xp.arange(classes) if hard else targets
         goal = goal.astype(outputs.dtype, copy=False)
         rows = math.prod(outputs.shape[:-1])

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from daskpar.nn.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
+from daskpar.nn.attention import MultiHeadAttention
+from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
+from daskpar.nn.batch_norm import BatchNorm
+from daskpar.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
 from daskpar.nn.dense import Dense
 from daskpar.nn.dropout import Dropout
-from daskpar.nn.flatten import Flatten
+from daskpar.nn.embedding import Embedding, LearnedPositions, TiedEmbedding
+from daskpar.nn.flatten import Flatten, Reshape
+from daskpar.nn.global_pool import GlobalAvgPool
+from daskpar.nn.group_norm import GroupNorm
+from daskpar.nn.gru import GRU
 from daskpar.nn.layer import Layer
+from daskpar.nn.layer_norm import LayerNorm
 from daskpar.nn.losses import (
     BinaryCrossEntropy,
     Huber,
@@ -17,13 +26,30 @@ from daskpar.nn.losses import (
     MeanSquaredError,
     SoftmaxCrossEntropy,
 )
+from daskpar.nn.lstm import LSTM
+from daskpar.nn.masking import Masking
 from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
+from daskpar.nn.pad import Crop, Pad
+from daskpar.nn.pooling import AvgPool, MaxPool
+from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Repeat, Residual, Sequential
+from daskpar.nn.simple_rnn import SimpleRNN
+from daskpar.nn.spatial_dropout import SpatialDropout
+from daskpar.nn.transformer import FeedForward, TransformerBlock
 from daskpar.registry import Table, named
+
+_DENSE = (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, SpatialDropout, Flatten, Reshape)
+_IMAGES = (Conv1d, Conv2d, ConvTranspose2d, MaxPool, AvgPool, GlobalAvgPool, Pad, Crop)
+_NORMS = (BatchNorm, LayerNorm, GroupNorm, RMSNorm)
+_SEQUENCES = (SimpleRNN, LSTM, GRU, Masking, Embedding, TiedEmbedding, LearnedPositions)
+_ATTENTION = (MultiHeadAttention, FeedForward, TransformerBlock)
+_AUGMENTATION = (RandomFlip, RandomShift, RandomCrop, Cutout, Normalise)
+_CONTAINERS = (Residual, Sequential, Repeat)
 
 LAYERS: Table = {
     layer.kind: layer
-    for layer in (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, Flatten, Repeat, Residual, Sequential)
+    for family in (_DENSE, _IMAGES, _NORMS, _SEQUENCES, _ATTENTION, _AUGMENTATION, _CONTAINERS)
+    for layer in family
 }
 LOSSES: Table = {
     loss.kind: loss

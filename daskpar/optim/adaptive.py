@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.optim.optimizer import Optimizer, Slots, Tensors, blocks, decay_into, decay_params
 
 
@@ -84,22 +85,10 @@ class Adam(Optimizer):
         self._moments(params, grads, slots, step, lr)
 
     def _moments(self, params: Array, grads: Array, slots: Slots, step: int, lr: float) -> None:
-        xp = array_module(params)
         rate = lr / (1 - self.beta1 ** (step + 1))
         root = 1 / math.sqrt(1 - self.beta2 ** (step + 1))
-        for p, g, m, s in blocks(params, grads, slots["mean"], slots["square_mean"]):
-            m *= self.beta1
-            m += (1 - self.beta1) * g
-            g *= g
-            g *= 1 - self.beta2
-            s *= self.beta2
-            s += g
-            xp.sqrt(s, out=g)
-            g *= root
-            g += self.epsilon
-            xp.divide(m, g, out=g)
-            g *= rate
-            p -= g
+        how = (rate, root, self.beta1, self.beta2, self.epsilon)
+        kernels(params).adam_update(params, grads, slots["mean"], slots["square_mean"], *how)
 
 
 @dataclass(frozen=True)

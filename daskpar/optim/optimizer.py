@@ -8,19 +8,15 @@ tensor by tensor), so a shard that holds whole elements (whole tensors) updates 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
+from typing import ClassVar, NamedTuple
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.blocks import blocks
 from daskpar.errors import InputError
 
 Slots = dict[str, Array]
 Ranges = tuple[tuple[int, int], ...]
-
-_BLOCK = 32_768  # elements: a block of params, grads, slots and scratch stays in a core's cache
 
 
 class Tensors(NamedTuple):
@@ -82,15 +78,6 @@ class Optimizer:
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
     ) -> None:
         raise TypeError(f"{type(self).__name__} has no update")
-
-
-def blocks(params: Array, *others: Array) -> Iterator[tuple[Any, ...]]:
-    """Aligned pieces of flat arrays, small enough for the cache on a CPU, whole on a GPU."""
-    size = params.shape[0]
-    step = _BLOCK if array_module(params) is np else max(size, 1)
-    for start in range(0, size, step):
-        piece = slice(start, start + step)
-        yield (params[piece], *(other[piece] for other in others))
 
 
 def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensors) -> None:

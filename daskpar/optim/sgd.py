@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daskpar.backend.array import Array
+from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.optim.optimizer import Optimizer, Slots, Tensors, blocks, decay_into
+from daskpar.optim.optimizer import Optimizer, Slots, Tensors, decay_into
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,7 @@ class SGD(Optimizer):
     ) -> None:
         decay_into(grads, params, self.weight_decay, tensors)
         if not self.momentum:
-            for p, g in blocks(params, grads):
-                g *= lr
-                p -= g
+            kernels(params).sgd_update(params, grads, lr)
             return
-        for p, g, v in blocks(params, grads, slots["momentum"]):
-            v *= self.momentum
-            v += g
-            if self.nesterov:
-                g += self.momentum * v
-                p -= lr * g
-            else:
-                p -= lr * v
+        v = slots["momentum"]
+        kernels(params).momentum_update(params, grads, v, lr, self.momentum, self.nesterov)

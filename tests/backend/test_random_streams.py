@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskpar.backend.random import PURPOSES, generator, place_id, spawning, uniform16
+from daskpar.backend.random import PURPOSES, generator, place_id, spawning, uniform16, whole_numbers
 
 derandomized = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -29,6 +29,24 @@ def test_any_split_of_rows_draws_the_same_numbers(seed, step, path, row, columns
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@derandomized
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    step=st.integers(0, 10**9),
+    path=st.lists(st.integers(0, 200), max_size=3).map(tuple),
+    row=st.integers(0, 2**40),
+    below=st.lists(st.integers(1, 2**31), min_size=1, max_size=8).map(tuple),
+    pieces=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+)
+def test_any_split_of_rows_draws_the_same_whole_numbers(seed, step, path, row, below, pieces):
+    whole = whole_numbers(seed, step, path, row, sum(pieces), below)
+    assert whole.shape == (sum(pieces), len(below)) and whole.dtype == np.int64
+    assert (whole >= 0).all() and (whole < below).all()
+    starts = itertools.accumulate(pieces, initial=row)
+    parts = [whole_numbers(seed, step, path, at, n, below) for at, n in zip(starts, pieces, strict=False)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 BASE = {"seed": 1, "step": 2, "path": (3, 4), "row": 0}
 OTHERS = [
     {"seed": 0}, {"seed": 2}, {"seed": 2**63 + 1}, {"step": 1}, {"step": 3}, {"path": (4, 3)}, {"path": (3,)},
@@ -42,6 +60,43 @@ def test_another_name_is_another_stream(change):
     other = uniform16(**(BASE | change), rows=50, columns=33).astype(float).ravel()
     assert np.mean(one == other) < 0.01
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("change", OTHERS, ids=str)
+def test_another_name_is_another_stream_of_whole_numbers(change):
+    below = (2**30,) * 8
+    one = whole_numbers(**BASE, rows=200, below=below).astype(float).ravel()
+    other = whole_numbers(**(BASE | change), rows=200, below=below).astype(float).ravel()
+    assert np.mean(one == other) < 0.01
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.1
+
+
+def test_whole_numbers_are_uniform_and_independent():
+    below = (2, 7, 100, 2, 3, 5, 9, 64)
+    draws = whole_numbers(5, 7, (1,), 0, 50_000, below)
+    for numbers, count in zip(draws.T, below, strict=True):
+        expected = len(draws) / count
+        found = np.bincount(numbers, minlength=count)
+        chi_square = float(((found - expected) ** 2 / expected).sum())
+        assert abs(chi_square - (count - 1)) < 4 * np.sqrt(2 * (count - 1)) + 2
+    assert np.abs(np.corrcoef(draws.T) - np.eye(8)).max() < 0.02
+
+
+def test_whole_numbers_are_those_of_philox():
+    """What a checkpoint resumes with: these never change."""
+    philox = np.random.Philox(
+        key=np.array([42, PURPOSES["augment"]], np.uint64),
+        counter=np.array([5, 0, place_id((1, 2)), 9], np.uint64),
+    )
+    halves = [int(w) >> shift & 0xFFFFFFFF for w in philox.random_raw(4) for shift in (0, 32)]
+    expected = [half * 1000 >> 32 for half in halves]
+    assert whole_numbers(42, 9, (1, 2), 5, 1, (1000,) * 8)[0].tolist() == expected
+    assert expected[:3] == [245, 67, 694]
+
+
+def test_a_ninth_whole_number_is_refused():
+    with pytest.raises(TypeError, match="at most eight whole numbers are drawn for a row, got 9"):
+        whole_numbers(0, 0, (), 0, 1, (2,) * 9)
 
 
 def test_rows_of_one_stream_do_not_repeat():
@@ -77,8 +132,8 @@ def test_places_have_numbers_of_their_own():
 
 
 DRAWS = [
-    (0, "order"), (1, "order"), (0, "split"), (0, "dropout"), (0, "order", 1), (0, "order", 0, 1),
-    (0, "order", 0, 0, 1), (0, "order", 1, 1), (0, "order", 2, 1, 3),
+    (0, "order"), (1, "order"), (0, "split"), (0, "dropout"), (0, "augment"), (0, "order", 1),
+    (0, "order", 0, 1), (0, "order", 0, 0, 1), (0, "order", 1, 1), (0, "order", 2, 1, 3),
 ]  # fmt: skip
 
 

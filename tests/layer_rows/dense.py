@@ -1,6 +1,6 @@
 """Dense layers, activations, and layers made of them."""
 
-from daskpar.nn import GELU, Dense, Dropout, Flatten, ReLU, Residual, Sequential, Sigmoid, SiLU, Tanh
+from daskpar.nn import GELU, Dense, Dropout, Flatten, ReLU, Reshape, Residual, Sequential, Sigmoid, SiLU, Tanh
 from layer_rows.row import Row
 
 INNER = (Dense(6), GELU(), Dropout(0.25), Dense(4))
@@ -24,6 +24,7 @@ ROWS = [
     Row("dropout of none", Dropout(0.0), (5,)),
     Row("dropout of nearly all", Dropout(0.999999), (5,)),
     Row("flatten", Flatten(), (3, 4, 2)),
+    Row("reshape", Reshape((6, -1)), (3, 4, 2)),
     Row("flatten vector", Flatten(), (5,)),
     Row("flatten number", Flatten(), ()),
     Row("residual", Residual((Dense(4), Tanh())), (4,)),

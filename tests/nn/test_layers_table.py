@@ -180,6 +180,7 @@ def test_rows_in_pieces_are_the_whole(case, cuts):
         np.testing.assert_allclose(total, gradient, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.usefixtures("reference_kernels")
 @pytest.mark.parametrize("module", [np, xp], ids=["numpy", "device"])
 def test_gradients_are_written_where_they_are_told(case, module):
     params, _, x, dy = case.arrays(np.float32)
@@ -201,6 +202,7 @@ def test_no_input_gradient_where_nobody_needs_it(case):
     assert none is None or np.array_equal(none, dx)
 
 
+@pytest.mark.usefixtures("reference_kernels")
 @pytest.mark.parametrize("dtype, other", [(np.float32, np.float64), (np.float64, np.float32)])
 def test_chunks_stay_on_their_device_in_their_dtype(case, dtype, other):
     params, _, x, dy = case.arrays(dtype)

@@ -185,6 +185,7 @@ def test_chunks_add_up(case, cuts):
     np.testing.assert_allclose(np.concatenate([p[2] for p in pieces]), slope, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.usefixtures("reference_kernels")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_chunks_stay_on_their_device_in_their_dtype(case, dtype):
     loss, z, t, _ = case

@@ -294,6 +294,7 @@ def test_an_empty_shard_stays_empty(optimizer, module):
         assert array.shape == (0,)
 
 
+@pytest.mark.usefixtures("reference_kernels")
 @pytest.mark.parametrize("dtype, other", [(np.float32, np.float64), (np.float64, np.float32)])
 @pytest.mark.parametrize("donate", [False, True], ids=["kept", "donated"])
 def test_state_stays_on_its_device_in_its_dtype(optimizer, table, dtype, other, donate):

@@ -22,6 +22,8 @@ MODEL = [
     {"dense": 10},
 ]
 
+pytestmark = pytest.mark.usefixtures("reference_kernels")
+
 
 @pytest.mark.parametrize(
     "layout",

@@ -1,7 +1,7 @@
 """The kernels in machine code, for float32 arrays on the host: single passes, compiled by Numba.
 
 They let go of the interpreter's lock, so lanes that are threads run side by side, and lie on the disk once
-compiled. A name that is not here is that of `backend/reference.py`. Each module is loaded when one of
+compiled. A name that is not here is that of `backend/reference`. Each module is loaded when one of
 its kernels is first asked for.
 """
 
@@ -12,7 +12,24 @@ from typing import Any
 
 from daskpar.backend import reference
 
-_WHERE: dict[str, str] = {}
+_WHERE = {
+    "relu_backward": "activation",
+    "gelu": "activation",
+    "gelu_backward": "activation",
+    "conv2d": "convolution",
+    "conv2d_backward": "convolution",
+    "max_pool": "pooling",
+    "max_pool_backward": "pooling",
+    "layer_norm": "norm",
+    "layer_norm_backward": "norm",
+    "softmax_rows": "softmax",
+    "softmax_backward": "softmax",
+    "cross_entropy": "softmax",
+    "scatter_rows": "embedding",
+    "sgd_update": "update",
+    "momentum_update": "update",
+    "adam_update": "update",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,21 @@
+"""Adding rows to the places of a table that their numbers name, in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:
+    table = np.zeros((rows, values.shape[-1]), np.float32)
+    _scatter(np.ascontiguousarray(numbers).reshape(-1), np.ascontiguousarray(values).reshape(-1), table)
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _scatter(numbers, values, table):
+    width = table.shape[1]
+    for i in range(numbers.size):
+        row = table[numbers[i]]
+        for c in range(width):
+            row[c] += values[i * width + c]

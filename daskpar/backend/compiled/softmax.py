@@ -1,0 +1,112 @@
+"""softmax row by row, of attention's scores and of a classifier's outputs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from daskpar.backend import reference
+from daskpar.backend.compiled.simd import LANES, exp, fma, largest, load, maximum, splat, store, total
+
+_LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing
+
+
+def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: Any) -> np.ndarray:
+    if mask is not None:
+        return reference.softmax_rows(scores, factor, causal, mask)
+    queries, keys = scores.shape[-2:]
+    out = np.empty(scores.shape, np.float32)
+    scores = np.ascontiguousarray(scores)
+    _softmax_rows(scores.reshape(-1), out.reshape(-1), queries, keys, np.float32(factor), causal)
+    return out
+
+
+def softmax_backward(weights: np.ndarray, dy: np.ndarray, factor: float) -> np.ndarray:
+    width = dy.shape[-1]
+    if width % LANES:
+        return reference.softmax_backward(weights, dy, factor)
+    out = np.empty(dy.shape, np.float32)
+    flat = (np.ascontiguousarray(weights).reshape(-1), np.ascontiguousarray(dy).reshape(-1), out.reshape(-1))
+    _softmax_backward(*flat, width, np.float32(factor))
+    return out
+
+
+def cross_entropy(outputs: np.ndarray, classes: np.ndarray, smoothing: float) -> tuple[float, np.ndarray]:
+    count = outputs.shape[-1]
+    gradient = np.empty(outputs.shape, np.float32)
+    flat = np.ascontiguousarray(outputs).reshape(-1), np.ascontiguousarray(classes).reshape(-1)
+    low, even = np.float32(smoothing / count), np.float32(1 - smoothing)
+    loss = _cross_entropy(*flat, gradient.reshape(-1), count, low, even)
+    return float(loss), gradient
+
+
+@njit(inline="always")
+def _softmax_row(row, size):
+    """Leaves exp(row - max) in `row`, whose size is a multiple of LANES; returns (max, sum)."""
+    top = load(row, 0)
+    for c in range(LANES, size, LANES):
+        top = maximum(top, load(row, c))
+    peak = largest(top)
+    sums = splat(np.float32(0))
+    for c in range(0, size, LANES):
+        value = exp(load(row, c) - splat(peak))
+        store(row, c, value)
+        sums = sums + value
+    return peak, total(sums)
+
+
+@njit(nogil=True, cache=True)
+def _softmax_rows(scores, out, queries, keys, factor, causal):
+    row = np.empty(-(-keys // LANES) * LANES, np.float32)
+    for at in range(scores.size // max(1, keys)):
+        start = at * keys
+        seen = min(at % queries + 1, keys) if causal else keys
+        size = -(-seen // LANES) * LANES
+        for c in range(seen):
+            row[c] = scores[start + c] * factor
+        for c in range(seen, size):
+            row[c] = _LOW
+        _, sums = _softmax_row(row, size)
+        share = np.float32(1) / sums
+        for c in range(seen):
+            out[start + c] = row[c] * share
+        for c in range(seen, keys):
+            out[start + c] = 0
+
+
+@njit(nogil=True, cache=True)
+def _softmax_backward(weights, dy, out, width, factor):
+    for start in range(0, dy.size, width):
+        sums = splat(np.float32(0))
+        for c in range(start, start + width, LANES):
+            sums = fma(load(weights, c), load(dy, c), sums)
+        along = splat(total(sums))
+        for c in range(start, start + width, LANES):
+            store(out, c, load(weights, c) * (load(dy, c) - along) * splat(factor))
+
+
+@njit(nogil=True, cache=True)
+def _cross_entropy(outputs, classes, gradient, count, low, even):
+    size = -(-count // LANES) * LANES
+    row = np.empty(size, np.float32)
+    loss = 0.0
+    for at in range(classes.size):
+        start = at * count
+        sums_all = np.float32(0)
+        for c in range(count):
+            row[c] = outputs[start + c]
+            sums_all += outputs[start + c]
+        for c in range(count, size):
+            row[c] = _LOW
+        peak, sums = _softmax_row(row, size)
+        norm = np.float64(peak) + math.log(np.float64(sums))
+        own = start + classes[at]
+        loss += (norm - outputs[own]) * even + (norm * count - sums_all) * low
+        share = np.float32(1) / sums
+        for c in range(count):
+            gradient[start + c] = row[c] * share - low
+        gradient[own] -= even
+    return loss

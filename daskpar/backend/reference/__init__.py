@@ -1,0 +1,38 @@
+"""The kernels in plain array functions, on any device and in any precision: what compiled ones must equal."""
+
+from daskpar.backend.reference.activation import gelu, gelu_backward, relu_backward
+from daskpar.backend.reference.attention import softmax_backward, softmax_rows
+from daskpar.backend.reference.convolution import (
+    Geometry,
+    conv2d,
+    conv2d_backward,
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+)
+from daskpar.backend.reference.embedding import scatter_rows
+from daskpar.backend.reference.loss import cross_entropy
+from daskpar.backend.reference.norm import layer_norm, layer_norm_backward
+from daskpar.backend.reference.pooling import max_pool, max_pool_backward
+from daskpar.backend.reference.update import adam_update, momentum_update, sgd_update
+
+__all__ = [
+    "Geometry",
+    "adam_update",
+    "conv2d",
+    "conv2d_backward",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "cross_entropy",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "max_pool",
+    "max_pool_backward",
+    "momentum_update",
+    "relu_backward",
+    "scatter_rows",
+    "sgd_update",
+    "softmax_backward",
+    "softmax_rows",
+]

@@ -1,0 +1,22 @@
+"""Cross-entropy of softmax outputs with classes."""
+
+from __future__ import annotations
+
+from daskpar.backend.array import Array, array_module
+
+
+def cross_entropy(outputs: Array, classes: Array, smoothing: float) -> tuple[float, Array]:
+    """(the sum of -Σ goal·log softmax over rows, its gradient) for `outputs` (rows, ..., classes).
+
+    The goal of a row is 1 - smoothing for its class, plus smoothing / classes everywhere.
+    """
+    xp = array_module(outputs)
+    count = outputs.shape[-1]
+    logp = outputs - xp.max(outputs, axis=-1, keepdims=True)
+    logp -= xp.log(xp.sum(xp.exp(logp), axis=-1, keepdims=True))
+    goal = (classes[..., None] == xp.arange(count)).astype(outputs.dtype)
+    if smoothing:
+        goal = goal * (1 - smoothing) + smoothing / count
+    gradient = xp.exp(logp) - goal
+    logp *= goal
+    return -float(xp.sum(logp)), gradient

@@ -1,0 +1,154 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.errors import InputError
+from daskpar.nn.cuts import Width
+from daskpar.nn.dropout import Dropout
+from daskpar.nn.initialisers import initialiser
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+
+
+@dataclass(frozen=True)
+class MultiHeadAttention(Layer):
+    """Self-attention (Vaswani et al. 2017, sec. 3.2): (rows, positions, features) -> the same.
+
+    `causal`: no position sees those after it. `rotary`: queries and keys are turned by an angle that grows
+    with their position (Su et al. 2021, eq. 34). Masked positions are seen by none. `dropout` drops attention
+    weights. Parameters: qkv (features, 3, features), qkv_bias (3·features,), out (features, features),
+    out_bias (features,); the features of a head lie side by side.
+    """
+
+    heads: int
+    causal: bool = False
+    rotary: bool = False
+    dropout: float = 0.0
+    bias: bool = True
+    init_weight: str = "normal"
+    kind: ClassVar[str] = "multi_head_attention"
+
+    def __post_init__(self) -> None:
+        positive(self.kind, heads=self.heads)
+        initialiser(self.init_weight)
+        _ = self._dropout
+
+    @property
+    def _dropout(self) -> Dropout:
+        return Dropout(self.dropout)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) != 2:
+            raise InputError(
+                f"{self.kind}: expected sequences (positions, features), got shape {in_shape}; "
+                "put an embedding before it"
+            )
+        features = in_shape[1]
+        if features % self.heads:
+            raise InputError(
+                f"{self.kind}: heads={self.heads} does not divide the {features} features of {in_shape}"
+            )
+        if self.rotary and features // self.heads % 2:
+            raise InputError(
+                f"{self.kind}: rotary needs an even number of features a head, there are "
+                f"{features // self.heads}"
+            )
+        make = initialiser(self.init_weight)
+        params = {
+            "qkv": make(rng, (features, 3, features), features, features),
+            "out": make(rng, (features, features), features, features),
+        }
+        if self.bias:
+            params |= {"qkv_bias": np.zeros(3 * features), "out_bias": np.zeros(features)}
+        return params, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        rows, positions, features = x.shape
+        z = x.reshape(-1, features) @ params["qkv"].reshape(features, -1)
+        if self.bias:
+            z += params["qkv_bias"]
+        z = z.reshape(rows, positions, 3, self.heads, features // self.heads)
+        if self.rotary:
+            self._turn(z, False)
+        q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
+        scores = q @ k.transpose(0, 1, 3, 2)
+        weights = kernels(x).softmax_rows(scores, self._factor(features), self.causal, ctx.mask)
+        kept, drop = self._dropout.forward({}, weights, ctx)
+        merged = _merged(kept @ v, x.shape)
+        y = merged.reshape(-1, features) @ params["out"]
+        if self.bias:
+            y += params["out_bias"]
+        return y.reshape(x.shape), (x, z, weights, drop, merged)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        xp = array_module(dy)
+        x, z, weights, drop, merged = saved
+        rows, positions, features = x.shape
+        q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
+        flat = dy.reshape(-1, features)
+        grads = {"out": xp.matmul(merged.reshape(-1, features).T, flat, out=ctx.space("out"))}
+        d_heads = (flat @ params["out"].T).reshape(rows, positions, self.heads, -1).transpose(0, 2, 1, 3)
+        d_kept = d_heads @ v.transpose(0, 1, 3, 2)
+        kept = weights if drop is None else weights * drop
+        dz = xp.empty(z.shape, dtype=z.dtype)
+        dz[:, :, 2] = (kept.transpose(0, 1, 3, 2) @ d_heads).transpose(0, 2, 1, 3)
+        d_weights = d_kept if drop is None else d_kept * drop
+        d_scores = kernels(dy).softmax_backward(weights, d_weights, self._factor(features))
+        dz[:, :, 0] = (d_scores @ k).transpose(0, 2, 1, 3)
+        dz[:, :, 1] = (d_scores.transpose(0, 1, 3, 2) @ q).transpose(0, 2, 1, 3)
+        if self.rotary:
+            self._turn(dz, True)
+        dz = dz.reshape(-1, 3 * features)
+        space = ctx.space("qkv")
+        into = None if space is None else space.reshape(features, -1)
+        weight = xp.matmul(x.reshape(-1, features).T, dz, out=into)
+        grads["qkv"] = weight.reshape(features, 3, features) if space is None else space
+        if self.bias:
+            grads["qkv_bias"] = xp.sum(dz, axis=0, out=ctx.space("qkv_bias"))
+            grads["out_bias"] = xp.sum(flat, axis=0, out=ctx.space("out_bias"))
+        if not ctx.input_gradient:
+            return None, grads
+        return (dz @ params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
+
+    def _factor(self, features: int) -> float:
+        return 1 / math.sqrt(features // self.heads)
+
+    def _turn(self, z: Array, back: bool) -> None:
+        """Turn queries and keys in place by their positions' angles: in a head, feature i with i + half."""
+        half = z.shape[-1] // 2
+        xp = array_module(z)
+        cosine, sine = (xp.asarray(t, dtype=z.dtype)[None, :, None, None] for t in _angles(z.shape[1], half))
+        if back:
+            sine = -sine
+        first, second = z[:, :, :2, :, :half], z[:, :, :2, :, half:]
+        turned = first * cosine - second * sine
+        z[:, :, :2, :, half:] = second * cosine + first * sine
+        z[:, :, :2, :, :half] = turned
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        positions, features = in_shape
+        return 8 * positions * features * features + 4 * positions * positions * features
+
+    def width(self) -> Width | None:
+        axes = (("qkv", 2), ("out", 0))
+        return Width("heads", axes, sums=True, once=("out_bias",))
+
+
+def _merged(heads: Array, shape: Shape) -> Array:
+    """(rows, heads, positions, features of a head) -> (rows, positions, features)."""
+    return heads.transpose(0, 2, 1, 3).reshape(shape)
+
+
+@lru_cache(maxsize=32)
+def _angles(positions: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of position · 10000^(-i / half), each (positions, half)."""
+    angle = np.arange(positions)[:, None] * 10000.0 ** (-np.arange(half) / half)
+    return np.cos(angle), np.sin(angle)

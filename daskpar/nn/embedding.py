@@ -1,0 +1,157 @@
+"""Vectors for words, or for whatever else comes as whole numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.errors import InputError
+from daskpar.nn.cuts import Width
+from daskpar.nn.initialisers import initialiser
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.sequential import Sequential, observe_each, written_out
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """Row i of a table for the number i: (rows, ...) integers below `words` -> (rows, ..., features).
+
+    Positions that hold the number `padding` are masked: recurrent layers and attention skip them. Parameters:
+    weight (words, features). Bengio et al. 2003.
+    """
+
+    words: int
+    features: int
+    padding: int | None = None
+    init_weight: str = "normal"
+    kind: ClassVar[str] = "embedding"
+    tokens: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        positive(self.kind, words=self.words, features=self.features)
+        initialiser(self.init_weight)
+        if self.padding is not None and not 0 <= self.padding < self.words:
+            raise InputError(f"{self.kind}.padding={self.padding} is none of the {self.words} words")
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        size = self.words, self.features
+        return {"weight": initialiser(self.init_weight)(rng, size, *size)}, (*in_shape, self.features)
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return params["weight"][x], x
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return None if self.padding is None else x != self.padding
+
+    def refuses(self, x: Array) -> str | None:
+        low, high = (int(x.min()), int(x.max())) if math.prod(x.shape) else (0, 0)
+        if low < 0 or high >= self.words:
+            return (
+                f"numbers from {low} to {high} for an {self.kind} of {self.words} words; "
+                f"expected 0 to {self.words - 1}"
+            )
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 0
+
+    def width(self) -> Width | None:
+        return Width("words", (("weight", 0),), sums=True)
+
+
+@dataclass(frozen=True)
+class TiedEmbedding(Embedding):
+    """An embedding around layers, whose outputs are compared with the same table (Press and Wolf 2017).
+
+    y = layers(weight[x]) · weightᵀ: (rows, ...) integers below `words` -> (rows, ..., words) outputs. The
+    layers must keep the number of features; their parameters are nested under "0", "1", ...
+    """
+
+    layers: tuple[Layer, ...] = ()
+    kind: ClassVar[str] = "tied_embedding"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "layers", written_out(self.layers))
+
+    @cached_property
+    def _inner(self) -> Sequential:
+        return Sequential(self.layers)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        own, inner = rng.spawn(2)
+        params, shape = super().init(own, in_shape)
+        nested, out_shape = self._inner.init(inner, shape)
+        if out_shape[-1:] != (self.features,):
+            raise InputError(
+                f"{self.kind}: its layers turn {shape} into {out_shape}; their last axis must stay "
+                f"{self.features}"
+            )
+        return params | nested, (*out_shape[:-1], self.words)
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return self.run(params, x, ctx)[:2]
+
+    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
+        h, saved, mask = self._inner.run(params, params["weight"][x], ctx.masked(self.mask(x, ctx.mask)))
+        y = h.reshape(-1, self.features) @ params["weight"].T
+        return y.reshape(*h.shape[:-1], self.words), (x, saved, h), mask
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        x, inner, h = saved
+        d_out = dy.reshape(-1, self.words)
+        dh = (d_out @ params["weight"]).reshape(h.shape)
+        d_in, grads = self._inner.backward(params, inner, dh, replace(ctx, input_gradient=True))
+        weight = array_module(dy).matmul(d_out.T, h.reshape(-1, self.features), out=ctx.space("weight"))
+        weight += kernels(dy).scatter_rows(x, d_in, self.words)
+        return None, grads | {"weight": weight}
+
+    def observe(self, params: Params, sums: Params) -> Params:
+        return observe_each(self.layers, params, sums)
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        inner = self._inner.flops((*in_shape, self.features), (*out_shape[:-1], self.features))
+        return inner + 2 * self.features * math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        return None
+
+
+@dataclass(frozen=True)
+class LearnedPositions(Layer):
+    """x + weight, a vector for each position (Gehring et al. 2017): (rows, positions, features) -> the same.
+
+    Parameters: weight (positions, features).
+    """
+
+    init_weight: str = "normal"
+    kind: ClassVar[str] = "learned_positions"
+
+    def __post_init__(self) -> None:
+        initialiser(self.init_weight)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) != 2:
+            raise InputError(
+                f"{self.kind}: expected sequences (positions, features), got shape {in_shape}; "
+                "put an embedding before it"
+            )
+        return {"weight": initialiser(self.init_weight)(rng, in_shape, *in_shape)}, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return x + params["weight"][: x.shape[1]], x.shape[1]
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        weight = params["weight"]
+        grad = array_module(dy).zeros(weight.shape, dtype=dy.dtype)
+        grad[:saved] = array_module(dy).sum(dy, axis=0)
+        return dy, {"weight": grad}

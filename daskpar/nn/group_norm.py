@@ -1,0 +1,97 @@
+"""Group normalisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
+from daskpar.nn.batch_norm import last_axis, spread, summed
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+
+
+@dataclass(frozen=True)
+class GroupNorm(Layer):
+    """`(x − mean) / √(variance + epsilon) · scale + shift`, each example for itself (Wu and He 2018, eq. 7).
+
+    Mean and variance are those of all pixels (positions, but for masked ones) of a group of neighbouring
+    channels, which are the last axis. One group is a LayerNorm over all of an example, a group a channel an
+    instance norm. Parameters: scale, shift, each (channels,).
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-5
+    kind: ClassVar[str] = "group_norm"
+
+    def __post_init__(self) -> None:
+        positive("group_norm", groups=self.groups, epsilon=self.epsilon)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        channels = last_axis("group_norm", in_shape)
+        if channels % self.groups:
+            fit = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
+            raise InputError(
+                f"group_norm.groups={self.groups} does not divide the {channels} channels of shape "
+                f"{in_shape}; use one of {fit}"
+            )
+        return {"scale": np.ones(channels), "shift": np.zeros(channels)}, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        xp = array_module(x)
+        count = self._count(x, ctx.mask)
+        mean = self._of_groups(summed(x if ctx.mask is None else x * ctx.mask[..., None], 1)) / count
+        normal = x - _spread_rows(mean, x)
+        squares = normal * normal
+        if ctx.mask is not None:
+            squares *= ctx.mask[..., None]
+        inverse = 1 / xp.sqrt(self._of_groups(summed(squares, 1)) / count + self.epsilon)
+        normal *= _spread_rows(inverse, x)
+        y = normal * spread(params["scale"], x)
+        y += spread(params["shift"], x)
+        return y, (normal, inverse, ctx.mask)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        normal, inverse, mask = saved
+        xp = array_module(dy)
+        of_shift, of_scale = summed(dy, 1), summed(dy * normal, 1)  # (rows, channels)
+        grads = {
+            "scale": xp.sum(of_scale, axis=0, out=ctx.space("scale")),
+            "shift": xp.sum(of_shift, axis=0, out=ctx.space("shift")),
+        }
+        if not ctx.input_gradient:
+            return None, grads
+        # what reaches x by way of the variance and the mean
+        slope = inverse / self._count(dy, mask)
+        through = normal * _spread_rows(slope * self._of_groups(of_scale * params["scale"]), dy)
+        through += _spread_rows(slope * self._of_groups(of_shift * params["scale"]), dy)
+        if mask is not None:
+            through *= mask[..., None]
+        dx = dy * _spread_rows(inverse * params["scale"], dy)
+        dx -= through
+        return dx, grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 7 * math.prod(out_shape)
+
+    def _count(self, x: Array, mask: Array | None) -> Any:
+        """How many values each mean is of: one number, or (rows, 1)."""
+        each = x.shape[-1] // self.groups
+        if mask is None:
+            return float(math.prod(x.shape[1:-1]) * each)
+        return array_module(x).maximum(mask.sum(axis=1, dtype=x.dtype)[:, None] * each, 1)
+
+    def _of_groups(self, values: Array) -> Array:
+        """(rows, channels): for each channel the sum over its group."""
+        rows, channels = values.shape
+        sums = values.reshape(rows, self.groups, channels // self.groups).sum(axis=2)
+        return array_module(values).repeat(sums, channels // self.groups, axis=1)
+
+
+def _spread_rows(values: Array, x: Array) -> Array:
+    """(rows, channels) in a shape that meets `x`; over a row of pixels, so that loops are long."""
+    values = values.reshape(values.shape[0], *(1,) * (x.ndim - 2), values.shape[1])
+    return values if x.ndim < 4 else array_module(x).tile(values, (x.shape[-2], 1))

@@ -1,0 +1,41 @@
+"""Masking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array
+from daskpar.errors import InputError
+from daskpar.nn.layer import Context, Layer, Params, Shape
+
+
+@dataclass(frozen=True)
+class Masking(Layer):
+    """Masks the positions whose features all equal `value`, and those that were masked before.
+
+    (rows, positions, features), passed on as they are.
+    """
+
+    value: float = 0.0
+    kind: ClassVar[str] = "masking"
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) != 2:
+            raise InputError(
+                f"masking: expected examples of shape (positions, features), got {in_shape}; "
+                "put it where sequences go in"
+            )
+        return {}, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return x, None
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return dy, {}
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        found = (x != self.value).any(axis=2)
+        return found if mask is None else found & mask

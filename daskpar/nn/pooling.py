@@ -1,0 +1,132 @@
+"""Pooling over windows of images and sequences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.backend.reference.convolution import Geometry, Pair, taps
+from daskpar.errors import InputError
+from daskpar.nn.convolution import Sizes, padded, pair
+from daskpar.nn.cuts import EACH, Width, Window
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """What the poolings share: windows of `size`, `stride` apart (as large as the windows unless given).
+
+    (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
+    features) likewise, for which sizes are single numbers.
+    """
+
+    size: Sizes = 2
+    stride: Sizes | None = None
+    padding: Sizes | str = "valid"
+
+    def __post_init__(self) -> None:
+        positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
+        if isinstance(self.padding, int | tuple) and any(
+            2 * p > s for p, s in zip(pair(self.padding), pair(self.size), strict=True)
+        ):
+            raise InputError(f"{self.kind}.padding={self.padding} must be at most half of size={self.size}")
+
+    @property
+    def _stride(self) -> Pair:
+        return pair(self.size if self.stride is None else self.stride)
+
+    def geometry(self, shape: Shape) -> tuple[Pair, Geometry]:
+        """Size of the windows and how they move over examples of a shape; a sequence is an image of a row."""
+        size, stride, padding = pair(self.size), self._stride, self.padding
+        if len(shape) == 2:
+            size, stride = (1, size[1]), (1, stride[1])
+            padding = (0, pair(padding)[1]) if isinstance(padding, int | tuple) else padding
+        image = _image(shape)
+        return size, Geometry(stride, padded(self.kind, padding, image, size, stride))
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) not in (2, 3):
+            raise InputError(f"{self.kind}: expected images or sequences, got shape {in_shape}")
+        size, how = self.geometry(in_shape)
+        out = how.output(_image(in_shape), size)
+        if min(out) < 1:
+            raise InputError(
+                f"{self.kind}: windows of {size} do not fit into {in_shape}; use smaller ones, or padding: "
+                "same"
+            )
+        return {}, (*out[-len(in_shape) + 1 :], in_shape[-1])
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return math.prod(self.geometry(in_shape)[0]) * math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        return EACH
+
+    def window(self, in_shape: Shape) -> Window | None:
+        size, how = self.geometry(in_shape)
+        return Window(size[0], how.stride[0], how.padding[0][0]) if len(in_shape) == 3 else None
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """The largest value of each window; the first of equals gets the gradient."""
+
+    kind: ClassVar[str] = "max_pool"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        size, how = self.geometry(x.shape[1:])
+        y, where = kernels(x).max_pool(_lifted(x), size, how)
+        return _lowered(y, x.ndim), (where, x.shape)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        where, shape = saved
+        size, how = self.geometry(shape[1:])
+        dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, how)
+        return _lowered(dx, dy.ndim), {}
+
+
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """The mean of each window; padding counts as zeros."""
+
+    kind: ClassVar[str] = "avg_pool"
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        size, how = self.geometry(x.shape[1:])
+        image = _image(x.shape[1:])
+        (top, _), (left, _) = how.padding
+        extent = [n + sum(pad) for n, pad in zip(image, how.padding, strict=True)]
+        inside = array_module(x).zeros((x.shape[0], *extent, x.shape[-1]), dtype=x.dtype)
+        inside[:, top : top + image[0], left : left + image[1]] = _lifted(x)
+        total = sum(inside[places] for _, _, places in taps(size, how.output(image, size), how))
+        return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        size, how = self.geometry(saved[1:])
+        image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
+        (top, _), (left, _) = how.padding
+        extent = [n + sum(pad) for n, pad in zip(image, how.padding, strict=True)]
+        dx = array_module(dy).zeros((saved[0], *extent, saved[-1]), dtype=dy.dtype)
+        for _, _, places in taps(size, d_out.shape[1:3], how):
+            dx[places] += d_out
+        return _lowered(dx[:, top : top + image[0], left : left + image[1]], dy.ndim), {}
+
+
+def _image(shape: Shape) -> Pair:
+    return (1, shape[0]) if len(shape) == 2 else (shape[0], shape[1])
+
+
+def _lifted(x: Array) -> Array:
+    return x[:, None] if x.ndim == 3 else x
+
+
+def _lowered(x: Array, axes: int) -> Array:
+    return x[:, 0] if axes == 3 else x

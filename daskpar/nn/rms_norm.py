@@ -1,0 +1,60 @@
+"""Root mean square normalisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.nn.batch_norm import last_axis, spread, summed
+from daskpar.nn.cuts import ROW, Window
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+
+
+@dataclass(frozen=True)
+class RMSNorm(Layer):
+    """`x / √(mean of x² + epsilon) · scale` over the last axis, each position for itself.
+
+    Zhang and Sennrich 2019, eq. 4. Parameters: scale (features,).
+    """
+
+    epsilon: float = 1e-6
+    kind: ClassVar[str] = "rms_norm"
+
+    def __post_init__(self) -> None:
+        positive("rms_norm", epsilon=self.epsilon)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        inverse = 1 / array_module(x).sqrt(_mean(x * x) + self.epsilon)
+        normal = x * inverse
+        return normal * spread(params["scale"], x), (normal, inverse)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        normal, inverse = saved
+        product = dy * normal
+        grads = {"scale": summed(product)}
+        if not ctx.input_gradient:
+            return None, grads
+        scale = spread(params["scale"], dy)
+        product *= scale
+        dx = dy * scale
+        dx -= normal * _mean(product)
+        dx *= inverse
+        return dx, grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 4 * math.prod(out_shape)
+
+    def window(self, in_shape: Shape) -> Window | None:
+        return ROW
+
+
+def _mean(x: Array) -> Array:
+    """The mean over the last axis, which stays with length 1."""
+    return x.sum(axis=-1, keepdims=True) * (1 / x.shape[-1])

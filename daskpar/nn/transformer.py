@@ -1,0 +1,136 @@
+"""The blocks that transformers are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError, unknown
+from daskpar.nn.activations import GELU, ReLU, SiLU
+from daskpar.nn.attention import MultiHeadAttention
+from daskpar.nn.cuts import ROW, Width, Window
+from daskpar.nn.dropout import Dropout
+from daskpar.nn.initialisers import initialiser
+from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer_norm import LayerNorm
+from daskpar.nn.rms_norm import RMSNorm
+from daskpar.nn.sequential import Residual, Sequential
+
+_ACTIVATIONS: dict[str, Layer] = {layer.kind: layer for layer in (GELU(), ReLU(), SiLU())}
+_NORMS: dict[str, Layer] = {layer.kind: layer for layer in (LayerNorm(), RMSNorm())}
+
+
+@dataclass(frozen=True)
+class FeedForward(Layer):
+    """Two dense layers with an activation between them, at each position (Vaswani et al. 2017, sec. 3.3).
+
+    (rows, ..., features) -> the same. Parameters: up (features, expansion·features), up_bias, down
+    (expansion·features, features), down_bias.
+    """
+
+    expansion: int = 4
+    activation: str = "gelu"
+    init_weight: str = "normal"
+    kind: ClassVar[str] = "feed_forward"
+
+    def __post_init__(self) -> None:
+        positive(self.kind, expansion=self.expansion)
+        initialiser(self.init_weight)
+        if self.activation not in _ACTIVATIONS:
+            raise unknown("activation", self.activation, _ACTIVATIONS)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if not in_shape:
+            raise InputError(f"{self.kind}: expected an axis of features, got single numbers")
+        features, wide = in_shape[-1], self.expansion * in_shape[-1]
+        make = initialiser(self.init_weight)
+        params = {"up": make(rng, (features, wide), features, wide), "up_bias": np.zeros(wide)}
+        params |= {"down": make(rng, (wide, features), wide, features), "down_bias": np.zeros(features)}
+        return params, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        inner = x.reshape(-1, x.shape[-1]) @ params["up"]
+        inner += params["up_bias"]
+        h, saved = _ACTIVATIONS[self.activation].forward({}, inner, ctx)
+        y = h @ params["down"]
+        y += params["down_bias"]
+        return y.reshape(x.shape), (x, saved, h)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        xp = array_module(dy)
+        x, inner, h = saved
+        flat = dy.reshape(-1, dy.shape[-1])
+        d_inner, _ = _ACTIVATIONS[self.activation].backward({}, inner, flat @ params["down"].T, ctx)
+        grads = {
+            "up": xp.matmul(x.reshape(-1, x.shape[-1]).T, d_inner, out=ctx.space("up")),
+            "up_bias": xp.sum(d_inner, axis=0, out=ctx.space("up_bias")),
+            "down": xp.matmul(h.T, flat, out=ctx.space("down")),
+            "down_bias": xp.sum(flat, axis=0, out=ctx.space("down_bias")),
+        }
+        return ((d_inner @ params["up"].T).reshape(x.shape) if ctx.input_gradient else None), grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 4 * self.expansion * in_shape[-1] * math.prod(in_shape)
+
+    def width(self) -> Width | None:
+        return Width("columns", (("up", 1), ("up_bias", 0), ("down", 0)), sums=True, once=("down_bias",))
+
+    def window(self, in_shape: Shape) -> Window | None:
+        return ROW
+
+
+@dataclass(frozen=True)
+class TransformerBlock(Layer):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)) (Radford et al. 2019, sec. 2.3).
+
+    (rows, positions, features) -> the same. `norm`: layer_norm or rms_norm; `dropout` also after each of the
+    two; `remat` keeps only the block's input for the backward pass. Parameters are nested as in the
+    Sequential of two Residuals that it is.
+    """
+
+    heads: int
+    causal: bool = True
+    rotary: bool = False
+    dropout: float = 0.0
+    expansion: int = 4
+    activation: str = "gelu"
+    norm: str = "layer_norm"
+    init_weight: str = "normal"
+    remat: bool = False
+    kind: ClassVar[str] = "transformer_block"
+
+    def __post_init__(self) -> None:
+        if self.norm not in _NORMS:
+            raise unknown("norm", self.norm, _NORMS)
+        _ = self.inner
+
+    @cached_property
+    def inner(self) -> Sequential:
+        """The layers that the block stands for."""
+        norm = _NORMS[self.norm]
+        rest: tuple[Layer, ...] = (Dropout(self.dropout),) if self.dropout else ()
+        attention = MultiHeadAttention(
+            self.heads, self.causal, self.rotary, self.dropout, init_weight=self.init_weight
+        )
+        forward = FeedForward(self.expansion, self.activation, self.init_weight)
+        return Sequential((Residual((norm, attention, *rest)), Residual((norm, forward, *rest))), self.remat)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        try:
+            return self.inner.init(rng, in_shape)
+        except InputError as error:
+            raise InputError(f"{self.kind}: {error}") from None
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        return self.inner.forward(params, x, ctx)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return self.inner.backward(params, saved, dy, ctx)
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return self.inner.flops(in_shape, out_shape)
