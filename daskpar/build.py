@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from daskpar.config import Config
-from daskpar.data import Digits, Mnist, Npy, Npz, Part, Source, find_mnist, split, transform
+from daskpar.data import (
+    Digits,
+    Images,
+    Mnist,
+    Npy,
+    Npz,
+    Part,
+    Source,
+    Text,
+    find_mnist,
+    find_text,
+    split,
+    split_text,
+    transform,
+)
 from daskpar.errors import InputError
 from daskpar.graph.layout import Layout
 from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim
 from daskpar.train import Callback, EarlyStopping, Trainer
+from daskpar.train.every import run_length
 
 
 class Parts(NamedTuple):
@@ -27,11 +43,31 @@ def open_data(config: Config) -> Parts:
     """The parts of the data that a config names. Raises InputError where they cannot be read."""
     data, seed = config.data, config.train.seed
     stratified = data.distribution == "stratified"
+    if data.source == "text":
+        return _open_text(config)
     if data.source == "mnist":
         folder = find_mnist(data.path)
         train, validation, _ = split(Mnist(folder, "train"), data.validation, 0.0, seed, stratified)
         return Parts(train, validation, Part(Mnist(folder, "test"), "test"))
-    return Parts(*split(_source(config), data.validation, data.test, seed, stratified))
+    source = _source(config)
+    if data.peak is not None:
+        source = replace(source, peak=data.peak)
+    test = 0.2 if data.test is None else data.test
+    return Parts(*split(source, data.validation, test, seed, stratified))
+
+
+def _open_text(config: Config) -> Parts:
+    data = config.data
+    given: tuple[tuple[str, Any, Any], ...] = (
+        ("distribution", data.distribution, "random"),
+        ("transforms", data.transforms, []),
+        ("targets", data.targets, []),
+        ("peak", data.peak, None),
+    )
+    for name, value, fits in given:
+        if value != fits:
+            raise InputError(f"data.{name}={value} is not for data.source=text; leave it out")
+    return Parts(*split_text(Text(find_text(data.path), data.block), data.validation, data.test or 0.0))
 
 
 def _source(config: Config) -> Source:
@@ -42,6 +78,12 @@ def _source(config: Config) -> Source:
         if not data.path:
             raise InputError("data.source=npz needs data.path, a file with arrays x and y")
         return Npz(data.path)
+    if data.source == "images":
+        if not data.path or not data.size:
+            raise InputError(
+                "data.source=images needs data.path, a folder of classes, and data.size, e.g. [32, 32]"
+            )
+        return Images(data.path, (data.size[0], data.size[1]), data.channels)
     if not data.x or not data.y:
         raise InputError("data.source=npy needs data.x and data.y, two .npy files")
     return Npy(data.x, data.y)
@@ -55,6 +97,7 @@ def check(config: Config) -> None:
         nn.metric(metric)
     for entry in (*config.data.transforms, *config.data.targets):
         transform(entry)
+    run_length(config.train.epochs, config.train.steps, 1)
     Layout(**vars(config.layout))
 
 
@@ -71,6 +114,7 @@ def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callbac
         layout=Layout(**vars(config.layout)),
         batch=train.batch,
         epochs=train.epochs,
+        steps=train.steps,
         distribution=config.data.distribution,
         streams=config.data.streams,
         chunk_rows=config.data.chunk_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,17 +27,31 @@ class RunSection(Section):
 
 
 class DataSection(Section):
-    source: Literal["digits", "mnist", "npz", "npy"] = "digits"
-    path: str | None = Field(None, description="npz: the file; mnist: a folder, else $DASKPAR_DATA is taken")
+    source: Literal["digits", "mnist", "npz", "npy", "text", "images"] = "digits"
+    path: str | None = Field(
+        None, description="npz: the file; mnist: a folder; text: a file; images: a folder"
+    )
     x: str | None = Field(None, description="npy: the file of the examples")
     y: str | None = Field(None, description="npy: the file of the targets")
     validation: float = Field(0.1, ge=0, lt=1, description="share of the rows, held out of training")
-    test: float = Field(0.2, ge=0, lt=1, description="share of the rows; mnist has test data of its own")
+    test: float | None = Field(
+        None, ge=0, lt=1, description="0.2 if left out, of text 0; mnist has test data of its own"
+    )
+    block: int = Field(64, ge=1, description="text: characters of an example")
+    size: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, min_length=2, max_length=2, description="images: height and width that they are resized to"
+    )
+    channels: Literal[1, 3] = Field(3, description="images: 1 for grey, 3 for colours")
+    peak: float | None = Field(
+        None, gt=0, description="the raw value that becomes 1, e.g. 255 for bytes of npz"
+    )
     distribution: Literal["random", "uniform", "stratified"] = "random"
-    chunk_rows: int = Field(8192, ge=1)
+    chunk_rows: int | None = Field(None, ge=1, description="8192 if left out, of text all")
     streams: int | None = Field(None, ge=1, description="chunks that a batch is drawn from side by side")
     transforms: list[Entry] = Field([], description="standardise, scale, one_hot; fitted on training data")
-    targets: list[Entry] = Field([], description="transforms of the targets, e.g. one_hot")
+    targets: list[Entry] = Field(
+        [], description="transforms of the targets, e.g. one_hot; inputs: an autoencoder"
+    )
     cache: bool = Field(True, description="keep loaded chunks on the workers")
 
 
@@ -54,7 +68,8 @@ class ClipSection(Section):
 
 
 class TrainSection(Section):
-    epochs: int = Field(1, ge=1)
+    epochs: int | None = Field(None, ge=1, description="passes over the training data; 1 if left out")
+    steps: int | None = Field(None, ge=1, description="instead of epochs: batches to train on")
     batch: int = Field(32, ge=1, description="rows of a global batch, whatever the layout")
     seed: int = Field(0, ge=0)
     precision: Literal["float32", "float64"] = "float32"

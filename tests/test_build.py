@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from daskpar.build import make_trainer, open_data
+from daskpar.cli.prepare import prepare
 from daskpar.config import Config
 from daskpar.data import Digits, Mnist, Npy, Npz
 from daskpar.errors import InputError
+from daskpar.graph.tasks import load_data
 from daskpar.optim import Clip, Penalty
 from daskpar.train import Callback, EarlyStopping
 
@@ -79,16 +81,71 @@ def test_parts(tmp_path, data, source, rows, distribution):
         ),
         ({"source": "npy", "x": "none.npy", "y": "y.npy"}, "none.npy: no such file; expected a .npy file"),
         (
+            {"source": "images"},
+            "data.source=images needs data.path, a folder of classes, and data.size, e.g. [32, 32]",
+        ),
+        (
+            {"source": "images", "path": "pets"},
+            "data.source=images needs data.path, a folder of classes, and data.size, e.g. [32, 32]",
+        ),
+        (
+            {"source": "text"},
+            "data.source=text needs data.path, a text in UTF-8; or set DASKPAR_DATA to a folder that holds "
+            "tinyshakespeare.txt",
+        ),
+        (
+            {"source": "text", "path": "none.txt"},
+            "none.txt: No such file or directory; expected a text file in UTF-8",
+        ),
+        (
+            {"source": "text", "path": "a", "distribution": "stratified"},
+            "data.distribution=stratified is not for data.source=text; leave it out",
+        ),
+        (
+            {"source": "text", "path": "a", "transforms": ["scale"]},
+            "data.transforms=['scale'] is not for data.source=text; leave it out",
+        ),
+        (
+            {"source": "text", "path": "a", "peak": 2},
+            "data.peak=2.0 is not for data.source=text; leave it out",
+        ),
+        (
             {"validation": 0.6, "test": 0.5},
             "data.validation=0.6 and data.test=0.5 leave no rows for training",
         ),
         ({"validation": 1e-5}, "data.validation has zero rows of 1797; give it a larger share"),
     ],
 )
-def test_data_refused(data, message):
+def test_data_refused(data, message, monkeypatch):
+    monkeypatch.delenv("DASKPAR_DATA", raising=False)
     with pytest.raises(InputError) as error:
         open_data(config(data=data))
     assert str(error.value) == message
+
+
+def test_pixels_of_a_file(tmp_path):
+    """Bytes of an npz file are numbers like others, unless the config says that 255 is white."""
+    np.savez(tmp_path / "a.npz", x=np.full((40, 2, 2, 1), 51, np.uint8), y=np.arange(40) % 2)
+    for peak, seen in ((None, 51), (255.0, 0.2)):
+        data = {"source": "npz", "path": str(tmp_path / "a.npz"), "peak": peak}
+        found = prepare(config(data=data, model=["flatten", {"dense": 2}], train={"batch": 4}))
+        chunk = load_data(found.spec, found.part, (0, 3))
+        assert chunk.x.dtype == np.float32 and np.allclose(chunk.x, seen)
+
+
+@pytest.mark.parametrize("given", [{"path": None}, {"path": "{}/tinyshakespeare.txt"}])
+def test_text(tmp_path, monkeypatch, given):
+    (tmp_path / "tinyshakespeare.txt").write_text("so shaken as we are, so wan with care. " * 10)
+    monkeypatch.setenv("DASKPAR_DATA", str(tmp_path) if given["path"] is None else "elsewhere")
+    path = given["path"] and given["path"].format(tmp_path)
+    parts = open_data(config(data={"source": "text", "path": path, "block": 8}))
+    assert [part and (part.name, part.rows) for part in parts] == [
+        ("train", 351 - 8),
+        ("validation", 4),
+        None,
+    ]
+    parts = open_data(config(data={"source": "text", "path": path, "block": 8, "test": 0.2}))
+    assert [part.rows for part in parts] == [273 - 8, 4, 9]
 
 
 EVERYTHING = config(
@@ -134,6 +191,7 @@ def test_trainer():
         "schedule": {"cosine": {"warmup": 3}},
         "batch": 20,
         "epochs": 3,
+        "steps": None,
         "distribution": "stratified",
         "streams": 4,
         "chunk_rows": 99,

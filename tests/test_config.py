@@ -67,7 +67,7 @@ def refusal(tmp_path, text, *overrides):
         # values
         (
             f"{MODEL}data: {{source: mnst}}",
-            "data.source: value should be 'digits', 'mnist', 'npz' or 'npy', got 'mnst'",
+            "data.source: value should be 'digits', 'mnist', 'npz', 'npy', 'text' or 'images', got 'mnst'",
         ),
         (
             f"{MODEL}data: {{distribution: shuffled}}",
@@ -87,6 +87,17 @@ def refusal(tmp_path, text, *overrides):
             "train.precision: value should be 'float32' or 'float64', got 'float16'",
         ),
         (f"{MODEL}train: {{epochs: 0}}", "train.epochs: value should be greater than or equal to 1, got 0"),
+        (f"{MODEL}train: {{steps: 0}}", "train.steps: value should be greater than or equal to 1, got 0"),
+        (f"{MODEL}train: {{steps: 1e3}}", "train.steps: value should be a valid integer, got 1000.0"),
+        (f"{MODEL}data: {{block: 0}}", "data.block: value should be greater than or equal to 1, got 0"),
+        (f"{MODEL}data: {{peak: 0}}", "data.peak: value should be greater than 0, got 0"),
+        (f"{MODEL}data: {{channels: 2}}", "data.channels: value should be 1 or 3, got 2"),
+        (f"{MODEL}data: {{size: 32}}", "data.size: value should be a valid list, got 32"),
+        (
+            f"{MODEL}data: {{size: [32]}}",
+            "data.size: List should have at least 2 items after validation, not 1, got [32]",
+        ),
+        (f"{MODEL}data: {{size: [32, 0]}}", "data.size.1: value should be greater than or equal to 1, got 0"),
         (f"{MODEL}data: {{validation: 1}}", "data.validation: value should be less than 1, got 1"),
         (f"{MODEL}data: {{test: -0.1}}", "data.test: value should be greater than or equal to 0, got -0.1"),
         (f"{MODEL}train: {{clip: {{norm: 0}}}}", "train.clip.norm: value should be greater than 0, got 0"),
@@ -249,6 +260,8 @@ def test_every_default_is_written_out(tmp_path):
     [
         MODEL,
         f"{MODEL}run: {{name: '1e3', dir: '2026'}}\ntrain: {{clip: {{norm: 1e-12}}, seed: 123456789012}}",
+        f"{MODEL}data: {{source: images, size: [32, 24], channels: 1, peak: 255}}\ntrain: {{steps: 7}}",
+        f"{MODEL}data: {{source: text, block: 9, targets: [inputs]}}",
         f"{MODEL}regularisation: {{l1: 0.1}}\ntrain: {{early_stopping: {{restore: false}}}}",
         "model: [{residual: [{dense: 3}, relu]}, {dense: {units: 2, bias: false}}]\nmetrics: [{top_k: 2}]",
         "model: [dense: 3]\nloss: {softmax_cross_entropy: {class_weights: [1, 2.5, 3]}}\ndata: {x: 'ü.npy'}",

@@ -1,4 +1,4 @@
-"""The command line: `daskpar train|evaluate|predict|graph|config CONFIG`."""
+"""The command line: `daskpar train|evaluate|predict|sample|model|graph|config CONFIG`."""
 
 from daskpar.cli.main import main
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from daskpar.build import make_trainer, open_data
-from daskpar.cluster.executor import ThreadedExecutor
+from daskpar.cli.prepare import prepare
 from daskpar.config import Config
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.load import add_training_data
 from daskpar.graph.step import Front, StepBuilder
 from daskpar.train.fit import new_token
-from daskpar.train.prepare import fit_transforms, make_order, make_spec
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:
     """`steps` training steps from the initial state on, and the update that ends them."""
-    trainer, part = make_trainer(config), open_data(config).train
-    order = make_order(trainer, part.rows)
-    executor = ThreadedExecutor(1)
-    try:
-        over = (part, executor, new_token(), trainer.chunk_rows)
-        transforms = fit_transforms(trainer.transforms, *over, "x")
-        targets = fit_transforms(trainer.targets, *over, "y")
-    finally:
-        executor.close()
-    spec = make_spec(trainer, part.source, order, transforms, targets)
+    trainer, part, spec = prepare(config)
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = add_training_data(graph, model, part, order, trainer.layout_)
+    chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
     state = graph.add("load-state", (0,), tasks.load_initial, Ref(model))
     split_update = config.cluster.kind not in ("threads", "threaded-scheduler")
     builder = StepBuilder(spec, trainer.layout_, model, chunks, split_update)

@@ -136,6 +136,48 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
 
 @main.command()
 @config_command
+@click.option("--prompt", default="", metavar="TEXT", help="What the text begins with.")
+@click.option("--length", default=500, show_default=True, help="How many characters to write.")
+@click.option("--temperature", default=0.8, show_default=True, help="Below 1 likelier, above 1 wilder.")
+@click.option("--top-k", type=int, help="Choose among the k likeliest only.")
+@click.option("--seed", default=0, show_default=True)
+def sample(
+    config_path: str,
+    overrides: tuple[str, ...],
+    prompt: str,
+    length: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+) -> None:
+    """Text from a trained model of characters, as it is written."""
+    with told_in_one_line():
+        from daskpar.cli.sample import written
+
+        trainer = restored(load_config(config_path, overrides))
+        for character in written(trainer, prompt, length, temperature, top_k, seed):
+            click.echo(character, nl=False)  # which also flushes
+        click.echo()
+
+
+@main.command()
+@config_command
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead.")
+def model(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """A network's layers: shapes, parameters, operations, memory."""
+    with told_in_one_line():
+        from daskpar.cli.model import as_dict, table
+        from daskpar.cli.prepare import prepare
+
+        found = prepare(load_config(config_path, overrides)).spec
+        if as_json:
+            click.echo(json.dumps(as_dict(found), indent=2))
+        else:
+            Console(width=None if out.is_terminal else 200).print(table(found))
+
+
+@main.command()
+@config_command
 @click.option("-o", "--output", default="step.svg", show_default=True, help="The SVG file to write.")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 16))
 def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int) -> None:

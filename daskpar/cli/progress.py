@@ -48,7 +48,7 @@ class BarProgress(Callback):
             console=self.console,
             transient=True,
         )
-        total = trainer.epochs * trainer.spec_.order.steps
+        total = trainer.steps_planned_
         self.task = self.bar.add_task("train", total=total, epoch="1", scores="", rate="-")
         self.bar.start()
         self.window = time.perf_counter()
@@ -64,7 +64,7 @@ class BarProgress(Callback):
         self.bar.update(
             self.task,
             completed=step + 1,
-            epoch=f"{step // order.steps + 1}/{trainer.epochs}",
+            epoch=f"{step // order.steps + 1}/{-(-trainer.steps_planned_ // order.steps)}",
             scores="  ".join(told(scores(trainer.spec_, sums))[:2]),
             rate=f"{rate:,.0f}",
         )
@@ -79,10 +79,10 @@ class BarProgress(Callback):
 
 def describe(trainer: Trainer, record: Record) -> str:
     """A record in one line."""
-    order = trainer.spec_.order
+    total = trainer.steps_planned_
     parts = [
-        f"epoch {record['epoch']:g}/{trainer.epochs}",
-        f"step {record['step']}/{trainer.epochs * order.steps}",
+        f"epoch {_short(record['epoch'])}/{_short(total / trainer.spec_.order.steps)}",
+        f"step {record['step']}/{total}",
     ]
     for part in ("train", "validation"):
         parts += [f"{part}.{score}" for score in told(record[part])]
@@ -92,3 +92,8 @@ def describe(trainer: Trainer, record: Record) -> str:
 def told(found: dict[str, Any]) -> list[str]:
     """Scores as a person reads them; tables such as a confusion matrix are for summary.json."""
     return [f"{name} {value:.4f}" for name, value in found.items() if isinstance(value, float)]
+
+
+def _short(epochs: float) -> str:
+    """Two digits, and none where they are zero: a run counted in steps may end within an epoch."""
+    return f"{round(epochs, 2):.10g}"

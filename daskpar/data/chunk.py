@@ -9,14 +9,15 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module, is_floating, module_named
 from daskpar.data.order import Order, Piece
-from daskpar.data.transforms import Fitted
+from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
 
 
 class Chunk(NamedTuple):
     """Examples and targets, row by row.
 
-    `x` (rows, ...): in the precision of the run, or int32 for tokens. `y` (rows, ...): classes as they are,
+    `x` (rows, ...): in the precision of the run, or int32 for tokens. Tokens whose rows overlap in memory
+    stay as they are stored, and become int32 as they are drawn. `y` (rows, ...): classes as they are,
     numbers in the precision of the run.
     """
 
@@ -39,13 +40,16 @@ def prepare(
     `x_dtype`: another dtype for the examples, e.g. int32 for tokens.
     """
     xp, x_dtype = module_named(module), x_dtype or precision
+    stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
     x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = transformed(x, transforms, x_dtype)
+        x = x if stays else transformed(x, transforms, x_dtype)
+        if targets and isinstance(targets[0], Examples):
+            y = x
         for fitted in targets:
             y = fitted.apply(y)
         if is_floating(y):
-            y = y.astype(precision)
+            y = y.astype(precision, copy=False)
     return Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
 
 
@@ -59,6 +63,14 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
     for fitted in transforms:
         x = fitted.apply(x)
     return x.astype(precision, copy=False)
+
+
+def overlaps(values: Any) -> bool:
+    """Whether rows of an array share memory, as windows of a text do: a copy would be many times as large."""
+    if not getattr(values, "size", 0) or not hasattr(values, "strides"):
+        return False
+    reach = sum((n - 1) * abs(step) for n, step in zip(values.shape, values.strides, strict=True))
+    return reach + values.itemsize < values.nbytes
 
 
 def _finite(name: str, values: Array, what: str) -> Array:
@@ -76,9 +88,12 @@ def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chu
     ]
     if len(rows) == 1 and rows[0][0] is None:
         (start, stop), chunk = rows[0][1:], chunks[0]
-        return Chunk(chunk.x[start:stop], chunk.y[start:stop])
+        return Chunk(chunk.x[start:stop].astype(_drawn(chunk.x), copy=False), chunk.y[start:stop])
     total = sum(stop - start for _, start, stop in rows)
-    out = Chunk(*(xp.empty((total, *part.shape[1:]), dtype=part.dtype) for part in chunks[0]))
+    dtypes = _drawn(chunks[0].x), chunks[0].y.dtype
+    out = Chunk(
+        *(xp.empty((total, *part.shape[1:]), dtype=t) for part, t in zip(chunks[0], dtypes, strict=True))
+    )
     hint = {"mode": "clip"} if xp is np else {}  # NumPy writes straight into `out` only with this mode
     at = 0
     for (index, start, stop), chunk in zip(rows, chunks, strict=True):
@@ -86,7 +101,14 @@ def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chu
             target = into[at : at + stop - start]
             if index is None:
                 target[...] = part[start:stop]
+            elif overlaps(part) or part.dtype != target.dtype:  # `take` would copy all of the part first
+                target[...] = part[xp.asarray(index[start:stop])]
             else:
                 xp.take(part, xp.asarray(index[start:stop]), axis=0, out=target, **hint)
         at += stop - start
     return out
+
+
+def _drawn(x: Array) -> Any:
+    """The dtype of examples in a batch."""
+    return "int32" if x.dtype.kind in "iu" else x.dtype

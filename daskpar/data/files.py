@@ -23,7 +23,7 @@ class Npy(Source):
     y: str
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_pair(self.x, self.y, _stamp(self.x), _stamp(self.y))
+        return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Npz(Source):
     path: str
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_npz(self.path, _stamp(self.path))
+        return _open_npz(self.path, stamp(self.path))
 
 
-def _stamp(path: str) -> tuple[int, ...]:
+def stamp(path: str) -> tuple[int, ...]:
     """What changes when a file is written anew, so that an open one is not taken for it."""
     try:
         status = os.stat(path)
@@ -65,7 +65,7 @@ def open_npy(path: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _open_npz(path: str, stamp: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _open_npz(path: str, stamped: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; expected a .npz file with arrays x and y")
     try:

@@ -48,13 +48,15 @@ class Spilled(Npy):
 
 def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Held | Spilled:
     """A source over arrays given from Python; with `folder`, through files in it."""
+    same = x is y
     x, y = np.asarray(x), np.asarray(y)
     check_pair(x, y, where)
     token = uuid4().hex
     if folder is None:
         _held[token] = (x, y)
         return Held(token)
-    paths = folder / f"{token}-x.npy", folder / f"{token}-y.npy"
+    paths = folder / f"{token}-x.npy", folder / f"{token}-{'x' if same else 'y'}.npy"
     for path, array in zip(paths, (x, y), strict=True):
-        np.save(path, array)
+        if not path.exists():
+            np.save(path, array)
     return Spilled(*map(str, paths))

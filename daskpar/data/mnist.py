@@ -6,10 +6,9 @@ import gzip
 import math
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -35,7 +34,7 @@ class Mnist(Source):
 
     folder: str
     part: str
-    peak: ClassVar[float | None] = 255.0
+    peak: float | None = field(default=255.0, kw_only=True)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part)
@@ -122,7 +121,7 @@ def read_idx(path: Path) -> np.ndarray:
 class Digits(Source):
     """scikit-learn's 1,797 handwritten digits: images (rows, 8, 8, 1) from 0 to 16 and classes (rows,)."""
 
-    peak: ClassVar[float | None] = 16.0
+    peak: float | None = field(default=16.0, kw_only=True)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _digits()

@@ -39,11 +39,18 @@ class Part:
         """This part less a share of its rows, and that share, for validation."""
         if not 0 < share < 1:
             raise InputError(f"validation={share} must be above 0 and below 1")
+        sources = self.source.split(share)
+        if sources is not None:
+            return replace(self, source=sources[0]), replace(self, source=sources[1], name="validation")
         at = self.high - share * (self.high - self.low)
         parts = replace(self, high=at), replace(self, low=at, name="validation")
         if not all(part.rows for part in parts):
             raise InputError(f"validation={share} of {self.rows} rows leaves one side with none")
         return parts
+
+    def once(self) -> Part:
+        """The part to evaluate on; see `Source.once`."""
+        return replace(self, source=self.source.once())
 
     def read(self, positions: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Examples and targets at these positions of the part, as they are stored."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Source:
     (255 for bytes): training then sees x / peak, from 0 to 1.
     """
 
-    peak: ClassVar[float | None] = None
+    peak: float | None = field(default=None, kw_only=True)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
@@ -43,6 +43,29 @@ class Source:
     @property
     def y_dtype(self) -> Any:
         return self.arrays()[1].dtype
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the classes are called, in order; nothing where they have no names."""
+        return ()
+
+    @property
+    def tokens(self) -> bool:
+        """Whether examples are numbers of words or characters, which no arithmetic is done on."""
+        return False
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk, unless one asks for another number."""
+        return 8192
+
+    def once(self) -> Source:
+        """The same data to evaluate on: each value once, where training draws rows that overlap."""
+        return self
+
+    def split(self, share: float) -> tuple[Source, Source] | None:
+        """This source less a share of it, and that share; None where rows may be dealt out as one likes."""
+        return None
 
     def read(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """The examples and targets of `rows`, as they are stored."""

@@ -68,6 +68,19 @@ class Categories(Fitted):
 
 
 @dataclass(frozen=True)
+class Examples(Fitted):
+    """The targets are the examples, after their own transforms; `flat` where the model's outputs are.
+
+    `prepare` sees to it, which has both; where there are only targets, they pass.
+    """
+
+    flat: bool = False
+
+    def apply(self, x: Array) -> Array:
+        return x.reshape(x.shape[0], -1) if self.flat else x
+
+
+@dataclass(frozen=True)
 class Transform:
     """The contract of a transform that is yet to be fitted."""
 
@@ -131,6 +144,13 @@ class Scale(Transform):
 
 
 @dataclass(frozen=True)
+class Inputs(Transform):
+    """For targets, alone: the examples themselves are what is learnt, as by an autoencoder."""
+
+    kind: ClassVar[str] = "inputs"
+
+
+@dataclass(frozen=True)
 class OneHot(Transform):
     """Each integer column becomes one column a category of the training part."""
 
@@ -157,8 +177,8 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(v) for v in np.ravel(values))
 
 
-TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot)}
-FITTED = {f.__name__: f for f in (Pixels, Affine, Categories)}
+TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot, Inputs)}
+FITTED = {f.__name__: f for f in (Pixels, Affine, Categories, Examples)}
 
 
 def transform(entry: Any) -> Transform:

@@ -12,7 +12,9 @@ import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
+from daskpar.nn.activations import ReLU
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.pooling import MaxPool
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,17 @@ class Repeat(Layer):
 
 
 def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """Layers with every `Repeat` among them replaced by what it stands for."""
+    """Layers as they are computed: every `Repeat` among them replaced by what it stands for.
+
+    A rectifier before a max-pool moves behind it. Both give the same, forward and backward, to the bit, but
+    then the rectifier treats (and keeps for the backward pass) only what the pool has left.
+    """
     out: list[Layer] = []
     for layer in layers:
         out += layer.layers * layer.times if isinstance(layer, Repeat) else (layer,)
+    for i in range(1, len(out)):
+        if isinstance(out[i], MaxPool) and isinstance(out[i - 1], ReLU):
+            out[i - 1], out[i] = out[i], out[i - 1]
     return tuple(out)
 
 

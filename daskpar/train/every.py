@@ -1,4 +1,4 @@
-"""How often something happens: "1 epoch", "2 epochs", "200 steps"."""
+"""How long a run is, and how often something happens in it: "1 epoch", "2 epochs", "200 steps"."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import re
 from dataclasses import dataclass
 
 from daskpar.errors import InputError
+
+
+def run_length(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    """The steps of a run of so many epochs or so many steps; of one epoch if neither is given.
+
+    Raises InputError for both, and for what is below 1.
+    """
+    if epochs is not None and steps is not None:
+        raise InputError(
+            f"train.epochs={epochs} and train.steps={steps} both say how long to train; give one of them"
+        )
+    for name, count in (("epochs", epochs), ("steps", steps)):
+        if count is not None and count < 1:
+            raise InputError(f"train.{name}={count} must be at least 1")
+    return steps if steps is not None else (epochs or 1) * per_epoch
 
 
 @dataclass(frozen=True)

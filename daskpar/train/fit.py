@@ -12,7 +12,7 @@ from uuid import uuid4
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
-from daskpar.errors import NotFiniteError
+from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph
 from daskpar.graph.load import add_part, add_training_data
@@ -27,7 +27,7 @@ from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
 from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
-from daskpar.train.every import Every
+from daskpar.train.every import Every, run_length
 from daskpar.train.history import Record, check_monitor, scores
 from daskpar.train.prepare import fit_transforms, make_order, make_spec, saved_transforms
 
@@ -63,11 +63,17 @@ class Fit:
         )
         found = self.checkpoints.latest() if resume and self.checkpoints else None
         meta = read_meta(found) if found else None
-        order = make_order(trainer, train.rows, meta and meta["order"])
+        self.names = train.source.names
+        if meta and meta.get("names", []) != list(self.names):
+            raise InputError(
+                "the checkpoint was made with other characters or classes than the data have now; "
+                "set the data back, or train anew"
+            )
+        order = make_order(trainer, train.rows, meta and meta["order"], train.source.chunk_rows)
         if meta:
             transforms, targets = saved_transforms(meta)
         else:
-            pass_over = (train, executor, self.token, trainer.chunk_rows)
+            pass_over = (train, executor, self.token, order.chunk_rows)
             transforms = fit_transforms(trainer.transforms, *pass_over, "x")
             targets = fit_transforms(trainer.targets, *pass_over, "y")
         self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
@@ -81,7 +87,8 @@ class Fit:
             callback.reset()
             if callback.monitor is not None:
                 check_monitor(self.spec, callback.monitor, validation is not None)
-        self.total = trainer.epochs * order.steps
+        trainer.names_ = self.names
+        self.total = trainer.steps_planned_ = run_length(trainer.epochs, trainer.steps, order.steps)
         self.evaluate_every = Every.parse(trainer.evaluate_every, "train.evaluate_every").steps(order.steps)
         self.save_every = Every.parse(trainer.checkpoint_every, "checkpoint.every").steps(order.steps)
         self.step, self.seconds = 0, 0.0
@@ -157,13 +164,16 @@ class Fit:
         spec = replace(self.spec, module=self.executor.module)
         model = graph.add("load-model", (), tasks.load_model, spec)
         chunks = add_training_data(graph, model, train, self.spec.order, layout)
-        evaluated = add_part(graph, model, validation, self.trainer.chunk_rows) if validation else []
+        evaluated = add_part(graph, model, validation, self._rows_of_chunk(validation)) if validation else []
         held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
         sources = {} if self.trainer.cache else graph.flat()
         sources.pop(model, None)
         self.executor.submit(graph, held, layout.data)
         builder = StepBuilder(spec, layout, model, chunks, split_update=not self.executor.in_process)
         return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
+
+    def _rows_of_chunk(self, part: Part) -> int:
+        return self.trainer.chunk_rows or part.source.chunk_rows
 
     def _report(self, log: Log) -> None:
         entries: list[Entry] = [(step, sums, self.rate(step)) for step, sums in log]
@@ -216,6 +226,7 @@ class Fit:
     def _meta(self) -> dict[str, Any]:
         return {
             "order": asdict(self.spec.order),
+            "names": list(self.names),  # here, beside the weights that they number: data may move
             "in_shape": self.spec.in_shape,
             "transforms": [to_json(t) for t in self.spec.transforms],
             "targets": [to_json(t) for t in self.spec.targets],

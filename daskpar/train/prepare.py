@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from daskpar.cluster.executor import Executor
 from daskpar.data.order import KINDS, Order, choose_streams
 from daskpar.data.part import Part
 from daskpar.data.source import Source
-from daskpar.data.transforms import Fitted, Pixels, Transform, from_json, transform
+from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError, unknown
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
@@ -23,6 +25,7 @@ from daskpar.nn import registry as nn
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
+from daskpar.train.every import run_length
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -30,14 +33,20 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "float64")
 
 
-def make_order(trainer: Trainer, rows: int, saved: dict[str, Any] | None = None) -> Order:
-    """The order in which the rows are drawn; a resumed run keeps the `saved` one."""
+def make_order(
+    trainer: Trainer, rows: int, saved: dict[str, Any] | None = None, chunk_rows: int = 8192
+) -> Order:
+    """The order in which the rows are drawn; a resumed run keeps the `saved` one.
+
+    `chunk_rows`: the source's own choice, for a Trainer that has made none.
+    """
     layout = trainer.layout_
     if trainer.distribution not in KINDS:
         raise unknown("distribution", trainer.distribution, KINDS)
-    for name in ("batch", "epochs", "accumulate"):
+    for name in ("batch", "accumulate"):
         if getattr(trainer, name) < 1:
             raise InputError(f"train.{name}={getattr(trainer, name)} must be at least 1")
+    run_length(trainer.epochs, trainer.steps, 1)
     if trainer.accumulate > 1 and layout.grain in ("stage", "layer"):
         raise InputError(
             f"train.accumulate={trainer.accumulate} works at layout.grain step and window, not {layout.grain}"
@@ -54,7 +63,7 @@ def make_order(trainer: Trainer, rows: int, saved: dict[str, Any] | None = None)
         rows,
         trainer.batch,
         streams,
-        trainer.chunk_rows,
+        trainer.chunk_rows or chunk_rows,
         trainer.distribution,
         trainer.seed,
         trainer.drop_last,
@@ -80,9 +89,22 @@ def make_spec(
         raise unknown("precision", trainer.precision, PRECISIONS)
     in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
     spec = bare_spec(trainer, in_shape, order, transforms, targets)
+    if source.tokens and not spec.model.tokens:
+        raise InputError(
+            f"layer 0: {spec.model.layers[0].kind}: the examples are numbers of characters; begin the model "
+            "with a layer that takes those, such as embedding"
+        )
     y = np.zeros((1, *source.y_shape), source.y_dtype)
-    for fitted in targets:
+    if learns_inputs(targets):
+        y = np.zeros((1, *in_shape), spec.x_dtype)
+        flat = len(spec.out_shape) == 1 < len(in_shape) and math.prod(in_shape) == spec.out_shape[0]
+        spec = replace(spec, targets=(Examples(flat),))
+    for fitted in spec.targets:
         y = fitted.apply(y)
+    if order.kind == "stratified" and (y.ndim > 2 or learns_inputs(spec.targets)):
+        raise InputError(
+            f"distribution stratified needs one class an example; the targets are of shape {y.shape[1:]}"
+        )
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.out_shape, y.shape[1:])
@@ -136,6 +158,10 @@ def fit_transforms(
             fitted.append(entry)
             continue
         step: Transform = transform(entry)
+        if isinstance(step, Inputs):
+            if which == "x" or len(entries) > 1:
+                raise InputError("inputs stands alone, in data.targets; data.transforms prepares them too")
+            return (Examples(),)
         graph = Graph(token)
         keys = [
             graph.add(
@@ -148,6 +174,11 @@ def fit_transforms(
         executor.release(keys)
         fitted.append(step.fit(reduce(step.combine, measures)))
     return tuple(fitted)
+
+
+def learns_inputs(targets: Sequence[Any]) -> bool:
+    """Whether the targets are the examples themselves."""
+    return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
 
 
 def saved_transforms(meta: dict[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:

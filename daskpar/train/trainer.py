@@ -33,7 +33,7 @@ from daskpar.train.checkpoint import STATE, read_meta
 from daskpar.train.evaluate import evaluate_part, predict_lazily
 from daskpar.train.fit import Fit, new_token
 from daskpar.train.history import Record
-from daskpar.train.prepare import bare_spec, saved_transforms
+from daskpar.train.prepare import bare_spec, learns_inputs, saved_transforms
 
 
 class Trainer:
@@ -44,12 +44,14 @@ class Trainer:
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
     loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
     layout : how a step is cut; see `Layout`.
-    batch : rows of a global batch, whatever the layout. epochs : passes over the training data.
+    batch : rows of a global batch, whatever the layout.
+    epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.order`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
     clip, penalty : limits and penalties on gradients.
-    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only.
+    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. With
+        `targets=["inputs"]` the examples themselves are learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
@@ -57,7 +59,8 @@ class Trainer:
     blas_threads : for each matrix product; None shares the cores among the lanes.
 
     After `fit`: `state_` (parameters and slots, after `steps_` steps), `history_` (a record an evaluation),
-    `steps_run_`, `seconds_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`.
+    `steps_run_` of `steps_planned_`, `seconds_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`,
+    `names_` (of the classes, or characters, where the data name them).
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
@@ -71,10 +74,11 @@ class Trainer:
         schedule: Any = "constant",
         layout: Layout | None = None,
         batch: int = 32,
-        epochs: int = 1,
+        epochs: int | None = None,
+        steps: int | None = None,
         distribution: str = "random",
         streams: int | None = None,
-        chunk_rows: int = 8192,
+        chunk_rows: int | None = None,
         drop_last: bool = False,
         accumulate: int = 1,
         clip: Clip | None = None,
@@ -100,6 +104,7 @@ class Trainer:
         self.layout = layout
         self.batch = batch
         self.epochs = epochs
+        self.steps = steps
         self.distribution = distribution
         self.streams = streams
         self.chunk_rows = chunk_rows
@@ -125,6 +130,8 @@ class Trainer:
     history_: list[Record]
     steps_: int
     steps_run_: int
+    steps_planned_: int
+    names_: tuple[str, ...]
     seconds_: float
     blas_: dict[str, Any]
     resumed_at_: int
@@ -156,8 +163,9 @@ class Trainer:
     def evaluate(self, X: Any, y: Any = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with self._session() as executor:
-            part = self._part(X, y, "test", executor)
-            return evaluate_part(self.spec_, self._state_file(), part, executor, new_token(), self.chunk_rows)
+            part = self._part(X, y, "test", executor).once()
+            rows = self.chunk_rows or part.source.chunk_rows
+            return evaluate_part(self.spec_, self._state_file(), part, executor, new_token(), rows)
 
     def predict(self, X: Any, kind: str = "outputs") -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
@@ -179,6 +187,7 @@ class Trainer:
         self.state_ = read_state(self.spec_, str(folder / STATE))
         self.saved_ = (self.state_, folder / STATE)
         self.history_, self.steps_ = meta["history"], self.state_.step
+        self.names_ = tuple(meta.get("names", ()))
         return self
 
     @property
@@ -216,6 +225,8 @@ class Trainer:
             return X
         if isinstance(X, Source):
             return Part(X, name)
+        if y is None and learns_inputs(self.targets):
+            y = X
         if y is None:
             raise InputError(f"{name} data: targets are missing; pass X and y, or a Part of a source")
 

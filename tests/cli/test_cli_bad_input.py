@@ -255,7 +255,7 @@ def test_a_resume_that_does_not_fit(project, sets, message):
     assert project.files() == before
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "graph", "config"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "sample", "model", "graph", "config"])
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -272,6 +272,7 @@ def test_program_says_what_it_can_do(tmp_path):
     done = program("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert all(
-        f"  {command} " in done.stdout for command in ("train", "evaluate", "predict", "graph", "config")
+        f"  {command} " in done.stdout
+        for command in ("train", "evaluate", "predict", "sample", "model", "graph", "config")
     )
     assert program("--version", cwd=tmp_path).stdout.startswith("daskpar, version ")

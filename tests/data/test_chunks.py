@@ -1,5 +1,6 @@
 """Chunks: rows prepared for a network, and the rows of a batch drawn from them."""
 
+import device
 import numpy as np
 import pytest
 
@@ -67,7 +68,7 @@ def test_what_float32_cannot_hold_is_refused(which):
 
 
 def chunks_of(order, places):
-    rows = np.arange(order.rows)
+    rows = np.arange(order.rows, dtype=np.int32)
     return [Chunk(rows[order.positions(*p)] * 10, rows[order.positions(*p)] % 2) for p in places]
 
 
@@ -94,3 +95,18 @@ def test_rows_in_order_are_not_copied():
     (chunk,) = chunks_of(order, [(0, 0)])
     drawn = draw(order, 0, order.pieces(0, 1, range(1)), [chunk])
     assert drawn.x.base is not None and np.shares_memory(drawn.x, chunk.x)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "random"])
+def test_tokens_on_a_device_are_drawn_as_int32(kind):
+    """As on the host, where windows of a text stay views; on a device they are stored narrow."""
+    order = Order(30, 8, 2, 100, kind)
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(34, dtype=np.uint8), 5)
+    pieces = order.pieces(0, 1, range(2))
+    rows = [windows[order.positions(p.stream, p.chunk)] for p in pieces]
+    host = draw(order, 0, pieces, [Chunk(r[:, :-1], r[:, 1:]) for r in rows])
+    there = draw(order, 0, pieces, [Chunk(device.upload(r[:, :-1]), device.upload(r[:, 1:])) for r in rows])
+    for found, expected in zip(map(device.download, there), host, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+    assert host.x.dtype == np.int32

@@ -146,7 +146,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(layout: Layout, threads_client:
         ({"layout": Layout(data=3)}, "layout.data=3 does not divide train.batch=64; use e.g. 1, 2, 4, 8"),
         ({"layout": Layout(data=4), "streams": 2}, "layout.data=4 does not divide the 2 streams"),
         ({"streams": 3}, "data.streams=3 does not divide train.batch=64"),
-        ({"model": [{"dense": 10}]}, "layer 0: dense: expected examples of one axis, got shape (8, 8, 1)"),
+        ({"model": [{"dense": 10}]}, "layer 0: dense: expected examples of one axis"),
         ({"model": ["flatten", "relu"]}, "the model has no parameters"),
         ({"model": ["flatten", {"dense": 1}]}, "expected one output a class, at least 2"),
         ({"loss": "mean_squared_error"}, "the model returns (10,) per example, the targets hold a number"),

@@ -87,31 +87,37 @@ def _copy_tile(x, scratch, image, top, left, height, width, channels):
 
 
 @njit(inline="always")
+def _along(a, b, c, d):
+    """Bᵀ of four numbers."""
+    return a - c, b + c, c - b, b - d
+
+
+@njit(inline="always")
+def _column(x, at, row):
+    """Bᵀ of the four pixels down from x[at]."""
+    return _along(load(x, at), load(x, at + row), load(x, at + 2 * row), load(x, at + 3 * row))
+
+
+@njit(inline="always")
+def _store_four(out, at, step, four):
+    store(out, at, four[0])
+    store(out, at + step, four[1])
+    store(out, at + 2 * step, four[2])
+    store(out, at + 3 * step, four[3])
+
+
+@njit(inline="always")
 def _transform_input(x, at, row, channels, out, tile):
     """Bᵀ·d·B of the tile at x[at], whose pixel rows are `row` elements apart."""
     step = _BLOCK * channels
     for c in range(0, channels, LANES):
-        here = at + c
-        there = tile * channels + c
-        for j in range(4):
-            a = load(x, here + j * channels)
-            b = load(x, here + row + j * channels)
-            d = load(x, here + 2 * row + j * channels)
-            e = load(x, here + 3 * row + j * channels)
-            store(out, there + j * step, a - d)
-            store(out, there + (4 + j) * step, b + d)
-            store(out, there + (8 + j) * step, d - b)
-            store(out, there + (12 + j) * step, b - e)
-        for i in range(4):
-            first = there + 4 * i * step
-            a = load(out, first)
-            b = load(out, first + step)
-            d = load(out, first + 2 * step)
-            e = load(out, first + 3 * step)
-            store(out, first, a - d)
-            store(out, first + step, b + d)
-            store(out, first + 2 * step, d - b)
-            store(out, first + 3 * step, b - e)
+        here, there = at + c, tile * channels + c
+        p, q = _column(x, here, row), _column(x, here + channels, row)
+        r, s = _column(x, here + 2 * channels, row), _column(x, here + 3 * channels, row)
+        _store_four(out, there, step, _along(p[0], q[0], r[0], s[0]))
+        _store_four(out, there + 4 * step, step, _along(p[1], q[1], r[1], s[1]))
+        _store_four(out, there + 8 * step, step, _along(p[2], q[2], r[2], s[2]))
+        _store_four(out, there + 12 * step, step, _along(p[3], q[3], r[3], s[3]))
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
@@ -207,29 +213,44 @@ def _transform_gradient(dy, at, row, units, lower, right, out, tile, bias):
 
 
 @njit(inline="always")
+def _back(a, b, c, d):
+    """B of four numbers, without their signs' last: a, b - c + d, b + c - a, and d to be taken away."""
+    return a, b - c + d, b + c - a, d
+
+
+@njit(inline="always")
+def _four_back(v, at, step):
+    return _back(load(v, at), load(v, at + step), load(v, at + 2 * step), load(v, at + 3 * step))
+
+
+@njit(inline="always")
+def _add_row(dx, at, channels, four):
+    store(dx, at, load(dx, at) + four[0])
+    store(dx, at + channels, load(dx, at + channels) + four[1])
+    store(dx, at + 2 * channels, load(dx, at + 2 * channels) + four[2])
+    store(dx, at + 3 * channels, load(dx, at + 3 * channels) - four[3])
+
+
+@njit(inline="always")
+def _take_row(dx, at, channels, four):
+    store(dx, at, load(dx, at) - four[0])
+    store(dx, at + channels, load(dx, at + channels) - four[1])
+    store(dx, at + 2 * channels, load(dx, at + 2 * channels) - four[2])
+    store(dx, at + 3 * channels, load(dx, at + 3 * channels) + four[3])
+
+
+@njit(inline="always")
 def _add_tile(v, tile, channels, dx, at, row):
     """Adds B·dV·Bᵀ of a tile to the 4×4 pixels at dx[at], whose rows are `row` elements apart."""
     step = _BLOCK * channels
     for c in range(0, channels, LANES):
-        here = tile * channels + c
-        for j in range(4):  # down the columns, in place
-            a = load(v, here + j * step)
-            b = load(v, here + (4 + j) * step)
-            d = load(v, here + (8 + j) * step)
-            e = load(v, here + (12 + j) * step)
-            store(v, here + (4 + j) * step, b - d + e)
-            store(v, here + (8 + j) * step, b + d - a)
-            store(v, here + (12 + j) * step, splat(np.float32(0)) - e)
-        for i in range(4):
-            a = load(v, here + 4 * i * step)
-            b = load(v, here + (4 * i + 1) * step)
-            d = load(v, here + (4 * i + 2) * step)
-            e = load(v, here + (4 * i + 3) * step)
-            there = at + i * row + c
-            store(dx, there, load(dx, there) + a)
-            store(dx, there + channels, load(dx, there + channels) + (b - d + e))
-            store(dx, there + 2 * channels, load(dx, there + 2 * channels) + (b + d - a))
-            store(dx, there + 3 * channels, load(dx, there + 3 * channels) - e)
+        here, there = tile * channels + c, at + c
+        p, q = _four_back(v, here, 4 * step), _four_back(v, here + step, 4 * step)
+        r, s = _four_back(v, here + 2 * step, 4 * step), _four_back(v, here + 3 * step, 4 * step)
+        _add_row(dx, there, channels, _back(p[0], q[0], r[0], s[0]))
+        _add_row(dx, there + row, channels, _back(p[1], q[1], r[1], s[1]))
+        _add_row(dx, there + 2 * row, channels, _back(p[2], q[2], r[2], s[2]))
+        _take_row(dx, there + 3 * row, channels, _back(p[3], q[3], r[3], s[3]))
 
 
 @njit(inline="always")

@@ -1,0 +1,33 @@
+"""`daskpar sample`: text from a trained model of characters, as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+
+from daskpar.errors import InputError
+from daskpar.train import Trainer
+from daskpar.train.sample import check_sampling, continuation, encode
+
+
+def written(
+    trainer: Trainer, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
+) -> Iterator[str]:
+    """The prompt, and then one character after the other; without a prompt, from a new line on."""
+    check_sampling(length, temperature, top_k)
+    spec, characters = trainer.spec_, trainer.names_
+    shape = spec.out_shape
+    if not spec.model.tokens or not characters or len(shape) != 2 or shape[1] < len(characters):
+        raise InputError(
+            "this model does not write text; sample takes one that was trained on data.source=text and "
+            "returns an output for each character at each place"
+        )
+    begin = encode(prompt, characters) or [characters.index("\n") if "\n" in characters else 0]
+
+    def outputs(window: np.ndarray) -> np.ndarray:
+        return trainer.predict(window)[..., : len(characters)]
+
+    tokens = continuation(outputs, begin, spec.in_shape[0], length, temperature, top_k, seed)
+    return chain(prompt, (characters[token] for token in tokens))

@@ -1,0 +1,123 @@
+"""A text file as windows of characters, for models that continue a text.
+
+text      F i r s t   C i t i z e n        block 4
+examples  [F i r s]                        training begins a window at every character;
+targets     [i r s t]                      evaluation lays windows side by side
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from daskpar.data.files import stamp
+from daskpar.data.part import Part
+from daskpar.data.source import Source
+from daskpar.errors import InputError
+
+_SHAKESPEARE = "tinyshakespeare.txt"
+
+
+class Encoded(NamedTuple):
+    """A text as numbers: `tokens` (characters,) are places in `vocabulary`, the sorted characters."""
+
+    tokens: np.ndarray
+    vocabulary: str
+
+
+@dataclass(frozen=True)
+class Text(Source):
+    """Windows of `block` characters (rows, block), and the characters that follow each (rows, block).
+
+    They are drawn from the share `low` to `high` of a text in UTF-8 and begin `every` characters apart. A
+    character's number is its place among the characters of the whole file, sorted (as nanoGPT prepares
+    shakespeare_char). Training windows overlap in memory: they are views of one array of bytes.
+    """
+
+    path: str
+    block: int
+    low: float = 0.0
+    high: float = 1.0
+    every: int = 1
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        tokens = read_text(self.path, stamp(self.path)).tokens
+        within = tokens[int(self.low * len(tokens)) : int(self.high * len(tokens))]
+        if len(within) <= self.block:
+            raise InputError(
+                f"{self.path}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of the text "
+                f"are too few for {self.block} and the one that follows; use a smaller data.block"
+            )
+        windows = np.lib.stride_tricks.sliding_window_view(within, self.block + 1)[:: self.every]
+        return windows[:, :-1], windows[:, 1:]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The characters, by number."""
+        return tuple(read_text(self.path, stamp(self.path)).vocabulary)
+
+    @property
+    def tokens(self) -> bool:
+        return True
+
+    @property
+    def chunk_rows(self) -> int:
+        # A stream's rows in one chunk: their order is drawn over all of them, so that a run much shorter than
+        # an epoch sees the whole text, and windows that are views cost nothing. Side by side they are
+        # evaluated, where more chunks are more tasks at once.
+        return self.rows if self.every == 1 else 512
+
+    def once(self) -> Text:
+        return replace(self, every=self.block)
+
+    def split(self, share: float) -> tuple[Text, Text]:
+        at = self.high - share * (self.high - self.low)
+        return replace(self, high=at), replace(self, low=at).once()
+
+
+def find_text(path: str | None) -> str:
+    """The file given, or `$DASKPAR_DATA/tinyshakespeare.txt`."""
+    folder = os.environ.get("DASKPAR_DATA")
+    if path is None and folder is None:
+        raise InputError(
+            "data.source=text needs data.path, a text in UTF-8; or set DASKPAR_DATA to a folder that holds "
+            f"{_SHAKESPEARE}"
+        )
+    return path if path is not None else str(Path(folder or "") / _SHAKESPEARE)
+
+
+@lru_cache(maxsize=4)
+def read_text(path: str, stamped: tuple[int, ...]) -> Encoded:
+    """The characters of a file as numbers. Raises InputError for what is no text."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; expected a text file in UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    known, tokens = np.unique(codes, return_inverse=True)
+    if len(known) < 2:
+        raise InputError(f"{path}: holds {len(known)} different characters; expected a text")
+    return Encoded(tokens.astype(np.min_scalar_type(len(known) - 1)), "".join(map(chr, known)))
+
+
+def split_text(source: Text, validation: float, test: float) -> tuple[Part, Part | None, Part | None]:
+    """(train, validation, test), one after the other in the text: what is held out was never read."""
+    first, second = 1 - validation - test, 1 - test
+    if first <= 0:
+        raise InputError(f"data.validation={validation} and data.test={test} leave no text for training")
+    parts = (
+        Part(replace(source, high=first), "train"),
+        Part(replace(source, low=first, high=second).once(), "validation") if validation else None,
+        Part(replace(source, low=second).once(), "test") if test else None,
+    )
+    for part in parts:
+        if part is not None:
+            part.source.arrays()  # refuses what is too short
+    return parts

@@ -1,0 +1,111 @@
+"""What a network costs, layer by layer: parameters, operations, memory kept for the backward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from daskpar.nn.layer import Context, Layer, Shape
+from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.sequential import Residual, Sequential
+
+_ROWS = 2  # that the network is run on: what it keeps is measured, not guessed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, or a block of layers with the sums of its parts, which follow it one level deeper.
+
+    `number`: its place, as in the names of its parameters. `flops`, `kept_bytes`: for one example.
+    An array that several layers keep counts for the first of them.
+    """
+
+    number: str
+    depth: int
+    layer: str
+    arguments: str
+    out_shape: Shape
+    parameters: int
+    flops: int
+    kept_bytes: int
+
+
+def summarise(model: Sequential, in_shape: Shape) -> tuple[Row, ...]:
+    """A row for each layer of a model, run in float32. Raises InputError where shapes do not fit."""
+    params, _ = model.init(np.random.default_rng(0), in_shape)
+    table = ParameterTable.of(params)
+    buffer = table.flatten(params, "float32")
+    x = np.zeros((_ROWS, *in_shape), dtype="int32" if model.tokens else "float32")
+    with np.errstate(all="ignore"):  # zeros are no data: what comes out is not looked at
+        _, saved, _ = model.run(table.views(buffer), x, Context(training=True))
+    return tuple(_rows(model, "", in_shape, saved, 0, table, {id(buffer), id(x)}))
+
+
+def _rows(
+    block: Layer, prefix: str, shape: Shape, saved: Any, depth: int, table: ParameterTable, seen: set[int]
+) -> Iterator[Row]:
+    for number, layer, in_shape, keep in _parts(block, shape, saved):
+        name = f"{prefix}{number}"
+        out_shape = layer.init(np.random.default_rng(0), in_shape)[1]
+        inner = list(_rows(layer, f"{name}.", in_shape, keep, depth + 1, table, seen))
+        parts = sum(row.kept_bytes for row in inner if row.depth == depth + 1)
+        kept = parts + new_bytes(keep, seen) // _ROWS
+        count = sum(math.prod(e.shape) for e in table.entries if e.trains and e.name.startswith(f"{name}."))
+        flops = layer.flops(in_shape, out_shape)
+        yield Row(name, depth, layer.kind, _arguments(layer), out_shape, count, flops, kept)
+        yield from inner
+
+
+def _parts(block: Layer, shape: Shape, saved: Any) -> Iterator[tuple[str, Layer, Shape, Any]]:
+    """(number, layer, shape of its input, what it saved) for the layers within a block."""
+    if isinstance(block, Residual):
+        yield from _parts(Sequential(block.layers, block.remat), shape, saved[0])
+        if block.shortcut:
+            yield str(len(block.layers)), Sequential(block.shortcut), shape, saved[1]
+    elif isinstance(block, Sequential):
+        for i, layer in enumerate(block.layers):
+            yield str(i), layer, shape, None if block.remat else saved[i]
+            shape = layer.init(np.random.default_rng(0), shape)[1]
+
+
+def new_bytes(saved: Any, seen: set[int]) -> int:
+    """Bytes of the memory that arrays within `saved` lie in and that is not among `seen`, which it joins.
+
+    A view keeps the whole array that it looks into.
+    """
+    total = 0
+    for array in _arrays(saved):
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        if id(array) not in seen:
+            seen.add(id(array))
+            total += array.nbytes
+    return total
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _arrays(part)
+    elif isinstance(value, dict):
+        yield from _arrays(list(value.values()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _arrays([getattr(value, f.name) for f in fields(value)])
+
+
+def _arguments(layer: Layer) -> str:
+    """The arguments that are not as usual, those that are layers left out: they have rows of their own."""
+    given = []
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        if value != field.default and not (
+            isinstance(value, tuple) and value and isinstance(value[0], Layer)
+        ):
+            given.append(f"{field.name}={value}")
+    return " ".join(given)
