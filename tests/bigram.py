@@ -12,7 +12,7 @@ from daskpar.nn.layer import Context, Layer, Params, Shape
 
 @dataclass(frozen=True)
 class Bigram(Layer):
-    """A table: y[row, position] = weight[x[row, position]], (rows, positions) -> (rows, positions, tokens)."""
+    """A table: y[row, place] = weight[x[row, place]]: (rows, positions) -> (rows, positions, tokens)."""
 
     tokens_known: int
     kind: ClassVar[str] = "bigram"

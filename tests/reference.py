@@ -9,6 +9,7 @@ import numpy as np
 from daskpar.backend.random import spawning
 from daskpar.data import Order
 from daskpar.nn import Context, ParameterTable, Sequential, SoftmaxCrossEntropy
+from daskpar.nn.parameters import collect
 from daskpar.optim import Adam, Tensors
 
 
@@ -25,13 +26,25 @@ def batches(order: Order, x: np.ndarray, y: np.ndarray, epoch: int) -> Any:
         yield x[index], y[index]
 
 
+def every(grads: Any, params: Any) -> Any:
+    """Gradients for all parameters, with nothing where a layer without any was not asked."""
+    return {k: every(grads.get(k, {}), v) if isinstance(v, dict) else grads[k] for k, v in params.items()}
+
+
 def train(
-    model: Sequential, x: np.ndarray, y: np.ndarray, order: Order, epochs: int, lr: float, seed: int
+    model: Sequential,
+    x: np.ndarray,
+    y: np.ndarray,
+    order: Order,
+    epochs: int,
+    lr: float,
+    seed: int,
+    precision: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Parameters by name after `epochs` of Adam on softmax cross-entropy."""
     params, _ = model.init(spawning(seed), x.shape[1:])
     table = ParameterTable.of(params)
-    buffer = table.flatten(params, x.dtype)
+    buffer = table.flatten(params, precision or x.dtype)
     optimizer, loss = Adam(lr), SoftmaxCrossEntropy()
     slots = optimizer.init(buffer)
     step = 0
@@ -42,8 +55,13 @@ def train(
             outputs, saved = model.forward(views, rows, ctx)
             _, weight, dy = loss(outputs, targets)
             _, grads = model.backward(views, saved, dy, ctx)
-            total = table.flatten({k: grads.get(k, {}) for k in params}, x.dtype) / weight
+            total = table.flatten(every(grads, params), precision or x.dtype)
+            observed = model.observe(views, table.views(total))
+            for start, stop in table.statistics:
+                total[start:stop] = 0
+            total /= weight
             tensors = Tensors(table.ranges, table.decayed)
             buffer, slots = optimizer.update(buffer, total, slots, step, lr, tensors)
+            collect(observed, table.views(buffer))
             step += 1
     return table.named(buffer)

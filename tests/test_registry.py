@@ -65,7 +65,7 @@ ONE = "expected a name or one `name: arguments`, got"
 BAD = [
     (layer, "desne", "layer 'desne' is not known; did you mean 'dense'?"),
     (layer, {"reul": None}, "layer 'reul' is not known; did you mean 'relu'?"),
-    (layer, "xyzzy", "layer 'xyzzy' is not known; known: dense, dropout, flatten, gelu, "),
+    (layer, "xyzzy", "layer 'xyzzy' is not known; known: avg_pool, batch_norm, conv1d, "),
     (layer, {3: 4}, "layer 3 is not known; known: "),
     (layer, None, f"layer: {ONE} None"),
     (layer, 5, f"layer: {ONE} 5"),

@@ -2,17 +2,74 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import reference
 
-from daskpar import Dense, Dropout, Layout, Residual, Sequential, Tanh, Trainer
+from daskpar import Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Order
+from daskpar.errors import InputError
+from daskpar.nn import (
+    GRU,
+    LSTM,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAvgPool,
+    LayerNorm,
+    LearnedPositions,
+    MaxPool,
+    RandomShift,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    SpatialDropout,
+    Tanh,
+    TiedEmbedding,
+    TransformerBlock,
+)
 
 MODEL = Sequential((Dense(12), Tanh(), Dropout(0.3), Residual((Dense(12), Tanh())), Dense(4)))
+SHARED = BatchNorm(sync=True)
+BOTTLENECK = Residual(
+    (
+        Conv2d(6, stride=2, bias=False, padding="same"),
+        SHARED,
+        ReLU(),
+        Conv2d(6, padding=1, bias=False),
+        SHARED,
+    ),
+    (Conv2d(6, kernel=1, stride=2, bias=False), SHARED),
+)
+MODELS = {
+    "cnn": Sequential((Conv2d(4, padding=1), Tanh(), MaxPool(2), SpatialDropout(0.2), Flatten(), Dense(4))),
+    "resnet": Sequential(
+        (
+            *(RandomShift(1), Conv2d(4, padding=1, bias=False), SHARED, ReLU(), Residual((SHARED, Tanh()))),
+            *(BOTTLENECK, Sequential((Residual((Conv2d(6, padding=1, bias=False), SHARED)), ReLU()))),
+            *(GlobalAvgPool(), Dense(4)),
+        )
+    ),
+    "lstm": Sequential((Reshape((4, 4)), LSTM(5, sequences=True), GRU(4), Dense(4))),
+    "gpt": Sequential(
+        (
+            TiedEmbedding(
+                7, 8, layers=(LearnedPositions(), TransformerBlock(2, dropout=0.1, remat=True), LayerNorm())
+            ),
+        )
+    ),
+    "classifier": Sequential(
+        (Embedding(7, 8, padding=0), TransformerBlock(2, causal=False), GlobalAvgPool(), Dense(4))
+    ),
+}
 LAYOUTS = [
     Layout(data=1),
     Layout(data=4),
@@ -57,6 +114,62 @@ def test_every_layout_equals_a_plain_loop(
     for name, value in expected.items():
         assert found[name].dtype == precision
         np.testing.assert_allclose(found[name], value, rtol=0, atol=tolerance, err_msg=name)
+
+
+def examples(name: str, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    if name in ("gpt", "classifier"):
+        x = rng.integers(0, 7, (52, 6)).astype(np.int32)
+        return x, rng.integers(0, 7, (52, 6)) if name == "gpt" else rng.integers(0, 4, 52)
+    return rng.standard_normal((52, 4, 4, 1)).astype(dtype), rng.integers(0, 4, 52)
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float64", 1e-10), ("float32", 1e-4)])
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("layout", [Layout(), *LAYOUTS[2:]], ids=repr)
+def test_every_network_in_every_layout_equals_a_plain_loop(
+    layout: Layout, name: str, precision: str, tolerance: float
+) -> None:
+    x, y = examples(name, precision)
+    order = Order(len(x), 16, 8, 8192, "random", seed=3)
+    expected = plain(name, precision)
+    trainer = Trainer(
+        MODELS[name],
+        client=THREADED,
+        optimizer={"adam": 1e-3},
+        batch=16,
+        epochs=2,
+        streams=8,
+        seed=3,
+        layout=layout,
+        precision=precision,
+    )
+    found = trainer.fit(x, y).parameters_
+    assert trainer.spec_.order == order and found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=tolerance, err_msg=key)
+
+
+@cache
+def plain(name: str, precision: str) -> dict[str, np.ndarray]:
+    x, y = examples(name, precision)
+    order = Order(len(x), 16, 8, 8192, "random", seed=3)
+    return reference.train(MODELS[name], x, y, order, epochs=2, lr=1e-3, seed=3, precision=precision)
+
+
+def test_slices_cannot_share_statistics() -> None:
+    x, y = examples("cnn", "float64")
+    trainer = Trainer(MODELS["resnet"], client=THREADED, batch=16, accumulate=2)
+    with pytest.raises(InputError, match="train.accumulate=2 cannot be had with batch_norm"):
+        trainer.fit(x, y)
+
+
+def test_recomputed_blocks_cannot_share_statistics() -> None:
+    x, y = examples("cnn", "float64")
+    model = Sequential((Flatten(), Residual((SHARED, Tanh()), remat=True), Dense(4)))
+    with pytest.raises(InputError, match="residual: a layer with sync: true cannot stand within it"):
+        Trainer(model, client=THREADED, batch=16, layout=Layout(data=2)).fit(x, y)
+    Trainer(model, client=THREADED, batch=16).fit(x, y)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "random", "stratified"])

@@ -42,3 +42,27 @@ def to_numpy(x: Array) -> np.ndarray:
 def is_floating(x: Array) -> bool:
     """Whether `x` holds floating point numbers, on any device."""
     return np.dtype(x.dtype).kind == "f"
+
+
+def aligned(value: Any) -> Any:
+    """`value` with every array of the host within it (in lists, tuples, dicts) at an address of its own kind.
+
+    Arrays that came over a network begin wherever their message had room. NumPy copies such operands of a
+    matrix product into another order, and the product's last bits then tell where a task happened to run.
+    """
+    if isinstance(value, np.ndarray):
+        return value if value.flags.aligned else value.copy()
+    if type(value) in (list, tuple):
+        return type(value)(map(aligned, value))
+    if type(value) is dict:
+        return {name: aligned(part) for name, part in value.items()}
+    return value
+
+
+def travelling(parts: tuple[Any, ...]) -> Any:
+    """How a named tuple is pickled (its `__reduce__`) so that its arrays arrive aligned."""
+    return _arrived, (type(parts), tuple(parts))
+
+
+def _arrived(kind: Any, parts: tuple[Any, ...]) -> Any:
+    return kind(*map(aligned, parts))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskpar.backend.array import Array, array_module, is_floating, module_named
+from daskpar.backend.array import Array, array_module, is_floating, module_named, travelling
 from daskpar.data.order import Order, Piece
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
@@ -23,6 +23,9 @@ class Chunk(NamedTuple):
 
     x: Array
     y: Array
+
+    def __reduce__(self) -> Any:
+        return travelling(self)
 
 
 def prepare(

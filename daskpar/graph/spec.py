@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from daskpar.backend.array import Array, module_named
+from daskpar.backend.array import Array, module_named, travelling
 from daskpar.data.order import Order
 from daskpar.data.transforms import Fitted
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.program import Operation, operations
 from daskpar.optim.optimizer import Tensors
 
 Sums = tuple[float, ...]
@@ -49,6 +51,11 @@ class Spec:
         """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
         return "int32" if self.model.tokens else self.precision
 
+    @cached_property
+    def program(self) -> tuple[Operation, ...]:
+        """The model as operations that can be tasks of their own."""
+        return operations(self.model)
+
     @property
     def xp(self) -> Any:
         """The array module that this run computes with."""
@@ -66,6 +73,9 @@ class State(NamedTuple):
     slots: dict[str, Array]
     log: Log = ()
 
+    def __reduce__(self) -> Any:
+        return travelling(self)
+
 
 class Gradient(NamedTuple):
     """Sums over examples: of gradients (from element `start` of the buffer on), of loss and metrics."""
@@ -73,6 +83,9 @@ class Gradient(NamedTuple):
     buffer: Array
     sums: Sums
     start: int = 0
+
+    def __reduce__(self) -> Any:
+        return travelling(self)
 
 
 class Lane(NamedTuple):
@@ -83,15 +96,32 @@ class Lane(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Output of some layers for a lane's rows, what their backward pass needs, and the output's mask."""
+    """Output of some operations for a lane's rows, and what their backward pass needs.
+
+    `mask` and `held` as in `nn.program.Flow`; `sums`: what the layer that comes next has gathered of `y`,
+    where it shares statistics with the other lanes.
+    """
 
     y: Array
     saved: Any
     mask: Array | None = None
+    held: tuple[Array, ...] = ()
+    sums: Array | None = None
+
+    def __reduce__(self) -> Any:
+        return travelling(self)
 
 
 class Backward(NamedTuple):
-    """Gradients with respect to some layers' input (None where nobody needs it) and parameters."""
+    """Gradients with respect to some operations' input (None where nobody needs it) and parameters.
+
+    `held` and `sums` as in `Forward`, on the way back.
+    """
 
     dx: Array | None
     gradient: Gradient
+    held: tuple[Array, ...] = ()
+    sums: Array | None = None
+
+    def __reduce__(self) -> Any:
+        return travelling(self)

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
 from daskpar.graph.tree import levels
+from daskpar.nn.program import boundaries, extent
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,15 @@ class Front:
         return {*self.states, *self.gradients}
 
 
+class Part(NamedTuple):
+    """Operations `first` to `stop` of the model as one task, and how many numbers of gradient they have."""
+
+    name: str
+    first: int
+    stop: int
+    size: int
+
+
 @dataclass(frozen=True)
 class StepBuilder:
     """Adds steps to a graph.
@@ -62,13 +74,14 @@ class StepBuilder:
         """Add a step for each learning rate in `rates`; returns where the run then stands."""
         if self.layout.grain == "window":
             return self._many_steps(graph, front, rates)
+        whole = self.layout.grain == "step" and not self.shares
         fresh = True
         for lr in rates:
-            if self.layout.grain == "step" and not self.split_update:
+            if whole and not self.split_update:
                 front = self._riding_step(graph, front, lr, fresh)
             else:
                 front = self._updated(graph, front, fresh)
-                add = self._lane_step if self.layout.grain == "step" else self._layer_step
+                add = self._lane_step if whole else self._layer_step
                 front = Front(front.step + 1, front.states, add(graph, front), lr)
             fresh = False
         return front
@@ -76,6 +89,12 @@ class StepBuilder:
     def cut(self, graph: Graph, front: Front) -> Key:
         """Add the update that makes the state of `front` a value of its own; returns its key."""
         return self._update(graph, front, (front.step,), front.states[0], fresh=False, lane=None)
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether lanes must meet within a step, for layers whose statistics are those of the whole batch."""
+        apart = self.layout.data > 1 or self.layout.grain in ("stage", "layer")
+        return apart and any(operation.shares for operation in self.spec.program)
 
     def streams(self, lane: int) -> range:
         return self.layout.streams(lane, self.spec.order.streams)
@@ -112,54 +131,75 @@ class StepBuilder:
         return self._tree(graph, "reduce-gradient", (front.step,), keys)
 
     def _layer_step(self, graph: Graph, front: Front) -> tuple[Key, ...]:
-        parts = self._parts()
-        per_part: list[list[Key]] = [[] for _ in parts]
-        for lane in range(self.layout.data):
-            for i, key in enumerate(self._lane_layers(graph, front, lane, parts)):
-                per_part[i].append(key)
-        wanted = [
-            i
-            for i, (_, span) in enumerate(parts)
-            if span[1] == len(self.spec.model.layers) or self._size(span)
-        ]
-        return tuple(
-            key
-            for i in wanted
-            for key in self._tree(graph, "reduce-gradient", (front.step, i), per_part[i], root=True)
+        parts, lanes = self._parts, range(self.layout.data)
+        step = front.step
+        forward = [[self._load_batch(graph, step, lane) for lane in lanes]]
+        for i in range(len(parts)):
+            shared = self._shared(graph, (step, "forward", i), forward[-1], parts[i].first)
+            forward.append(
+                [
+                    self._part(
+                        graph, "forward", i, front, lane, tasks.forward_part, forward[-1][lane], *shared
+                    )
+                    for lane in lanes
+                ]
+            )
+        backward = [self._measure(graph, front, lane, forward[0][lane], forward[-1][lane]) for lane in lanes]
+        gradients: list[tuple[Key, ...]] = []
+        for i in reversed(range(len(parts))):
+            shared = self._shared(graph, (step, "backward", i), backward, parts[i].stop)
+            above = backward
+            backward = []
+            for lane in lanes:
+                inputs = [forward[i + 1][lane], above[lane]]
+                inputs += [forward[i + 2][lane], *shared] if shared else []
+                backward.append(self._part(graph, "backward", i, front, lane, tasks.backward_part, *inputs))
+            if parts[i].size or i == len(parts) - 1:
+                gradients.append(self._tree(graph, "reduce-gradient", (step, i), backward, root=True))
+        return tuple(key for keys in reversed(gradients) for key in keys)
+
+    def _part(
+        self, graph: Graph, verb: str, i: int, front: Front, lane: int, func: Callable[..., Any], *inputs: Key
+    ) -> Key:
+        part = self._parts[i]
+        arguments = ((part.first, part.stop), front.step, self.streams(lane), Ref(front.states[lane]))
+        index = (front.step, lane, i)
+        return graph.add(
+            f"{verb}-{part.name}", index, func, Ref(self.model), *arguments, *refs(inputs), lane=lane
         )
 
-    def _lane_layers(self, graph: Graph, front: Front, lane: int, parts: list[Any]) -> list[Key]:
-        """One lane's forward and backward tasks; returns the keys of its backward tasks, part by part."""
-        step, model = front.step, Ref(self.model)
-        common = (step, self.streams(lane))
-        owner = Ref(front.states[lane])
+    def _load_batch(self, graph: Graph, step: int, lane: int) -> Key:
+        loaded = (Ref(self.model), step, self.streams(lane), *self.pieces(step, lane))
+        return graph.add("load-batch", (step, lane), tasks.load_batch, *loaded, lane=lane)
 
-        def part(verb: str, func: Callable[..., Any], i: int, *inputs: Key) -> Key:
-            name, span = parts[i]
-            arguments = (model, span, *common, owner, *refs(inputs))
-            return graph.add(f"{verb}-{name}", (step, lane, i), func, *arguments, lane=lane)
+    def _measure(self, graph: Graph, front: Front, lane: int, batch: Key, last: Key) -> Key:
+        measured = (front.step, self.streams(lane), Ref(front.states[lane]), Ref(batch), Ref(last))
+        index = (front.step, lane)
+        return graph.add("forward-loss", index, tasks.forward_loss, Ref(self.model), *measured, lane=lane)
 
-        loaded = (model, *common, *self.pieces(step, lane))
-        batch = graph.add("load-batch", (step, lane), tasks.load_batch, *loaded, lane=lane)
-        forward = [batch]
-        for i in range(len(parts)):
-            forward.append(part("forward", tasks.forward_part, i, forward[-1]))
-        measured = (model, *common, owner, Ref(batch), Ref(forward[-1]))
-        backward = [graph.add("forward-loss", (step, lane), tasks.forward_loss, *measured, lane=lane)]
-        for i in reversed(range(len(parts))):
-            backward.append(part("backward", tasks.backward_part, i, forward[i + 1], backward[-1]))
-        return backward[:0:-1]
+    def _shared(self, graph: Graph, index: Key, values: list[Key], operation: int) -> tuple[Key, ...]:
+        """The sum of what all lanes have gathered for an operation that shares statistics; else nothing."""
+        if not self.shares or operation == len(self.spec.program) or not self.spec.program[operation].shares:
+            return ()
+        return self._tree(graph, "reduce-statistics", index, values, True, tasks.reduce_statistics)
 
-    def _parts(self) -> list[tuple[str, tuple[int, int]]]:
-        """The parts of the model that are tasks of their own: (name, span of layers)."""
-        layers = self.spec.model.layers
-        if self.layout.grain == "layer":
-            return [(layer.kind.replace("_", "-"), (i, i + 1)) for i, layer in enumerate(layers)]
-        return [("stage", (0, len(layers)))]
-
-    def _size(self, span: tuple[int, int]) -> int:
-        start, stop = self.spec.table.span(*span)
-        return stop - start
+    @cached_property
+    def _parts(self) -> tuple[Part, ...]:
+        """The parts of the model that are tasks of their own."""
+        operations, table = self.spec.program, self.spec.table
+        cuts = boundaries(operations, self.layout.grain == "layer")
+        if not self.shares and self.layout.grain != "layer":
+            cuts = [0, len(operations)]
+        found = []
+        for first, stop in pairwise(cuts):
+            runs = [op.layer.kind for op in operations[first:stop] if op.role == "run"]
+            name = runs[0].replace("_", "-") if runs and self.layout.grain == "layer" else "stage"
+            own = first + operations[first].shares
+            size = extent(
+                table, operations, (own, stop + (stop < len(operations) and operations[stop].shares))
+            )
+            found.append(Part(name, first, stop, size[1] - size[0]))
+        return tuple(found)
 
     def _updated(self, graph: Graph, front: Front, fresh: bool) -> Front:
         """Every lane's state with the pending gradients taken in, each on its own worker."""
@@ -178,7 +218,13 @@ class StepBuilder:
         return graph.add("update", index, tasks.update, *arguments, lane=lane)
 
     def _tree(
-        self, graph: Graph, operation: str, index: Key, keys: Sequence[Key], root: bool = False
+        self,
+        graph: Graph,
+        operation: str,
+        index: Key,
+        keys: Sequence[Key],
+        root: bool = False,
+        reduce: Callable[..., Any] = tasks.reduce_gradient,
     ) -> tuple[Key, ...]:
         """Add the reduction tree over `keys`; returns the keys of its last level."""
         below = list(keys)
@@ -191,7 +237,7 @@ class StepBuilder:
                     graph.add(
                         operation,
                         (*index, node.level, node.place),
-                        tasks.reduce_gradient,
+                        reduce,
                         *refs(inputs),
                         lane=lane,
                     )

@@ -11,11 +11,11 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Width, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Params, Shape, Sharing, positive
 
 
 @dataclass(frozen=True)
-class BatchNorm(Layer):
+class BatchNorm(Sharing):
     """`(x − mean) / √(variance + epsilon) · scale + shift` for each channel, which is the last axis.
 
     Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not

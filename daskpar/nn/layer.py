@@ -114,6 +114,29 @@ class Layer:
         return None
 
 
+@dataclass(frozen=True)
+class Sharing(Layer):
+    """A layer that normalises by sums over the rows of a chunk or, where `sync` is set, of the whole batch.
+
+    `gather` and `gather_backward` give sums that add up over chunks; `forward_with` and `backward_with` take
+    the total. `forward` and `backward` are the same with the sums of the chunk alone.
+    """
+
+    def gather(self, params: Params, x: Array, ctx: Context) -> Array:
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
+        raise TypeError(f"{type(self).__name__} has no forward_with")
+
+    def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def backward_with(
+        self, params: Params, saved: Any, dy: Array, sums: Array, ctx: Context
+    ) -> tuple[Array, Params]:
+        raise TypeError(f"{type(self).__name__} has no backward_with")
+
+
 def positive(layer: str, **values: float) -> None:
     """Refuse hyper-parameters that are not above zero."""
     for name, value in values.items():

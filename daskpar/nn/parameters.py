@@ -7,7 +7,7 @@ Every tensor starts at a multiple of 64 bytes; the gaps are zero and stay zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,9 +79,9 @@ class ParameterTable:
         """The (start, stop) ranges of running statistics."""
         return tuple((e.start, e.stop) for e in self.entries if not e.trains)
 
-    def span(self, start: int, stop: int) -> tuple[int, int]:
-        """The slice of the buffer that holds the parameters of layers `start` to `stop` of the model."""
-        inside = [e for e in self.entries if start <= int(e.name.split(".")[0]) < stop]
+    def extent(self, belongs: Callable[[str], bool]) -> tuple[int, int]:
+        """The slice of the buffer from the first to the last tensor whose name `belongs`."""
+        inside = [e for e in self.entries if belongs(e.name)]
         return (inside[0].start, -(-inside[-1].stop // _ALIGN) * _ALIGN) if inside else (0, 0)
 
     def flatten(self, params: Params, dtype: Any, xp: Any = np) -> Array:

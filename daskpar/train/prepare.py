@@ -23,6 +23,7 @@ from daskpar.graph.load import add_rows
 from daskpar.graph.spec import Spec
 from daskpar.nn import registry as nn
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.program import parts, synchronised
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.train.every import run_length
@@ -108,6 +109,12 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.out_shape, y.shape[1:])
+    shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
+    if shares is not None and trainer.accumulate > 1:
+        raise InputError(
+            f"train.accumulate={trainer.accumulate} cannot be had with {shares}: {{sync: true}}, whose "
+            "statistics are those of the whole batch"
+        )
     return spec
 
 

@@ -69,18 +69,19 @@ REFUSED = [
     (lambda: Dense(0), "dense.units=0 must be above zero"),
     (lambda: Dense(-2), "dense.units=-2 must be above zero"),
     (lambda: Dense(2, init_weight="hee"), "initialiser 'hee' is not known; did you mean 'he'?"),
-    (lambda: Dense(2, init_bias="?"), "initialiser '?' is not known; known: glorot, he, lecun, zeros"),
+    (lambda: Dense(2, init_bias="?"), "initialiser '?' is not known; known: glorot, he, lecun, normal, zeros"),
     (lambda: Dropout(1.0), "dropout.rate=1.0 must be at least 0 and below 1"),
     (lambda: Dropout(-0.1), "dropout.rate=-0.1 must be at least 0 and below 1"),
     (lambda: Dropout(float("nan")), "dropout.rate=nan must be at least 0 and below 1"),
     (lambda: Sequential(()), "a model needs at least one layer"),
     (
-        lambda: Dense(2).init(np.random.default_rng(0), (3, 4)),
-        "dense: expected examples of one axis, got shape (3, 4); put a flatten before it",
+        lambda: Dense(2).init(np.random.default_rng(0), (3, 4, 1)),
+        "dense: expected examples of one axis, or sequences of two, got shape (3, 4, 1); put a flatten before it",
     ),
     (
-        lambda: Sequential((ReLU(), Dense(2))).init(np.random.default_rng(0), (3, 4)),
-        "layer 1: dense: expected examples of one axis, got shape (3, 4); put a flatten before it",
+        lambda: Sequential((ReLU(), Dense(2))).init(np.random.default_rng(0), ()),
+        "layer 1: dense: expected examples of one axis, or sequences of two, got shape (); put a flatten "
+        "before it",
     ),
     (
         lambda: Sequential((Dense(4), Residual((Dense(3),)))).init(np.random.default_rng(0), (4,)),

@@ -15,6 +15,7 @@ VARIANCES = {
     "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
     "he": lambda fan_in, fan_out: 2 / fan_in,
     "lecun": lambda fan_in, fan_out: 1 / fan_in,
+    "normal": lambda fan_in, fan_out: 0.02**2,
 }
 
 
@@ -37,7 +38,7 @@ def test_glorot_is_uniform_within_its_limit(fans):
     np.testing.assert_allclose(counts, values.size / 10, rtol=0.06)
 
 
-@pytest.mark.parametrize("name", ["he", "lecun"])
+@pytest.mark.parametrize("name", ["he", "lecun", "normal"])
 def test_normal_tails(name):
     values = initialiser(name)(np.random.default_rng(0), (400, 500), 400, 500)
     beyond = np.mean(np.abs(values) > 2 * np.std(values))

@@ -11,6 +11,7 @@ from daskpar.graph.tasks.gradient import (
     gradient_of,
     measure,
     reduce_gradient,
+    reduce_statistics,
 )
 from daskpar.graph.tasks.infer import PREDICTIONS, evaluate, predict
 from daskpar.graph.tasks.load import (
@@ -57,6 +58,7 @@ __all__ = [
     "predict",
     "read_rows",
     "reduce_gradient",
+    "reduce_statistics",
     "report",
     "train_window",
     "update",

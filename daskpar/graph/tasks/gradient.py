@@ -12,6 +12,7 @@ from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, Sums
 from daskpar.graph.tasks.load import first_row, load_batch
+from daskpar.nn import program
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect, first_not_finite
 
@@ -104,14 +105,26 @@ def reduce_gradient(*values: Any) -> Gradient:
 
 @quietly
 def forward_part(
-    spec: Spec, span: tuple[int, int], step: int, streams: range, owner: Lane, value: Any
+    spec: Spec,
+    span: tuple[int, int],
+    step: int,
+    streams: range,
+    owner: Lane,
+    value: Chunk | Forward,
+    shared: Any = None,
 ) -> Forward:
-    """Layers `span` of the model, forward: `value` is the lane's batch or the output of the layers before."""
-    x = value.x if isinstance(value, Chunk) else value.y
+    """Operations `span` of the model, forward, on the lane's batch or on what the operations before gave.
+
+    `shared`: where the first of them shares statistics, what all lanes have gathered.
+    """
+    flow = (
+        program.Flow(value.x) if isinstance(value, Chunk) else program.Flow(value.y, value.mask, value.held)
+    )
     ctx = Context(True, spec.seed, step, first_row(spec, step, streams))
-    if isinstance(value, Forward):
-        ctx = ctx.masked(value.mask)
-    return Forward(*spec.model.forward_part(*span, spec.table.views(owner.state.params), x, ctx))
+    params = spec.table.views(owner.state.params)
+    flow, saved = program.forward(spec.program, span, params, flow, ctx, reduce_statistics(shared))
+    sums = program.gather(spec.program, span[1], params, flow, ctx)
+    return Forward(flow.x, saved, flow.mask, flow.held, sums)
 
 
 @quietly
@@ -128,19 +141,50 @@ def forward_loss(spec: Spec, step: int, streams: range, owner: Lane, batch: Chun
 
 @quietly
 def backward_part(
-    spec: Spec, span: tuple[int, int], step: int, streams: range, owner: Lane, at: Forward, above: Backward
+    spec: Spec,
+    span: tuple[int, int],
+    step: int,
+    streams: range,
+    owner: Lane,
+    at: Forward,
+    above: Backward,
+    upper: Forward | None = None,
+    shared: Any = None,
 ) -> Backward:
-    """Layers `span` of the model, backward. Sums that come from the loss pass through the last of them."""
-    start, stop = spec.table.span(*span)
-    buffer = array_module(owner.state.params).zeros(stop - start, dtype=spec.precision)
-    row = first_row(spec, step, streams)
+    """Operations `span` of the model, backward. Sums that come from the loss pass through the last of them.
+
+    Where the operation that follows them shares statistics, its backward pass begins here: `upper` is what it
+    has saved, `shared` what all lanes have gathered. Where the first shares, what it gathers is handed on.
+    """
+    (first, stop), total = span, len(spec.program)
+    shares = spec.program[first].shares
+    inner = first + shares, stop + (stop < total and spec.program[stop].shares)
+    start, end = program.extent(spec.table, spec.program, inner)
+    buffer = array_module(owner.state.params).zeros(end - start, dtype=spec.precision)
     out = spec.table.views(buffer, start)
-    ctx = Context(True, spec.seed, step, row, out=out, input_gradient=span[0] > 0)
+    ctx = Context(True, spec.seed, step, first_row(spec, step, streams), out=out)
     params = spec.table.views(owner.state.params)
-    dx, grads = spec.model.backward_part(*span, params, at.saved, above.dx, ctx)
+    flow = program.Flow(above.dx, None, above.held)
+    if upper is not None:
+        saved = upper.saved[0]
+        dx, grads = program.backward_shared(spec.program, stop, params, saved, flow.x, reduce_statistics(shared), ctx)
+        collect(grads, out)
+        flow = flow._replace(x=dx)
+    rest, saved = (first + shares, stop), at.saved[shares:]
+    flow, grads = program.backward(spec.program, rest, params, saved, flow, ctx)
     collect(grads, out)
-    last = span[1] == len(spec.model.layers)
-    return Backward(dx, Gradient(buffer, above.gradient.sums if last else (), start))
+    sums = program.gather_backward(spec.program, first, params, at.saved[0], flow.x, ctx)
+    gradient = Gradient(buffer, above.gradient.sums if stop == total else (), start)
+    return Backward(flow.x, gradient, flow.held, sums)
+
+
+def reduce_statistics(*values: Any) -> Array:
+    """The sum of what lanes have gathered for a layer that shares statistics, in the order given.
+
+    Values are sums, or what a lane's task gave with its sums; None, where nothing is shared, stays None.
+    """
+    found: list[Any] = [value.sums if isinstance(value, Forward | Backward) else value for value in values]
+    return sum(found[1:], found[0])
 
 
 def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: float) -> None:

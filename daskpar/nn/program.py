@@ -1,0 +1,230 @@
+"""A model as a list of operations, which can be cut anywhere: between layers and within blocks.
+
+Layers made of layers are taken apart where something within them has to meet other tasks. What such a cut
+must carry from one part of the list to the next is a `Flow`: the array, its mask, and the arrays that
+shortcuts hold back meanwhile.
+
+    residual: [a, b]                      fork  a  b  join
+    residual: {layers: [a], shortcut: [c]}    fork  a  swap  c  join
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from daskpar.backend.array import Array
+from daskpar.errors import InputError
+from daskpar.nn.layer import Context, Layer, Params, Sharing
+from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.sequential import Residual, Sequential
+from daskpar.nn.transformer import TransformerBlock
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: `run` a layer, or `fork`, `swap` and `join` the branches of a residual.
+
+    `path` is the layer's place in the model, which names its parameters.
+    """
+
+    role: str
+    path: tuple[int, ...]
+    layer: Layer
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """The layer, where its statistics are those of the whole batch."""
+        return self.layer if isinstance(self.layer, Sharing) and synchronised(self.layer) else None
+
+    @property
+    def shares(self) -> bool:
+        return self.sharing is not None
+
+
+def synchronised(layer: Layer) -> bool:
+    """Whether a layer asks for statistics of the whole batch."""
+    return bool(getattr(layer, "sync", False))
+
+
+Program = Sequence[Operation]
+
+
+class Flow(NamedTuple):
+    """What is handed from operation to operation; backward, `x` is the gradient."""
+
+    x: Array
+    mask: Array | None = None
+    held: tuple[Array, ...] = ()
+
+
+def operations(model: Sequential) -> tuple[Operation, ...]:
+    """The operations of a model: its layers, with those taken apart that hold a layer that shares."""
+    return tuple(_flatten(model.layers, ()))
+
+
+def _flatten(layers: Sequence[Layer], path: tuple[int, ...]) -> Iterator[Operation]:
+    for i, layer in enumerate(layers):
+        here = (*path, i)
+        inner = layer.inner if isinstance(layer, TransformerBlock) else layer
+        if not any(map(synchronised, parts(inner))) or not parts(inner)[1:]:
+            yield Operation("run", here, layer)
+        elif getattr(inner, "remat", False) or not isinstance(inner, Sequential | Residual):
+            raise InputError(
+                f"{layer.kind}: a layer with sync: true cannot stand within it where several lanes train; "
+                "take it out, or leave out remat"
+            )
+        elif isinstance(inner, Sequential):
+            yield from _flatten(inner.layers, here)
+        else:
+            yield Operation("fork", here, inner)
+            yield from _flatten(inner.layers, here)
+            if inner.shortcut:
+                yield Operation("swap", here, inner)
+                yield from _flatten(inner.shortcut, (*here, len(inner.layers)))
+            yield Operation("join", here, inner)
+
+
+def parts(layer: Layer) -> list[Layer]:
+    """A layer and all layers within it."""
+    inner = layer.inner if isinstance(layer, TransformerBlock) else layer
+    within = [*getattr(inner, "layers", ()), *getattr(inner, "shortcut", ())]
+    return [layer, *(found for part in within for found in parts(part))]
+
+
+def boundaries(program: Program, every_layer: bool) -> list[int]:
+    """Where a program is cut: before layers that share, and with `every_layer` before each layer."""
+    starts = [0]
+    for i in range(1, len(program)):
+        now, before = program[i], program[i - 1]
+        opens = now.role == "run" and before.role != "fork"
+        forks = now.role == "fork" and not (i + 1 < len(program) and program[i + 1].shares)
+        if now.shares or (every_layer and (opens or forks)):
+            starts.append(i)
+    return [*starts, len(program)]
+
+
+def forward(
+    program: Program,
+    span: tuple[int, int],
+    params: Params,
+    flow: Flow,
+    ctx: Context,
+    sums: Any = None,
+) -> tuple[Flow, list[Any]]:
+    """Operations `span` of a program, forward: what flows on, and what the backward pass needs.
+
+    `sums`: where the first of them shares, what it has gathered on all chunks; else a chunk is on its own.
+    """
+    saved: list[Any] = []
+    x, mask, held = flow
+    for i in range(*span):
+        operation = program[i]
+        keep = None
+        if operation.role == "fork":
+            held = (*held, x)
+        elif operation.role == "swap":
+            x, held = held[-1], (*held[:-1], x)
+        elif operation.role == "join":
+            x, held = held[-1] + x, held[:-1]
+        else:
+            own, child = at(params, operation.path), placed(ctx, operation.path).masked(mask)
+            if sums is not None and i == span[0] and operation.sharing is not None:
+                x, keep = operation.sharing.forward_with(own, x, sums, child)
+            else:
+                x, keep, mask = operation.layer.run(own, x, child)
+        saved.append(keep)
+    return Flow(x, mask, held), saved
+
+
+def backward(
+    program: Program,
+    span: tuple[int, int],
+    params: Params,
+    saved: Sequence[Any],
+    flow: Flow,
+    ctx: Context,
+) -> tuple[Flow, Params]:
+    """Operations `span` of a program, backward: (the gradient that flows on, gradients of the parameters).
+
+    Gradients are nested as `params`. Where nobody needs the gradient of what flowed in, it is None.
+    """
+    grads: Params = {}
+    first = next((i for i, op in enumerate(program) if at(params, op.path) and op.role == "run"), 0)
+    x, _, held = flow
+    for i in reversed(range(*span)):
+        operation = program[i]
+        if i < first:
+            return Flow(None), grads
+        if operation.role == "fork":
+            x, held = held[-1] + x, held[:-1]
+        elif operation.role == "swap":
+            x, held = held[-1], (*held[:-1], x)
+        elif operation.role == "join":
+            held = (*held, x)
+        else:
+            own, child = at(params, operation.path), placed(ctx, operation.path, i > first)
+            x, found = operation.layer.backward(own, saved[i - span[0]], x, child)
+            put(grads, operation.path, found)
+    return Flow(x, None, held), grads
+
+
+def gather(program: Program, index: int, params: Params, flow: Flow, ctx: Context) -> Array | None:
+    """What the operation that comes next gathers of a chunk; None where it does not share."""
+    operation = program[index] if index < len(program) else None
+    if operation is None or operation.sharing is None:
+        return None
+    child = placed(ctx, operation.path).masked(flow.mask)
+    return operation.sharing.gather(at(params, operation.path), flow.x, child)
+
+
+def gather_backward(
+    program: Program, index: int, params: Params, saved: Any, dy: Array, ctx: Context
+) -> Array | None:
+    """What an operation gathers of a chunk on the way back; None where it does not share."""
+    operation = program[index]
+    if operation.sharing is None:
+        return None
+    child = placed(ctx, operation.path)
+    return operation.sharing.gather_backward(at(params, operation.path), saved, dy, child)
+
+
+def backward_shared(
+    program: Program, index: int, params: Params, saved: Any, dy: Array, sums: Any, ctx: Context
+) -> tuple[Array, Params]:
+    """The backward pass of an operation that shares, with the sums of all chunks; gradients are nested."""
+    operation = program[index]
+    assert operation.sharing is not None
+    child = placed(ctx, operation.path)
+    grads: Params = {}
+    dx, found = operation.sharing.backward_with(at(params, operation.path), saved, dy, sums, child)
+    put(grads, operation.path, found)
+    return dx, grads
+
+
+def at(params: Params, path: tuple[int, ...]) -> Params:
+    """The parameters of the layer at a place."""
+    for index in path:
+        params = params.get(str(index), {})
+    return params
+
+
+def put(grads: Params, path: tuple[int, ...], found: Params) -> None:
+    """Put the gradients of the layer at a place into nested dicts."""
+    for index in path[:-1]:
+        grads = grads.setdefault(str(index), {})
+    grads[str(path[-1])] = found
+
+
+def placed(ctx: Context, path: tuple[int, ...], input_gradient: bool = True) -> Context:
+    """The context of the layer at a place."""
+    for index in path:
+        ctx = ctx.child(index, input_gradient)
+    return ctx
+
+
+def extent(table: ParameterTable, program: Program, span: tuple[int, int]) -> tuple[int, int]:
+    """The slice of the flat buffer that holds the parameters of operations `span`."""
+    names = {".".join(map(str, op.path)) for op in program[slice(*span)] if op.role == "run"}
+    return table.extent(lambda name: any(name.startswith(f"{place}.") for place in names))
