@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -34,13 +37,33 @@ def run(config: Config, resume: bool, console: Console) -> None:
             tell(f"dashboard {client.dashboard_link}")
         trainer = make_trainer(config, client, [folder, progress(console)])
         try:
-            trainer.fit(parts.train, validation=parts.validation, resume=resume)
+            with heard(tell):
+                trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException as error:
             folder.undo()
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
         finish(trainer, config, parts, folder, tell)
+
+
+@contextmanager
+def heard(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell what the library has to say meanwhile, e.g. that it compiles kernels."""
+
+    class Teller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tell(record.getMessage())
+
+    library, handler = logging.getLogger("daskpar"), Teller()
+    level = library.level
+    library.addHandler(handler)
+    library.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+        library.setLevel(level)
 
 
 def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, tell: Any) -> None:

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -42,6 +42,9 @@ class Executor(Protocol):
     def release(self, keys: Iterable[Key]) -> None:
         """Let go of keys."""
 
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function in every process that runs tasks and is not this one."""
+
     def describe(self) -> dict[str, Any]:
         """The BLAS in force, by worker."""
 
@@ -75,6 +78,9 @@ class ThreadedExecutor:
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._values.pop(key, None)
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+        pass
 
     def describe(self) -> dict[str, Any]:
         return {"threads of this process": blas.describe()}
@@ -137,6 +143,10 @@ class ClusterExecutor:
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._futures.pop(key, None)
+
+    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+        if not self.in_process:
+            self.client.run(function, *args, on_error="ignore")  # a worker that dies here is missed later
 
     def describe(self) -> dict[str, Any]:
         return setup.describe(self.client)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from daskpar.cluster.executor import Executor
+from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
 from daskpar.errors import InputError, NotFiniteError
@@ -98,6 +99,7 @@ class Fit:
         self._begin_record()
         if found and meta:
             self._take_up(found, meta)
+        self._rehearse(train)
         self.driver = self._make_driver(train, validation)
 
     def run(self) -> State:
@@ -158,6 +160,13 @@ class Fit:
         if self.checkpoints:
             self.checkpoints.save(self.spec, state, self._meta(), "best")
         return state
+
+    def _rehearse(self, train: Part) -> None:
+        """Have kernels compiled, or loaded, before the first step, here and on workers that are elsewhere."""
+        if isinstance(train.source, DaskArrays) or self.executor.module != "numpy":
+            return
+        tasks.rehearse(self.spec, train)
+        self.executor.everywhere(tasks.rehearse, self.spec, train)
 
     def _make_driver(self, train: Part, validation: Part | None) -> Driver:
         graph, layout = Graph(self.token), self.trainer.layout_

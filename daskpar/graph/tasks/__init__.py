@@ -28,6 +28,7 @@ from daskpar.graph.tasks.load import (
     positions,
     read_rows,
 )
+from daskpar.graph.tasks.rehearse import rehearse
 from daskpar.graph.tasks.step import advance, grad, report, train_window, update
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "read_rows",
     "reduce_gradient",
     "reduce_statistics",
+    "rehearse",
     "report",
     "train_window",
     "update",

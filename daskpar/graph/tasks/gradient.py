@@ -167,7 +167,8 @@ def backward_part(
     flow = program.Flow(above.dx, None, above.held)
     if upper is not None:
         saved = upper.saved[0]
-        dx, grads = program.backward_shared(spec.program, stop, params, saved, flow.x, reduce_statistics(shared), ctx)
+        total_sums = reduce_statistics(shared)
+        dx, grads = program.backward_shared(spec.program, stop, params, saved, flow.x, total_sums, ctx)
         collect(grads, out)
         flow = flow._replace(x=dx)
     rest, saved = (first + shares, stop), at.saved[shares:]

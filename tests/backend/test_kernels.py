@@ -1,0 +1,260 @@
+"""Every compiled kernel against its reference in float64, for sizes around those of a vector register."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pkgutil import iter_modules
+from threading import Barrier
+
+import numpy as np
+import pytest
+from device import leaves
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
+
+from daskpar.backend import compiled, kernels, reference
+from daskpar.backend.compiled.simd import LANES
+from daskpar.backend.reference import Geometry
+
+CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
+SIZES = st.sampled_from([1, 2, LANES - 1, LANES, LANES + 1, 2 * LANES, 3 * LANES, 3 * LANES + 5])
+ROWS = st.sampled_from([0, 1, 2, 5])
+CHANNELS = st.sampled_from([3, LANES, 2 * LANES, 3 * LANES])
+PIXELS = st.integers(1, 7)
+UPDATED = {"sgd_update": (0,), "momentum_update": (0, 2), "adam_update": (0, 2, 3)}
+USED_UP = {name: {*places, 1} for name, places in UPDATED.items()}
+
+
+def numbers(draw, *shape, sizes=(1e-6, 1e-2, 1.0, 1e3)):
+    """Normal numbers of a size that is drawn, all of one size or of many."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    values = draw(st.sampled_from(sizes)) * rng.standard_normal(shape)
+    if draw(st.booleans()):
+        values *= 10.0 ** rng.uniform(-3, 0, shape)
+    return values.astype(np.float32)
+
+
+def integers(draw, below, *shape):
+    return np.random.default_rng(draw(st.integers(0, 2**32))).integers(0, below, shape)
+
+
+def activation(count):
+    def arguments(draw):
+        shape = (draw(ROWS), draw(SIZES))
+        return [numbers(draw, *shape) for _ in range(count)]
+
+    return arguments
+
+
+def layer_norm(draw):
+    rows, features = draw(ROWS), draw(SIZES)
+    return [numbers(draw, rows, 2, features), *(numbers(draw, features) for _ in range(2)), 1e-5]
+
+
+def layer_norm_backward(draw):
+    x, scale, shift, epsilon = layer_norm(draw)
+    _, normal, inverse = reference.layer_norm(x, scale, shift, epsilon)
+    return [numbers(draw, *x.shape), normal, inverse, scale]
+
+
+def softmax_rows(draw):
+    scores = numbers(draw, draw(ROWS), 2, draw(st.integers(1, 4)), draw(SIZES), sizes=(1e-6, 1.0, 10.0))
+    mask = None if draw(st.booleans()) else integers(draw, 2, scores.shape[0], scores.shape[3]) == 1
+    return [scores, draw(st.sampled_from([1.0, 0.125])), draw(st.booleans()), mask]
+
+
+def softmax_backward(draw):
+    scores, factor, causal, mask = softmax_rows(draw)
+    return [reference.softmax_rows(scores, factor, causal, mask), numbers(draw, *scores.shape), factor]
+
+
+def cross_entropy(draw):
+    outputs = numbers(draw, draw(ROWS), draw(st.integers(1, 3)), draw(SIZES) + 1, sizes=(1e-6, 1.0, 10.0))
+    return [outputs, integers(draw, outputs.shape[-1], *outputs.shape[:-1]), draw(st.sampled_from([0.0, 0.1]))]
+
+
+def scatter_rows(draw):
+    shape, rows = (draw(ROWS), draw(st.integers(1, 6))), draw(st.integers(1, 9))
+    return [integers(draw, rows, *shape), numbers(draw, *shape, draw(SIZES)), rows]
+
+
+def geometry(draw, image, kernel):
+    """A way to move over an image that gives an output."""
+    padding = draw(st.tuples(*[st.tuples(*[st.integers(0, (k - 1) // 2)] * 2) for k in kernel]))
+    missing = [max(0, k - n - sum(pad)) for k, n, pad in zip(kernel, image, padding, strict=True)]
+    padding = tuple((before + more, after) for (before, after), more in zip(padding, missing, strict=True))
+    return Geometry(draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (3, 4)])), padding)
+
+
+def conv2d(draw):
+    x = numbers(draw, draw(ROWS), draw(PIXELS), draw(PIXELS), draw(CHANNELS))
+    kernel = draw(st.sampled_from([(3, 3), (3, 3), (1, 2)]))
+    units = draw(CHANNELS)
+    bias = numbers(draw, units) if draw(st.booleans()) else None
+    return [x, numbers(draw, *kernel, x.shape[3], units), bias, geometry(draw, x.shape[1:3], kernel)]
+
+
+def conv2d_backward(draw):
+    x, weight, _, how = conv2d(draw)
+    out = how.output(x.shape[1:3], weight.shape[:2])
+    return [x, weight, numbers(draw, x.shape[0], *out, weight.shape[3]), how, draw(st.booleans())]
+
+
+def max_pool(draw):
+    x = numbers(draw, draw(ROWS), draw(PIXELS), draw(PIXELS), draw(CHANNELS))
+    if draw(st.booleans()):
+        x = np.round(x)  # many are equal: the first of them counts
+    size = draw(st.sampled_from([(2, 2), (3, 2), (1, 1)]))
+    return [x, size, geometry(draw, x.shape[1:3], size)]
+
+
+def max_pool_backward(draw):
+    x, size, how = max_pool(draw)
+    y, where = reference.max_pool(x, size, how)
+    return [numbers(draw, *y.shape), where, x.shape[1:3], size, how]
+
+
+def update(slots, *rest):
+    def arguments(draw):
+        size = draw(SIZES) * draw(st.sampled_from([1, 100]))
+        arrays = [numbers(draw, size) for _ in range(2 + slots)]
+        return [*arrays[:-1], abs(arrays[-1]), *rest] if slots == 2 else [*arrays, *rest]
+
+    return arguments
+
+
+ARGUMENTS = {
+    "relu_backward": activation(2),
+    "gelu": activation(1),
+    "gelu_backward": activation(2),
+    "conv2d": conv2d,
+    "conv2d_backward": conv2d_backward,
+    "max_pool": max_pool,
+    "max_pool_backward": max_pool_backward,
+    "layer_norm": layer_norm,
+    "layer_norm_backward": layer_norm_backward,
+    "softmax_rows": softmax_rows,
+    "softmax_backward": softmax_backward,
+    "cross_entropy": cross_entropy,
+    "scatter_rows": scatter_rows,
+    "sgd_update": update(0, 0.1),
+    "momentum_update": update(1, 0.1, 0.9, True),
+    "adam_update": update(2, 1e-2, 1.5, 0.9, 0.999, 1e-8),
+}
+
+
+def test_every_kernel_is_in_the_table():
+    assert ARGUMENTS.keys() == compiled._WHERE.keys() <= set(reference.__all__)
+    for name in reference.__all__:
+        assert (getattr(compiled, name) is getattr(reference, name)) == (name not in ARGUMENTS)
+
+
+def each(function, arguments):
+    """The arguments with a function applied to those that are arrays."""
+    return [function(a) if isinstance(a, np.ndarray) else a for a in arguments]
+
+
+def call(module, name, arguments):
+    """What a kernel returns, or the arrays that it updates; the rest of the arguments must stay."""
+    given = each(np.copy, arguments)
+    for place, value in enumerate(given):
+        if isinstance(value, np.ndarray) and place not in USED_UP.get(name, ()):
+            value.flags.writeable = False
+    result = getattr(module, name)(*given)
+    for place, (before, after) in enumerate(zip(arguments, given, strict=True)):
+        if place not in USED_UP.get(name, ()) and isinstance(before, np.ndarray):
+            np.testing.assert_array_equal(after, before)
+    return [given[place] for place in UPDATED[name]] if name in UPDATED else result
+
+
+def assert_same_bits(one, other):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None)
+
+
+def assert_close(name, found, expected):
+    """Within 1e-6 of the largest magnitude."""
+    for a, b in zip(leaves(found), leaves(expected), strict=True):
+        if b is None or isinstance(b, np.ndarray) and b.dtype.kind != "f":
+            np.testing.assert_array_equal(a, b)
+            continue
+        assert isinstance(a, float) or a.dtype == np.float32
+        assert np.shape(a) == np.shape(b)
+        if np.size(b):
+            error = np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-30)
+            assert error < 1e-6, f"{name}: relative error {error:.1e}"
+
+
+def double(value):
+    return value.astype(np.float64) if value.dtype == np.float32 else value
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@CHECKED
+@given(data=st.data())
+def test_a_kernel_is_its_reference_and_writes_to_no_input(name, data):
+    arguments = ARGUMENTS[name](data.draw)
+    expected = call(reference, name, each(double, arguments))
+    assert_close(name, call(compiled, name, arguments), expected)
+
+
+def scattered(value):
+    """The same numbers, not side by side in memory."""
+    space = np.zeros((*value.shape[:-1], 2 * value.shape[-1]), value.dtype)[..., ::2]
+    space[...] = value
+    return space
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@settings(CHECKED, max_examples=6)
+@given(data=st.data())
+def test_arrays_need_not_be_contiguous(name, data):
+    arguments = ARGUMENTS[name](data.draw)
+    expected = getattr(compiled, name)(*(given := each(np.copy, arguments)))
+    found = getattr(compiled, name)(*(apart := each(scattered, arguments)))
+    if name in UPDATED:
+        expected, found = ([values[place] for place in UPDATED[name]] for values in (given, apart))
+    assert_close(name, found, expected)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@settings(CHECKED, max_examples=3)
+@given(data=st.data())
+def test_the_same_bits_on_every_call_and_from_threads_at_once(name, data):
+    arguments = ARGUMENTS[name](data.draw)
+    together = Barrier(2)
+
+    def repeat(_):
+        together.wait()
+        return [call(compiled, name, arguments) for _ in range(3)]
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [result for found in pool.map(repeat, range(2)) for result in found]
+    expected = call(compiled, name, arguments)
+    for result in results:
+        assert_same_bits(result, expected)
+
+
+def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():
+    found = []
+    for info in iter_modules(compiled.__path__):
+        module = import_module(f"{compiled.__name__}.{info.name}")
+        for name, value in vars(module).items():
+            if isinstance(value, Dispatcher) and value.targetoptions.get("inline") != "always":
+                assert value.targetoptions["nogil"], f"{info.name}.{name}"
+                assert value.stats.cache_path, f"{info.name}.{name}"
+                found.append(info.name)
+    assert set(compiled._WHERE.values()) - {"convolution"} | {"winograd"} <= set(found)
+
+
+def test_where_numba_is_missing_the_reference_serves(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setattr(kernels, "_compiled", kernels._compiled.__wrapped__)
+    assert kernels.kernels(np.ones(3, np.float32)) is reference
+
+
+def test_compiled_kernels_are_for_float32_on_the_host():
+    assert kernels.kernels(np.ones(3, np.float32)) is compiled
+    assert kernels.kernels(np.ones(3)) is reference
