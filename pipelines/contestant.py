@@ -10,6 +10,7 @@ FOLDER holds x.npy, y.npy and weights.npz, the same for all. Timed are the steps
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -33,13 +34,15 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
             seen.append((entries[-1][0] + 1, time.perf_counter()))
 
     x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    ((kind, lr),) = work.optimizer.items()
+    optimizer = {kind: {"lr": lr, "weight_decay": 0.0}}
     with open_client("threads", workers=blas.cores(), dashboard_port=0) as client:
         trainer = Trainer(
-            work.layers,
-            optimizer={"sgd": work.lr},
+            work.model,
+            optimizer=optimizer,
             layout=Layout(**json.loads(setting)),
             batch=work.batch,
-            epochs=work.steps * work.batch // len(x),
+            steps=work.steps,
             evaluate_every=f"{work.steps} steps",
             distribution="uniform",
             callbacks=[Clock()],
@@ -56,23 +59,20 @@ def torch(work: Work, folder: Path, setting: str) -> dict[str, Any]:
     """PyTorch in one process with all threads. `setting`: `threads`, or `compile` for torch.compile too."""
     import torch
 
-    x, y = torch.from_numpy(np.load(folder / "x.npy")), torch.from_numpy(np.load(folder / "y.npy"))
-    weights = np.load(folder / "weights.npz")
-    layers: list[Any] = []
-    for i in range(len(work.sizes) - 1):
-        dense = torch.nn.Linear(work.sizes[i], work.sizes[i + 1])
-        with torch.no_grad():
-            dense.weight.copy_(torch.from_numpy(weights[f"{2 * i}.weight"].T))
-            dense.bias.copy_(torch.from_numpy(weights[f"{2 * i}.bias"]))
-        layers += [dense, torch.nn.ReLU()]
-    net: Any = torch.nn.Sequential(*layers[:-1])
-    net = torch.compile(net) if setting == "compile" else net
-    optimizer = torch.optim.SGD(net.parameters(), lr=work.lr)
+    from pipelines.torch_nets import build
+
+    images, targets = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    if images.ndim == 4:
+        images = images.transpose(0, 3, 1, 2)
+    x, y = torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
+    net, optimizer = build(work, dict(np.load(folder / "weights.npz")), setting == "compile")
     loss = torch.nn.CrossEntropyLoss()
 
     def step(rows: slice) -> Any:
+        batch = x[rows].contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x[rows]
         optimizer.zero_grad(set_to_none=True)
-        value = loss(net(x[rows]), y[rows])
+        outputs = net(batch)
+        value = loss(outputs.flatten(0, -2), y[rows].flatten())
         value.backward()
         optimizer.step()
         return value.detach()
@@ -84,19 +84,22 @@ def sklearn(work: Work, folder: Path, setting: str) -> dict[str, Any]:
     """scikit-learn's MLPClassifier, a batch at a time through partial_fit."""
     from sklearn.neural_network import MLPClassifier
 
+    from daskpar import Dense
+
     x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
     weights = np.load(folder / "weights.npz")
+    sizes = [layer.units for layer in work.model.layers if isinstance(layer, Dense)]
     net = MLPClassifier(
-        work.sizes[1:-1],
+        sizes[:-1],
         solver="sgd",
         alpha=0.0,
         momentum=0.0,
         nesterovs_momentum=False,
-        learning_rate_init=work.lr,
+        learning_rate_init=work.optimizer["sgd"],
         batch_size=work.batch,
     )
     net.partial_fit(x[: work.batch], y[: work.batch], classes=np.unique(y))
-    for i in range(len(work.sizes) - 1):
+    for i in range(len(sizes)):
         net.coefs_[i][...] = weights[f"{2 * i}.weight"]
         net.intercepts_[i][...] = weights[f"{2 * i}.bias"]
 
@@ -126,4 +129,6 @@ def timed(work: Work, rows: int, step: Callable[[slice], Any]) -> dict[str, Any]
 if __name__ == "__main__":
     name, place, who, how = sys.argv[1:5]
     contestants = {"ours": ours, "torch": torch, "sklearn": sklearn}
-    print(json.dumps(contestants[who](WORKS[name], Path(place), how)))
+    found = contestants[who](WORKS[name], Path(place), how)
+    found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(found))

@@ -2,54 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from daskpar import Trainer
+from daskpar import Sequential, Trainer
+from daskpar.nn import registry
+
+Data = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A fully connected network of these sizes, trained with plain SGD on softmax cross-entropy."""
+    """A network of these layers, trained on softmax cross-entropy; `layouts` are those that we try."""
 
-    sizes: tuple[int, ...]
+    layers: tuple[Any, ...]
+    data: Callable[[int], Data]
     batch: int
-    lr: float
+    optimizer: dict[str, Any]
     steps: int
     warmup: int
     layouts: tuple[dict[str, Any], ...]
 
     @property
-    def layers(self) -> list[Any]:
-        layers: list[Any] = []
-        for units in self.sizes[1:]:
-            layers += [{"dense": units}, "relu"]
-        return layers[:-1]
+    def model(self) -> Sequential:
+        return registry.model(list(self.layers))
 
-    @property
     def flops(self) -> int:
-        """Floating point operations of a step: three products a layer, two in the first (nobody needs dx)."""
-        products = [2 * self.batch * a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False)]
-        return 3 * sum(products) - products[0]
+        """Floating point operations of a step: backward takes twice forward, less the input's gradient."""
+        x, _ = self.data(1)
+        shape, counts = x.shape[1:], []
+        for layer in self.model.layers:
+            out = layer.init(np.random.default_rng(0), shape)[1]
+            counts.append(layer.flops(shape, out))
+            shape = out
+        first = next(i for i, n in enumerate(counts) if n)
+        return self.batch * (3 * sum(counts) - (0 if x.dtype.kind == "i" else counts[first]))
 
+
+def pictures(*shape: int) -> Callable[[int], Data]:
+    """Ten classes: a pattern each, under noise."""
+
+    def data(rows: int) -> Data:
+        rng = np.random.default_rng(0)
+        patterns = rng.random((10, *shape), dtype=np.float32)
+        y = rng.integers(0, 10, rows)
+        return 0.5 * patterns[y] + rng.random((rows, *shape), dtype=np.float32), y
+
+    return data
+
+
+def text(words: int, block: int) -> Callable[[int], Data]:
+    """Sequences in which a word is followed by its successor nine times of ten."""
+
+    def data(rows: int) -> Data:
+        rng = np.random.default_rng(0)
+        successor = rng.permutation(words)
+        out = rng.integers(0, words, (rows, block + 1))
+        follows = rng.random((rows, block + 1)) < 0.9
+        for t in range(1, block + 1):
+            out[:, t] = np.where(follows[:, t], successor[out[:, t - 1]], out[:, t])
+        return out[:, :-1].astype(np.int32), out[:, 1:]
+
+    return data
+
+
+def dense(*sizes: int) -> tuple[Any, ...]:
+    return tuple(part for units in sizes for part in ({"dense": units}, "relu"))[:-1]
+
+
+CNN = ({"conv2d": 32}, "relu", {"conv2d": 64}, "relu", {"max_pool": 2}, "flatten", *dense(128, 10))
+BLOCKS = ["learned_positions", {"repeat": {"times": 4, "layers": [{"transformer_block": 4}]}}, "layer_norm"]
+GPT = ({"tied_embedding": {"words": 65, "features": 128, "layers": BLOCKS}},)
+LANES = ({"data": 2}, {"grain": "window"})
 
 WORKS = {
-    "mlp-large": Work((784, 1024, 1024, 10), 4096, 0.05, 40, 8, ({"data": 2}, {"grain": "window"})),
-    "mlp-small": Work((784, 256, 10), 256, 0.05, 3000, 600, ({"grain": "window"}, {"data": 1}, {"data": 2})),
+    "mlp-large": Work(
+        dense(1024, 1024, 10), pictures(784), 4096, {"sgd": 0.05}, steps=40, warmup=8, layouts=LANES
+    ),
+    "mlp-small": Work(
+        dense(256, 10), pictures(784), 256, {"sgd": 0.05}, 3000, 600, ({"grain": "window"}, {"data": 1})
+    ),
+    "cnn": Work(CNN, pictures(28, 28, 1), 256, {"sgd": 0.005}, steps=40, warmup=8, layouts=LANES[:1]),
+    "gpt": Work(GPT, text(65, 64), 12, {"adamw": 1e-3}, steps=300, warmup=60, layouts=LANES[:1]),
 }
 
 
 def prepare(work: Work, folder: Path) -> None:
     """Write data that can be learnt and initial weights, from seeds."""
-    rng = np.random.default_rng(0)
-    rows = 8 * work.batch
-    centres = rng.random((10, work.sizes[0]), dtype=np.float32)
-    y = rng.integers(0, 10, rows)
-    x = 0.5 * centres[y] + rng.random((rows, work.sizes[0]), dtype=np.float32)
+    x, y = work.data(8 * work.batch)
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
-    initial = Trainer(work.layers, optimizer={"sgd": 1e-30}, batch=32, seed=0, client="threaded-scheduler")
-    np.savez(folder / "weights.npz", **initial.fit(x[:32], y[:32]).parameters_)
+    initial = Trainer(work.model, optimizer={"sgd": 1e-30}, batch=4, seed=0, client="threaded-scheduler")
+    np.savez(folder / "weights.npz", **initial.fit(x[:4], y[:4]).parameters_)

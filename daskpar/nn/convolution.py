@@ -206,7 +206,10 @@ class Conv1d(Layer):
 
     def __post_init__(self) -> None:
         positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
-        _ = self._flat
+        try:
+            _ = self._flat
+        except InputError as error:
+            raise InputError(str(error).replace("conv2d", self.kind)) from None
 
     @property
     def _flat(self) -> Conv2d:
@@ -221,7 +224,9 @@ class Conv1d(Layer):
         try:
             params, shape = self._flat.init(rng, (1, *in_shape))
         except InputError as error:
-            raise InputError(str(error).replace("conv2d", self.kind).replace("images", "sequences")) from None
+            message = str(error).replace("conv2d", self.kind).replace("images", "sequences")
+            message = message.replace(str((1, *in_shape)), str(in_shape))
+            raise InputError(message.replace(str((1, self.kernel)), str(self.kernel))) from None
         params["weight"] = params["weight"][0]
         return params, shape[1:]
 

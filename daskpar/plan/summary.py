@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.nn.embedding import TiedEmbedding
 from daskpar.nn.layer import Context, Layer, Shape
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.sequential import Residual, Sequential
+from daskpar.nn.transformer import TransformerBlock
 
 _ROWS = 2  # that the network is run on: what it keeps is measured, not guessed
 
@@ -62,7 +64,11 @@ def _rows(
 
 def _parts(block: Layer, shape: Shape, saved: Any) -> Iterator[tuple[str, Layer, Shape, Any]]:
     """(number, layer, shape of its input, what it saved) for the layers within a block."""
-    if isinstance(block, Residual):
+    if isinstance(block, TransformerBlock):
+        block = block.inner
+    if isinstance(block, TiedEmbedding):
+        yield from _parts(Sequential(block.layers), (*shape, block.features), saved[1])
+    elif isinstance(block, Residual):
         yield from _parts(Sequential(block.layers, block.remat), shape, saved[0])
         if block.shortcut:
             yield str(len(block.layers)), Sequential(block.shortcut), shape, saved[1]

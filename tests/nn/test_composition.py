@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from daskpar.errors import InputError
-from daskpar.nn import Context, Dense, Dropout, Flatten, ParameterTable, ReLU, Residual, Sequential, Tanh
+from daskpar.nn import (
+    Context,
+    Conv1d,
+    Dense,
+    Dropout,
+    Flatten,
+    ParameterTable,
+    ReLU,
+    Residual,
+    Sequential,
+    Tanh,
+)
 
 LAYERS = (Tanh(), Dense(6), Dropout(0.5), Residual((Dense(6), ReLU(), Dropout(0.5))), Flatten(), Dense(2))
 MODEL = Sequential(LAYERS)
@@ -69,14 +80,20 @@ REFUSED = [
     (lambda: Dense(0), "dense.units=0 must be above zero"),
     (lambda: Dense(-2), "dense.units=-2 must be above zero"),
     (lambda: Dense(2, init_weight="hee"), "initialiser 'hee' is not known; did you mean 'he'?"),
-    (lambda: Dense(2, init_bias="?"), "initialiser '?' is not known; known: glorot, he, lecun, normal, zeros"),
+    (
+        lambda: Dense(2, init_bias="?"),
+        "initialiser '?' is not known; known: glorot, he, lecun, normal, zeros",
+    ),
+    (lambda: Conv1d(4, groups=3), "conv1d: groups=3 does not divide channels=4"),
+    (lambda: Conv1d(0), "conv1d.channels=0 must be above zero"),
     (lambda: Dropout(1.0), "dropout.rate=1.0 must be at least 0 and below 1"),
     (lambda: Dropout(-0.1), "dropout.rate=-0.1 must be at least 0 and below 1"),
     (lambda: Dropout(float("nan")), "dropout.rate=nan must be at least 0 and below 1"),
     (lambda: Sequential(()), "a model needs at least one layer"),
     (
         lambda: Dense(2).init(np.random.default_rng(0), (3, 4, 1)),
-        "dense: expected examples of one axis, or sequences of two, got shape (3, 4, 1); put a flatten before it",
+        "dense: expected examples of one axis, or sequences of two, got shape (3, 4, 1); put a flatten "
+        "before it",
     ),
     (
         lambda: Sequential((ReLU(), Dense(2))).init(np.random.default_rng(0), ()),

@@ -1,21 +1,37 @@
 """What layers declare of how they can be cut is true: parts of a layer, put together, are the layer."""
 
-import math
 import zlib
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from device import convert
 from layer_rows import TABLE
+from layer_rows.row import Row
 
-from daskpar.nn import BatchNorm, Context, Conv2d, GroupNorm, MaxPool
-from daskpar.nn.parameters import ParameterTable
+from daskpar.nn import (
+    BatchNorm,
+    Context,
+    Conv2d,
+    Crop,
+    Embedding,
+    GroupNorm,
+    MaxPool,
+    MultiHeadAttention,
+    Pad,
+)
+from daskpar.nn.pooling import Pool
 
 ROWS = 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
-IN_WIDTH = [row for row in TABLE if row.layer.width() is not None]
-BY_ROWS = [row for row in TABLE if len(row.shape) == 3 and row.layer.window(row.shape) is not None]
-WIDE = {"dropout", "batch_norm", "max_pool"}
+IN_WIDTH = [row for row in TABLE if row.layer.width() is not None and row.shape]
+BY_ROWS = [row for row in TABLE if len(row.shape) > 1 and row.layer.window(row.shape) is not None]
+BY_ROWS += [
+    Row(
+        "conv2d of many rows", Conv2d(2, kernel=(4, 2), stride=(2, 1), padding="same", dilation=2), (11, 4, 1)
+    ),
+    Row("max_pool of many rows", MaxPool(3, stride=2, padding="same"), (9, 4, 2)),
+]
 
 
 def started(row):
@@ -29,12 +45,184 @@ def started(row):
     return params, x, dy
 
 
-def names(table, entry):
-    return sorted(table, key=lambda row: row.name)
+def run(layer, params, x, dy, ctx):
+    """(y, dx, grads)"""
+    y, saved = layer.forward(params, x, ctx)
+    return (y, *layer.backward(params, saved, dy, ctx))
 
 
-def shares(total, unit):
-    """`total` things cut in two, unevenly where that can be, as slices; a unit is never cut."""
-    count = total // unit
-    first = max(1, count // 3) * unit
-    return (slice(0, first), slice(first, total)) if count > 1 else (slice(0, total),)
+def contexts():
+    return [Context(training, seed=3, row=11) for training in (False, True)]
+
+
+def in_two(count):
+    """Unequal parts of `count` things as (start, stop); one part where there is but one thing."""
+    first = max(1, count // 3)
+    return [(0, count)] if count == 1 else [(0, first), (first, count)]
+
+
+def cut(array, axis, start, stop, count):
+    """The share of parts `start` to `stop` of `count` along an axis."""
+    each = array.shape[axis] // count
+    return np.take(array, np.arange(start * each, stop * each), axis)
+
+
+def spread(array, axis, start, stop, count):
+    """The same share, with zeros where the other parts have theirs."""
+    each = array.shape[axis] // count
+    place = np.arange(array.shape[axis]).reshape(*[-1 if a == axis else 1 for a in range(array.ndim)])
+    return np.where((place >= start * each) & (place < stop * each), array, 0.0)
+
+
+@pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
+@pytest.mark.parametrize("row", [r for r in IN_WIDTH if r.layer.width().unit == "each"], ids=lambda r: r.name)
+def test_what_is_done_to_each_channel_is_done_to_some_of_them(row, ctx):
+    layer, width = row.layer, row.layer.width()
+    params, x, dy = started(row)
+    y, dx, grads = run(layer, params, x, dy, ctx)
+    count, axes = x.shape[-1], dict(width.axes)
+    for start, stop in in_two(count):
+        own = {n: cut(p, axes[n], start, stop, count) if n in axes else p for n, p in params.items()}
+        inside = (..., slice(start, stop))
+        found = run(layer, own, x[inside], dy[inside], ctx)
+        np.testing.assert_allclose(found[0], y[inside], **CLOSE)
+        np.testing.assert_allclose(found[1], dx[inside], **CLOSE)
+        for name, gradient in grads.items():
+            expected = cut(gradient, axes[name], start, stop, count) if name in axes else gradient
+            np.testing.assert_allclose(found[2][name], expected, **CLOSE)
+
+
+def part_of(row, params, axes, x, span, count):
+    """The layer that holds a part, its parameters, its input, and how gradients of the whole are cut."""
+    layer, (start, stop) = row.layer, span
+    apart = spread if isinstance(layer, MultiHeadAttention) else cut  # its heads are what features they have
+    own = {n: apart(p, axes[n], *span, count) if n in axes else p for n, p in params.items()}
+    if isinstance(layer, Embedding):
+        own["weight"] = np.concatenate([own["weight"], np.zeros((1, layer.features))])
+        x = np.where((x >= start) & (x < stop), x - start, stop - start)
+        layer = replace(layer, words=stop - start + 1, padding=None)
+    for name in ("units", "channels"):
+        if hasattr(layer, name):
+            layer = replace(layer, **{name: stop - start})
+    return layer, own, x, apart
+
+
+@pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
+@pytest.mark.parametrize("row", [r for r in IN_WIDTH if r.layer.width().unit != "each"], ids=lambda r: r.name)
+def test_parts_in_width_are_the_whole(row, ctx):
+    width = row.layer.width()
+    params, x, dy = started(row)
+    axes = {name: axis for name, axis in width.axes if name in params}
+    y, dx, grads = run(row.layer, params, x, dy, ctx)
+    name, axis = next(iter(axes.items()))
+    count = row.layer.heads if width.unit == "heads" else params[name].shape[axis]
+    outputs, inputs = [], []
+    summed = {n: 0.0 for n in params if n not in axes}
+    for span in in_two(count):
+        layer, own, given, apart = part_of(row, params, axes, x, span, count)
+        own |= {n: np.zeros_like(own[n]) for n in width.once if n in own and span[0]}
+        d_part = dy if width.sums else dy[..., slice(*span)]
+        out, d_in, found = run(layer, own, given, d_part, ctx)
+        outputs.append(out)
+        inputs.append(d_in)
+        for n, gradient in found.items():
+            if n in axes:
+                expected = apart(grads[n], axes[n], *span, count)
+                if apart is spread:
+                    gradient = spread(gradient, axes[n], *span, count)
+                np.testing.assert_allclose(gradient[: len(expected)], expected, **CLOSE)
+            elif n in width.once:
+                np.testing.assert_allclose(gradient, grads[n], **CLOSE)
+            else:
+                summed[n] = summed[n] + gradient
+    for n in summed.keys() - set(width.once):
+        np.testing.assert_allclose(summed[n], grads[n], **CLOSE)
+    np.testing.assert_allclose(sum(outputs) if width.sums else np.concatenate(outputs, axis=-1), y, **CLOSE)
+    if row.words is None:
+        np.testing.assert_allclose(sum(inputs), dx, **CLOSE)
+
+
+def tile_of(layer, shape):
+    """The layer for a tile that brings its padding above and below along."""
+    if isinstance(layer, Pad | Crop):
+        return replace(layer, rows=(0, 0))
+    if not isinstance(layer, Conv2d | Pool):
+        return layer
+    whole = layer.geometry(shape[:2] if isinstance(layer, Conv2d) else shape)
+    how = whole if isinstance(layer, Conv2d) else whole[1]
+    how = how._replace(padding=((0, 0), how.padding[1]))
+    fixed = how if isinstance(layer, Conv2d) else (whole[0], how)
+    kind = type("Tile", (type(layer),), {"geometry": lambda self, image: fixed})
+    return kind(**{field.name: getattr(layer, field.name) for field in fields(layer)})
+
+
+def rows_of(x, start, stop, outside):
+    """Rows `start` to `stop` of images, of which some may lie outside."""
+    empty = np.full_like(x[:, 0], outside)
+    return np.stack([x[:, i] if 0 <= i < x.shape[1] else empty for i in range(start, stop)], axis=1)
+
+
+@pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
+@pytest.mark.parametrize("row", BY_ROWS, ids=lambda row: row.name)
+def test_tiles_of_rows_are_the_whole(row, ctx):
+    if row.layer.kind == "batch_norm" and ctx.training:
+        pytest.skip("has a test of its own")
+    window = row.layer.window(row.shape)
+    params, x, dy = started(row)
+    y, dx, grads = run(row.layer, params, x, dy, ctx)
+    layer = tile_of(row.layer, row.shape)
+    dx_total, totals = np.zeros_like(dx), {name: 0.0 for name in grads}
+    for first, end in in_two(y.shape[1]):
+        start = first * window.stride - window.before
+        stop = (end - 1) * window.stride - window.before + window.size
+        tile = rows_of(x, start, stop, -np.inf if isinstance(layer, MaxPool) else 0.0)
+        found, d_tile, d_params = run(layer, params, tile, dy[:, first:end], ctx)
+        np.testing.assert_allclose(found, y[:, first:end], **CLOSE)
+        for i in range(max(start, 0), min(stop, x.shape[1])):
+            dx_total[:, i] += d_tile[:, i - start]
+        totals = {name: totals[name] + d_params[name] for name in totals}
+    np.testing.assert_allclose(dx_total, dx, **CLOSE)
+    for name, gradient in grads.items():
+        np.testing.assert_allclose(totals[name], gradient, **CLOSE)
+
+
+@pytest.mark.parametrize("row", BY_ROWS, ids=lambda row: row.name)
+def test_a_window_is_no_larger_than_need_be(row):
+    """Of the rows that one output row is said to need, the first and the last have an influence."""
+    window = row.layer.window(row.shape)
+    params, x, dy = started(row)
+    if isinstance(row.layer, MaxPool):
+        pytest.skip("only the largest value has an influence")
+    for i in range(dy.shape[1]):
+        only = np.zeros_like(dy)
+        only[:, i] = dy[:, i]
+        dx = run(row.layer, params, x, only, Context())[1]
+        start = i * window.stride - window.before
+        reached = {j for j in range(x.shape[1]) if dx[:, j].any()}
+        assert reached <= set(range(start, start + window.size))
+        ends = {start, start + window.size - 1} & set(range(x.shape[1]))
+        assert ends <= reached
+
+
+def test_tiles_share_the_statistics_of_a_synchronised_batch_norm():
+    layer, rng = BatchNorm(sync=True), np.random.default_rng(0)
+    assert layer.window((5, 3, 2)) is not None and BatchNorm().window((5, 3, 2)) is None
+    params, _ = layer.init(rng, (5, 3, 2))
+    x, dy = rng.standard_normal((2, ROWS, 5, 3, 2))
+    ctx = Context(training=True)
+    y, dx, grads = run(layer, params, x, dy, ctx)
+    tiles = [slice(*span) for span in in_two(5)]
+    sums = sum(layer.gather(params, x[:, tile], ctx) for tile in tiles)
+    passed = [layer.forward_with(params, x[:, tile], sums, ctx) for tile in tiles]
+    np.testing.assert_allclose(np.concatenate([out for out, _ in passed], axis=1), y, **CLOSE)
+    back = list(zip(tiles, [saved for _, saved in passed], strict=True))
+    sums = sum(layer.gather_backward(params, saved, dy[:, tile], ctx) for tile, saved in back)
+    found = [layer.backward_with(params, saved, dy[:, tile], sums, ctx) for tile, saved in back]
+    np.testing.assert_allclose(np.concatenate([d for d, _ in found], axis=1), dx, **CLOSE)
+    for name, gradient in grads.items():
+        np.testing.assert_allclose(sum(g[name] for _, g in found), gradient, **CLOSE)
+
+
+def test_what_mixes_channels_or_rows_declares_no_cut():
+    assert GroupNorm(2).width() is None and GroupNorm(2).window((4, 4, 4)) is None
+    assert Conv2d(4, groups=2).width() is None

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from device import convert
-from layer_pairs import F, NOT_IN_PYTORCH, PAIRS, first, torch
+from layer_pairs import NOT_IN_PYTORCH, PAIRS
+from torch_functions import F, first, torch
 
 from daskpar.nn import BatchNorm, Context
 from daskpar.nn.registry import LAYERS
@@ -60,7 +61,9 @@ def test_a_layer_is_that_of_pytorch(pair):
     inputs = torch.tensor(x, requires_grad=not pair.words)
     outputs = pair.theirs(tensors, inputs, None if mask is None else torch.tensor(mask))
     outputs.backward(torch.tensor(dy))
-    assert_close("y", y if keep is None else y * keep, outputs if keep is None else outputs * torch.tensor(keep))
+    assert_close(
+        "y", y if keep is None else y * keep, outputs if keep is None else outputs * torch.tensor(keep)
+    )
     if not pair.words:
         assert_close("dx", dx, inputs.grad)
     found = dict(walk(grads))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from layer_pairs import F, torch
+from torch_functions import F, torch
 
 from daskpar.nn.losses import (
     BinaryCrossEntropy,

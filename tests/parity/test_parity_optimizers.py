@@ -1,8 +1,8 @@
-"""Every optimizer against PyTorch: parameters after each of five steps with the same gradients, in float32."""
+"""Every optimizer against PyTorch: parameters after each of five steps, in float32."""
 
 import numpy as np
 import pytest
-from layer_pairs import torch
+from torch_functions import torch
 
 from daskpar.optim import SGD, Adagrad, Adam, AdamW, RMSProp, Tensors
 from daskpar.optim.registry import OPTIMIZERS

@@ -136,7 +136,8 @@ def largest(typing: Any, a: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(_FLOAT, [_VECTOR])
         name = f"llvm.vector.reduce.fmax.v{LANES}f32"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, args, fastmath=("nnan",))  # a NaN shows in the sum that follows
 
     return types.float32(vector), generate
 

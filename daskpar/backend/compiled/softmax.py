@@ -61,18 +61,27 @@ def _softmax_row(row, size):
 @njit(nogil=True, cache=True)
 def _softmax_rows(scores, out, queries, keys, factor, causal):
     row = np.empty(-(-keys // LANES) * LANES, np.float32)
+    even = keys % LANES == 0
     for at in range(scores.size // max(1, keys)):
         start = at * keys
         seen = min(at % queries + 1, keys) if causal else keys
         size = -(-seen // LANES) * LANES
-        for c in range(seen):
-            row[c] = scores[start + c] * factor
+        if even:
+            for c in range(0, size, LANES):
+                store(row, c, load(scores, start + c) * splat(factor))
+        else:
+            for c in range(seen):
+                row[c] = scores[start + c] * factor
         for c in range(seen, size):
             row[c] = _LOW
         _, sums = _softmax_row(row, size)
         share = np.float32(1) / sums
-        for c in range(seen):
-            out[start + c] = row[c] * share
+        if even:
+            for c in range(0, size, LANES):
+                store(out, start + c, load(row, c) * splat(share))
+        else:
+            for c in range(seen):
+                out[start + c] = row[c] * share
         for c in range(seen, keys):
             out[start + c] = 0
 
