@@ -78,7 +78,7 @@ class Block(nn.Module):
         self.first = loaded(nn.LayerNorm(wide), own["0.0.scale"], own["0.0.shift"])
         self.second = loaded(nn.LayerNorm(wide), own["1.0.scale"], own["1.0.shift"])
         qkv = own["0.1.qkv"].flatten(1)
-        self.qkv = loaded(nn.Linear(*qkv.shape), qkv.T, own["0.1.qkv_bias"])
+        self.qkv = loaded(nn.Linear(*qkv.shape), qkv.T, own["0.1.qkv_bias"].flatten())
         self.out = loaded(nn.Linear(wide, wide), own["0.1.out"].T, own["0.1.out_bias"])
         self.up = loaded(nn.Linear(*own["1.1.up"].shape), own["1.1.up"].T, own["1.1.up_bias"])
         self.down = loaded(nn.Linear(*own["1.1.down"].shape), own["1.1.down"].T, own["1.1.down_bias"])

@@ -160,7 +160,7 @@ def plain(name: str, precision: str) -> dict[str, np.ndarray]:
 def test_slices_cannot_share_statistics() -> None:
     x, y = examples("cnn", "float64")
     trainer = Trainer(MODELS["resnet"], client=THREADED, batch=16, accumulate=2)
-    with pytest.raises(InputError, match="train.accumulate=2 cannot be had with batch_norm"):
+    with pytest.raises(InputError, match=r"train\.accumulate=2 cannot be had with batch_norm"):
         trainer.fit(x, y)
 
 

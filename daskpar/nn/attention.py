@@ -24,7 +24,7 @@ class MultiHeadAttention(Layer):
 
     `causal`: no position sees those after it. `rotary`: queries and keys are turned by an angle that grows
     with their position (Su et al. 2021, eq. 34). Masked positions are seen by none. `dropout` drops attention
-    weights. Parameters: qkv (features, 3, features), qkv_bias (3·features,), out (features, features),
+    weights. Parameters: qkv (features, 3, features), qkv_bias (3, features), out (features, features),
     out_bias (features,); the features of a head lie side by side.
     """
 
@@ -67,23 +67,23 @@ class MultiHeadAttention(Layer):
             "out": make(rng, (features, features), features, features),
         }
         if self.bias:
-            params |= {"qkv_bias": np.zeros(3 * features), "out_bias": np.zeros(features)}
+            params |= {"qkv_bias": np.zeros((3, features)), "out_bias": np.zeros(features)}
         return params, in_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         rows, positions, features = x.shape
         z = x.reshape(-1, features) @ params["qkv"].reshape(features, -1)
         if self.bias:
-            z += params["qkv_bias"]
-        z = z.reshape(rows, positions, 3, self.heads, features // self.heads)
+            z += params["qkv_bias"].reshape(-1)
+        z = z.reshape(rows, positions, 3, -1, self._size(params))
         if self.rotary:
             self._turn(z, False)
         q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
         scores = q @ k.transpose(0, 1, 3, 2)
-        weights = kernels(x).softmax_rows(scores, self._factor(features), self.causal, ctx.mask)
+        weights = kernels(x).softmax_rows(scores, 1 / math.sqrt(self._size(params)), self.causal, ctx.mask)
         kept, drop = self._dropout.forward({}, weights, ctx)
-        merged = _merged(kept @ v, x.shape)
-        y = merged.reshape(-1, features) @ params["out"]
+        merged = _merged(kept @ v)
+        y = merged.reshape(rows * positions, -1) @ params["out"]
         if self.bias:
             y += params["out_bias"]
         return y.reshape(x.shape), (x, z, weights, drop, merged)
@@ -94,32 +94,33 @@ class MultiHeadAttention(Layer):
         rows, positions, features = x.shape
         q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
         flat = dy.reshape(-1, features)
-        grads = {"out": xp.matmul(merged.reshape(-1, features).T, flat, out=ctx.space("out"))}
-        d_heads = (flat @ params["out"].T).reshape(rows, positions, self.heads, -1).transpose(0, 2, 1, 3)
+        grads = {"out": xp.matmul(merged.reshape(rows * positions, -1).T, flat, out=ctx.space("out"))}
+        d_heads = (flat @ params["out"].T).reshape(rows, positions, *z.shape[3:]).transpose(0, 2, 1, 3)
         d_kept = d_heads @ v.transpose(0, 1, 3, 2)
         kept = weights if drop is None else weights * drop
         dz = xp.empty(z.shape, dtype=z.dtype)
         dz[:, :, 2] = (kept.transpose(0, 1, 3, 2) @ d_heads).transpose(0, 2, 1, 3)
         d_weights = d_kept if drop is None else d_kept * drop
-        d_scores = kernels(dy).softmax_backward(weights, d_weights, self._factor(features))
+        d_scores = kernels(dy).softmax_backward(weights, d_weights, 1 / math.sqrt(self._size(params)))
         dz[:, :, 0] = (d_scores @ k).transpose(0, 2, 1, 3)
         dz[:, :, 1] = (d_scores.transpose(0, 1, 3, 2) @ q).transpose(0, 2, 1, 3)
         if self.rotary:
             self._turn(dz, True)
-        dz = dz.reshape(-1, 3 * features)
+        dz = dz.reshape(rows * positions, -1)
         space = ctx.space("qkv")
         into = None if space is None else space.reshape(features, -1)
         weight = xp.matmul(x.reshape(-1, features).T, dz, out=into)
-        grads["qkv"] = weight.reshape(features, 3, features) if space is None else space
+        grads["qkv"] = weight.reshape(params["qkv"].shape) if space is None else space
         if self.bias:
-            grads["qkv_bias"] = xp.sum(dz, axis=0, out=ctx.space("qkv_bias"))
+            grads["qkv_bias"] = xp.sum(dz, axis=0).reshape(3, -1)
             grads["out_bias"] = xp.sum(flat, axis=0, out=ctx.space("out_bias"))
         if not ctx.input_gradient:
             return None, grads
         return (dz @ params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
 
-    def _factor(self, features: int) -> float:
-        return 1 / math.sqrt(features // self.heads)
+    def _size(self, params: Params) -> int:
+        """Features of a head; a part of the parameters holds some of the heads."""
+        return params["out"].shape[1] // self.heads
 
     def _turn(self, z: Array, back: bool) -> None:
         """Turn queries and keys in place by their positions' angles: in a head, feature i with i + half."""
@@ -138,13 +139,14 @@ class MultiHeadAttention(Layer):
         return 8 * positions * features * features + 4 * positions * positions * features
 
     def width(self) -> Width | None:
-        axes = (("qkv", 2), ("out", 0))
+        axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
         return Width("heads", axes, sums=True, once=("out_bias",))
 
 
-def _merged(heads: Array, shape: Shape) -> Array:
+def _merged(heads: Array) -> Array:
     """(rows, heads, positions, features of a head) -> (rows, positions, features)."""
-    return heads.transpose(0, 2, 1, 3).reshape(shape)
+    rows, _, positions, _ = heads.shape
+    return heads.transpose(0, 2, 1, 3).reshape(rows, positions, -1)
 
 
 @lru_cache(maxsize=32)

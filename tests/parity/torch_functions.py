@@ -90,7 +90,9 @@ def recurrent(run, sequences=False, reverse=False):
 def attention(heads, causal=False):
     def theirs(p, x, mask):
         rows, positions, features = x.shape
-        z = F.linear(x, p["qkv"].reshape(features, -1).T, p.get("qkv_bias"))
+        z = F.linear(
+            x, p["qkv"].reshape(features, -1).T, None if "qkv_bias" not in p else p["qkv_bias"].flatten()
+        )
         q, k, v = z.reshape(rows, positions, 3, heads, -1).permute(2, 0, 3, 1, 4)
         seen = None if mask is None else mask[:, None, None, :].expand(rows, heads, positions, positions)
         if causal and seen is not None:
@@ -125,7 +127,7 @@ def transformer_block(heads, causal):
         )
         given = {
             "self_attn.in_proj_weight": inner["qkv"].reshape(features, -1).T,
-            "self_attn.in_proj_bias": inner["qkv_bias"],
+            "self_attn.in_proj_bias": inner["qkv_bias"].flatten(),
             "self_attn.out_proj.weight": inner["out"].T,
             "self_attn.out_proj.bias": inner["out_bias"],
             "norm1.weight": norm1["scale"],

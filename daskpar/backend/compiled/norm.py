@@ -16,10 +16,9 @@ def layer_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if x.shape[-1] % LANES:
         return reference.layer_norm(x, scale, shift, epsilon)
-    x = np.ascontiguousarray(x)
     y, normal = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
     inverse = np.empty((*x.shape[:-1], 1), np.float32)
-    flat = (array.reshape(-1) for array in (x, scale, shift, y, normal, inverse))
+    flat = (np.ascontiguousarray(array).reshape(-1) for array in (x, scale, shift, y, normal, inverse))
     _layer_norm(*flat, np.float32(epsilon))
     return y, normal, inverse
 
@@ -29,10 +28,9 @@ def layer_norm_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if dy.shape[-1] % LANES:
         return reference.layer_norm_backward(dy, normal, inverse, scale)
-    dy = np.ascontiguousarray(dy)
     dx, d_scale, d_shift = np.empty(dy.shape, np.float32), np.zeros_like(scale), np.zeros_like(scale)
-    flat = (array.reshape(-1) for array in (dy, normal, inverse, scale, dx, d_scale, d_shift))
-    _layer_norm_backward(*flat)
+    arrays = (dy, normal, inverse, scale, dx, d_scale, d_shift)
+    _layer_norm_backward(*(np.ascontiguousarray(array).reshape(-1) for array in arrays))
     return dx, d_scale, d_shift
 
 

@@ -33,7 +33,8 @@ def max_pool_backward(
         return reference.max_pool_backward(dy, where, image, size, how)
     dx = np.zeros((dy.shape[0], *image, dy.shape[3]), np.float32)
     top, left = how.padding[0][0], how.padding[1][0]
-    arrays = np.ascontiguousarray(dy).reshape(-1), where.reshape(-1), dx.reshape(-1)
+    dy, where = np.ascontiguousarray(dy), np.ascontiguousarray(where)
+    arrays = dy.reshape(-1), where.reshape(-1), dx.reshape(-1)
     _max_pool_backward(*arrays, dx.shape, dy.shape, size, how.stride, how.dilation, top, left)
     return dx
 

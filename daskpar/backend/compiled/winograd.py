@@ -31,8 +31,7 @@ def forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geo
     rows, height, width, channels = x.shape
     shape = (rows, *how.output((height, width), (3, 3)), weight.shape[3])
     y = np.empty(shape, np.float32)
-    if bias is None:
-        bias = np.zeros(weight.shape[3], np.float32)
+    bias = np.zeros(shape[3], np.float32) if bias is None else np.ascontiguousarray(bias)
     product = np.ascontiguousarray(_transformed(weight).reshape(16, channels, -1))
     (top, _), (left, _) = how.padding
     _forward(x.reshape(-1), product.reshape(-1), bias, y.reshape(-1), x.shape, shape, top, left)
