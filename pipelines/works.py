@@ -77,7 +77,7 @@ def dense(*sizes: int) -> tuple[Any, ...]:
 CNN = ({"conv2d": 32}, "relu", {"conv2d": 64}, "relu", {"max_pool": 2}, "flatten", *dense(128, 10))
 BLOCKS = ["learned_positions", {"repeat": {"times": 4, "layers": [{"transformer_block": 4}]}}, "layer_norm"]
 GPT = ({"tied_embedding": {"words": 65, "features": 128, "layers": BLOCKS}},)
-LANES = ({"data": 2}, {"grain": "window"})
+LANES = ({"data": 2, "grain": "window"}, {"data": 2})
 
 WORKS = {
     "mlp-large": Work(

@@ -234,11 +234,3 @@ def test_sections_name_the_fields_of_what_they_build(section, kind):
             o for o in (annotation, *getattr(annotation, "__args__", ())) if hasattr(o, "model_fields")
         )
     assert set(found.model_fields) <= {field.name for field in fields(kind)}
-
-
-def test_a_layout_that_cannot_be():
-    with pytest.raises(InputError) as error:
-        make_trainer(config(layout={"data": 2, "grain": "window"}))
-    assert str(error.value) == (
-        "layout.grain=window runs in one lane, layout.data=2; use data: 1 or grain: step"
-    )

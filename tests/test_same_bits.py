@@ -51,6 +51,12 @@ def test_threads_and_processes(
     assert trained(processes_client, layout).parameters_sha256_ == hashes[repr(layout)]
 
 
+@pytest.mark.parametrize("lanes, fan_in", [(2, 4), (8, 3)])
+def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
+    steps, window = (Layout(lanes, grain, fan_in) for grain in ("step", "window"))
+    assert trained(layout=window).parameters_sha256_ == trained(layout=steps).parameters_sha256_
+
+
 @pytest.mark.parametrize(
     "kind, workers", [("threads", 1), ("threads", 4), ("processes", 1), ("processes", 4)]
 )

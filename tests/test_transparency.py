@@ -79,6 +79,8 @@ LAYOUTS = [
     Layout(data=1, grain="layer"),
     Layout(data=4, grain="layer", fan_in=2),
     Layout(grain="window"),
+    Layout(data=4, grain="window"),
+    Layout(data=8, grain="window", fan_in=3),
 ]
 
 
@@ -130,6 +132,8 @@ def examples(name: str, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 def test_every_network_in_every_layout_equals_a_plain_loop(
     layout: Layout, name: str, precision: str, tolerance: float
 ) -> None:
+    if name == "resnet" and layout.grain == "window" and layout.data > 1:
+        pytest.skip("lanes within one task do not share statistics: refused, see test_cli_bad_input")
     x, y = examples(name, precision)
     order = Order(len(x), 16, 8, 8192, "random", seed=3)
     expected = plain(name, precision)

@@ -15,8 +15,8 @@ class Layout:
 
     `data`: into how many lanes the rows of a batch are cut. `grain`: how much goes into one task: a whole
     lane of a step (`step`), its forward and its backward pass (`stage`), each layer of both (`layer`), or
-    many steps at once (`window`, one lane only, for steps shorter than a hop). `fan_in`: how many gradients
-    one task of the reduction tree adds.
+    many steps at once (`window`, for short steps: the lanes are threads of one task). `fan_in`: how many
+    gradients one task of the reduction tree adds.
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
     numbers, so the same layout and seed give the same bits on one worker or eight.
@@ -33,10 +33,6 @@ class Layout:
             raise InputError(f"layout.grain={self.grain!r} is not known; use one of {', '.join(GRAINS)}")
         if self.fan_in < 2:
             raise InputError(f"layout.fan_in={self.fan_in} must be at least 2")
-        if self.grain == "window" and self.data != 1:
-            raise InputError(
-                f"layout.grain=window runs in one lane, layout.data={self.data}; use data: 1 or grain: step"
-            )
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane."""

@@ -248,12 +248,14 @@ class StepBuilder:
         return tuple(below)
 
     def _many_steps(self, graph: Graph, front: Front, rates: Sequence[float]) -> Front:
-        streams, steps = self.streams(0), self.spec.order.steps
+        lanes, steps = tuple(self.streams(lane) for lane in range(self.layout.data)), self.spec.order.steps
+        streams = range(self.spec.order.streams)
         places: dict[tuple[int, int], None] = {}
         for step in range(front.step, front.step + len(rates)):
             for piece in self.spec.order.pieces(step // steps, step % steps, streams):
                 places[piece.stream, piece.chunk] = None
-        arguments = (Ref(self.model), tuple(rates), streams, tuple(places), Ref(front.states[0]))
+        how = (tuple(rates), lanes, self.layout.fan_in, tuple(places))
+        arguments = (Ref(self.model), *how, Ref(front.states[0]))
         chunks = refs(self.chunks[place] for place in places)
         key = graph.add("train-window", (front.step,), tasks.train_window, *arguments, *chunks, lane=0)
-        return Front(front.step + len(rates), (key,))
+        return Front(front.step + len(rates), (key,) * self.layout.data)

@@ -34,7 +34,7 @@ class Entry:
 
     @property
     def decays(self) -> bool:
-        """Matrices and kernels decay; biases and scales of norms, do not."""
+        """Matrices and kernels decay; scales of norms, which have one axis, and what is named bias do not."""
         return len(self.shape) >= 2 and not self.name.endswith("bias")
 
     @property

@@ -109,7 +109,13 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.out_shape, y.shape[1:])
+    apart = trainer.layout_.data > 1 and trainer.layout_.grain == "window"
     shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
+    if shares is not None and apart:
+        raise InputError(
+            f"layout.grain=window cannot be had in {trainer.layout_.data} lanes with {shares}: {{sync: "
+            "true}}; use data: 1 or grain: step"
+        )
     if shares is not None and trainer.accumulate > 1:
         raise InputError(
             f"train.accumulate={trainer.accumulate} cannot be had with {shares}: {{sync: true}}, whose "

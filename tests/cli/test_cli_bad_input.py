@@ -120,9 +120,10 @@ TABLE = {
         "layout.data=4 does not divide the 2 streams that a batch of 64 is drawn from; use a divisor of 2, "
         "or set data.streams",
     ),
-    "a grain for one lane": (
-        sections(layout={"data": 2, "grain": "window"}),
-        "layout.grain=window runs in one lane, layout.data=2; use data: 1 or grain: step",
+    "statistics of the whole batch within a window": (
+        sections(model=["flatten", {"batch_norm": {"sync": True}}], layout={"data": 2, "grain": "window"}),
+        "layout.grain=window cannot be had in 2 lanes with batch_norm: {sync: true}; use data: 1 or "
+        "grain: step",
     ),
     "an unknown layer": (
         model({"denze": 10}),

@@ -15,7 +15,6 @@ from daskpar import InputError, Layout
         ({"data": 0}, "layout.data=0 must be at least 1"),
         ({"grain": "fine"}, "layout.grain='fine' is not known; use one of window, step, stage, layer"),
         ({"fan_in": 1}, "layout.fan_in=1 must be at least 2"),
-        ({"data": 2, "grain": "window"}, "layout.grain=window runs in one lane"),
     ],
 )
 def test_refuses(arguments: dict[str, Any], message: str) -> None:
