@@ -122,7 +122,7 @@ TABLE = {
     ),
     "statistics of the whole batch within a window": (
         sections(model=["flatten", {"batch_norm": {"sync": True}}], layout={"data": 2, "grain": "window"}),
-        "layout.grain=window cannot be had in 2 lanes with batch_norm: {sync: true}; use data: 1 or "
+        "layout.grain=window cannot be had in 2 lanes with batch_norm: {{sync: true}}; use data: 1 or "
         "grain: step",
     ),
     "an unknown layer": (
