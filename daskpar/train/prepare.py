@@ -114,7 +114,7 @@ def make_spec(
     if shares is not None and apart:
         raise InputError(
             f"layout.grain=window cannot be had in {trainer.layout_.data} lanes with {shares}: {{sync: "
-            "true}}; use data: 1 or grain: step"
+            "true}; use data: 1 or grain: step"
         )
     if shares is not None and trainer.accumulate > 1:
         raise InputError(
