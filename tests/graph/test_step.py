@@ -24,8 +24,14 @@ from daskpar.train.prepare import make_order, make_spec
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 
 
-def step_graph(layout: Layout, steps: int, split_update: bool = False, batch: int = 128) -> Graph:
-    trainer = Trainer(MODEL, layout=layout, batch=batch, metrics=["accuracy"])
+SHARING = ["flatten", {"dense": 16}, {"batch_norm": {"sync": True}}, "relu"]
+SHARING += [{"residual": [{"batch_norm": {"sync": True}}, {"dense": 16}]}, {"dense": 10}]
+
+
+def step_graph(
+    layout: Layout, steps: int, split_update: bool = False, batch: int = 128, layers: Any = MODEL
+) -> Graph:
+    trainer = Trainer(layers, layout=layout, batch=batch, metrics=["accuracy"])
     part = Part(Digits())
     order = make_order(trainer, part.rows)
     spec = make_spec(trainer, part.source, order, [], [])
@@ -37,6 +43,27 @@ def step_graph(layout: Layout, steps: int, split_update: bool = False, batch: in
     front = builder.window(graph, Front(0, (state,) * layout.data), [0.1] * steps)
     builder.cut(graph, front)
     return graph
+
+
+@pytest.mark.parametrize(
+    "layout, stages, trees, hops",
+    [
+        (Layout(data=1), 0, 0, 4),  # load-model, load-state, grad, update
+        (Layout(data=2), 3, 4, 16),
+        (Layout(data=4, grain="stage"), 3, 4, 16),
+        (Layout(data=8, fan_in=3), 3, 4, 21),
+    ],
+)
+def test_lanes_meet_twice_for_each_layer_that_shares(
+    layout: Layout, stages: int, trees: int, hops: int
+) -> None:
+    """Two such layers cut the model into three stages; each has a tree forward and a tree backward."""
+    found = count(step_graph(layout, 1, layers=SHARING))
+    nodes = {1: 0, 2: 1, 4: 1, 8: 4}[layout.data]  # of a tree down to one value, with its fan-in
+    assert found.tasks.get("forward-stage", 0) == stages * layout.data
+    assert found.tasks.get("backward-stage", 0) == stages * layout.data
+    assert found.tasks.get("reduce-statistics", 0) == trees * nodes
+    assert found.hops == hops
 
 
 def counted(layout: Layout, steps: int = 3, **options: Any) -> dict[str, int]:
