@@ -37,6 +37,10 @@ class DaskArrays(Source):
         return self.x.shape[1:]
 
     @property
+    def x_dtype(self) -> Any:
+        return self.x.dtype
+
+    @property
     def y_shape(self) -> tuple[int, ...]:
         return self.y.shape[1:]
 

@@ -43,6 +43,10 @@ class Images(Source):
         return (*self.size, self.channels)
 
     @property
+    def x_dtype(self) -> Any:
+        return np.dtype(np.uint8)
+
+    @property
     def y_shape(self) -> tuple[int, ...]:
         return ()
 

@@ -37,6 +37,10 @@ class Source:
         return self.arrays()[0].shape[1:]
 
     @property
+    def x_dtype(self) -> Any:
+        return self.arrays()[0].dtype
+
+    @property
     def y_shape(self) -> tuple[int, ...]:
         return self.arrays()[1].shape[1:]
 

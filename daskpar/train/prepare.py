@@ -109,6 +109,12 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.out_shape, y.shape[1:])
+    if spec.model.tokens and (transforms or np.dtype(source.x_dtype).kind not in "iub"):
+        how = "transformed, e.g. scaled to 0 to 1" if transforms else f"of {np.dtype(source.x_dtype)}"
+        raise InputError(
+            f"layer 0: {spec.model.layers[0].kind}: expected whole numbers, the examples are {how}; leave it "
+            "out, or give it data that are whole numbers"
+        )
     apart = trainer.layout_.data > 1 and trainer.layout_.grain == "window"
     shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
     if shares is not None and apart:

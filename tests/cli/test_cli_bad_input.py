@@ -125,6 +125,11 @@ TABLE = {
         "layout.grain=window cannot be had in 2 lanes with batch_norm: {{sync: true}}; use data: 1 or "
         "grain: step",
     ),
+    "words that are pixels": (
+        sections(model=[{"embedding": {"words": 17, "features": 2}}, "flatten", {"dense": 10}]),
+        "layer 0: embedding: expected whole numbers, the examples are transformed, e.g. scaled to 0 to 1; leave "
+        "it out, or give it data that are whole numbers",
+    ),
     "an unknown layer": (
         model({"denze": 10}),
         "layer 'denze' is not known; did you mean 'dense'?",
