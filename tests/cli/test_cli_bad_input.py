@@ -127,8 +127,8 @@ TABLE = {
     ),
     "words that are pixels": (
         sections(model=[{"embedding": {"words": 17, "features": 2}}, "flatten", {"dense": 10}]),
-        "layer 0: embedding: expected whole numbers, the examples are transformed, e.g. scaled to 0 to 1; leave "
-        "it out, or give it data that are whole numbers",
+        "layer 0: embedding: expected whole numbers, the examples are transformed, e.g. scaled to 0 to 1; "
+        "leave it out, or give it data that are whole numbers",
     ),
     "an unknown layer": (
         model({"denze": 10}),
