@@ -25,7 +25,7 @@ from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
 from daskpar.graph.tree import levels
-from daskpar.nn.program import boundaries, extent
+from daskpar.nn.program import boundaries, differentiated, extent, shares_at
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class StepBuilder:
 
     def _shared(self, graph: Graph, index: Key, values: list[Key], operation: int) -> tuple[Key, ...]:
         """The sum of what all lanes have gathered for an operation that shares statistics; else nothing."""
-        if not self.shares or operation == len(self.spec.program) or not self.spec.program[operation].shares:
+        if not self.shares or not shares_at(self.spec.program, operation):
             return ()
         return self._tree(graph, "reduce-statistics", index, values, True, tasks.reduce_statistics)
 
@@ -194,11 +194,8 @@ class StepBuilder:
         for first, stop in pairwise(cuts):
             runs = [op.layer.kind for op in operations[first:stop] if op.role == "run"]
             name = runs[0].replace("_", "-") if runs and self.layout.grain == "layer" else "stage"
-            own = first + operations[first].shares
-            size = extent(
-                table, operations, (own, stop + (stop < len(operations) and operations[stop].shares))
-            )
-            found.append(Part(name, first, stop, size[1] - size[0]))
+            start, end = extent(table, operations, differentiated(operations, (first, stop)))
+            found.append(Part(name, first, stop, end - start))
         return tuple(found)
 
     def _updated(self, graph: Graph, front: Front, fresh: bool) -> Front:

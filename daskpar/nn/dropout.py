@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.random import uniform16
 from daskpar.errors import InputError
-from daskpar.nn.layer import Context, Layer, Params
+from daskpar.nn.layer import Context, Layer, Params, Shape
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,22 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise InputError(f"dropout.rate={self.rate} must be at least 0 and below 1")
+            raise InputError(f"{self.kind}.rate={self.rate} must be at least 0 and below 1")
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         threshold = min(round(self.rate * 65536), 65535)
         if not ctx.training or threshold == 0:
             return x, None
-        rows, columns = x.shape[0], math.prod(x.shape[1:])
-        draws = uniform16(ctx.seed, ctx.step, ctx.path, ctx.row, rows, columns)
-        keep = array_module(x).asarray(draws >= threshold).reshape(x.shape)
+        shape = self._drawn(x.shape)
+        draws = uniform16(ctx.seed, ctx.step, ctx.path, ctx.row, shape[0], math.prod(shape[1:]))
+        keep = array_module(x).asarray(draws >= threshold).reshape(shape)
         mask = keep.astype(x.dtype)
         mask *= 65536 / (65536 - threshold)
         return x * mask, mask
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return (dy if saved is None else dy * saved), {}
+
+    def _drawn(self, shape: Shape) -> Shape:
+        """The shape of the mask for rows of a shape."""
+        return shape

@@ -15,6 +15,7 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
+from daskpar.backend.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape, positive
@@ -53,14 +54,6 @@ class Loss:
 
 def _squeezed(shape: Shape) -> Shape:
     return () if shape == (1,) else shape
-
-
-def log_softmax(x: Array) -> Array:
-    """log(softmax(x)) over the last axis, shifted by the maximum so that nothing overflows."""
-    xp = array_module(x)
-    shifted = x - xp.max(x, axis=-1, keepdims=True)
-    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-    return shifted
 
 
 def softmax(x: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.backend.reference.convolution import Geometry, Pair, taps
+from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
 from daskpar.nn.convolution import Sizes, padded, pair
 from daskpar.nn.cuts import EACH, Width, Window
@@ -101,23 +101,17 @@ class AvgPool(Pool):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         size, how = self.geometry(x.shape[1:])
-        image = _image(x.shape[1:])
-        (top, _), (left, _) = how.padding
-        extent = [n + sum(pad) for n, pad in zip(image, how.padding, strict=True)]
-        inside = array_module(x).zeros((x.shape[0], *extent, x.shape[-1]), dtype=x.dtype)
-        inside[:, top : top + image[0], left : left + image[1]] = _lifted(x)
-        total = sum(inside[places] for _, _, places in taps(size, how.output(image, size), how))
+        out, padded = how.output(_image(x.shape[1:]), size), surround(_lifted(x), how)
+        total = sum(padded[places] for _, _, places in taps(size, out, how))
         return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         size, how = self.geometry(saved[1:])
         image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
-        (top, _), (left, _) = how.padding
-        extent = [n + sum(pad) for n, pad in zip(image, how.padding, strict=True)]
-        dx = array_module(dy).zeros((saved[0], *extent, saved[-1]), dtype=dy.dtype)
+        dx = array_module(dy).zeros((saved[0], *extent(image, how), saved[-1]), dtype=dy.dtype)
         for _, _, places in taps(size, d_out.shape[1:3], how):
             dx[places] += d_out
-        return _lowered(dx[:, top : top + image[0], left : left + image[1]], dy.ndim), {}
+        return _lowered(inside(dx, image, how), dy.ndim), {}
 
 
 def _image(shape: Shape) -> Pair:

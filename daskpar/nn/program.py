@@ -105,6 +105,21 @@ def boundaries(program: Program, every_layer: bool) -> list[int]:
     return [*starts, len(program)]
 
 
+def shares_at(program: Program, index: int) -> bool:
+    """Whether there is an operation at `index`, and one that shares."""
+    return index < len(program) and program[index].shares
+
+
+def differentiated(program: Program, span: tuple[int, int]) -> tuple[int, int]:
+    """The operations whose backward pass ends in the part `span`.
+
+    One that shares is at the head of its part, but is differentiated in the part before, which is the first
+    to know what all chunks have gathered.
+    """
+    first, stop = span
+    return first + program[first].shares, stop + shares_at(program, stop)
+
+
 def forward(
     program: Program,
     span: tuple[int, int],

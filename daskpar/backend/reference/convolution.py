@@ -44,7 +44,7 @@ class Geometry(NamedTuple):
 def conv2d(x: Array, weight: Array, bias: Array | None, how: Geometry) -> Array:
     """y (rows, height', width', out); `weight` (height, width, in / groups, out), `bias` (out,) or None."""
     xp = array_module(x)
-    padded = _pad(x, how)
+    padded = surround(x, how)
     out = how.output(x.shape[1:3], weight.shape[:2])
     y = xp.empty((x.shape[0], *out, weight.shape[3]), dtype=x.dtype)
     for part in _blocks(x, weight, out):
@@ -70,7 +70,7 @@ def conv2d_backward(
 def conv2d_weight_gradient(x: Array, dy: Array, shape: tuple[int, ...], how: Geometry) -> Array:
     """The gradient with respect to a weight of `shape`."""
     xp = array_module(x)
-    padded = _pad(x, how)
+    padded = surround(x, how)
     total = xp.zeros(shape, dtype=x.dtype)
     for part in _blocks(x, total, dy.shape[1:3]):
         patches = _gather(padded[part], shape[:2], dy.shape[1:3], how)
@@ -85,8 +85,7 @@ def conv2d_input_gradient(dy: Array, weight: Array, image: Pair, how: Geometry) 
     """dx (rows, *image, in): also the transposed convolution of `dy`."""
     xp = array_module(dy)
     kernel, channels = weight.shape[:2], weight.shape[2]
-    size = tuple(n + sum(pad) for n, pad in zip(image, how.padding, strict=True))
-    padded = xp.zeros((dy.shape[0], *size, channels * how.groups), dtype=dy.dtype)
+    padded = xp.zeros((dy.shape[0], *extent(image, how), channels * how.groups), dtype=dy.dtype)
     for part in _blocks(dy, weight, dy.shape[1:3]):
         for group, columns in _groups(weight, how):
             into = padded[part][..., group * channels : (group + 1) * channels]
@@ -94,18 +93,29 @@ def conv2d_input_gradient(dy: Array, weight: Array, image: Pair, how: Geometry) 
             patches = (rows @ _matrix(weight, columns).T).reshape(-1, *dy.shape[1:3], *kernel, channels)
             for i, j, places in taps(kernel, dy.shape[1:3], how):
                 into[places] += patches[:, :, :, i, j]
-    (top, _), (left, _) = how.padding
-    return xp.ascontiguousarray(padded[:, top : top + image[0], left : left + image[1]])
+    return xp.ascontiguousarray(inside(padded, image, how))
 
 
-def _pad(x: Array, how: Geometry) -> Array:
+def surround(x: Array, how: Geometry, value: float = 0.0) -> Array:
+    """`x` with its padding around it; itself where there is none."""
     if not any(map(any, how.padding)):
         return x
-    (top, bottom), (left, right) = how.padding
-    rows, height, width, channels = x.shape
-    out = array_module(x).zeros((rows, height + top + bottom, width + left + right, channels), dtype=x.dtype)
-    out[:, top : top + height, left : left + width] = x
+    shape = (x.shape[0], *extent(x.shape[1:3], how), x.shape[3])
+    out = array_module(x).full(shape, value, dtype=x.dtype)
+    inside(out, x.shape[1:3], how)[...] = x
     return out
+
+
+def extent(image: tuple[int, ...], how: Geometry) -> Pair:
+    """Height and width of an image with its padding."""
+    height, width = (size + sum(pad) for size, pad in zip(image, how.padding, strict=True))
+    return height, width
+
+
+def inside(padded: Array, image: tuple[int, ...], how: Geometry) -> Array:
+    """The image within its padding, as a view."""
+    (top, _), (left, _) = how.padding
+    return padded[:, top : top + image[0], left : left + image[1]]
 
 
 def _blocks(x: Array, weight: Array, out: tuple[int, ...]) -> Iterator[slice]:

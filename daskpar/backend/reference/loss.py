@@ -5,6 +5,14 @@ from __future__ import annotations
 from daskpar.backend.array import Array, array_module
 
 
+def log_softmax(x: Array) -> Array:
+    """log(softmax(x)) over the last axis, shifted by the maximum so that nothing overflows."""
+    xp = array_module(x)
+    shifted = x - xp.max(x, axis=-1, keepdims=True)
+    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    return shifted
+
+
 def cross_entropy(outputs: Array, classes: Array, smoothing: float) -> tuple[float, Array]:
     """(the sum of -Σ goal·log softmax over rows, its gradient) for `outputs` (rows, ..., classes).
 
@@ -12,8 +20,7 @@ def cross_entropy(outputs: Array, classes: Array, smoothing: float) -> tuple[flo
     """
     xp = array_module(outputs)
     count = outputs.shape[-1]
-    logp = outputs - xp.max(outputs, axis=-1, keepdims=True)
-    logp -= xp.log(xp.sum(xp.exp(logp), axis=-1, keepdims=True))
+    logp = log_softmax(outputs)
     goal = (classes[..., None] == xp.arange(count)).astype(outputs.dtype)
     if smoothing:
         goal = goal * (1 - smoothing) + smoothing / count

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from daskpar.backend.array import Array, array_module
-from daskpar.backend.reference.convolution import Geometry, Pair, taps
+from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 
 
 def max_pool(x: Array, size: Pair, how: Geometry) -> tuple[Array, Array]:
     """y (rows, height', width', channels), and for each value the number of the tap it came from (uint8)."""
     xp = array_module(x)
-    padded = _surround(x, how)
+    padded = surround(x, how, -math.inf)
     out = how.output(x.shape[1:3], size)
     y: Array = None
     where: Array = None
@@ -29,21 +29,7 @@ def max_pool(x: Array, size: Pair, how: Geometry) -> tuple[Array, Array]:
 def max_pool_backward(dy: Array, where: Array, image: Pair, size: Pair, how: Geometry) -> Array:
     """dx (rows, *image, channels): each gradient goes where the value came from."""
     xp = array_module(dy)
-    extent = tuple(n + sum(pad) for n, pad in zip(image, how.padding, strict=True))
-    dx = xp.zeros((dy.shape[0], *extent, dy.shape[3]), dtype=dy.dtype)
+    dx = xp.zeros((dy.shape[0], *extent(image, how), dy.shape[3]), dtype=dy.dtype)
     for i, j, places in taps(size, dy.shape[1:3], how):
         dx[places] += dy * (where == i * size[1] + j)
-    (top, _), (left, _) = how.padding
-    return xp.ascontiguousarray(dx[:, top : top + image[0], left : left + image[1]])
-
-
-def _surround(x: Array, how: Geometry) -> Array:
-    """`x` with −∞ around it."""
-    if not any(map(any, how.padding)):
-        return x
-    (top, bottom), (left, right) = how.padding
-    rows, height, width, channels = x.shape
-    shape = (rows, height + top + bottom, width + left + right, channels)
-    out = array_module(x).full(shape, -math.inf, dtype=x.dtype)
-    out[:, top : top + height, left : left + width] = x
-    return out
+    return xp.ascontiguousarray(inside(dx, image, how))

@@ -158,8 +158,7 @@ def backward_part(
     """
     (first, stop), total = span, len(spec.program)
     shares = spec.program[first].shares
-    inner = first + shares, stop + (stop < total and spec.program[stop].shares)
-    start, end = program.extent(spec.table, spec.program, inner)
+    start, end = program.extent(spec.table, spec.program, program.differentiated(spec.program, span))
     buffer = array_module(owner.state.params).zeros(end - start, dtype=spec.precision)
     out = spec.table.views(buffer, start)
     ctx = Context(True, spec.seed, step, first_row(spec, step, streams), out=out)
