@@ -53,7 +53,7 @@ def test_threads_and_processes(
 
 @pytest.mark.parametrize("lanes, fan_in", [(2, 4), (8, 3)])
 def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
-    steps, window = (Layout(lanes, grain, fan_in) for grain in ("step", "window"))
+    steps, window = (Layout(lanes, grain=grain, fan_in=fan_in) for grain in ("step", "window"))
     assert trained(layout=window).parameters_sha256_ == trained(layout=steps).parameters_sha256_
 
 

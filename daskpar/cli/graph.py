@@ -7,7 +7,7 @@ from daskpar.config import Config
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.load import add_training_data
-from daskpar.graph.step import Front, StepBuilder
+from daskpar.graph.step import StepBuilder
 from daskpar.train.fit import new_token
 
 
@@ -17,11 +17,9 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
-    state = graph.add("load-state", (0,), tasks.load_initial, Ref(model))
-    split_update = config.cluster.kind not in ("threads", "threaded-scheduler")
-    builder = StepBuilder(spec, trainer.layout_, model, chunks, split_update)
-    front = Front(0, (state,) * trainer.layout_.data)
-    front = builder.window(graph, front, [spec.optimizer.lr] * steps)
+    apart = config.cluster.kind not in ("threads", "threaded-scheduler")
+    builder = StepBuilder(spec, trainer.layout_, model, chunks, apart)
+    front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
     graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)))
     return _needed(graph, model)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dask._task_spec import Task, TaskRef, convert_legacy_graph
+from dask._task_spec import List, Task, TaskRef, convert_legacy_graph
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 Key = tuple[Any, ...]
@@ -84,6 +84,11 @@ class Placement:
 
 
 Ref = TaskRef
+
+
+def several(keys: Iterable[Key]) -> Any:
+    """A list of the values of other tasks, as one argument."""
+    return List(*refs(keys))
 
 
 def refs(keys: Iterable[Key]) -> list[TaskRef]:

@@ -5,35 +5,86 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daskpar.errors import InputError
+from daskpar.graph.schedule import SCHEDULES
 
 GRAINS = ("window", "step", "stage", "layer")
+BALANCES = ("flops", "parameters", "bytes", "time")
 
 
 @dataclass(frozen=True)
 class Layout:
     """How one training step is cut into tasks.
 
-    `data`: into how many lanes the rows of a batch are cut. `grain`: how much goes into one task: a whole
-    lane of a step (`step`), its forward and its backward pass (`stage`), each layer of both (`layer`), or
-    many steps at once (`window`, for short steps: the lanes are threads of one task). `fan_in`: how many
-    gradients one task of the reduction tree adds.
+    `data`: into how many lanes the rows of a batch are cut. `stages`: into how many parts the model is cut by
+    depth, so that each has about the same share of what `balance` names (`flops`, `parameters`, `bytes` of
+    activations, or `time`, measured); a tuple gives the layers by hand, e.g. (3, 2) for three and two. A
+    lane's rows then flow through them in `microbatches`, in the order of `schedule` (`gpipe` or `1f1b`); with
+    `recompute` a stage keeps only what flowed into it for the backward pass. `width`: into how many parts
+    layers are cut by columns, heads, channels or words. `shards`: into how many slices parameters and
+    optimizer state are cut, each updated by one worker.
+
+    `grain`: how much goes into one task: a whole lane of a step (`step`), its forward and its backward pass
+    (`stage`), each layer of both (`layer`), or many steps at once (`window`, for short steps: the lanes are
+    threads of one task). `fan_in`: how many gradients one task of the reduction tree adds.
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
     numbers, so the same layout and seed give the same bits on one worker or eight.
     """
 
     data: int = 1
+    stages: int | tuple[int, ...] = 1
+    microbatches: int = 1
+    schedule: str = "1f1b"
+    balance: str = "flops"
+    recompute: bool = False
+    width: int = 1
+    shards: int = 1
     grain: str = "step"
     fan_in: int = 4
 
     def __post_init__(self) -> None:
-        if self.data < 1:
-            raise InputError(f"layout.data={self.data} must be at least 1")
-        if self.grain not in GRAINS:
-            raise InputError(f"layout.grain={self.grain!r} is not known; use one of {', '.join(GRAINS)}")
+        if isinstance(self.stages, list):
+            object.__setattr__(self, "stages", tuple(self.stages))
+        for name in ("data", "microbatches", "width", "shards"):
+            _at_least_one(name, getattr(self, name))
+        for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
+            _at_least_one("stages", stage)
+        for name, known in (("grain", GRAINS), ("schedule", tuple(SCHEDULES)), ("balance", BALANCES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"layout.{name}={value!r} is not known; use one of {', '.join(known)}")
         if self.fan_in < 2:
             raise InputError(f"layout.fan_in={self.fan_in} must be at least 2")
+        if self.grain == "window" and (self.cuts_model or self.shards > 1):
+            raise InputError(
+                "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
+                "microbatches, width, shards or recompute"
+            )
+
+    @property
+    def depth(self) -> int:
+        """The number of stages."""
+        return self.stages if isinstance(self.stages, int) else len(self.stages)
+
+    @property
+    def cuts_model(self) -> bool:
+        """Whether a lane's pass through the model is more than one piece of work."""
+        return self.depth > 1 or self.width > 1 or self.microbatches > 1 or self.recompute
+
+    @property
+    def places(self) -> int:
+        """How many places of work there are: each lane has one for every stage and part in width."""
+        return self.data * self.depth * self.width
+
+    def place(self, lane: int, stage: int = 0, part: int = 0) -> int:
+        """The number of a place of work; tasks of one place run on one worker where they can."""
+        return (lane * self.depth + stage) * self.width + part
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane."""
         return range(lane * streams // self.data, (lane + 1) * streams // self.data)
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f"layout.{name}={value} must be at least 1")

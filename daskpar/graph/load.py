@@ -16,7 +16,9 @@ from daskpar.graph.layout import Layout
 def add_training_data(graph: Graph, spec: Key, part: Part, order: Order, layout: Layout) -> dict[Any, Key]:
     """Tasks for all chunks of the training part; returns their keys by (stream, chunk)."""
     return {
-        (stream, chunk): _add_chunk(graph, spec, part, (order, stream, chunk), (stream, chunk), lane)
+        (stream, chunk): _add_chunk(
+            graph, spec, part, (order, stream, chunk), (stream, chunk), layout.place(lane)
+        )
         for lane in range(layout.data)
         for stream in layout.streams(lane, order.streams)
         for chunk in range(len(order.bounds(stream)) - 1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array, module_named, travelling
 from daskpar.data.order import Order
 from daskpar.data.transforms import Fitted
+from daskpar.graph.partition import Partition, Span
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.program import Operation, operations
 from daskpar.optim.optimizer import Tensors
 
 Sums = tuple[float, ...]
@@ -41,20 +40,28 @@ class Spec:
     transforms: tuple[Fitted, ...] = ()
     targets: tuple[Fitted, ...] = ()
     module: str = "numpy"
+    cut: Partition | None = None
+
+    @property
+    def partition(self) -> Partition:
+        """How the run's layout cuts the model."""
+        assert self.cut is not None
+        return self.cut
 
     @property
     def tensors(self) -> Tensors:
         return Tensors(self.table.ranges, self.table.decayed)
 
+    def tensors_of(self, span: Span | None) -> Tensors:
+        """Where tensors lie in a part of the parameters, or in all of them."""
+        if span is None:
+            return self.tensors
+        return self.partition.places[span.place].tensors.within(span.start, span.stop)
+
     @property
     def x_dtype(self) -> str:
         """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
         return "int32" if self.model.tokens else self.precision
-
-    @cached_property
-    def program(self) -> tuple[Operation, ...]:
-        """The model as operations that can be tasks of their own."""
-        return operations(self.model)
 
     @property
     def xp(self) -> Any:
@@ -115,11 +122,11 @@ class Forward(NamedTuple):
 class Backward(NamedTuple):
     """Gradients with respect to some operations' input (None where nobody needs it) and parameters.
 
-    `held` and `sums` as in `Forward`, on the way back.
+    `gradients`: first that of the place's own parameters. `held` and `sums` as in `Forward`, on the way back.
     """
 
     dx: Array | None
-    gradient: Gradient
+    gradients: tuple[Gradient, ...]
     held: tuple[Array, ...] = ()
     sums: Array | None = None
 

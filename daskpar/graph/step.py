@@ -8,52 +8,59 @@ itself, and differentiates its own rows: one hop a step, and nothing but gradien
                  └─> grad[0, lane 1] ──┴─> grad[1, lane 1] ──┴─> ... ──> update[s] ──> report, evaluate
 
 Where lanes are separate processes a lane's state and its gradient are separate tasks (`update`, then
-`grad`), so that states never travel: two hops, half the bytes. At the finer grains a lane's `grad` comes
-apart into `load-batch`, `forward-…`, `backward-…`, each part of the model with a reduction tree of its own.
+`grad`), so that states never travel: two hops, half the bytes. Where the model is cut too, `flow.py` adds a
+lane's passes through its parts; every place of work holds, and updates, the parameters of its own parts.
+With shards each of these is cut once more: a shard has one owner, who alone updates it, and the lanes
+gather parameters from all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref, refs
+from daskpar.graph.build import Graph, Key, Ref, refs, several
+from daskpar.graph.flow import Flow, Leaf
 from daskpar.graph.layout import Layout
+from daskpar.graph.partition import Span, shard_spans
+from daskpar.graph.reduce import add_tree
 from daskpar.graph.spec import Spec
-from daskpar.graph.tree import levels
-from daskpar.nn.program import boundaries, differentiated, extent, shares_at
+
+
+class Holding(NamedTuple):
+    """Parameters and their optimizer state as one value: `span` of a place's, None for the whole model's.
+
+    `lanes`: those that have a copy each.
+    """
+
+    span: Span | None
+    lanes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Front:
     """Where a run stands between two steps.
 
-    `states` holds a key for each lane; `gradients` the keys of the last step's gradients that no state has
-    taken in yet (none after a load), and `lr` the rate they are to be applied with.
+    `states` holds for each holding the keys of its copies; `gradients` for each the keys of the last step's
+    gradients that no state has taken in yet (none after a load), `sums` that of the sums of loss and metrics
+    where gradients do not carry them, and `lr` the rate they are to be applied with.
     """
 
     step: int
-    states: tuple[Key, ...]
-    gradients: tuple[Key, ...] = ()
+    states: tuple[tuple[Key, ...], ...]
+    gradients: tuple[tuple[Key, ...], ...] = ()
+    sums: Key = ()
     lr: float = 0.0
 
     @property
     def keys(self) -> set[Key]:
         """What the next window needs to find."""
-        return {*self.states, *self.gradients}
-
-
-class Part(NamedTuple):
-    """Operations `first` to `stop` of the model as one task, and how many numbers of gradient they have."""
-
-    name: str
-    first: int
-    stop: int
-    size: int
+        sums = {self.sums} if self.sums else set()
+        return {key for keys in (*self.states, *self.gradients) for key in keys} | sums
 
 
 @dataclass(frozen=True)
@@ -61,40 +68,99 @@ class StepBuilder:
     """Adds steps to a graph.
 
     `model` is the key of the Spec's task, `chunks` the keys of the training data by (stream, chunk), and
-    `split_update` says whether states and gradients are separate tasks (worth it between processes).
+    `apart` says whether workers are processes: then states and gradients are separate tasks, and of what a
+    task gives only what is needed elsewhere travels.
     """
 
     spec: Spec
     layout: Layout
     model: Key
     chunks: dict[Any, Key]
-    split_update: bool = False
+    apart: bool = False
+
+    def start(self, graph: Graph, step: int, root: Path | None = None) -> Front:
+        """Add what loads the state of a step, from a file or the seed; returns where the run stands."""
+        path = None if root is None else str(root)
+        states = []
+        for number, (span, lanes) in enumerate(self.holdings):
+            if span is None:
+                how = (tasks.load_initial,) if path is None else (tasks.load_state,)
+                given = (Ref(self.model), *(() if path is None else (path,)))
+                states.append((graph.add("load-state", (step,), *how, *given),) * len(lanes))
+            else:
+                states.append(
+                    tuple(
+                        graph.add(
+                            "load-state",
+                            (step, number, lane),
+                            *(tasks.load_place, Ref(self.model), span, path),
+                            lane=self._place(span, lane),
+                        )
+                        for lane in lanes
+                    )
+                )
+        return Front(step, tuple(states))
 
     def window(self, graph: Graph, front: Front, rates: Sequence[float]) -> Front:
         """Add a step for each learning rate in `rates`; returns where the run then stands."""
         if self.layout.grain == "window":
             return self._many_steps(graph, front, rates)
-        whole = self.layout.grain == "step" and not self.shares
         fresh = True
         for lr in rates:
-            if whole and not self.split_update:
+            if self._rides:
                 front = self._riding_step(graph, front, lr, fresh)
             else:
                 front = self._updated(graph, front, fresh)
-                add = self._lane_step if whole else self._layer_step
-                front = Front(front.step + 1, front.states, add(graph, front), lr)
+                leaves = list(self._lane_step(graph, front) if self._whole else self._flow(graph, front))
+                front = replace(self._reduced(graph, front, leaves), step=front.step + 1, lr=lr)
             fresh = False
         return front
 
     def cut(self, graph: Graph, front: Front) -> Key:
         """Add the update that makes the state of `front` a value of its own; returns its key."""
-        return self._update(graph, front, (front.step,), front.states[0], fresh=False, lane=None)
+        if self.holdings[0].span is None:
+            return self._update(graph, front, 0, (front.step,), front.states[0][0], False, None)
+        owners = [
+            self._update(graph, front, h, (front.step, "cut", h), front.states[h][0], False, holding.lanes[0])
+            for h, holding in enumerate(self.holdings)
+        ]
+        spans = tuple(holding.span for holding in self.holdings)
+        return graph.add(
+            "gather-state", (front.step,), tasks.gather_state, Ref(self.model), spans, *refs(owners)
+        )
 
     @cached_property
-    def shares(self) -> bool:
-        """Whether lanes must meet within a step, for layers whose statistics are those of the whole batch."""
-        apart = self.layout.data > 1 or self.layout.grain in ("stage", "layer")
-        return apart and any(operation.shares for operation in self.spec.program)
+    def holdings(self) -> tuple[Holding, ...]:
+        """Who holds which parameters: every lane a copy of each place's, or one lane each shard."""
+        cut, layout = self.spec.partition, self.layout
+        lanes = tuple(range(layout.data))
+        if len(cut.places) == 1 and layout.shards == 1:
+            return (Holding(None, lanes),)
+        if layout.shards == 1:
+            return tuple(Holding(Span(n, 0, p.table.size), lanes) for n, p in enumerate(cut.places))
+        return tuple(
+            Holding(span, (j * layout.data // layout.shards,))
+            for number, place in enumerate(cut.places)
+            for j, span in enumerate(shard_spans(place, number, layout.shards))
+        )
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether a lane's pass through the model is one task."""
+        return (
+            self.layout.grain == "step" and not self.layout.cuts_model and len(self.spec.partition.parts) == 1
+        )
+
+    @cached_property
+    def _rides(self) -> bool:
+        """Whether the update is part of the task that needs the new state."""
+        return self._whole and not self.apart and self.holdings[0].span is None
+
+    def _place(self, span: Span | None, lane: int) -> int:
+        if span is None:
+            return self.layout.place(lane)
+        place = self.spec.partition.places[span.place]
+        return self.layout.place(lane, place.stage, place.part)
 
     def streams(self, lane: int) -> range:
         return self.layout.streams(lane, self.spec.order.streams)
@@ -109,140 +175,156 @@ class StepBuilder:
 
     def _riding_step(self, graph: Graph, front: Front, lr: float, fresh: bool) -> Front:
         keys = []
+        gradients = front.gradients[0] if front.gradients else ()
         for lane in range(self.layout.data):
-            arguments = (front.step, self.streams(lane), front.lr, fresh, Ref(front.states[lane]))
-            values = (*refs(front.gradients), *self.pieces(front.step, lane))
-            index = (front.step, lane)
-            count = len(front.gradients)
+            arguments = (front.step, self.streams(lane), front.lr, fresh, Ref(front.states[0][lane]))
+            values = (len(gradients), *refs(gradients), *self.pieces(front.step, lane))
+            place = self.layout.place(lane)
             keys.append(
-                graph.add("grad", index, tasks.grad, Ref(self.model), *arguments, count, *values, lane=lane)
+                graph.add(
+                    "grad", (front.step, lane), tasks.grad, Ref(self.model), *arguments, *values, lane=place
+                )
             )
-        gradients = self._tree(graph, "reduce-gradient", (front.step,), keys)
-        return Front(front.step + 1, tuple(keys), gradients, lr)
+        places = [self.layout.place(lane) for lane in range(self.layout.data)]
+        tree = (graph, "reduce-gradient", (front.step,), keys, places, self.layout.fan_in)
+        found = add_tree(*tree)
+        return Front(front.step + 1, (tuple(keys),), (found,), (), lr)
 
-    def _lane_step(self, graph: Graph, front: Front) -> tuple[Key, ...]:
-        keys = []
+    def _lane_step(self, graph: Graph, front: Front) -> list[Leaf]:
+        leaves = []
         for lane in range(self.layout.data):
-            arguments = (Ref(self.model), front.step, self.streams(lane), Ref(front.states[lane]))
+            state = self._parameters(graph, front, lane, 0)
+            arguments = (Ref(self.model), front.step, self.streams(lane), Ref(state))
             chunks = self.pieces(front.step, lane)
-            keys.append(
-                graph.add("grad", (front.step, lane), tasks.grad_model, *arguments, *chunks, lane=lane)
-            )
-        return self._tree(graph, "reduce-gradient", (front.step,), keys)
+            place = self.layout.place(lane)
+            key = graph.add("grad", (front.step, lane), tasks.grad_model, *arguments, *chunks, lane=place)
+            leaves.append(Leaf(0, 0, 0, lane, key))
+        return leaves
 
-    def _layer_step(self, graph: Graph, front: Front) -> tuple[Key, ...]:
-        parts, lanes = self._parts, range(self.layout.data)
-        step = front.step
-        forward = [[self._load_batch(graph, step, lane) for lane in lanes]]
-        for i in range(len(parts)):
-            shared = self._shared(graph, (step, "forward", i), forward[-1], parts[i].first)
-            forward.append(
-                [
-                    self._part(
-                        graph, "forward", i, front, lane, tasks.forward_part, forward[-1][lane], *shared
-                    )
-                    for lane in lanes
-                ]
-            )
-        backward = [self._measure(graph, front, lane, forward[0][lane], forward[-1][lane]) for lane in lanes]
-        gradients: list[tuple[Key, ...]] = []
-        for i in reversed(range(len(parts))):
-            shared = self._shared(graph, (step, "backward", i), backward, parts[i].stop)
-            above = backward
-            backward = []
-            for lane in lanes:
-                inputs = [forward[i + 1][lane], above[lane]]
-                inputs += [forward[i + 2][lane], *shared] if shared else []
-                backward.append(self._part(graph, "backward", i, front, lane, tasks.backward_part, *inputs))
-            if parts[i].size or i == len(parts) - 1:
-                gradients.append(self._tree(graph, "reduce-gradient", (step, i), backward, root=True))
-        return tuple(key for keys in reversed(gradients) for key in keys)
+    def _flow(self, graph: Graph, front: Front) -> list[Leaf]:
+        batches = []
+        for lane in range(self.layout.data):
+            loaded = (Ref(self.model), front.step, self.streams(lane), *self.pieces(front.step, lane))
+            place = self.layout.place(lane)
+            batches.append(graph.add("load-batch", (front.step, lane), tasks.load_batch, *loaded, lane=place))
+        found: dict[tuple[int, int], Key] = {}
 
-    def _part(
-        self, graph: Graph, verb: str, i: int, front: Front, lane: int, func: Callable[..., Any], *inputs: Key
-    ) -> Key:
-        part = self._parts[i]
-        arguments = ((part.first, part.stop), front.step, self.streams(lane), Ref(front.states[lane]))
-        index = (front.step, lane, i)
+        def parameters(lane: int, place: int) -> Key:
+            if (lane, place) not in found:
+                found[lane, place] = self._parameters(graph, front, lane, place)
+            return found[lane, place]
+
+        what = (graph, self.spec, self.layout, self.model, front.step, self.streams)
+        return list(Flow(*what, batches, parameters, self.apart).build())
+
+    def _parameters(self, graph: Graph, front: Front, lane: int, place: int) -> Key:
+        """The key of a place's parameters for a lane; gathered where they are sharded."""
+        if self.layout.shards == 1:
+            return front.states[place][lane]
+        shards = [
+            front.states[h][0] for h, (span, _) in enumerate(self.holdings) if span and span.place == place
+        ]
+        if not self.apart:
+            lane = 0  # threads share what one of them has gathered
+        index = (front.step, place, lane)
+        key = graph.key("gather-parameters", *index)
+        if key not in graph.lanes:
+            at = self._place(Span(place, 0, 0), lane)
+            graph.add("gather-parameters", index, tasks.gather_parameters, *refs(shards), lane=at)
+        return key
+
+    def _reduced(self, graph: Graph, front: Front, leaves: Sequence[Leaf]) -> Front:
+        """Add the trees over the lanes' gradients: one for each part and each holding that it concerns."""
+        step, cut = front.step, self.spec.partition
+        gradients: list[list[Key]] = [[] for _ in self.holdings]
+        root = not self._whole
+        groups: dict[tuple[int, int, int], list[Leaf]] = {}
+        for leaf in leaves:
+            groups.setdefault(leaf[:3], []).append(leaf)
+        for (part, branch, number), group in groups.items():
+            span = cut.parts[part].spans[branch][number]
+            if self._whole:
+                span = Span(0, 0, self.spec.table.size)
+            for h, (held, _) in enumerate(self.holdings):
+                if held is not None and (held.place != span.place or not _overlap(held, span)):
+                    continue
+                keys = [self._picked(graph, step, leaf, held, span) for leaf in group]
+                index: tuple[Any, ...] = (
+                    (step,) if self._whole and held is None else (step, part, branch, number, h)
+                )
+                name = "reduce-gradient" if self.layout.shards == 1 else "reduce-shard"
+                places = [graph.lanes[leaf.key] for leaf in group]
+                gradients[h] += add_tree(graph, name, index, keys, places, self.layout.fan_in, root)
+        sums: Key = ()
+        if len(self.holdings) > 1:
+            last = [leaf for leaf in leaves if leaf.part == len(cut.parts) - 1 and leaf[1:3] == (0, 0)]
+            each = [
+                graph.add("sums", (step, leaf.lane), tasks.sums_of, Ref(leaf.key), lane=graph.lanes[leaf.key])
+                for leaf in last
+            ]
+            places = [graph.lanes[leaf.key] for leaf in last]
+            tree = (graph, "reduce-sums", (step,), each, places, self.layout.fan_in)
+            (sums,) = add_tree(*tree, root=True, reduce=tasks.reduce_sums)
+        return replace(front, gradients=tuple(map(tuple, gradients)), sums=sums)
+
+    def _picked(self, graph: Graph, step: int, leaf: Leaf, held: Span | None, span: Span) -> Key:
+        """The key of a lane's gradient for a holding, and of nothing else where that is worth a task."""
+        bare = not self.apart and self.layout.shards == 1 and leaf.span == 0
+        if bare or (self._whole and held is None):
+            return leaf.key
+        start, stop = (held.start, held.stop) if held else (span.start, span.stop)
+        index = (step, *leaf[:4], start)
         return graph.add(
-            f"{verb}-{part.name}", index, func, Ref(self.model), *arguments, *refs(inputs), lane=lane
+            "pick-gradient",
+            index,
+            *(tasks.pick_gradient, Ref(leaf.key), leaf.span, start, stop),
+            lane=graph.lanes[leaf.key],
         )
-
-    def _load_batch(self, graph: Graph, step: int, lane: int) -> Key:
-        loaded = (Ref(self.model), step, self.streams(lane), *self.pieces(step, lane))
-        return graph.add("load-batch", (step, lane), tasks.load_batch, *loaded, lane=lane)
-
-    def _measure(self, graph: Graph, front: Front, lane: int, batch: Key, last: Key) -> Key:
-        measured = (front.step, self.streams(lane), Ref(front.states[lane]), Ref(batch), Ref(last))
-        index = (front.step, lane)
-        return graph.add("forward-loss", index, tasks.forward_loss, Ref(self.model), *measured, lane=lane)
-
-    def _shared(self, graph: Graph, index: Key, values: list[Key], operation: int) -> tuple[Key, ...]:
-        """The sum of what all lanes have gathered for an operation that shares statistics; else nothing."""
-        if not self.shares or not shares_at(self.spec.program, operation):
-            return ()
-        return self._tree(graph, "reduce-statistics", index, values, True, tasks.reduce_statistics)
-
-    @cached_property
-    def _parts(self) -> tuple[Part, ...]:
-        """The parts of the model that are tasks of their own."""
-        operations, table = self.spec.program, self.spec.table
-        cuts = boundaries(operations, self.layout.grain == "layer")
-        if not self.shares and self.layout.grain != "layer":
-            cuts = [0, len(operations)]
-        found = []
-        for first, stop in pairwise(cuts):
-            runs = [op.layer.kind for op in operations[first:stop] if op.role == "run"]
-            name = runs[0].replace("_", "-") if runs and self.layout.grain == "layer" else "stage"
-            start, end = extent(table, operations, differentiated(operations, (first, stop)))
-            found.append(Part(name, first, stop, end - start))
-        return tuple(found)
 
     def _updated(self, graph: Graph, front: Front, fresh: bool) -> Front:
-        """Every lane's state with the pending gradients taken in, each on its own worker."""
+        """Every state with the pending gradients taken in, each copy on its own worker."""
         if not front.gradients:
             return front
-        states = tuple(
-            self._update(graph, front, (front.step, lane), front.states[lane], fresh, lane)
-            for lane in range(self.layout.data)
-        )
-        return replace(front, states=states, gradients=())
+        states = []
+        single = len(self.holdings) == 1
+        for h, (_, lanes) in enumerate(self.holdings):
+            keys = []
+            for lane, state in zip(lanes, front.states[h], strict=True):
+                index = (front.step, lane) if single else (front.step, h, lane)
+                keys.append(self._update(graph, front, h, index, state, fresh, lane))
+            states.append(tuple(keys))
+        return Front(front.step, tuple(states))
 
     def _update(
-        self, graph: Graph, front: Front, index: Key, state: Key, fresh: bool, lane: int | None
+        self, graph: Graph, front: Front, h: int, index: Key, state: Key, fresh: bool, lane: int | None
     ) -> Key:
-        arguments = (Ref(self.model), front.lr, fresh, Ref(state), *refs(front.gradients))
-        return graph.add("update", index, tasks.update, *arguments, lane=lane)
+        span = self.holdings[h].span
+        gradients = front.gradients[h] if front.gradients else ()
+        place = None if lane is None else self._place(span, lane)
+        if span is None:
+            given: Any = (front.lr, fresh, Ref(state), *refs(gradients))
+            return graph.add("update", index, tasks.update, Ref(self.model), *given, lane=place)
+        sums = Ref(front.sums) if front.sums else ()
+        squares = self._squares(graph, front, ("cut",) if "cut" in index else ()) if gradients else None
+        given = (span, front.lr, fresh, Ref(state), sums, squares, *refs(gradients))
+        return graph.add("update", index, tasks.update_part, Ref(self.model), *given, lane=place)
 
-    def _tree(
-        self,
-        graph: Graph,
-        operation: str,
-        index: Key,
-        keys: Sequence[Key],
-        root: bool = False,
-        reduce: Callable[..., Any] = tasks.reduce_gradient,
-    ) -> tuple[Key, ...]:
-        """Add the reduction tree over `keys`; returns the keys of its last level."""
-        below = list(keys)
-        for nodes in levels(len(below), self.layout.fan_in, root):
-            above = []
-            for node in nodes:
-                inputs = [below[i] for i in node.inputs]
-                lane = node.inputs[0] * self.layout.fan_in**node.level
-                above.append(
-                    graph.add(
-                        operation,
-                        (*index, node.level, node.place),
-                        reduce,
-                        *refs(inputs),
-                        lane=lane,
-                    )
-                    if len(inputs) > 1
-                    else inputs[0]
+    def _squares(self, graph: Graph, front: Front, mark: tuple[Any, ...]) -> Any:
+        """The sums of squares of all parts of the gradient, where its norm is clipped."""
+        if self.spec.clip.norm is None:
+            return None
+        found = []
+        for h, (span, lanes) in enumerate(self.holdings):
+            index = (front.step, *mark, h)
+            key = graph.key("measure-norm", *index)
+            if key not in graph.lanes:
+                given = (Ref(self.model), span, Ref(front.states[h][0]), Ref(front.sums))
+                place = self._place(span, lanes[0])
+                graph.add(
+                    "measure-norm", index, tasks.measure_norm, *given, *refs(front.gradients[h]), lane=place
                 )
-            below = above
-        return tuple(below)
+            found.append(key)
+        return several(found)
 
     def _many_steps(self, graph: Graph, front: Front, rates: Sequence[float]) -> Front:
         lanes, steps = tuple(self.streams(lane) for lane in range(self.layout.data)), self.spec.order.steps
@@ -252,7 +334,11 @@ class StepBuilder:
             for piece in self.spec.order.pieces(step // steps, step % steps, streams):
                 places[piece.stream, piece.chunk] = None
         how = (tuple(rates), lanes, self.layout.fan_in, tuple(places))
-        arguments = (Ref(self.model), *how, Ref(front.states[0]))
+        arguments = (Ref(self.model), *how, Ref(front.states[0][0]))
         chunks = refs(self.chunks[place] for place in places)
         key = graph.add("train-window", (front.step,), tasks.train_window, *arguments, *chunks, lane=0)
-        return Front(front.step + len(rates), (key,) * self.layout.data)
+        return Front(front.step + len(rates), ((key,) * self.layout.data,))
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.stop and other.start < one.stop

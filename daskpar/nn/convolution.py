@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -120,6 +120,12 @@ class Conv2d(Layer):
     def width(self) -> Width | None:
         return Width("channels", (("weight", 3), ("bias", 0))) if self.groups == 1 else None
 
+    def joins(self) -> Width | None:
+        return Width("rows", (("weight", 2),), sums=True, once=("bias",)) if self.groups == 1 else None
+
+    def part(self, index: int, parts: int) -> Layer:
+        return replace(self, channels=self.channels // parts)
+
     def window(self, in_shape: Shape) -> Window | None:
         how = self.geometry((in_shape[0], in_shape[1]))
         size = how.dilation[0] * (pair(self.kernel)[0] - 1) + 1
@@ -180,6 +186,9 @@ class ConvTranspose2d(Conv2d):
 
     def width(self) -> Width | None:
         return Width("channels", (("weight", 2), ("bias", 0)))
+
+    def joins(self) -> Width | None:
+        return Width("rows", (("weight", 3),), sums=True, once=("bias",))
 
     def window(self, in_shape: Shape) -> Window | None:
         return None  # an output row is made from a changing number of input rows
@@ -249,6 +258,12 @@ class Conv1d(Layer):
 
     def width(self) -> Width | None:
         return Width("channels", (("weight", 2), ("bias", 0))) if self.groups == 1 else None
+
+    def joins(self) -> Width | None:
+        return Width("rows", (("weight", 1),), sums=True, once=("bias",)) if self.groups == 1 else None
+
+    def part(self, index: int, parts: int) -> Layer:
+        return replace(self, channels=self.channels // parts)
 
 
 def _lifted(params: Params) -> Params:

@@ -10,15 +10,17 @@ class Width:
     """How a layer splits in width among n parts (tensor parallelism, Shoeybi et al. 2019, sec. 3).
 
     `unit`: what is shared out (`columns`, `heads`, `channels`, `words`, or `each` for element-wise layers,
-    which any split passes through). `axes`: the axis along which each parameter is cut; one that is not
-    named is needed whole by every part. `sums`: whether the parts' outputs are summed (else they are laid
-    side by side along the last axis); then the parameters in `once` count for the first part only.
+    which any split passes through). `axes`: the axis along which each parameter is cut; of one that is not
+    named every part has a copy. `sums`: whether the parts' outputs are summed (else they are laid side by
+    side along the last axis); then the parameters in `once` count for the first part only. `count`: how many
+    things there are to share out, where that is not the length of the first of the `axes`.
     """
 
     unit: str
     axes: tuple[tuple[str, int], ...] = ()
     sums: bool = False
     once: tuple[str, ...] = ()
+    count: int | None = None
 
 
 @dataclass(frozen=True)

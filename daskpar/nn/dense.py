@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,3 +63,9 @@ class Dense(Layer):
 
     def width(self) -> Width | None:
         return Width("columns", (("weight", 1), ("bias", 0)))
+
+    def joins(self) -> Width | None:
+        return Width("rows", (("weight", 0),), sums=True, once=("bias",))
+
+    def part(self, index: int, parts: int) -> Layer:
+        return replace(self, units=self.units // parts)

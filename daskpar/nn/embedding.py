@@ -67,6 +67,62 @@ class Embedding(Layer):
     def width(self) -> Width | None:
         return Width("words", (("weight", 0),), sums=True)
 
+    def part(self, index: int, parts: int) -> Layer:
+        words = self.words // parts
+        return _SomeWords(words, self.features, self.padding, first=index * words)
+
+
+@dataclass(frozen=True)
+class _SomeWords(Embedding):
+    """An embedding that knows the words from `first` on; others give zeros, as some other part knows them."""
+
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        pass  # `padding` is a number among all words
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        xp = array_module(params["weight"])
+        place = x - self.first
+        known = (place >= 0) & (place < self.words)
+        place = xp.where(known, place, 0)
+        return params["weight"][place] * known[..., None], (place, known)
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        place, known = saved
+        weight = kernels(dy).scatter_rows(place, dy * known[..., None].astype(dy.dtype), self.words)
+        return None, {"weight": weight}
+
+
+@dataclass(frozen=True)
+class Unembedding(Layer):
+    """y = x · weightᵀ: (rows, ..., features) -> (rows, ..., words), with the table (words, features) of an
+    embedding."""
+
+    words: int
+    kind: ClassVar[str] = "unembedding"
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        return {}, (*in_shape[:-1], self.words)
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        y = x.reshape(-1, x.shape[-1]) @ params["weight"].T
+        return y.reshape(*x.shape[:-1], y.shape[-1]), x
+
+    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        flat, x = dy.reshape(-1, dy.shape[-1]), saved.reshape(-1, saved.shape[-1])
+        weight = array_module(dy).matmul(flat.T, x, out=ctx.space("weight"))
+        return (flat @ params["weight"]).reshape(saved.shape), {"weight": weight}
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 2 * in_shape[-1] * math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        return Width("columns", (("weight", 0),))
+
+    def part(self, index: int, parts: int) -> Layer:
+        return replace(self, words=self.words // parts)
+
 
 @dataclass(frozen=True)
 class TiedEmbedding(Embedding):
@@ -87,6 +143,11 @@ class TiedEmbedding(Embedding):
     def _inner(self) -> Sequential:
         return Sequential(self.layers)
 
+    @property
+    def ends(self) -> tuple[Embedding, Unembedding]:
+        """What stands before and after the layers, with one table for both."""
+        return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         own, inner = rng.spawn(2)
         params, shape = super().init(own, in_shape)
@@ -102,18 +163,18 @@ class TiedEmbedding(Embedding):
         return self.run(params, x, ctx)[:2]
 
     def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
-        h, saved, mask = self._inner.run(params, params["weight"][x], ctx.masked(self.mask(x, ctx.mask)))
-        y = h.reshape(-1, self.features) @ params["weight"].T
-        return y.reshape(*h.shape[:-1], self.words), (x, saved, h), mask
+        first, last = self.ends
+        h, keep, mask = first.run(params, x, ctx)
+        h, saved, mask = self._inner.run(params, h, ctx.masked(mask))
+        y, out = last.forward(params, h, ctx)
+        return y, (keep, saved, out), mask
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        x, inner, h = saved
-        d_out = dy.reshape(-1, self.words)
-        dh = (d_out @ params["weight"]).reshape(h.shape)
+        (first, last), (x, inner, h) = self.ends, saved
+        dh, weights = last.backward(params, h, dy, ctx)
         d_in, grads = self._inner.backward(params, inner, dh, replace(ctx, input_gradient=True))
-        weight = array_module(dy).matmul(d_out.T, h.reshape(-1, self.features), out=ctx.space("weight"))
-        weight += kernels(dy).scatter_rows(x, d_in, self.words)
-        return None, grads | {"weight": weight}
+        weights["weight"] += first.backward(params, x, d_in, ctx)[1]["weight"]
+        return None, grads | weights
 
     def observe(self, params: Params, sums: Params) -> Params:
         return observe_each(self.layers, params, sums)

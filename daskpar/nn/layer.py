@@ -109,6 +109,14 @@ class Layer:
         """How the layer splits in width; None where it does not."""
         return None
 
+    def joins(self) -> Width | None:
+        """How the layer takes an input whose last axis is shared out, its outputs being summed."""
+        return None
+
+    def part(self, index: int, parts: int) -> Layer:
+        """The layer that works on part `index` of so many equal parts, as `width` has it."""
+        return self
+
     def window(self, in_shape: Shape) -> Window | None:
         """Which rows of pixels an output row needs; None where it needs them all."""
         return None

@@ -7,7 +7,7 @@ Every tensor starts at a multiple of 64 bytes; the gaps are zero and stay zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.layer import Params, Shape
 
-_ALIGN = 16  # elements: 64 bytes of float32
+ALIGN = 16  # elements: 64 bytes of float32
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,15 @@ class ParameterTable:
     @classmethod
     def of(cls, params: Params) -> ParameterTable:
         """The table for nested `params`, in the order of the layers."""
+        return cls.laid_out((name, tuple(value.shape)) for name, value in _walk(params, ""))
+
+    @classmethod
+    def laid_out(cls, tensors: Iterable[tuple[str, Shape]]) -> ParameterTable:
+        """The table for tensors of these names and shapes, one after the other."""
         entries, start = [], 0
-        for name, value in _walk(params, ""):
-            entries.append(Entry(name, tuple(value.shape), start))
-            start += -(-value.size // _ALIGN) * _ALIGN
+        for name, shape in tensors:
+            entries.append(Entry(name, shape, start))
+            start += -(-math.prod(shape) // ALIGN) * ALIGN
         return cls(tuple(entries), start)
 
     @property
@@ -82,7 +87,7 @@ class ParameterTable:
     def extent(self, belongs: Callable[[str], bool]) -> tuple[int, int]:
         """The slice of the buffer from the first to the last tensor whose name `belongs`."""
         inside = [e for e in self.entries if belongs(e.name)]
-        return (inside[0].start, -(-inside[-1].stop // _ALIGN) * _ALIGN) if inside else (0, 0)
+        return (inside[0].start, -(-inside[-1].stop // ALIGN) * ALIGN) if inside else (0, 0)
 
     def flatten(self, params: Params, dtype: Any, xp: Any = np) -> Array:
         """A buffer of `dtype` that holds `params` (or gradients, whose dicts may be in another order)."""

@@ -14,9 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from daskpar.backend.array import Array
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.layer import Context, Layer, Params, Sharing
+from daskpar.nn.embedding import TiedEmbedding
+from daskpar.nn.layer import Context, Layer, Params, Shape, Sharing
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.sequential import Residual, Sequential
 from daskpar.nn.transformer import TransformerBlock
@@ -26,12 +29,22 @@ from daskpar.nn.transformer import TransformerBlock
 class Operation:
     """One operation: `run` a layer, or `fork`, `swap` and `join` the branches of a residual.
 
-    `path` is the layer's place in the model, which names its parameters.
+    `path` is the layer's place in the model, which names its parameters; with `shallow` only those directly
+    at that place are meant. `absent`: parameters (name, shape) that count as zero, because another part of
+    the layer holds them.
     """
 
     role: str
     path: tuple[int, ...]
     layer: Layer
+    shallow: bool = False
+    absent: tuple[tuple[str, Shape], ...] = ()
+
+    def holds(self, name: str) -> bool:
+        """Whether the parameter of this name is the operation's."""
+        place = "".join(f"{index}." for index in self.path)
+        own = self.role == "run" and name.startswith(place)
+        return own and not (self.shallow and "." in name[len(place) :])
 
     @property
     def sharing(self) -> Sharing | None:
@@ -59,30 +72,41 @@ class Flow(NamedTuple):
     held: tuple[Array, ...] = ()
 
 
-def operations(model: Sequential) -> tuple[Operation, ...]:
-    """The operations of a model: its layers, with those taken apart that hold a layer that shares."""
-    return tuple(_flatten(model.layers, ()))
+def operations(model: Sequential, apart: bool = False, meets: bool = True) -> tuple[Operation, ...]:
+    """The operations of a model: its layers, with those taken apart that hold a layer that shares.
+
+    With `apart` all layers made of layers are, but those with `remat`, which recompute as one. Where no lanes
+    meet (`meets` is false) none need be.
+    """
+    return tuple(_flatten(model.layers, (), apart, meets))
 
 
-def _flatten(layers: Sequence[Layer], path: tuple[int, ...]) -> Iterator[Operation]:
+def _flatten(layers: Sequence[Layer], path: tuple[int, ...], *how: bool) -> Iterator[Operation]:
+    apart, meets = how
     for i, layer in enumerate(layers):
         here = (*path, i)
         inner = layer.inner if isinstance(layer, TransformerBlock) else layer
-        if not any(map(synchronised, parts(inner))) or not parts(inner)[1:]:
+        must = meets and any(map(synchronised, parts(inner)))
+        if not parts(inner)[1:] or not (must or (apart and not getattr(inner, "remat", False))):
             yield Operation("run", here, layer)
+        elif isinstance(inner, TiedEmbedding):
+            first, last = inner.ends
+            yield Operation("run", here, first, shallow=True)
+            yield from _flatten(inner.layers, here, *how)
+            yield Operation("run", here, last, shallow=True)
         elif getattr(inner, "remat", False) or not isinstance(inner, Sequential | Residual):
             raise InputError(
                 f"{layer.kind}: a layer with sync: true cannot stand within it where several lanes train; "
                 "take it out, or leave out remat"
             )
         elif isinstance(inner, Sequential):
-            yield from _flatten(inner.layers, here)
+            yield from _flatten(inner.layers, here, *how)
         else:
             yield Operation("fork", here, inner)
-            yield from _flatten(inner.layers, here)
+            yield from _flatten(inner.layers, here, *how)
             if inner.shortcut:
                 yield Operation("swap", here, inner)
-                yield from _flatten(inner.shortcut, (*here, len(inner.layers)))
+                yield from _flatten(inner.shortcut, (*here, len(inner.layers)), *how)
             yield Operation("join", here, inner)
 
 
@@ -144,7 +168,7 @@ def forward(
         elif operation.role == "join":
             x, held = held[-1] + x, held[:-1]
         else:
-            own, child = at(params, operation.path), placed(ctx, operation.path).masked(mask)
+            own, child = present(operation, params, x), placed(ctx, operation.path).masked(mask)
             if sums is not None and i == span[0] and operation.sharing is not None:
                 x, keep = operation.sharing.forward_with(own, x, sums, child)
             else:
@@ -160,13 +184,14 @@ def backward(
     saved: Sequence[Any],
     flow: Flow,
     ctx: Context,
+    first: int = 0,
 ) -> tuple[Flow, Params]:
     """Operations `span` of a program, backward: (the gradient that flows on, gradients of the parameters).
 
-    Gradients are nested as `params`. Where nobody needs the gradient of what flowed in, it is None.
+    Gradients are nested as `params`. Nobody needs the gradient of what flows into operation `first`, or into
+    one before it: it is None.
     """
     grads: Params = {}
-    first = next((i for i, op in enumerate(program) if at(params, op.path) and op.role == "run"), 0)
     x, _, held = flow
     for i in reversed(range(*span)):
         operation = program[i]
@@ -179,9 +204,10 @@ def backward(
         elif operation.role == "join":
             held = (*held, x)
         else:
-            own, child = at(params, operation.path), placed(ctx, operation.path, i > first)
+            own, child = present(operation, params, x), placed(ctx, operation.path, i > first)
             x, found = operation.layer.backward(own, saved[i - span[0]], x, child)
-            put(grads, operation.path, found)
+            absent = dict(operation.absent)
+            put(grads, operation.path, {name: g for name, g in found.items() if name not in absent})
     return Flow(x, None, held), grads
 
 
@@ -225,11 +251,32 @@ def at(params: Params, path: tuple[int, ...]) -> Params:
     return params
 
 
+def present(operation: Operation, params: Params, like: Array) -> Params:
+    """The parameters of an operation, those that are absent as zeros."""
+    own = at(params, operation.path)
+    if not operation.absent:
+        return own
+    xp = array_module(like)
+    return own | {name: xp.zeros(shape, dtype=like.dtype) for name, shape in operation.absent}
+
+
 def put(grads: Params, path: tuple[int, ...], found: Params) -> None:
-    """Put the gradients of the layer at a place into nested dicts."""
-    for index in path[:-1]:
+    """Put the gradients of the layer at a place into nested dicts; adds to those that are there."""
+    for index in path:
         grads = grads.setdefault(str(index), {})
-    grads[str(path[-1])] = found
+    for name, gradient in found.items():
+        if name in grads and not isinstance(gradient, dict):
+            gradient = grads[name] + gradient
+        grads[name] = gradient
+
+
+def merge(into: Params, other: Params) -> None:
+    """Put nested dicts into others; what is there already stays."""
+    for name, value in other.items():
+        if isinstance(value, dict):
+            merge(into.setdefault(name, {}), value)
+        else:
+            into.setdefault(name, value)
 
 
 def placed(ctx: Context, path: tuple[int, ...], input_gradient: bool = True) -> Context:
@@ -241,5 +288,29 @@ def placed(ctx: Context, path: tuple[int, ...], input_gradient: bool = True) -> 
 
 def extent(table: ParameterTable, program: Program, span: tuple[int, int]) -> tuple[int, int]:
     """The slice of the flat buffer that holds the parameters of operations `span`."""
-    names = {".".join(map(str, op.path)) for op in program[slice(*span)] if op.role == "run"}
-    return table.extent(lambda name: any(name.startswith(f"{place}.") for place in names))
+    return table.extent(lambda name: any(op.holds(name) for op in program[slice(*span)]))
+
+
+def first_trained(table: ParameterTable, program: Program) -> int:
+    """The first operation that has parameters: the backward pass need not go further."""
+    held = (i for i, op in enumerate(program) if any(op.holds(entry.name) for entry in table.entries))
+    return next(held, 0)
+
+
+def shapes(program: Program, in_shape: Shape) -> list[tuple[Shape, Shape]]:
+    """The shapes of an example before and after each operation."""
+    found: list[tuple[Shape, Shape]] = []
+    held: list[Shape] = []
+    shape = in_shape
+    for operation in program:
+        before = shape
+        if operation.role == "fork":
+            held.append(shape)
+        elif operation.role == "swap":
+            held[-1], shape = shape, held[-1]
+        elif operation.role == "join":
+            held.pop()
+        else:
+            shape = operation.layer.init(np.random.default_rng(0), shape)[1]
+        found.append((before, shape))
+    return found

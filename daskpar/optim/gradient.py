@@ -49,11 +49,19 @@ class Clip:
             if limit is not None and not limit > 0:
                 raise InputError(f"clip.{name}={limit} must be above zero")
 
-    def apply(self, grads: Array) -> None:
+    def apply(self, grads: Array, squares: float | None = None) -> None:
+        """`squares`: the sum of squares of the whole gradient, where `grads` are a part of it."""
         xp = array_module(grads)
         if self.value is not None:
             xp.clip(grads, -self.value, self.value, out=grads)
         if self.norm is not None:
-            size = math.sqrt(float(xp.sum(grads * grads)))
+            size = math.sqrt(self.squares(grads) if squares is None else squares)
             if size > self.norm:
                 grads *= self.norm / size
+
+    def squares(self, grads: Array) -> float:
+        """The sum of squares of a gradient, each element limited to ±`value`."""
+        xp = array_module(grads)
+        if self.value is not None:
+            grads = xp.clip(grads, -self.value, self.value)
+        return float(xp.sum(grads * grads))

@@ -33,6 +33,7 @@ class LARS(Optimizer):
     weight_decay: float = 1e-4
     trust: float = 1e-3
     kind: ClassVar[str] = "lars"
+    elementwise: ClassVar[bool] = False
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def _in_place(
@@ -63,6 +64,7 @@ class LAMB(Optimizer):
     epsilon: float = 1e-6
     weight_decay: float = 1e-2
     kind: ClassVar[str] = "lamb"
+    elementwise: ClassVar[bool] = False
     slots: ClassVar[tuple[str, ...]] = ("mean", "square_mean")
 
     def _in_place(

@@ -25,6 +25,15 @@ class Tensors(NamedTuple):
     ranges: Ranges
     decayed: Ranges
 
+    def within(self, start: int, stop: int) -> Tensors:
+        """Those of the slice from `start` to `stop`, counted from its beginning; some may be cut off."""
+        return Tensors(*(_within(ranges, start, stop) for ranges in self))
+
+
+def _within(ranges: Ranges, start: int, stop: int) -> Ranges:
+    inside = ((max(first, start) - start, min(last, stop) - start) for first, last in ranges)
+    return tuple((first, last) for first, last in inside if first < last)
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -33,6 +42,8 @@ class Optimizer:
     lr: float = 1e-3
     kind: ClassVar[str] = "optimizer"
     slots: ClassVar[tuple[str, ...]] = ()
+    elementwise: ClassVar[bool] = True
+    """Whether an element's update needs no other element of its tensor."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

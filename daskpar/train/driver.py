@@ -101,17 +101,15 @@ class Driver:
 
     def _submit(self, front: Front | None, step: int, stop: int) -> tuple[Window, Front]:
         graph = Graph(self.token)
-        lanes = self.builder.layout.data
         if front is None:
-            key = self._load(graph, step)
-            front = Front(step, (key,) * lanes)
+            front = self.builder.start(graph, step, self.root)
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
         due = self._root_is_due()
         cut = planned if planned.step == end else Cut(end) if due else None
         front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
         held = set(front.keys)
-        source = front.states[0]
+        source = front.states[0][0]
         if cut is not None:
             source = self.builder.cut(graph, front)
             chunks = self.evaluated if cut.evaluate else []
@@ -125,14 +123,8 @@ class Driver:
         held.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, lanes)
+        self.executor.submit(graph, held, self.builder.layout.places)
         return Window(end - step, report, cut, held), front
-
-    def _load(self, graph: Graph, step: int) -> Key:
-        model = Ref(self.builder.model)
-        if self.root is None:
-            return graph.add("load-state", (step,), tasks.load_initial, model)
-        return graph.add("load-state", (step,), tasks.load_state, model, str(self.root))
 
     def _next_cut(self, step: int, stop: int) -> Cut:
         cut = self.plan(step)

@@ -177,8 +177,8 @@ class Fit:
         held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
         sources = {} if self.trainer.cache else graph.flat()
         sources.pop(model, None)
-        self.executor.submit(graph, held, layout.data)
-        builder = StepBuilder(spec, layout, model, chunks, split_update=not self.executor.in_process)
+        self.executor.submit(graph, held, layout.places)
+        builder = StepBuilder(spec, layout, model, chunks, apart=not self.executor.in_process)
         return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
 
     def _rows_of_chunk(self, part: Part) -> int:

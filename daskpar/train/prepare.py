@@ -20,6 +20,7 @@ from daskpar.errors import InputError, unknown
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.load import add_rows
+from daskpar.graph.partition import partition
 from daskpar.graph.spec import Spec
 from daskpar.nn import registry as nn
 from daskpar.nn.parameters import ParameterTable
@@ -51,6 +52,10 @@ def make_order(
     if trainer.accumulate > 1 and layout.grain in ("stage", "layer"):
         raise InputError(
             f"train.accumulate={trainer.accumulate} works at layout.grain step and window, not {layout.grain}"
+        )
+    if trainer.accumulate > 1 and layout.cuts_model:
+        raise InputError(
+            f"train.accumulate={trainer.accumulate} is for a model that is not cut; use layout.microbatches"
         )
     streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.data)
     if trainer.batch % streams:
@@ -122,12 +127,25 @@ def make_spec(
             f"layout.grain=window cannot be had in {trainer.layout_.data} lanes with {shares}: {{sync: "
             "true}; use data: 1 or grain: step"
         )
+    layout = trainer.layout_
+    if shares is not None and (layout.microbatches > 1 or layout.width > 1):
+        name = "microbatches" if layout.microbatches > 1 else "width"
+        raise InputError(
+            f"layout.{name}={getattr(layout, name)} cannot be had with {shares}: {{sync: true}}, whose "
+            "statistics are those of the whole batch; leave sync out"
+        )
     if shares is not None and trainer.accumulate > 1:
         raise InputError(
             f"train.accumulate={trainer.accumulate} cannot be had with {shares}: {{sync: true}}, whose "
             "statistics are those of the whole batch"
         )
-    return spec
+    for name in ("width", "shards"):
+        if getattr(layout, name) > 1 and not spec.optimizer.elementwise:
+            raise InputError(
+                f"layout.{name}={getattr(layout, name)} cuts tensors, of which {spec.optimizer.kind} needs "
+                "the norms; use another optimizer, or cut in data or stages"
+            )
+    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout))
 
 
 def bare_spec(

@@ -211,7 +211,7 @@ class Trainer:
 
     @contextmanager
     def _session(self) -> Iterator[Executor]:
-        executor = choose_executor(self.client, self.layout_.data, self.blas_threads)
+        executor = choose_executor(self.client, self.layout_.places, self.blas_threads)
         self._held: list[Held | Spilled] = []
         try:
             yield executor

@@ -13,9 +13,9 @@ from dask.utils import key_split
 from daskpar import Layout, Trainer
 from daskpar.data import Digits, Part
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Ref
+from daskpar.graph.build import Graph
 from daskpar.graph.load import add_training_data
-from daskpar.graph.step import Front, StepBuilder
+from daskpar.graph.step import StepBuilder
 from daskpar.graph.tree import hops
 from daskpar.plan.count import count
 from daskpar.train.fit import new_token
@@ -29,7 +29,7 @@ SHARING += [{"residual": [{"batch_norm": {"sync": True}}, {"dense": 16}]}, {"den
 
 
 def step_graph(
-    layout: Layout, steps: int, split_update: bool = False, batch: int = 128, layers: Any = MODEL
+    layout: Layout, steps: int, apart: bool = False, batch: int = 128, layers: Any = MODEL
 ) -> Graph:
     trainer = Trainer(layers, layout=layout, batch=batch, metrics=["accuracy"])
     part = Part(Digits())
@@ -38,9 +38,8 @@ def step_graph(
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, order, layout)
-    state = graph.add("load-state", (0,), tasks.load_initial, Ref(model))
-    builder = StepBuilder(spec, layout, model, chunks, split_update)
-    front = builder.window(graph, Front(0, (state,) * layout.data), [0.1] * steps)
+    builder = StepBuilder(spec, layout, model, chunks, apart)
+    front = builder.window(graph, builder.start(graph, 0), [0.1] * steps)
     builder.cut(graph, front)
     return graph
 
@@ -76,7 +75,7 @@ def counted(layout: Layout, steps: int = 3, **options: Any) -> dict[str, int]:
     [
         (Layout(data=1), {}, {"grad": 3, "update": 1}),
         (Layout(data=4), {}, {"grad": 12, "update": 1}),
-        (Layout(data=4), {"split_update": True}, {"grad": 12, "update": 9}),
+        (Layout(data=4), {"apart": True}, {"grad": 12, "update": 9}),
         (Layout(data=8), {}, {"grad": 24, "reduce-gradient": 6, "update": 1}),
         (Layout(grain="window"), {}, {"train-window": 1, "update": 1}),
         (
@@ -121,11 +120,11 @@ def test_hops_of_a_step(lanes: int) -> None:
 
 
 def test_only_gradients_cross_between_lanes() -> None:
-    def crossings(steps: int, split_update: bool) -> int:
-        return count(step_graph(Layout(data=4), steps, split_update)).crossings
+    def crossings(steps: int, apart: bool) -> int:
+        return count(step_graph(Layout(data=4), steps, apart)).crossings
 
-    for split_update in (False, True):
-        assert crossings(9, split_update) - crossings(1, split_update) == 8 * 4 * 3
+    for apart in (False, True):
+        assert crossings(9, apart) - crossings(1, apart) == 8 * 4 * 3
 
 
 @pytest.mark.parametrize("layout", [Layout(data=2), Layout(data=2, grain="layer"), Layout(grain="window")])

@@ -63,7 +63,7 @@ def test_update_leaves_its_inputs(count: int) -> None:
 def test_gradients_of_parts_of_the_model_make_up_the_whole() -> None:
     spec, owner = make()
     whole = gradient_for(spec, owner)
-    cut = extent(spec.table, spec.program, (0, 2))[1]
+    cut = extent(spec.table, spec.partition.program, (0, 2))[1]
     parts = [Gradient(whole.buffer[cut:], whole.sums, cut), Gradient(whole.buffer[:cut], (), 0)]
     a = tasks.update(spec, 0.1, True, owner, whole).state
     b = tasks.update(spec, 0.1, True, owner, *parts).state

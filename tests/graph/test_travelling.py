@@ -20,7 +20,7 @@ VALUES = [
     Lane(State(3, ARRAY, {}), GRADIENT),
     Chunk(ARRAY.reshape(3, 2), ARRAY[:3]),
     Forward(ARRAY, [(ARRAY, None), ARRAY + 2], ARRAY > 2, (ARRAY,), ARRAY),
-    Backward(None, GRADIENT, (ARRAY,), ARRAY),
+    Backward(None, (GRADIENT,), (ARRAY,), ARRAY),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Tasks that differentiate, whole or part by part, and those that add gradients up."""
+"""Tasks that differentiate the whole model, and those that add gradients up."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
-from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, Sums
+from daskpar.graph.spec import Backward, Gradient, Lane, Spec, Sums
 from daskpar.graph.tasks.load import first_row, load_batch
-from daskpar.nn import program
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect, first_not_finite
 
@@ -87,6 +86,8 @@ def add_sums(a: Sums, b: Sums) -> Sums:
 
 def gradient_of(value: Any) -> Gradient:
     """The gradient that a task handed on, alone or with a state or dx."""
+    if isinstance(value, Backward):
+        return value.gradients[0]
     return value if isinstance(value, Gradient) else value.gradient
 
 
@@ -101,90 +102,6 @@ def reduce_gradient(*values: Any) -> Gradient:
         buffer += gradient.buffer
         sums = add_sums(sums, gradient.sums)
     return Gradient(buffer, sums, first.start)
-
-
-@quietly
-def forward_part(
-    spec: Spec,
-    span: tuple[int, int],
-    step: int,
-    streams: range,
-    owner: Lane,
-    value: Chunk | Forward,
-    shared: Any = None,
-) -> Forward:
-    """Operations `span` of the model, forward, on the lane's batch or on what the operations before gave.
-
-    `shared`: where the first of them shares statistics, what all lanes have gathered.
-    """
-    flow = (
-        program.Flow(value.x) if isinstance(value, Chunk) else program.Flow(value.y, value.mask, value.held)
-    )
-    ctx = Context(True, spec.seed, step, first_row(spec, step, streams))
-    params = spec.table.views(owner.state.params)
-    flow, saved = program.forward(spec.program, span, params, flow, ctx, reduce_statistics(shared))
-    sums = program.gather(spec.program, span[1], params, flow, ctx)
-    return Forward(flow.x, saved, flow.mask, flow.held, sums)
-
-
-@quietly
-def forward_loss(spec: Spec, step: int, streams: range, owner: Lane, batch: Chunk, last: Forward) -> Backward:
-    """Sums of loss and metrics, and the gradient of the loss with respect to the model's outputs."""
-    if not len(batch.x):
-        return Backward(last.y, Gradient(last.y.reshape(-1)[:0], ()))
-    sums, dy = measure(spec, last.y, batch.y)
-    if not math.isfinite(sums[0]):
-        ctx = Context(True, spec.seed, step, first_row(spec, step, streams))
-        explain_not_finite(spec, owner.state.params, batch.x, ctx, sums[0])
-    return Backward(dy, Gradient(dy.reshape(-1)[:0], sums))
-
-
-@quietly
-def backward_part(
-    spec: Spec,
-    span: tuple[int, int],
-    step: int,
-    streams: range,
-    owner: Lane,
-    at: Forward,
-    above: Backward,
-    upper: Forward | None = None,
-    shared: Any = None,
-) -> Backward:
-    """Operations `span` of the model, backward. Sums that come from the loss pass through the last of them.
-
-    Where the operation that follows them shares statistics, its backward pass begins here: `upper` is what it
-    has saved, `shared` what all lanes have gathered. Where the first shares, what it gathers is handed on.
-    """
-    (first, stop), total = span, len(spec.program)
-    shares = spec.program[first].shares
-    start, end = program.extent(spec.table, spec.program, program.differentiated(spec.program, span))
-    buffer = array_module(owner.state.params).zeros(end - start, dtype=spec.precision)
-    out = spec.table.views(buffer, start)
-    ctx = Context(True, spec.seed, step, first_row(spec, step, streams), out=out)
-    params = spec.table.views(owner.state.params)
-    flow = program.Flow(above.dx, None, above.held)
-    if upper is not None:
-        saved = upper.saved[0]
-        total_sums = reduce_statistics(shared)
-        dx, grads = program.backward_shared(spec.program, stop, params, saved, flow.x, total_sums, ctx)
-        collect(grads, out)
-        flow = flow._replace(x=dx)
-    rest, saved = (first + shares, stop), at.saved[shares:]
-    flow, grads = program.backward(spec.program, rest, params, saved, flow, ctx)
-    collect(grads, out)
-    sums = program.gather_backward(spec.program, first, params, at.saved[0], flow.x, ctx)
-    gradient = Gradient(buffer, above.gradient.sums if stop == total else (), start)
-    return Backward(flow.x, gradient, flow.held, sums)
-
-
-def reduce_statistics(*values: Any) -> Array:
-    """The sum of what lanes have gathered for a layer that shares statistics, in the order given.
-
-    Values are sums, or what a lane's task gave with its sums; None, where nothing is shared, stays None.
-    """
-    found: list[Any] = [value.sums if isinstance(value, Forward | Backward) else value for value in values]
-    return sum(found[1:], found[0])
 
 
 def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: float) -> None:

@@ -11,6 +11,7 @@ from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.part import Part
 from daskpar.data.transforms import Fitted, Transform
 from daskpar.errors import InputError
+from daskpar.graph.partition import Span
 from daskpar.graph.spec import Lane, Spec, State
 from daskpar.graph.state_file import read_state
 
@@ -30,6 +31,17 @@ def load_initial(spec: Spec) -> Lane:
     params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, spec.xp)
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
+
+
+def load_place(spec: Spec, span: Span, path: str | None) -> Lane:
+    """A part of the state in a file, or of the state before the first step."""
+    whole = (load_initial(spec) if path is None else load_state(spec, path)).state
+    place = spec.partition.places[span.place]
+    cut = {}
+    for name, buffer in (("", whole.params), *whole.slots.items()):
+        own = place.take(spec.table, buffer, spec.xp.zeros(place.table.size, dtype=spec.precision))
+        cut[name] = own[span.start : span.stop].copy()
+    return Lane(State(whole.step, cut.pop(""), cut))
 
 
 def fetch_state(owner: Lane) -> Lane:

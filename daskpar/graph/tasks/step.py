@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk, draw
 from daskpar.errors import NotFiniteError
+from daskpar.graph.partition import Span
 from daskpar.graph.spec import Gradient, Lane, Spec, State, Sums
 from daskpar.graph.tasks.gradient import (
     add_sums,
@@ -21,6 +23,7 @@ from daskpar.graph.tasks.gradient import (
 )
 from daskpar.graph.tasks.load import first_row
 from daskpar.graph.tree import levels
+from daskpar.nn.layer import Params
 from daskpar.nn.parameters import collect
 
 
@@ -37,45 +40,119 @@ def grad(
     return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
 
 
-@quietly
 def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:
-    """The state one step on, from the gradients of a step; without any, the state as it is.
+    """The state of the whole model one step on, from the gradients of a step; see `update_part`."""
+    return update_part(spec, None, lr, fresh, owner, (), None, *values)
 
-    `values` are gradients of the whole model, or one for each part of it. `fresh` begins a new log.
+
+@quietly
+def update_part(
+    spec: Spec,
+    span: Span | None,
+    lr: float,
+    fresh: bool,
+    owner: Lane,
+    sums: Sums,
+    squares: Sequence[float] | None,
+    *values: Any,
+) -> Lane:
+    """Some parameters and their slots one step on, from gradients; without any, as they are.
+
+    `span`: what of the parameters the state holds, None for all. `values` are gradients of all of that, or of
+    parts of it; `sums` those of loss and metrics, where the gradients carry none. `squares`: sums of squares
+    of all parts of the gradient, where it is clipped by its norm. `fresh` begins a new log.
     """
     state = owner.state._replace(log=()) if fresh else owner.state
     if not values:
         return Lane(state)
-    gradients = [gradient_of(value) for value in values]
-    if all(g.buffer.shape == state.params.shape for g in gradients):
-        total, sums, _ = reduce_gradient(*gradients)
-        owned = total if len(gradients) > 1 else total.copy()
-    else:
-        owned, sums = array_module(state.params).zeros_like(state.params), ()
-        for g in gradients:
-            owned[g.start : g.start + g.buffer.shape[0]] += g.buffer
-            sums = add_sums(sums, g.sums)
+    total, found = total_of(state.params, span, values)
     slots = {name: value.copy() for name, value in state.slots.items()}
-    return Lane(advance(spec, state._replace(params=state.params.copy(), slots=slots), owned, sums, lr))
+    owned = state._replace(params=state.params.copy(), slots=slots)
+    norm = None if squares is None else math.fsum(squares)
+    return Lane(advance(spec, owned, total, sums or found, lr, span, norm))
 
 
-def advance(spec: Spec, state: State, total: Array, sums: Sums, lr: float) -> State:
-    """One update in place: `state` and `total` belong to the caller, who gives them away."""
+def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
+    """The sum of gradients in a buffer of its own, shaped like `params`, and the sum of what they carry."""
+    gradients = [gradient_of(value) for value in values]
+    if all(g.buffer.shape == params.shape for g in gradients):
+        total, sums, _ = reduce_gradient(*gradients)
+        return (total if len(gradients) > 1 else total.copy()), sums
+    total, sums = array_module(params).zeros_like(params), ()
+    offset = span.start if span else 0
+    for gradient in gradients:
+        start = gradient.start - offset
+        total[start : start + gradient.buffer.shape[0]] += gradient.buffer
+        sums = add_sums(sums, gradient.sums)
+    return total, sums
+
+
+@quietly
+def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
+    """The sum of squares of a part of the gradient, as it will be when it is clipped."""
+    total, found = total_of(owner.state.params, span, values)
+    _prepared(spec, owner.state, total, sums or found, span)
+    return spec.clip.squares(total)
+
+
+def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
+    """Makes sums over examples a mean, with penalties, in place; returns new running statistics."""
     if not sums or not sums[1] > 0:
         raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
-    observed = {}
-    if spec.table.statistics:
-        observed = spec.model.observe(spec.table.views(state.params), spec.table.views(total))
-        for start, stop in spec.table.statistics:
-            total[start:stop] = 0
+    table, start = (spec.table, 0) if span is None else (spec.partition.places[span.place].table, span.start)
+    observed: Params = {}
+    statistics = [(a - start, b - start) for a, b in table.statistics if start <= a < start + len(total)]
+    if statistics:
+        observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
+        for first, stop in statistics:
+            total[first:stop] = 0
     total *= 1 / sums[1]
-    spec.penalty.apply(total, state.params, spec.tensors)
-    spec.clip.apply(total)
+    spec.penalty.apply(total, state.params, spec.tensors_of(span))
+    return observed
+
+
+def advance(
+    spec: Spec,
+    state: State,
+    total: Array,
+    sums: Sums,
+    lr: float,
+    span: Span | None = None,
+    squares: float | None = None,
+) -> State:
+    """One update in place: `state` and `total` belong to the caller, who gives them away."""
+    observed = _prepared(spec, state, total, sums, span)
+    spec.clip.apply(total, squares)
     params, slots = spec.optimizer.update(
-        state.params, total, state.slots, state.step, lr, spec.tensors, donate=True
+        state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
     )
-    collect(observed, spec.table.views(params) if observed else {})
+    if observed:
+        table, start = (
+            (spec.table, 0) if span is None else (spec.partition.places[span.place].table, span.start)
+        )
+        collect(observed, table.views(params, start))
     return State(state.step + 1, params, slots, (*state.log, (state.step, sums)))
+
+
+def gather_parameters(*shards: Lane) -> Lane:
+    """The parameters of a place, from all its shards."""
+    states = [shard.state for shard in shards]
+    params = array_module(states[0].params).concatenate([state.params for state in states])
+    return Lane(State(states[0].step, params, {}, states[0].log))
+
+
+def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
+    """The state of the whole model, from those who hold its parts, as `spans` has it."""
+    first, cut = owners[0].state, spec.partition
+    xp = array_module(first.params)
+    whole = {name: xp.zeros(spec.table.size, dtype=spec.precision) for name in ("", *first.slots)}
+    for number, place in enumerate(cut.places):
+        states = [o.state for span, o in zip(spans, owners, strict=True) if span.place == number]
+        for name, buffer in whole.items():
+            own = [state.slots[name] if name else state.params for state in states]
+            place.put(spec.table, xp.concatenate(own), buffer)
+    params = whole.pop("")
+    return Lane(State(first.step, params, whole, first.log))
 
 
 @quietly

@@ -1,0 +1,316 @@
+"""A model cut by a layout: the parts that are tasks, and who holds which parameters.
+
+    stage 0                              stage 1
+    [ norm | attention part 0 | join ]   [ ... ]        places (stage, part in width), each with parameters
+           | attention part 1 |                         of its own in one contiguous buffer
+
+Whatever is not cut in width is done, and held, by part 0 of its stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import NamedTuple
+
+from daskpar.backend.array import Array
+from daskpar.errors import InputError
+from daskpar.graph.layout import Layout
+from daskpar.nn.layer import Params, Shape
+from daskpar.nn.parameters import ALIGN, ParameterTable
+from daskpar.nn.program import (
+    Operation,
+    Program,
+    boundaries,
+    differentiated,
+    first_trained,
+    merge,
+    operations,
+    shapes,
+)
+from daskpar.nn.sequential import Sequential
+from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
+from daskpar.optim.optimizer import Tensors
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of work of a lane, and the parameters it holds, with their names in the whole model.
+
+    `shares`: which share of a parameter, where it is not all of it.
+    """
+
+    stage: int
+    part: int
+    table: ParameterTable
+    shares: dict[str, Share | None]
+
+    @property
+    def tensors(self) -> Tensors:
+        return Tensors(self.table.ranges, self.table.decayed)
+
+    def take(self, whole: ParameterTable, buffer: Array, into: Array) -> Array:
+        """Fill `into`, the place's own buffer, from a buffer of the whole model."""
+        theirs, ours = whole.named(buffer), self.table.named(into)
+        for name, value in ours.items():
+            share = self.shares[name]
+            value[...] = theirs[name] if share is None else theirs[name][share.place]
+        return into
+
+    def put(self, whole: ParameterTable, own: Array, into: Array) -> None:
+        """Write the place's own buffer to where it belongs in one of the whole model."""
+        theirs = whole.named(into)
+        for name, value in self.table.named(own).items():
+            share = self.shares[name]
+            theirs[name][... if share is None else share.place] = value
+
+
+class Span(NamedTuple):
+    """Elements `start` to `stop` of the buffer of place number `place`."""
+
+    place: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Operations `first` to `stop` as one task, or as one for each part in width where there is a `section`.
+
+    `spans`: for each of these tasks where its gradients belong, first those of its own place; then those
+    of parameters that another place holds (an embedding's table at the other end of the model).
+    """
+
+    name: str
+    first: int
+    stop: int
+    stage: int
+    section: Section | None
+    spans: tuple[tuple[Span, ...], ...]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """All parts of a model in order, all places of a lane, and the program as each part in width has it."""
+
+    program: tuple[Operation, ...]
+    branches: tuple[tuple[Operation, ...], ...]
+    parts: tuple[Part, ...]
+    places: tuple[Place, ...]
+    first_trained: int
+
+    def number(self, stage: int, part: int = 0) -> int:
+        """The number of a place within a lane."""
+        return stage * len(self.branches) + part
+
+    @cached_property
+    def last(self) -> int:
+        """The number of the place whose gradients carry the sums of loss and metrics."""
+        return self.parts[-1].spans[0][0].place
+
+    def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
+        """The parameters of a part, from the buffers of the places that its `spans` name."""
+        found: Params = {}
+        for span, buffer in zip(self.parts[part].spans[branch], buffers, strict=True):
+            merge(found, self.places[span.place].table.views(buffer))
+        return found
+
+
+def partition(
+    model: Sequential,
+    table: ParameterTable,
+    in_shape: Shape,
+    layout: Layout,
+    costs: Sequence[float] | None = None,
+) -> Partition:
+    """Cut a model as a layout has it. `costs`: of each operation, to balance stages by (`operation_costs`).
+
+    Raises InputError where there are fewer units to share out than stages, or none for the width.
+    """
+    apart = layout.depth > 1 or layout.width > 1
+    program = operations(model, apart, apart or layout.data > 1 or layout.grain in ("stage", "layer"))
+    found = sections(program, table, layout.width) if layout.width > 1 else []
+    if layout.width > 1 and not found:
+        raise InputError(
+            f"layout.width={layout.width}: no layer of this model can be cut into so many equal parts; "
+            "columns, heads, channels or words must be a multiple of it"
+        )
+    ends = _stage_ends(program, found, table, in_shape, layout, costs)
+    cut = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
+    places = _places(program, found, table, ends, [shares for _, shares in cut])
+    parts = _parts(program, found, places, ends, layout)
+    return Partition(program, tuple(b for b, _ in cut), parts, places, first_trained(table, program))
+
+
+def operation_costs(program: Program, table: ParameterTable, in_shape: Shape, what: str) -> list[float]:
+    """For each operation: `flops` of an example, numbers in its `parameters`, or `bytes` that it puts out."""
+    if what == "parameters":
+        return [
+            float(sum(e.stop - e.start for e in table.entries if operation.holds(e.name)))
+            for operation in program
+        ]
+    found = []
+    for operation, (before, after) in zip(program, shapes(program, in_shape), strict=True):
+        runs = operation.role == "run"
+        size = float(_size(after))
+        found.append(float(operation.layer.flops(before, after)) if runs and what == "flops" else size)
+    return found
+
+
+def _size(shape: Shape) -> int:
+    total = 1
+    for length in shape:
+        total *= length
+    return total
+
+
+def _stage_ends(
+    program: Program,
+    found: Sequence[Section],
+    table: ParameterTable,
+    in_shape: Shape,
+    layout: Layout,
+    costs: Sequence[float] | None,
+) -> list[int]:
+    """The operation at which each stage ends."""
+    if layout.depth == 1:
+        return [len(program)]
+    if isinstance(layout.stages, tuple):
+        return _by_hand(program, layout.stages)
+    inside = {i for section in found for i in range(section.first + 1, section.stop)}
+    inside |= {i for i, operation in enumerate(program) if operation.shares}  # differentiated before it
+    starts = [i for i in range(len(program)) if i not in inside]
+    if len(starts) < layout.depth:
+        raise InputError(f"layout.stages={layout.depth}: this model can be cut into {len(starts)} at most")
+    if costs is None:
+        costs = operation_costs(program, table, in_shape, layout.balance)
+    units = [sum(costs[first:stop]) for first, stop in pairwise([*starts, len(program)])]
+    return [[*starts, len(program)][end] for end in balanced(units, layout.depth)]
+
+
+def _by_hand(program: Program, stages: Sequence[int]) -> list[int]:
+    """Stages of so many layers of the config each."""
+    tops = [i for i in range(len(program)) if i == 0 or program[i].path[0] != program[i - 1].path[0]]
+    if sum(stages) != len(tops):
+        raise InputError(
+            f"layout.stages={list(stages)} are {sum(stages)} layers in all, the model has {len(tops)}"
+        )
+    starts, ends = [*tops, len(program)], []
+    for i in range(len(stages)):
+        ends.append(starts[sum(stages[: i + 1])])
+    return ends
+
+
+def balanced(costs: Sequence[float], parts: int) -> list[int]:
+    """Where each of `parts` runs of `costs` ends, so that the dearest costs least; no run is empty.
+
+    By dynamic programming; among equals the earliest ends.
+    """
+    sums = [0.0]
+    for cost in costs:
+        sums.append(sums[-1] + cost)
+    best: list[tuple[float, tuple[int, ...]]] = [(sums[end], (end,)) for end in range(len(sums))]
+    for run in range(2, parts + 1):
+        best = [
+            min(
+                (
+                    (max(best[middle][0], sums[end] - sums[middle]), (*best[middle][1], end))
+                    for middle in range(run - 1, end)
+                ),
+                default=(float("inf"), ()),
+            )
+            for end in range(len(sums))
+        ]
+    return list(best[-1][1])
+
+
+def _places(
+    program: Program,
+    found: Sequence[Section],
+    table: ParameterTable,
+    ends: Sequence[int],
+    shares: Sequence[dict[str, Share | None]],
+) -> tuple[Place, ...]:
+    """The places of a lane: for each stage all parts in width. Tied parameters belong to the first stage."""
+    places, taken = [], set()
+    for stage, (first, stop) in enumerate(pairwise([0, *ends])):
+        names = [e.name for e in table.entries if any(op.holds(e.name) for op in program[first:stop])]
+        names = [name for name in names if name not in taken]
+        taken |= set(names)
+        shape = {e.name: e.shape for e in table.entries}
+        for part, own in enumerate(shares):
+            held = {n: own.get(n) for n in names if n in own or (part == 0 and n not in shares[0])}
+            laid = ParameterTable.laid_out((n, share_shape(shape[n], s)) for n, s in held.items())
+            places.append(Place(stage, part, laid, held))
+    return tuple(places)
+
+
+def _parts(
+    program: Program,
+    found: Sequence[Section],
+    places: Sequence[Place],
+    ends: Sequence[int],
+    layout: Layout,
+) -> tuple[Part, ...]:
+    edges = {edge for section in found for edge in (section.first, section.stop)}
+    layered = boundaries(program, True)
+    cuts = {*boundaries(program, False)} if layout.data > 1 or layout.grain in ("stage", "layer") else {0}
+    if layout.grain == "layer":
+        inside = {i for section in found for i in range(section.first + 1, section.stop)}
+        cuts |= {i for i in layered if i not in inside}
+    cuts |= {0, *edges, *ends}
+    at = {section.first: section for section in found}
+    parts = []
+    for first, stop in pairwise(sorted(cuts)):
+        stage = next(s for s, end in enumerate(ends) if first < end)
+        section = at.get(first)
+        spans = tuple(
+            _spans(program, (first, stop), places, stage, part)
+            for part in range(layout.width if section else 1)
+        )
+        parts.append(Part(_name(program[first:stop], section, layout), first, stop, stage, section, spans))
+    return tuple(parts)
+
+
+def _name(program: Program, section: Section | None, layout: Layout) -> str:
+    """What the dashboard shows a part as, after `forward-` or `backward-`."""
+    if section is None and layout.grain != "layer":
+        return "stage"
+    runs = [operation.layer.kind for operation in program if operation.role == "run"]
+    return runs[0].replace("_", "-") if runs else "stage"
+
+
+def _spans(
+    program: Program, span: tuple[int, int], places: Sequence[Place], stage: int, part: int
+) -> tuple[Span, ...]:
+    first, stop = differentiated(program, span)
+    mine = program[first:stop]
+    found = []
+    for number, place in enumerate(places):
+        held = [e for e in place.table.entries if any(op.holds(e.name) for op in mine)]
+        own = (place.stage, place.part) == (stage, part)
+        if own or (held and place.part == part):
+            start = held[0].start if held else 0
+            end = -(-held[-1].stop // ALIGN) * ALIGN if held else 0
+            found.append((not own, Span(number, start, end)))
+    return tuple(span for _, span in sorted(found))
+
+
+def shard_spans(place: Place, number: int, shards: int) -> list[Span]:
+    """A place's buffer in so many slices of about the same length.
+
+    A layer with running statistics stays in one, for it needs all of them at once.
+    """
+    size = place.table.size
+    ends = [-(-k * size // shards // ALIGN) * ALIGN for k in range(1, shards)]
+    for name in {e.name.rpartition(".")[0] for e in place.table.entries if not e.trains}:
+        start, stop = place.table.extent(partial(_is_in, name))
+        ends = [stop if start < end < stop else end for end in ends]
+    return [Span(number, a, b) for a, b in pairwise([0, *(min(end, size) for end in ends), size])]
+
+
+def _is_in(layer: str, name: str) -> bool:
+    """Whether a parameter is directly one of a layer's."""
+    return name.rpartition(".")[0] == layer
