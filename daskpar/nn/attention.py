@@ -75,7 +75,8 @@ class MultiHeadAttention(Layer):
         z = x.reshape(-1, features) @ params["qkv"].reshape(features, -1)
         if self.bias:
             z += params["qkv_bias"].reshape(-1)
-        z = z.reshape(rows, positions, 3, -1, self._size(params))
+        size = self._size(params)
+        z = z.reshape(rows, positions, 3, params["qkv"].shape[2] // size, size)
         if self.rotary:
             self._turn(z, False)
         q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
@@ -83,7 +84,7 @@ class MultiHeadAttention(Layer):
         weights = kernels(x).softmax_rows(scores, 1 / math.sqrt(self._size(params)), self.causal, ctx.mask)
         kept, drop = self._dropout.forward({}, weights, ctx)
         merged = _merged(kept @ v)
-        y = merged.reshape(rows * positions, -1) @ params["out"]
+        y = merged.reshape(-1, merged.shape[-1]) @ params["out"]
         if self.bias:
             y += params["out_bias"]
         return y.reshape(x.shape), (x, z, weights, drop, merged)
@@ -94,7 +95,7 @@ class MultiHeadAttention(Layer):
         rows, positions, features = x.shape
         q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
         flat = dy.reshape(-1, features)
-        grads = {"out": xp.matmul(merged.reshape(rows * positions, -1).T, flat, out=ctx.space("out"))}
+        grads = {"out": xp.matmul(merged.reshape(-1, merged.shape[-1]).T, flat, out=ctx.space("out"))}
         d_heads = (flat @ params["out"].T).reshape(rows, positions, *z.shape[3:]).transpose(0, 2, 1, 3)
         d_kept = d_heads @ v.transpose(0, 1, 3, 2)
         kept = weights if drop is None else weights * drop
@@ -106,7 +107,7 @@ class MultiHeadAttention(Layer):
         dz[:, :, 1] = (d_scores.transpose(0, 1, 3, 2) @ q).transpose(0, 2, 1, 3)
         if self.rotary:
             self._turn(dz, True)
-        dz = dz.reshape(rows * positions, -1)
+        dz = dz.reshape(rows * positions, math.prod(dz.shape[2:]))
         space = ctx.space("qkv")
         into = None if space is None else space.reshape(features, -1)
         weight = xp.matmul(x.reshape(-1, features).T, dz, out=into)
@@ -139,14 +140,15 @@ class MultiHeadAttention(Layer):
         return 8 * positions * features * features + 4 * positions * positions * features
 
     def width(self) -> Width | None:
+        """By heads; what dropout leaves of their weights goes by a head's place among all of them."""
         axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
-        return Width("heads", axes, sums=True, once=("out_bias",))
+        return None if self.dropout else Width("heads", axes, True, ("out_bias",), self.heads)
 
 
 def _merged(heads: Array) -> Array:
     """(rows, heads, positions, features of a head) -> (rows, positions, features)."""
-    rows, _, positions, _ = heads.shape
-    return heads.transpose(0, 2, 1, 3).reshape(rows, positions, -1)
+    rows, count, positions, size = heads.shape
+    return heads.transpose(0, 2, 1, 3).reshape(rows, positions, count * size)
 
 
 @lru_cache(maxsize=32)
