@@ -87,6 +87,17 @@ class PenaltySection(Section):
 
 class LayoutSection(Section):
     data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
+    stages: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = Field(
+        1, description="parts that the model is cut into by depth; or the layers of each, e.g. [3, 2]"
+    )
+    microbatches: int = Field(1, ge=1, description="that a lane's rows flow through the stages in")
+    schedule: Literal["gpipe", "1f1b"] = "1f1b"
+    balance: Literal["flops", "parameters", "bytes", "time"] = Field(
+        "flops", description="what stages have about the same share of"
+    )
+    recompute: bool = Field(False, description="keep only what flowed into a stage for the backward pass")
+    width: int = Field(1, ge=1, description="parts that layers are cut into by columns, heads, channels")
+    shards: int = Field(1, ge=1, description="slices of parameters and optimizer state, updated apart")
     grain: Literal["window", "step", "stage", "layer"] = "step"
     fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
 

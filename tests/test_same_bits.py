@@ -21,6 +21,8 @@ LAYOUTS = [
     Layout(data=2, grain="stage"),
     Layout(data=2, grain="layer"),
     Layout(grain="window"),
+    Layout(data=2, stages=2, microbatches=2, width=2, shards=2),
+    Layout(data=2, stages=3, microbatches=3, recompute=True),
 ]
 
 
@@ -62,7 +64,7 @@ def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
 )
 def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
     with open_client(kind, workers, dashboard_port=0) as client:
-        for layout in LAYOUTS[1:3]:
+        for layout in (*LAYOUTS[1:3], LAYOUTS[6]):
             assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]
 
 
@@ -94,7 +96,7 @@ class Interrupt(Callback):
 
 
 @pytest.mark.parametrize("options", [{}, {"schedule": {"cosine": {"warmup": 5}}, "cache": False}])
-@pytest.mark.parametrize("resumed_under", [Layout(data=2), Layout(data=2, grain="layer")], ids=repr)
+@pytest.mark.parametrize("resumed_under", [LAYOUTS[1], LAYOUTS[4], Layout(data=2, stages=2)], ids=repr)
 def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(
     tmp_path: Path, options: dict[str, Any], resumed_under: Layout, threads_client: Any
 ) -> None:

@@ -58,6 +58,7 @@ MODELS = {
             *(GlobalAvgPool(), Dense(4)),
         )
     ),
+    "normalised": Sequential((SHARED, Flatten(), Dense(6), Tanh(), SHARED, Dense(4))),
     "lstm": Sequential((Reshape((4, 4)), LSTM(5, sequences=True), GRU(4), Dense(4))),
     "gpt": Sequential(
         (
@@ -99,6 +100,7 @@ LAYOUTS = [
     Layout(stages=3, microbatches=4),
     Layout(stages=3, microbatches=4, schedule="gpipe"),
     Layout(stages=2, microbatches=4, recompute=True, balance="parameters"),
+    Layout(stages=3, balance="time"),
     Layout(microbatches=3),
     Layout(width=2),
     Layout(width=2, grain="layer"),
@@ -174,7 +176,9 @@ def examples(name: str, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
 def test_every_network_in_every_layout_equals_a_plain_loop(
     layout: Layout, name: str, precision: str, tolerance: float
 ) -> None:
-    if name == "resnet" and (layout.microbatches > 1 or layout.width > 1 or layout.grain == "window"):
+    if name in ("resnet", "normalised") and (
+        layout.microbatches > 1 or layout.width > 1 or layout.grain == "window"
+    ):
         pytest.skip("lanes within one task, and micro-batches, do not share statistics: refused")
     if name == "gpt" and layout.width > 1:
         pytest.skip("blocks that recompute are not cut in width: refused")
@@ -194,6 +198,8 @@ def test_every_network_in_every_layout_equals_a_plain_loop(
     )
     found = trainer.fit(x, y).parameters_
     assert trainer.spec_.order == order and found.keys() == expected.keys()
+    losses = [loss for record in trainer.history_ for loss in record["each_step"]["loss"]]
+    assert trainer.steps_ == len(losses) == 2 * order.steps
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=0, atol=tolerance, err_msg=key)
 

@@ -45,13 +45,15 @@ def is_floating(x: Array) -> bool:
 
 
 def aligned(value: Any) -> Any:
-    """`value` with every array of the host within it (in lists, tuples, dicts) at an address of its own kind.
+    """`value` with every array of the host within it (in lists, tuples named or not, dicts) at an address of its own kind.
 
     Arrays that came over a network begin wherever their message had room. NumPy copies such operands of a
     matrix product into another order, and the product's last bits then tell where a task happened to run.
     """
     if isinstance(value, np.ndarray):
         return value if value.flags.aligned else value.copy()
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(map(aligned, value))
     if type(value) in (list, tuple):
         return type(value)(map(aligned, value))
     if type(value) is dict:

@@ -202,10 +202,10 @@ class Flow:
         """The sum of what all lanes have gathered for an operation that shares statistics, or None."""
         parts = self.cut.parts
         first = i if operation else parts[i].first
-        alone = self.layout.data == 1 and self.layout.grain not in ("stage", "layer")
-        if alone or not shares_at(self.cut.program, first):
+        gathers = not operation and parts[i].first == parts[i].stop
+        if gathers or not shares_at(self.cut.program, first):
             return None
-        number = next(k for k, part in enumerate(parts) if part.first == first)
+        number = next(k for k, part in enumerate(parts) if part.first == first < part.stop)
         places = [self.place(lane, number) for lane in self._lanes]
         index = (self.step, verb, number, micro)
         tree = (self.graph, "reduce-statistics", index, keys, places, self.layout.fan_in)

@@ -72,6 +72,11 @@ class Layout:
         return self.depth > 1 or self.width > 1 or self.microbatches > 1 or self.recompute
 
     @property
+    def meets(self) -> bool:
+        """Whether layers that share statistics get them from all lanes, by tasks of their own."""
+        return self.data > 1 or self.grain in ("stage", "layer")
+
+    @property
     def places(self) -> int:
         """How many places of work there are: each lane has one for every stage and part in width."""
         return self.data * self.depth * self.width

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
@@ -30,7 +30,6 @@ from daskpar.nn.program import (
     operations,
     shapes,
 )
-from daskpar.nn.sequential import Sequential
 from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors
 
@@ -119,7 +118,7 @@ class Partition:
 
 
 def partition(
-    model: Sequential,
+    model: Any,
     table: ParameterTable,
     in_shape: Shape,
     layout: Layout,
@@ -129,8 +128,7 @@ def partition(
 
     Raises InputError where there are fewer units to share out than stages, or none for the width.
     """
-    apart = layout.depth > 1 or layout.width > 1
-    program = operations(model, apart, apart or layout.data > 1 or layout.grain in ("stage", "layer"))
+    program = cut_operations(model, layout)
     found = sections(program, table, layout.width) if layout.width > 1 else []
     if layout.width > 1 and not found:
         raise InputError(
@@ -142,6 +140,12 @@ def partition(
     places = _places(program, found, table, ends, [shares for _, shares in cut])
     parts = _parts(program, found, places, ends, layout)
     return Partition(program, tuple(b for b, _ in cut), parts, places, first_trained(table, program))
+
+
+def cut_operations(model: Any, layout: Layout) -> tuple[Operation, ...]:
+    """A model taken apart as far as a layout needs it."""
+    apart = layout.depth > 1 or layout.width > 1
+    return operations(model, apart, layout.meets)
 
 
 def operation_costs(program: Program, table: ParameterTable, in_shape: Shape, what: str) -> list[float]:
@@ -254,18 +258,20 @@ def _parts(
     ends: Sequence[int],
     layout: Layout,
 ) -> tuple[Part, ...]:
-    edges = {edge for section in found for edge in (section.first, section.stop)}
     layered = boundaries(program, True)
-    cuts = {*boundaries(program, False)} if layout.data > 1 or layout.grain in ("stage", "layer") else {0}
+    cuts = {*boundaries(program, False)} if layout.meets else {0}
     if layout.grain == "layer":
         inside = {i for section in found for i in range(section.first + 1, section.stop)}
         cuts |= {i for i in layered if i not in inside}
-    cuts |= {0, *edges, *ends}
-    at = {section.first: section for section in found}
+    cuts |= {0, *ends, *(edge for section in found for edge in (section.first, section.stop))}
+    at = {(section.first, section.stop): section for section in found}
     parts = []
-    for first, stop in pairwise(sorted(cuts)):
+    edges = sorted(cuts)
+    if program[0].shares and layout.meets:
+        edges.insert(0, 0)  # a part that only gathers
+    for first, stop in pairwise(edges):
         stage = next(s for s, end in enumerate(ends) if first < end)
-        section = at.get(first)
+        section = at.get((first, stop))
         spans = tuple(
             _spans(program, (first, stop), places, stage, part)
             for part in range(layout.width if section else 1)

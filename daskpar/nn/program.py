@@ -31,7 +31,7 @@ class Operation:
 
     `path` is the layer's place in the model, which names its parameters; with `shallow` only those directly
     at that place are meant. `absent`: parameters (name, shape) that count as zero, because another part of
-    the layer holds them.
+    the layer holds them. Where `alone`, a layer that shares statistics has nobody to share them with.
     """
 
     role: str
@@ -39,6 +39,7 @@ class Operation:
     layer: Layer
     shallow: bool = False
     absent: tuple[tuple[str, Shape], ...] = ()
+    alone: bool = False
 
     def holds(self, name: str) -> bool:
         """Whether the parameter of this name is the operation's."""
@@ -49,7 +50,9 @@ class Operation:
     @property
     def sharing(self) -> Sharing | None:
         """The layer, where its statistics are those of the whole batch."""
-        return self.layer if isinstance(self.layer, Sharing) and synchronised(self.layer) else None
+        if isinstance(self.layer, Sharing) and synchronised(self.layer) and not self.alone:
+            return self.layer
+        return None
 
     @property
     def shares(self) -> bool:
@@ -76,7 +79,7 @@ def operations(model: Sequential, apart: bool = False, meets: bool = True) -> tu
     """The operations of a model: its layers, with those taken apart that hold a layer that shares.
 
     With `apart` all layers made of layers are, but those with `remat`, which recompute as one. Where no lanes
-    meet (`meets` is false) none need be.
+    meet (`meets` is false) none need be, and none shares.
     """
     return tuple(_flatten(model.layers, (), apart, meets))
 
@@ -88,7 +91,7 @@ def _flatten(layers: Sequence[Layer], path: tuple[int, ...], *how: bool) -> Iter
         inner = layer.inner if isinstance(layer, TransformerBlock) else layer
         must = meets and any(map(synchronised, parts(inner)))
         if not parts(inner)[1:] or not (must or (apart and not getattr(inner, "remat", False))):
-            yield Operation("run", here, layer)
+            yield Operation("run", here, layer, alone=not meets)
         elif isinstance(inner, TiedEmbedding):
             first, last = inner.ends
             yield Operation("run", here, first, shallow=True)
@@ -138,10 +141,10 @@ def differentiated(program: Program, span: tuple[int, int]) -> tuple[int, int]:
     """The operations whose backward pass ends in the part `span`.
 
     One that shares is at the head of its part, but is differentiated in the part before, which is the first
-    to know what all chunks have gathered.
+    to know what all chunks have gathered. Where it is the first of all, that part is empty.
     """
     first, stop = span
-    return first + program[first].shares, stop + shares_at(program, stop)
+    return first + (first < stop and program[first].shares), stop + shares_at(program, stop)
 
 
 def forward(

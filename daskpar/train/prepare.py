@@ -20,13 +20,14 @@ from daskpar.errors import InputError, unknown
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.load import add_rows
-from daskpar.graph.partition import partition
+from daskpar.graph.partition import cut_operations, partition
 from daskpar.graph.spec import Spec
 from daskpar.nn import registry as nn
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.program import parts, synchronised
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
+from daskpar.plan.measure import operation_times
 from daskpar.train.every import run_length
 
 if TYPE_CHECKING:
@@ -145,7 +146,11 @@ def make_spec(
                 f"layout.{name}={getattr(layout, name)} cuts tensors, of which {spec.optimizer.kind} needs "
                 "the norms; use another optimizer, or cut in data or stages"
             )
-    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout))
+    costs = None
+    if layout.balance == "time" and isinstance(layout.stages, int) and layout.stages > 1:
+        rows = -(-order.batch // (layout.data * layout.microbatches))
+        costs = operation_times(spec, cut_operations(spec.model, layout), rows)
+    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout, costs))
 
 
 def bare_spec(

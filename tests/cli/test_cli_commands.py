@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from daskpar import Layout
 from daskpar.build import open_data
 from daskpar.config import load_config
 
@@ -57,7 +58,7 @@ def test_summary(trained):
         assert set(found[part]) == {"loss", "accuracy"}
         assert 0 < found[part]["loss"] < 2.3 and 0.3 < found[part]["accuracy"] <= 1
     assert found["steps"] == 40 and found["seconds"] > 0 and found["examples_per_second"] > 0
-    assert found["layout"] == {"data": 1, "grain": "step", "fan_in": 4}
+    assert found["layout"] == vars(Layout())
     assert set(found["versions"]) >= {"python", "daskpar", "numpy", "dask", "distributed"}
     assert all({"library", "threads"} <= set(lib) for libs in found["blas"].values() for lib in libs)
     assert len(found["parameters_sha256"]) == 64 and int(found["parameters_sha256"], 16)

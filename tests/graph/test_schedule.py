@@ -1,5 +1,7 @@
 """Schedules of a pipeline, entry by entry."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,7 @@ def test_a_stage_does_one_thing_at_a_time(kind, stages, micros):
     assert len(slots) == 2 * stages * micros
     for stage in range(stages):
         own = [slot for slot in slots if slot.stage == stage]
-        assert all(one.stop <= other.start for one, other in zip(own, own[1:], strict=False))
+        assert all(one.stop <= other.start for one, other in pairwise(own))
 
 
 def test_a_schedule_that_waits_for_itself_is_told():

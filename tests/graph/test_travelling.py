@@ -11,6 +11,8 @@ import pytest
 from daskpar.data.chunk import Chunk
 from daskpar.graph import Gradient, Lane, State
 from daskpar.graph.spec import Backward, Forward
+from daskpar.graph.tasks.parts import Kept
+from daskpar.nn.program import Flow
 
 ARRAY = np.arange(6, dtype=np.float32)
 GRADIENT = Gradient(ARRAY, (1.0, 2.0), 16)
@@ -21,6 +23,7 @@ VALUES = [
     Chunk(ARRAY.reshape(3, 2), ARRAY[:3]),
     Forward(ARRAY, [(ARRAY, None), ARRAY + 2], ARRAY > 2, (ARRAY,), ARRAY),
     Backward(None, (GRADIENT,), (ARRAY,), ARRAY),
+    Forward(ARRAY, Kept(Flow(ARRAY + 1, None, (ARRAY,)), ARRAY)),
 ]
 
 

@@ -146,11 +146,13 @@ def backward_part(
         dx, grads = program.backward_shared(operations, part.stop, params, first, flow.x, total, ctx)
         collect(grads, out)
         flow = flow._replace(x=dx)
-    leading = operations[part.first].shares
+    leading = part.first < part.stop and operations[part.first].shares
     rest = (part.first + leading, part.stop)
     flow, grads = program.backward(operations, rest, params, saved[leading:], flow, ctx, cut.first_trained)
     collect(grads, out)
-    sums = program.gather_backward(operations, part.first, params, saved[0], flow.x, ctx)
+    sums = None
+    if leading:
+        sums = program.gather_backward(operations, part.first, params, saved[0], flow.x, ctx)
     last = part.stop == len(operations) and at.branch == 0
     carried = above.gradients[0].sums if last else ()
     gradients = tuple(Gradient(b, (), s.start) for s, b in zip(spans, buffers, strict=True))

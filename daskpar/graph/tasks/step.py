@@ -56,14 +56,14 @@ def update_part(
     squares: Sequence[float] | None,
     *values: Any,
 ) -> Lane:
-    """Some parameters and their slots one step on, from gradients; without any, as they are.
+    """Some parameters and their slots one step on, from gradients; before the first, as they are.
 
     `span`: what of the parameters the state holds, None for all. `values` are gradients of all of that, or of
     parts of it; `sums` those of loss and metrics, where the gradients carry none. `squares`: sums of squares
     of all parts of the gradient, where it is clipped by its norm. `fresh` begins a new log.
     """
     state = owner.state._replace(log=()) if fresh else owner.state
-    if not values:
+    if not values and not sums:
         return Lane(state)
     total, found = total_of(state.params, span, values)
     slots = {name: value.copy() for name, value in state.slots.items()}
@@ -75,7 +75,7 @@ def update_part(
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
     """The sum of gradients in a buffer of its own, shaped like `params`, and the sum of what they carry."""
     gradients = [gradient_of(value) for value in values]
-    if all(g.buffer.shape == params.shape for g in gradients):
+    if gradients and all(g.buffer.shape == params.shape for g in gradients):
         total, sums, _ = reduce_gradient(*gradients)
         return (total if len(gradients) > 1 else total.copy()), sums
     total, sums = array_module(params).zeros_like(params), ()
