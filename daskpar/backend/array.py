@@ -45,7 +45,7 @@ def is_floating(x: Array) -> bool:
 
 
 def aligned(value: Any) -> Any:
-    """`value` with every array of the host within it (in lists, tuples named or not, dicts) at an address of its own kind.
+    """`value` with every array of the host within it (in lists, tuples, dicts) at an address of its own kind.
 
     Arrays that came over a network begin wherever their message had room. NumPy copies such operands of a
     matrix product into another order, and the product's last bits then tell where a task happened to run.

@@ -140,7 +140,7 @@ def update(slots, *rest):
 ARGUMENTS = {
     "relu_backward": relu_backward,
     "gelu": activation(1),
-    "gelu_backward": activation(2),
+    "gelu_with_slope": activation(1),
     "conv2d": conv2d,
     "conv2d_backward": conv2d_backward,
     "max_pool": max_pool,

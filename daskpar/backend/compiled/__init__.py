@@ -15,7 +15,7 @@ from daskpar.backend import reference
 _WHERE = {
     "relu_backward": "activation",
     "gelu": "activation",
-    "gelu_backward": "activation",
+    "gelu_with_slope": "activation",
     "conv2d": "convolution",
     "conv2d_backward": "convolution",
     "max_pool": "pooling",

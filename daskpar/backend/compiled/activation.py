@@ -7,12 +7,13 @@ import math
 import numpy as np
 from numba import njit
 
-from daskpar.backend.compiled.simd import LANES, exp, fma, load, splat, store
+from daskpar.backend.compiled.simd import LANES, exp, fma, load, maximum, minimum, splat, store
 
 _DOUBLE = np.float32(2 * math.sqrt(2 / math.pi))
 _CUBIC = np.float32(2 * math.sqrt(2 / math.pi) * 0.044715)
 _SLOPE = np.float32(6 * math.sqrt(2 / math.pi) * 0.044715)
 _ONE = np.float32(1)
+_WIDE = np.float32(16)
 
 
 def relu_backward(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -23,14 +24,14 @@ def relu_backward(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 def gelu(x: np.ndarray) -> np.ndarray:
     y = np.empty(x.shape, np.float32)
-    _gelu(_flat(x), y.reshape(-1))
+    _gelu(_flat(x), y.reshape(-1), y.reshape(-1)[:0], False)
     return y
 
 
-def gelu_backward(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    dx = np.empty(x.shape, np.float32)
-    _gelu_backward(_flat(x), _flat(dy), dx.reshape(-1))
-    return dx
+def gelu_with_slope(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, slope = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
+    _gelu(_flat(x), y.reshape(-1), slope.reshape(-1), True)
+    return y, slope
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
@@ -44,41 +45,34 @@ def _relu_backward(y, dy, dx):
 
 
 @njit(inline="always")
-def _gate(x):
-    """The logistic function of 2√(2/π)(x + 0.044715x³): ½(1 + tanh) of half of that."""
-    inner = x * fma(x * x, splat(_CUBIC), splat(_DOUBLE))
-    one = splat(_ONE)
-    return one / (one + exp(splat(np.float32(0)) - inner))
+def _gelu_of(x):
+    """(y, slope). The gate, ½(1 + tanh(√(2/π)(x + 0.044715x³))), is the logistic function of twice that.
 
-
-@njit(inline="always")
-def _gelu_slope(x):
-    gate = _gate(x)
+    Where it is open or shut x counts as ±16: its cube may be more than a number can hold.
+    """
     one = splat(_ONE)
-    return gate * (one + x * (one - gate) * fma(x * x, splat(_SLOPE), splat(_DOUBLE)))
+    near = minimum(maximum(x, splat(-_WIDE)), splat(_WIDE))
+    square = near * near
+    inner = near * fma(square, splat(_CUBIC), splat(_DOUBLE))
+    away = exp(splat(np.float32(0)) - inner)
+    gate = one / (one + away)  # and away·gate is 1 - gate, of which nothing is lost
+    return x * gate, gate * fma(near * (away * gate), fma(square, splat(_SLOPE), splat(_DOUBLE)), one)
 
 
 @njit(nogil=True, cache=True)
-def _gelu(x, y):
+def _gelu(x, y, slope, sloped):
     whole = x.size - x.size % LANES
     for i in range(0, whole, LANES):
-        a = load(x, i)
-        store(y, i, a * _gate(a))
+        value, rate = _gelu_of(load(x, i))
+        store(y, i, value)
+        if sloped:
+            store(slope, i, rate)
     if whole < x.size:
         rest = np.zeros(LANES, np.float32)
         rest[: x.size - whole] = x[whole:]
-        a = load(rest, 0)
-        store(rest, 0, a * _gate(a))
+        value, rate = _gelu_of(load(rest, 0))
+        store(rest, 0, value)
         y[whole:] = rest[: x.size - whole]
-
-
-@njit(nogil=True, cache=True)
-def _gelu_backward(x, dy, dx):
-    whole = x.size - x.size % LANES
-    for i in range(0, whole, LANES):
-        store(dx, i, load(dy, i) * _gelu_slope(load(x, i)))
-    if whole < x.size:
-        rest = np.zeros(LANES, np.float32)
-        rest[: x.size - whole] = x[whole:]
-        store(rest, 0, _gelu_slope(load(rest, 0)))
-        dx[whole:] = dy[whole:] * rest[: x.size - whole]
+        if sloped:
+            store(rest, 0, rate)
+            slope[whole:] = rest[: x.size - whole]

@@ -117,6 +117,23 @@ def minimum(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def first(typing: Any, value: Any, count: Any, other: Any) -> Any:
+    """`value` in the first `count` lanes, `other` in the rest."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = ir.VectorType(ir.IntType(32), LANES)
+        lane = ir.Constant(whole, list(range(LANES)))
+        one = builder.insert_element(
+            ir.Constant(whole, ir.Undefined), builder.trunc(args[1], ir.IntType(32)), ir.IntType(32)(0)
+        )
+        zeros = ir.Constant(whole, [0] * LANES)
+        counts = builder.shuffle_vector(one, ir.Constant(whole, ir.Undefined), zeros)
+        return builder.select(builder.icmp_signed("<", lane, counts), args[0], args[2])
+
+    return vector(vector, types.intp, vector), generate
+
+
+@intrinsic
 def total(typing: Any, a: Any) -> Any:
     """The sum of the lanes."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.simd import LANES, exp, fma, largest, load, maximum, splat, store, total
+from daskpar.backend.compiled.simd import LANES, exp, first, fma, largest, load, maximum, splat, store, total
 
 _LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing
 
@@ -19,8 +19,9 @@ def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: Any) -> 
         return reference.softmax_rows(scores, factor, causal, mask)
     queries, keys = scores.shape[-2:]
     out = np.empty(scores.shape, np.float32)
-    scores = np.ascontiguousarray(scores)
-    _softmax_rows(scores.reshape(-1), out.reshape(-1), queries, keys, np.float32(factor), causal)
+    flat = np.ascontiguousarray(scores).reshape(-1)
+    rows = _softmax_odd_rows if keys % LANES else _softmax_rows
+    rows(flat, out.reshape(-1), queries, keys, np.float32(factor), causal)
     return out
 
 
@@ -60,30 +61,45 @@ def _softmax_row(row, size):
 
 @njit(nogil=True, cache=True)
 def _softmax_rows(scores, out, queries, keys, factor, causal):
-    row = np.empty(-(-keys // LANES) * LANES, np.float32)
-    even = keys % LANES == 0
     for at in range(scores.size // max(1, keys)):
         start = at * keys
         seen = min(at % queries + 1, keys) if causal else keys
-        size = -(-seen // LANES) * LANES
-        if even:
-            for c in range(0, size, LANES):
-                store(row, c, load(scores, start + c) * splat(factor))
-        else:
-            for c in range(seen):
-                row[c] = scores[start + c] * factor
-        for c in range(seen, size):
-            row[c] = _LOW
-        _, sums = _softmax_row(row, size)
-        share = np.float32(1) / sums
-        if even:
-            for c in range(0, size, LANES):
-                store(out, start + c, load(row, c) * splat(share))
-        else:
-            for c in range(seen):
-                out[start + c] = row[c] * share
-        for c in range(seen, keys):
-            out[start + c] = 0
+        _softmax_of(scores, out, start, start + seen, start + keys, factor)
+
+
+@njit(inline="always")
+def _softmax_of(scores, out, start, seen, stop, factor):
+    """softmax of factor·scores[start:seen] into `out`, zeros up to `stop`, a multiple of LANES further on."""
+    scale, low, zero = splat(factor), splat(_LOW), splat(np.float32(0))
+    top = low
+    for c in range(start, seen, LANES):
+        value = first(load(scores, c) * scale, seen - c, low)
+        store(out, c, value)
+        top = maximum(top, value)
+    peak = splat(largest(top))
+    sums = zero
+    for c in range(start, seen, LANES):
+        value = first(exp(load(out, c) - peak), seen - c, zero)
+        store(out, c, value)
+        sums = sums + value
+    share = splat(np.float32(1) / total(sums))
+    for c in range(start, seen, LANES):
+        store(out, c, load(out, c) * share)
+    for c in range(start + -(-(seen - start) // LANES) * LANES, stop, LANES):
+        store(out, c, zero)
+
+
+@njit(nogil=True, cache=True)
+def _softmax_odd_rows(scores, out, queries, keys, factor, causal):
+    """Rows that are no multiple of LANES long, one by one through a row that is."""
+    size = -(-keys // LANES) * LANES
+    row = np.empty(size, np.float32)
+    for at in range(scores.size // max(1, keys)):
+        start = at * keys
+        seen = min(at % queries + 1, keys) if causal else keys
+        row[:keys] = scores[start : start + keys]
+        _softmax_of(row, row, 0, seen, size, factor)
+        out[start : start + keys] = row[:keys]
 
 
 @njit(nogil=True, cache=True)

@@ -42,8 +42,7 @@ def suits(weight: np.ndarray, how: Geometry) -> bool:
 
 def forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geometry) -> np.ndarray:
     """y (rows, height', width', out) of x (rows, height, width, in)."""
-    rows, height, width, channels = x.shape
-    shape = (rows, *how.output((height, width), (3, 3)), weight.shape[3])
+    shape = (x.shape[0], *how.output(x.shape[1:3], (3, 3)), weight.shape[3])
     y = np.empty(shape, np.float32)
     bias = np.zeros(shape[3], np.float32) if bias is None else np.ascontiguousarray(bias)
     product = _transformed(weight)

@@ -1,6 +1,6 @@
 """The kernels in plain array functions, on any device and in any precision: what compiled ones must equal."""
 
-from daskpar.backend.reference.activation import gelu, gelu_backward, relu_backward
+from daskpar.backend.reference.activation import gelu, gelu_with_slope, relu_backward
 from daskpar.backend.reference.attention import softmax_backward, softmax_rows
 from daskpar.backend.reference.convolution import (
     Geometry,
@@ -24,7 +24,7 @@ __all__ = [
     "conv2d_weight_gradient",
     "cross_entropy",
     "gelu",
-    "gelu_backward",
+    "gelu_with_slope",
     "layer_norm",
     "layer_norm_backward",
     "max_pool",

@@ -49,10 +49,10 @@ from daskpar.graph.tasks.step import (
     grad,
     measure_norm,
     report,
-    train_window,
     update,
     update_part,
 )
+from daskpar.graph.tasks.window import train_window
 
 __all__ = [
     "PREDICTIONS",

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 from daskpar.backend.array import Array, array_module
-from daskpar.data.chunk import Chunk, draw
 from daskpar.errors import NotFiniteError
 from daskpar.graph.partition import Span
-from daskpar.graph.spec import Gradient, Lane, Spec, State, Sums
+from daskpar.graph.spec import Lane, Spec, State, Sums
 from daskpar.graph.tasks.gradient import (
     add_sums,
-    differentiate,
     grad_model,
     gradient_of,
     quietly,
     reduce_gradient,
 )
-from daskpar.graph.tasks.load import first_row
-from daskpar.graph.tree import levels
 from daskpar.nn.layer import Params
 from daskpar.nn.parameters import collect
 
@@ -153,51 +147,6 @@ def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
             place.put(spec.table, xp.concatenate(own), buffer)
     params = whole.pop("")
     return Lane(State(first.step, params, whole, first.log))
-
-
-@quietly
-def train_window(
-    spec: Spec,
-    rates: Sequence[float],
-    lanes: Sequence[range],
-    fan_in: int,
-    places: Sequence[tuple[int, int]],
-    owner: Lane,
-    *chunks: Chunk,
-) -> Lane:
-    """Many steps in one task, for short steps: everything in place, lanes side by side as threads.
-
-    `rates`: the learning rate of each step. `lanes`: the streams of each lane; their gradients are added as
-    `fan_in` has it. `chunks`: all that the steps draw from, and `places` the (stream, chunk) of each.
-    """
-    at = dict(zip(places, chunks, strict=True))
-    state = owner.state
-    params, slots = state.params.copy(), {k: v.copy() for k, v in state.slots.items()}
-    state = State(state.step, params, slots)
-    scratch = [array_module(params).zeros_like(params) for _ in lanes]
-
-    @quietly
-    def lane_gradient(lane: int) -> Gradient:
-        epoch, within = divmod(state.step, spec.order.steps)
-        pieces = spec.order.pieces(epoch, within, lanes[lane])
-        if not pieces:
-            scratch[lane][...] = 0
-            return Gradient(scratch[lane], ())
-        batch = draw(spec.order, epoch, pieces, [at[p.stream, p.chunk] for p in pieces])
-        row = first_row(spec, state.step, lanes[lane])
-        return differentiate(spec, state.params, batch, state.step, row, into=scratch[lane])
-
-    with ThreadPoolExecutor(len(lanes)) if len(lanes) > 1 else nullcontext() as threads:
-        for lr in rates:
-            gradients = list((threads.map if threads else map)(lane_gradient, range(len(lanes))))
-            for nodes in levels(len(lanes), fan_in):
-                gradients = [reduce_gradient(*(gradients[i] for i in node.inputs)) for node in nodes]
-            total, sums = gradients[0].buffer, gradients[0].sums
-            for gradient in gradients[1:]:
-                total += gradient.buffer
-                sums = add_sums(sums, gradient.sums)
-            state = advance(spec, state, total, sums, lr)
-    return Lane(state)
 
 
 def report(owner: Lane) -> tuple[tuple[int, Sums], ...]:
