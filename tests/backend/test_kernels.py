@@ -90,12 +90,14 @@ def scatter_rows(draw):
     return [integers(draw, rows, *shape), numbers(draw, *shape, draw(SIZES)), rows]
 
 
-def geometry(draw, image, kernel, strides=((1, 1), (2, 1), (3, 4))):
+def geometry(draw, image, kernel, strides=((1, 1), (2, 1), (3, 4)), dilations=((1, 1),)):
     """A way to move over an image that gives an output."""
+    dilation = draw(st.sampled_from(dilations))
+    kernel = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
     padding = draw(st.tuples(*[st.tuples(*[st.integers(0, (k - 1) // 2)] * 2) for k in kernel]))
     missing = [max(0, k - n - sum(pad)) for k, n, pad in zip(kernel, image, padding, strict=True)]
     padding = tuple((before + more, after) for (before, after), more in zip(padding, missing, strict=True))
-    return Geometry(draw(st.sampled_from(strides)), padding)
+    return Geometry(draw(st.sampled_from(strides)), padding, dilation)
 
 
 def conv2d(draw):
@@ -103,7 +105,8 @@ def conv2d(draw):
     kernel = (3, 3) if winograd else draw(st.sampled_from([(3, 3), (1, 2)]))
     channels, units = draw(st.tuples(WIDE, WIDE) if winograd else st.tuples(CHANNELS, CHANNELS))
     x = numbers(draw, draw(ROWS), draw(PIXELS), draw(PIXELS), channels)
-    how = geometry(draw, x.shape[1:3], kernel, *([[(1, 1)]] if winograd else []))
+    moves = {"strides": [(1, 1)]} if winograd else {"dilations": [(1, 1), (2, 1), (1, 3)]}
+    how = geometry(draw, x.shape[1:3], kernel, **moves)
     bias = numbers(draw, units) if draw(st.booleans()) else None
     return [x, numbers(draw, *kernel, channels, units), bias, how]
 
@@ -271,7 +274,7 @@ def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():
                 assert value.targetoptions["nogil"], f"{info.name}.{name}"
                 assert value.stats.cache_path, f"{info.name}.{name}"
                 found.append(info.name)
-    assert set(compiled._WHERE.values()) - {"convolution"} | {"winograd"} <= set(found)
+    assert set(compiled._WHERE.values()) - {"convolution"} | {"winograd", "direct"} <= set(found)
 
 
 def test_where_numba_is_missing_the_reference_serves(monkeypatch):

@@ -76,7 +76,7 @@ def _transformed(weight: np.ndarray) -> np.ndarray:
 
 
 @njit(inline="always")
-def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, columns, add):
+def multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, columns, add):
     """c (+)= a·b for a multiple of ROWS rows and of LANES columns."""
     for n in range(0, columns - LANES, 2 * LANES):
         for r in range(0, rows, ROWS):
@@ -155,7 +155,7 @@ def _forward(x, weight, bias, y, x_shape, y_shape, pad_top, pad_left):
         _fill(x, x_shape, y_shape, pad_top, pad_left, first, count, scratch, v)
         for k in range(PLANES):
             a_at, b_at, c_at = k * _BLOCK * channels, k * channels * units, k * step
-            _multiply(
+            multiply(
                 v, a_at, channels, 1, weight, b_at, units, m, c_at, units, _BLOCK, channels, units, False
             )
         for tile in range(count):
@@ -194,12 +194,12 @@ def _backward(x, turned, dy, dx, sums, bias, x_shape, y_shape, pad_top, pad_left
                 gradient_tile(scratch, 0, WIDE * units, units, m, there, _BLOCK * units, bias)
         for k in range(PLANES):
             a_at, b_at, c_at = k * _BLOCK * channels, k * _BLOCK * units, k * channels * units
-            _multiply(v, a_at, 1, channels, m, b_at, units, sums, c_at, units, channels, count, units, True)
+            multiply(v, a_at, 1, channels, m, b_at, units, sums, c_at, units, channels, count, units, True)
         if not input_gradient:
             continue
         for k in range(PLANES):
             a_at, b_at, c_at = k * _BLOCK * units, k * units * channels, k * _BLOCK * channels
-            _multiply(
+            multiply(
                 m, a_at, units, 1, turned, b_at, channels, v, c_at, channels, _BLOCK, units, channels, False
             )
         for tile in range(count):
