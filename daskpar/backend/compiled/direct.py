@@ -56,7 +56,7 @@ def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> 
 
 @njit(inline="always")
 def _gather(x, first, count, patches, size, x_shape, shape, y_shape, stride, dilation, before):
-    """The patches of `count` rows of pixels of the output, from row `first` on: a line of `size` for each tap.
+    """The patches of `count` rows of pixels of the output from row `first` on, a line of `size` for each tap.
 
     The line that follows the last stays as it is.
     """
