@@ -98,6 +98,10 @@ class LayoutSection(Section):
     recompute: bool = Field(False, description="keep only what flowed into a stage for the backward pass")
     width: int = Field(1, ge=1, description="parts that layers are cut into by columns, heads, channels")
     shards: int = Field(1, ge=1, description="slices of parameters and optimizer state, updated apart")
+    replicas: int = Field(1, ge=1, description="copies of all of this that train alone and are averaged")
+    average_every: int = Field(1, ge=0, description="steps between averages; 0: only at the end")
+    synchronous_until: int = Field(0, ge=0, description="a step up to which they are averaged at each")
+    outer: Entry | None = Field(None, description="an optimizer that steps from average to average")
     grain: Literal["window", "step", "stage", "layer"] = "step"
     fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from daskpar.cli.prepare import prepare
 from daskpar.config import Config
 from daskpar.graph import tasks
+from daskpar.graph.average import builder_for
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.load import add_training_data
-from daskpar.graph.step import StepBuilder
 from daskpar.train.fit import new_token
 
 
@@ -18,7 +20,7 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
     apart = config.cluster.kind not in ("threads", "threaded-scheduler")
-    builder = StepBuilder(spec, trainer.layout_, model, chunks, apart)
+    builder: Any = builder_for(spec, trainer.layout_, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
     graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)))
     return _needed(graph, model)

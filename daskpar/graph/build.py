@@ -72,6 +72,32 @@ class Graph:
         return HighLevelGraph(layers, dependencies)
 
 
+class Scope(Graph):
+    """A part of a graph whose keys bear a name after the step, and whose lanes count from `shift` on."""
+
+    def __init__(self, graph: Graph, name: str, shift: int):
+        super().__init__(graph.token)
+        self.graph, self.name, self.shift = graph, name, shift
+        self.tasks = graph.tasks
+
+    def key(self, operation: str, *index: Any) -> Key:
+        return self.graph.key(operation, index[0], self.name, *index[1:])
+
+    def add(
+        self,
+        operation: str,
+        index: tuple[Any, ...],
+        func: Callable[..., Any],
+        *args: Any,
+        lane: int | None = None,
+    ) -> Key:
+        where = (index[0], self.name, *index[1:])
+        key = self.graph.add(operation, where, func, *args, lane=None if lane is None else lane + self.shift)
+        if lane is not None:
+            self.lanes[key] = lane
+        return key
+
+
 class Placement:
     """The worker that a key prefers, as dask asks for it; None leaves the choice to the scheduler."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.graph.schedule import SCHEDULES
@@ -23,6 +24,11 @@ class Layout:
     layers are cut by columns, heads, channels or words. `shards`: into how many slices parameters and
     optimizer state are cut, each updated by one worker.
 
+    `replicas`: so many copies of all of this train on their own share of each batch, and know nothing of each
+    other but that their parameters are averaged every `average_every` steps (0: only where the run is looked
+    at, and at its end). Up to step `synchronous_until` they are averaged at each step. `outer`: an optimizer,
+    as in a config, that takes the way from one average to the next for a gradient.
+
     `grain`: how much goes into one task: a whole lane of a step (`step`), its forward and its backward pass
     (`stage`), each layer of both (`layer`), or many steps at once (`window`, for short steps: the lanes are
     threads of one task). `fan_in`: how many gradients one task of the reduction tree adds.
@@ -39,13 +45,17 @@ class Layout:
     recompute: bool = False
     width: int = 1
     shards: int = 1
+    replicas: int = 1
+    average_every: int = 1
+    synchronous_until: int = 0
+    outer: Any = None
     grain: str = "step"
     fan_in: int = 4
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, list):
             object.__setattr__(self, "stages", tuple(self.stages))
-        for name in ("data", "microbatches", "width", "shards"):
+        for name in ("data", "microbatches", "width", "shards", "replicas"):
             _at_least_one(name, getattr(self, name))
         for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
             _at_least_one("stages", stage)
@@ -53,6 +63,11 @@ class Layout:
             value = getattr(self, name)
             if value not in known:
                 raise InputError(f"layout.{name}={value!r} is not known; use one of {', '.join(known)}")
+        for name in ("average_every", "synchronous_until"):
+            if getattr(self, name) < 0:
+                raise InputError(f"layout.{name}={getattr(self, name)} must not be negative")
+        if self.replicas == 1 and (self.average_every, self.synchronous_until, self.outer) != (1, 0, None):
+            raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
         if self.fan_in < 2:
             raise InputError(f"layout.fan_in={self.fan_in} must be at least 2")
         if self.grain == "window" and (self.cuts_model or self.shards > 1):
@@ -79,15 +94,38 @@ class Layout:
     @property
     def places(self) -> int:
         """How many places of work there are: each lane has one for every stage and part in width."""
+        return self.replicas * self.lane_places
+
+    @property
+    def lane_places(self) -> int:
+        """How many places of work a replica has."""
         return self.data * self.depth * self.width
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes the rows of a batch are cut into, those of all replicas together."""
+        return self.replicas * self.data
 
     def place(self, lane: int, stage: int = 0, part: int = 0) -> int:
         """The number of a place of work; tasks of one place run on one worker where they can."""
         return (lane * self.depth + stage) * self.width + part
 
     def streams(self, lane: int, streams: int) -> range:
-        """The streams of data that belong to a lane."""
-        return range(lane * streams // self.data, (lane + 1) * streams // self.data)
+        """The streams of data that belong to a lane, counted over all replicas."""
+        return range(lane * streams // self.lanes, (lane + 1) * streams // self.lanes)
+
+    def averages(self, step: int) -> int:
+        """How often replicas have been averaged in the first `step` steps."""
+        apart = max(0, step - self.synchronous_until)
+        return min(step, self.synchronous_until) + (apart // self.average_every if self.average_every else 0)
+
+    def steps_apart(self, step: int) -> int | None:
+        """How many steps replicas are on their own from a step on, before they are averaged; None for all."""
+        if step < self.synchronous_until:
+            return 1
+        if self.average_every == 0:
+            return None
+        return self.average_every - (step - self.synchronous_until) % self.average_every
 
 
 def _at_least_one(name: str, value: int) -> None:

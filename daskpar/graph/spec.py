@@ -41,6 +41,7 @@ class Spec:
     targets: tuple[Fitted, ...] = ()
     module: str = "numpy"
     cut: Partition | None = None
+    outer: Any = None
 
     @property
     def partition(self) -> Partition:

@@ -26,14 +26,24 @@ def write_state(spec: Spec, state: State, path: Path) -> None:
     write_whole(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
 
 
-def read_state(spec: Spec, path: str) -> State:
-    """The state that `write_state` wrote. Raises InputError for a file that does not fit the model."""
+def read_state(spec: Spec, path: str, part: str = "") -> State:
+    """The state that `write_state` wrote. Raises InputError for a file that does not fit the model.
+
+    `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
+    the whole where the file has no such part.
+    """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable state of a run ({error})") from None
+    within = f"slots/{part}/"
+    if part and any(name.startswith(f"{within}params/") for name in tensors):
+        params = _packed(spec, tensors, f"{within}params/", path)
+        names = {name[len(within) :].split("/")[0] for name in tensors if name.startswith(within)}
+        own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names - {"params"})}
+        return State(step, params, own)
     params = _packed(spec, tensors, "params/", path)
     slots = {name: _packed(spec, tensors, f"slots/{name}/", path) for name in spec.optimizer.init(params)}
     return State(step, params, slots)

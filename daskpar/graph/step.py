@@ -62,6 +62,11 @@ class Front:
         sums = {self.sums} if self.sums else set()
         return {key for keys in (*self.states, *self.gradients) for key in keys} | sums
 
+    @property
+    def logs(self) -> tuple[Key, ...]:
+        """The states whose logs tell of the steps before."""
+        return (self.states[0][0],)
+
 
 @dataclass(frozen=True)
 class StepBuilder:
@@ -77,15 +82,19 @@ class StepBuilder:
     model: Key
     chunks: dict[Any, Key]
     apart: bool = False
+    replica: int = 0
 
-    def start(self, graph: Graph, step: int, root: Path | None = None) -> Front:
-        """Add what loads the state of a step, from a file or the seed; returns where the run stands."""
+    def start(self, graph: Graph, step: int, root: Path | None = None, part: str = "") -> Front:
+        """Add what loads the state of a step, from a file or the seed; returns where the run stands.
+
+        `part`: of a file with more than one state, the name of the one meant.
+        """
         path = None if root is None else str(root)
         states = []
         for number, (span, lanes) in enumerate(self.holdings):
             if span is None:
                 how = (tasks.load_initial,) if path is None else (tasks.load_state,)
-                given = (Ref(self.model), *(() if path is None else (path,)))
+                given = (Ref(self.model), *(() if path is None else (path, part)))
                 states.append((graph.add("load-state", (step,), *how, *given),) * len(lanes))
             else:
                 states.append(
@@ -93,24 +102,26 @@ class StepBuilder:
                         graph.add(
                             "load-state",
                             (step, number, lane),
-                            *(tasks.load_place, Ref(self.model), span, path),
-                            lane=self._place(span, lane),
+                            *(tasks.load_place, Ref(self.model), span, path, part),
+                            lane=self.place_of(span, lane),
                         )
                         for lane in lanes
                     )
                 )
         return Front(step, tuple(states))
 
-    def window(self, graph: Graph, front: Front, rates: Sequence[float]) -> Front:
-        """Add a step for each learning rate in `rates`; returns where the run then stands."""
+    def window(self, graph: Graph, front: Front, rates: Sequence[float], fresh: bool = True) -> Front:
+        """Add a step for each learning rate in `rates`; returns where the run then stands.
+
+        `fresh`: whether the log of steps begins anew.
+        """
         if self.layout.grain == "window":
-            return self._many_steps(graph, front, rates)
-        fresh = True
+            return self._many_steps(graph, front, rates, fresh)
         for lr in rates:
             if self._rides:
                 front = self._riding_step(graph, front, lr, fresh)
             else:
-                front = self._updated(graph, front, fresh)
+                front = self.settled(graph, front, fresh)
                 leaves = list(self._lane_step(graph, front) if self._whole else self._flow(graph, front))
                 front = replace(self._reduced(graph, front, leaves), step=front.step + 1, lr=lr)
             fresh = False
@@ -124,10 +135,15 @@ class StepBuilder:
             self._update(graph, front, h, (front.step, "cut", h), front.states[h][0], False, holding.lanes[0])
             for h, holding in enumerate(self.holdings)
         ]
+        return self.whole(graph, front.step, owners)
+
+    def whole(self, graph: Graph, step: int, owners: Sequence[Key]) -> Key:
+        """The key of the state of the whole model, of which `owners` hold what each holding has."""
+        if len(owners) == 1:
+            return owners[0]
         spans = tuple(holding.span for holding in self.holdings)
-        return graph.add(
-            "gather-state", (front.step,), tasks.gather_state, Ref(self.model), spans, *refs(owners)
-        )
+        given = (Ref(self.model), spans, *refs(owners))
+        return graph.add("gather-state", (step,), tasks.gather_state, *given)
 
     @cached_property
     def holdings(self) -> tuple[Holding, ...]:
@@ -156,14 +172,14 @@ class StepBuilder:
         """Whether the update is part of the task that needs the new state."""
         return self._whole and not self.apart and self.holdings[0].span is None
 
-    def _place(self, span: Span | None, lane: int) -> int:
+    def place_of(self, span: Span | None, lane: int) -> int:
         if span is None:
             return self.layout.place(lane)
         place = self.spec.partition.places[span.place]
         return self.layout.place(lane, place.stage, place.part)
 
     def streams(self, lane: int) -> range:
-        return self.layout.streams(lane, self.spec.order.streams)
+        return self.layout.streams(self.replica * self.layout.data + lane, self.spec.order.streams)
 
     def pieces(self, step: int, lane: int) -> list[Any]:
         """References to the chunks that a lane draws from in a step."""
@@ -229,7 +245,7 @@ class StepBuilder:
         index = (front.step, place, lane)
         key = graph.key("gather-parameters", *index)
         if key not in graph.lanes:
-            at = self._place(Span(place, 0, 0), lane)
+            at = self.place_of(Span(place, 0, 0), lane)
             graph.add("gather-parameters", index, tasks.gather_parameters, *refs(shards), lane=at)
         return key
 
@@ -281,7 +297,7 @@ class StepBuilder:
             lane=graph.lanes[leaf.key],
         )
 
-    def _updated(self, graph: Graph, front: Front, fresh: bool) -> Front:
+    def settled(self, graph: Graph, front: Front, fresh: bool) -> Front:
         """Every state with the pending gradients taken in, each copy on its own worker."""
         if not front.gradients:
             return front
@@ -300,7 +316,7 @@ class StepBuilder:
     ) -> Key:
         span = self.holdings[h].span
         gradients = front.gradients[h] if front.gradients else ()
-        place = None if lane is None else self._place(span, lane)
+        place = None if lane is None else self.place_of(span, lane)
         if span is None:
             given: Any = (front.lr, fresh, Ref(state), *refs(gradients))
             return graph.add("update", index, tasks.update, Ref(self.model), *given, lane=place)
@@ -319,21 +335,21 @@ class StepBuilder:
             key = graph.key("measure-norm", *index)
             if key not in graph.lanes:
                 given = (Ref(self.model), span, Ref(front.states[h][0]), Ref(front.sums))
-                place = self._place(span, lanes[0])
+                place = self.place_of(span, lanes[0])
                 graph.add(
                     "measure-norm", index, tasks.measure_norm, *given, *refs(front.gradients[h]), lane=place
                 )
             found.append(key)
         return several(found)
 
-    def _many_steps(self, graph: Graph, front: Front, rates: Sequence[float]) -> Front:
+    def _many_steps(self, graph: Graph, front: Front, rates: Sequence[float], fresh: bool) -> Front:
         lanes, steps = tuple(self.streams(lane) for lane in range(self.layout.data)), self.spec.order.steps
-        streams = range(self.spec.order.streams)
+        streams = range(lanes[0].start, lanes[-1].stop)
         places: dict[tuple[int, int], None] = {}
         for step in range(front.step, front.step + len(rates)):
             for piece in self.spec.order.pieces(step // steps, step % steps, streams):
                 places[piece.stream, piece.chunk] = None
-        how = (tuple(rates), lanes, self.layout.fan_in, tuple(places))
+        how = (tuple(rates), lanes, self.layout.fan_in, fresh, tuple(places))
         arguments = (Ref(self.model), *how, Ref(front.states[0][0]))
         chunks = refs(self.chunks[place] for place in places)
         key = graph.add("train-window", (front.step,), tasks.train_window, *arguments, *chunks, lane=0)

@@ -19,7 +19,8 @@ from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref
+from daskpar.graph.average import AverageBuilder, Fronts
+from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.spec import Log
 from daskpar.graph.step import Front, StepBuilder
 from daskpar.train.evaluate import add_evaluation
@@ -62,7 +63,7 @@ class Driver:
     """
 
     executor: Executor
-    builder: StepBuilder
+    builder: StepBuilder | AverageBuilder
     token: str
     plan: Callable[[int], Cut]
     rate: Callable[[int], float]
@@ -78,7 +79,7 @@ class Driver:
         self._logged, self._length = step, 1
         self._tasks, self._rooted = 0, time.monotonic()
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
-        front: Front | None = None
+        front: Any = None
         pending: deque[Window] = deque()
         last = time.monotonic()
         while pending or step < stop:
@@ -99,7 +100,7 @@ class Driver:
                 self._tasks, self._rooted = 0, time.monotonic()
             last = time.monotonic()
 
-    def _submit(self, front: Front | None, step: int, stop: int) -> tuple[Window, Front]:
+    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, Front | Fronts]:
         graph = Graph(self.token)
         if front is None:
             front = self.builder.start(graph, step, self.root)
@@ -108,10 +109,10 @@ class Driver:
         due = self._root_is_due()
         cut = planned if planned.step == end else Cut(end) if due else None
         front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
-        held = set(front.keys)
-        source = front.states[0][0]
+        held, logs = set(front.keys), front.logs
         if cut is not None:
             source = self.builder.cut(graph, front)
+            logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
             keys = add_evaluation(graph, cut.step, self.builder.model, source, chunks)
             state = source
@@ -119,7 +120,7 @@ class Driver:
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
             cut = replace(cut, root=cut.root or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
-        report = graph.add("report", (end,), tasks.report, Ref(source))
+        report = graph.add("report", (end,), tasks.report, *refs(logs))
         held.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)

@@ -15,11 +15,11 @@ from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph import tasks
+from daskpar.graph.average import builder_for
 from daskpar.graph.build import Graph
 from daskpar.graph.load import add_part, add_training_data
 from daskpar.graph.spec import Log, State, Sums
 from daskpar.graph.state_file import read_state, write_state
-from daskpar.graph.step import StepBuilder
 from daskpar.graph.tasks import add_sums
 from daskpar.nn.parameters import first_not_finite
 from daskpar.optim import registry as optim
@@ -178,7 +178,7 @@ class Fit:
         sources = {} if self.trainer.cache else graph.flat()
         sources.pop(model, None)
         self.executor.submit(graph, held, layout.places)
-        builder = StepBuilder(spec, layout, model, chunks, apart=not self.executor.in_process)
+        builder = builder_for(spec, layout, model, chunks, apart=not self.executor.in_process)
         return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
 
     def _rows_of_chunk(self, part: Part) -> int:

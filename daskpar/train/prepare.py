@@ -58,12 +58,15 @@ def make_order(
         raise InputError(
             f"train.accumulate={trainer.accumulate} is for a model that is not cut; use layout.microbatches"
         )
-    streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.data)
+    streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.lanes)
     if trainer.batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
-    if streams % layout.data:
+    if streams % layout.lanes:
+        cut = f"data={layout.data}"
+        if layout.replicas > 1:
+            cut = f"replicas={layout.replicas} with {cut}"
         raise InputError(
-            f"layout.data={layout.data} does not divide the {streams} streams that a batch of "
+            f"layout.{cut} does not divide the {streams} streams that a batch of "
             f"{trainer.batch} is drawn from; use a divisor of {streams}, or set data.streams"
         )
     order = Order(
@@ -150,7 +153,10 @@ def make_spec(
     if layout.balance == "time" and isinstance(layout.stages, int) and layout.stages > 1:
         rows = -(-order.batch // (layout.data * layout.microbatches))
         costs = operation_times(spec, cut_operations(spec.model, layout), rows)
-    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout, costs))
+    outer = None if layout.outer is None else optim.optimizer(layout.outer)
+    if outer is not None and not outer.elementwise:
+        raise InputError(f"layout.outer: {outer.kind} needs whole tensors; use sgd, adam or the like")
+    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout, costs), outer=outer)
 
 
 def bare_spec(

@@ -1,5 +1,6 @@
 """The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
 
+from daskpar.graph.tasks.average import add_parameters, adopt, average, begin_outer, gather_replicas
 from daskpar.graph.tasks.gradient import (
     add_sums,
     differentiate,
@@ -58,9 +59,13 @@ __all__ = [
     "PREDICTIONS",
     "At",
     "add_outputs",
+    "add_parameters",
     "add_sums",
+    "adopt",
     "advance",
+    "average",
     "backward_part",
+    "begin_outer",
     "differentiate",
     "evaluate",
     "explain_not_finite",
@@ -69,6 +74,7 @@ __all__ = [
     "forward_loss",
     "forward_part",
     "gather_parameters",
+    "gather_replicas",
     "gather_state",
     "grad",
     "grad_model",

@@ -21,9 +21,12 @@ def load_model(spec: Spec) -> Spec:
     return spec
 
 
-def load_state(spec: Spec, path: str) -> Lane:
-    """The state in a file: the root of a lineage that can be run again anywhere that sees the file."""
-    return Lane(read_state(spec, path))
+def load_state(spec: Spec, path: str, part: str = "") -> Lane:
+    """The state in a file: the root of a lineage that can be run again anywhere that sees the file.
+
+    `part`: of a file with more than one state, the name of the one meant.
+    """
+    return Lane(read_state(spec, path, part))
 
 
 def load_initial(spec: Spec) -> Lane:
@@ -33,9 +36,9 @@ def load_initial(spec: Spec) -> Lane:
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
 
 
-def load_place(spec: Spec, span: Span, path: str | None) -> Lane:
+def load_place(spec: Spec, span: Span, path: str | None, part: str = "") -> Lane:
     """A part of the state in a file, or of the state before the first step."""
-    whole = (load_initial(spec) if path is None else load_state(spec, path)).state
+    whole = (load_initial(spec) if path is None else load_state(spec, path, part)).state
     place = spec.partition.places[span.place]
     cut = {}
     for name, buffer in (("", whole.params), *whole.slots.items()):

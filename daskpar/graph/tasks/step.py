@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import NotFiniteError
 from daskpar.graph.partition import Span
-from daskpar.graph.spec import Lane, Spec, State, Sums
+from daskpar.graph.spec import Lane, Log, Spec, State, Sums
 from daskpar.graph.tasks.gradient import (
     add_sums,
     grad_model,
@@ -149,6 +150,12 @@ def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
     return Lane(State(first.step, params, whole, first.log))
 
 
-def report(owner: Lane) -> tuple[tuple[int, Sums], ...]:
-    """The log of a window: all that the client fetches of it."""
-    return owner.state.log
+def report(*owners: Lane) -> Log:
+    """The log of a window, over all replicas: all that the client fetches of it."""
+    return merged(owners)
+
+
+def merged(owners: Sequence[Lane]) -> Log:
+    """Step by step the sums of several logs of the same steps."""
+    logs = zip(*(owner.state.log for owner in owners), strict=True)
+    return tuple((entries[0][0], reduce(add_sums, (sums for _, sums in entries))) for entries in logs)

@@ -22,6 +22,7 @@ def train_window(
     rates: Sequence[float],
     lanes: Sequence[range],
     fan_in: int,
+    fresh: bool,
     places: Sequence[tuple[int, int]],
     owner: Lane,
     *chunks: Chunk,
@@ -29,12 +30,12 @@ def train_window(
     """A step for each learning rate in `rates`, lanes side by side.
 
     `lanes`: the streams of each lane; their gradients are added as `fan_in` has it. `chunks`: all that the
-    steps draw from, and `places` the (stream, chunk) of each.
+    steps draw from, and `places` the (stream, chunk) of each. `fresh` begins a new log.
     """
     at = dict(zip(places, chunks, strict=True))
     state = owner.state
     params, slots = state.params.copy(), {k: v.copy() for k, v in state.slots.items()}
-    state = State(state.step, params, slots)
+    state = State(state.step, params, slots, () if fresh else state.log)
     scratch = [array_module(params).zeros_like(params) for _ in lanes]
     spans = _apart(spec, len(lanes))
 
