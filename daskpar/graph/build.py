@@ -62,8 +62,10 @@ class Graph:
         layers, owner = {}, {}
         for operation, tasks in self.tasks.items():
             name = f"{operation}-{self.token}"
-            notes = {"workers": place, "allow_other_workers": True} if place else None
-            layers[name] = MaterializedLayer(tasks, annotations=notes)
+            notes: dict[str, Any] = {"priority": 1} if is_urgent(operation) else {}
+            if place:
+                notes |= {"workers": place, "allow_other_workers": True}
+            layers[name] = MaterializedLayer(tasks, annotations=notes or None)
             owner.update(dict.fromkeys(tasks, name))
         dependencies = {
             name: {owner[d] for task in layer.values() for d in task.dependencies if d in owner} - {name}
@@ -107,6 +109,11 @@ class Placement:
     def __call__(self, key: Key) -> list[str] | None:
         worker = self.workers.get(key)
         return None if worker is None else [worker]
+
+
+def is_urgent(operation: str) -> bool:
+    """Whether tasks are short and others wait for them: a worker is to do them before it goes on."""
+    return operation.startswith(("send-", "pick-", "reduce-", "join-"))
 
 
 Ref = TaskRef

@@ -1,0 +1,71 @@
+"""Graphs played through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daskpar import Layout, Trainer
+from daskpar.data import Digits, Part
+from daskpar.graph import tasks
+from daskpar.graph.average import builder_for
+from daskpar.graph.build import Graph
+from daskpar.graph.load import add_training_data
+from daskpar.plan.simulate import simulate
+from daskpar.train.prepare import make_order, make_spec
+
+DEEP = ["flatten", *[{"dense": 32}] * 8, {"dense": 10}]
+PASSES = {"forward-stage": 1.0, "backward-stage": 2.0}
+
+
+def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: int = 1) -> Graph:
+    trainer = Trainer(model, layout=layout, batch=128)
+    part = Part(Digits())
+    order = make_order(trainer, part.rows)
+    spec = make_spec(trainer, part.source, order, [], [])
+    graph = Graph("0a")
+    key = graph.add("load-model", (), tasks.load_model, spec)
+    builder = builder_for(spec, layout, key, add_training_data(graph, key, part, order, layout), apart)
+    builder.window(graph, builder.start(graph, 0), [0.1] * steps)  # type: ignore[arg-type]
+    return graph
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+@pytest.mark.parametrize("stages, micros", [(2, 2), (2, 8), (4, 4), (4, 8), (3, 1)])
+def test_the_bubble_of_a_step_s_graph(schedule: str, stages: int, micros: int, apart: bool) -> None:
+    """torchgpipe's formula, counted on the tasks as they are submitted."""
+    layout = Layout(stages=stages, microbatches=micros, schedule=schedule)
+    found = simulate(step_graph(layout, apart), lambda name: PASSES.get(name, 0.0), stages, stages)
+    assert found.idle == pytest.approx((stages - 1) / (micros + stages - 1))
+    assert found.seconds == pytest.approx(3.0 * (micros + stages - 1))
+
+
+@pytest.mark.parametrize("schedule, alive", [("gpipe", [6, 6, 6]), ("1f1b", [3, 2, 1])])
+@pytest.mark.parametrize("spread", [0.0, 0.7])
+def test_activations_alive(schedule: str, alive: list[int], spread: float) -> None:
+    """No stage goes ahead of its schedule, however long tasks take."""
+    graph = step_graph(Layout(stages=3, microbatches=6, schedule=schedule))
+    found = simulate(graph, lambda name: PASSES.get(name, 0.0) * (1 + spread), 3, 3)
+    for stage, expected in enumerate(alive):
+        events = []
+        for key, (start, stop) in found.ran.items():
+            verb = str(key[0]).split("-")[0]
+            if verb in ("forward", "backward") and "stage" in str(key[0]) and key[3] == stage:
+                events.append((start, 1) if verb == "forward" else (stop, -1))
+        held = most = 0
+        for _, change in sorted(events):
+            held += change
+            most = max(most, held)
+        assert most == expected
+
+
+def test_lanes_side_by_side_and_what_crosses() -> None:
+    graph = step_graph(Layout(data=4), model=["flatten", {"dense": 10}], steps=3)
+    alone = simulate(graph, lambda name: 1.0 if name == "grad" else 0.0, 1, 4)
+    four = simulate(graph, lambda name: 1.0 if name == "grad" else 0.0, 4, 4)
+    assert (alone.seconds, four.seconds, four.idle) == (12.0, 3.0, 0.0)
+    crossing = {"hop": 0.25, "moved": lambda name: 0.5 if name == "grad" else 0.0}
+    slow = simulate(graph, lambda name: 1.0 if name == "grad" else 0.0, 4, 4, **crossing)
+    assert slow.seconds == pytest.approx(3 + 2 * 0.75 + 2 * 0.25)  # data and model come with a hop each
