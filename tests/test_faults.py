@@ -15,9 +15,21 @@ from daskpar import Layout, open_client
 from daskpar.cluster.executor import THREADED
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
-def test_killed_worker_processes_cost_no_bit(seed: int) -> None:
-    options: dict[str, Any] = {"epochs": 10, "layout": Layout(data=3), "batch": 48}
+LANES = Layout(data=3)
+CUT = [
+    Layout(stages=3, microbatches=4),
+    Layout(data=3, shards=3),
+    Layout(data=2, stages=2, width=2, microbatches=2, recompute=True),
+    Layout(replicas=3, average_every=5, outer={"sgd": {"lr": 0.7, "momentum": 0.9}}),
+]
+SLOW = [(LANES, seed) for seed in range(1, 5)] + [(layout, 5) for layout in CUT]
+
+
+@pytest.mark.parametrize(
+    "layout, seed", [(LANES, 0), *(pytest.param(*c, marks=pytest.mark.slow) for c in SLOW)]
+)
+def test_killed_worker_processes_cost_no_bit(layout: Layout, seed: int) -> None:
+    options: dict[str, Any] = {"epochs": 10, "layout": layout, "batch": 48}
     expected = trained(THREADED, **options).parameters_sha256_
     rng = random.Random(seed)
     done = threading.Event()
