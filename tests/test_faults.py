@@ -14,7 +14,6 @@ from test_same_bits import trained
 from daskpar import Layout, open_client
 from daskpar.cluster.executor import THREADED
 
-
 LANES = Layout(data=3)
 CUT = [
     Layout(stages=3, microbatches=4),
