@@ -47,7 +47,7 @@ def kinds(spec: Spec) -> list[tuple[int, list[str], bool]]:
 def test_pairs_are_cut_in_width_as_megatron_does() -> None:
     assert kinds(spec_of(CNN, Layout(width=2))) == [
         (0, ["conv2d", "relu", "batch_norm", "conv2d"], True),
-        (0, ["relu", "max_pool", "flatten"], False),
+        (0, ["max_pool", "relu", "flatten"], False),
         (0, ["dense", "relu", "dense"], True),
     ]
 
@@ -69,7 +69,7 @@ def test_blocks_are_taken_apart_and_heads_that_do_not_divide_stay_whole() -> Non
 def test_stages_by_hand_and_by_what_they_cost() -> None:
     by_hand = spec_of(CNN, Layout(stages=(3, 4, 3)))
     assert [(stage, len(names)) for stage, names, _ in kinds(by_hand)] == [(0, 3), (1, 4), (2, 3)]
-    for balance, first in (("flops", 3), ("parameters", 8), ("bytes", 1)):
+    for balance, first in (("flops", 3), ("parameters", 4), ("bytes", 1)):
         found = kinds(spec_of(CNN, Layout(stages=2, balance=balance)))
         assert len(found[0][1]) == first, (balance, found)
 
@@ -88,14 +88,10 @@ def test_balanced_runs_are_the_best_there_are(costs: list[int], data: Any) -> No
     assert dearest(ends) == min(map(dearest, every))
 
 
-@pytest.mark.parametrize(
-    "layout",
-    [Layout(stages=3), Layout(width=2), Layout(stages=2, width=4), Layout(stages=10, width=2)],
-    ids=repr,
-)
+@pytest.mark.parametrize("stages, width", [(3, 1), (1, 2), (2, 4), (3, 2)])
 @pytest.mark.parametrize("model", [CNN, [*BLOCK, {"dense": 10}]], ids=["cnn", "blocks"])
-def test_places_hold_all_parameters_between_them(model: Any, layout: Layout) -> None:
-    spec = spec_of(model, layout)
+def test_places_hold_all_parameters_between_them(model: Any, stages: int, width: int) -> None:
+    spec = spec_of(model, Layout(stages=stages, width=width))
     whole = np.arange(spec.table.size, dtype=np.float32)
     back = np.full_like(whole, -1)
     held = 0
