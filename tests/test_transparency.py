@@ -116,7 +116,7 @@ COMPOSED = [
     Layout(data=2, width=2, shards=2),
     Layout(stages=2, width=2, microbatches=2),
     Layout(stages=2, grain="layer", microbatches=2),
-    Layout(data=8, shards=4, fan_in=2),
+    Layout(data=8, shards=40, fan_in=2),
     Layout(data=2, stages=2, width=2, microbatches=2, shards=2),
     Layout(data=2, stages=3, shards=3, microbatches=5, recompute=True, fan_in=3),
 ]

@@ -289,7 +289,7 @@ class StepBuilder:
         if bare or (self._whole and held is None):
             return leaf.key
         start, stop = (held.start, held.stop) if held else (span.start, span.stop)
-        index = (step, *leaf[:4], start)
+        index = (step, *leaf[:4], start, stop)
         return graph.add(
             "pick-gradient",
             index,
