@@ -72,7 +72,7 @@ class Flow:
         self._lanes = range(layout.data)
         self._inputs: dict[tuple[int, Where], Key] = {}  # what flows into a part
         self._forward: dict[tuple[int, Where], list[Key]] = {}  # the tasks of a part, forward
-        self._above: dict[Where, Key] = {}  # what flows back, so far
+        self._above: dict[Where, list[Key]] = {}  # what flows back so far: one value, or one for each branch
         self._backward: dict[tuple[int, Where], list[Key]] = {}
         self._after: dict[tuple[int, int], Key] = {}  # what a lane's stage did last
         self._sent: dict[tuple[Key, str], Key] = {}
@@ -112,17 +112,21 @@ class Flow:
                 keys.append(self._task(FORWARD, i, where, branch, tasks.forward_part, value, shared, after))
             self._forward[i, where] = keys
             self._after[lane, part.stage] = keys[0]
+            last = i + 1 == len(self.cut.parts)
+            if last and self.cut.splits_loss:
+                self._above[where] = self._measure_parts(i, where, keys)
+                continue
             out = keys[0]
             if part.section is not None:
                 out = self._join(i, where, FORWARD, part.section.sums, given, keys)
-            if i + 1 < len(self.cut.parts):
-                self._inputs[i + 1, where] = out
+            if last:
+                self._above[where] = [self._measure(where, out)]
             else:
-                self._above[where] = self._measure(where, out)
+                self._inputs[i + 1, where] = out
 
     def _go_back(self, i: int, action: Action) -> None:
         part, micro = self.cut.parts[i], action.micro
-        meets = [self._above[lane, micro] for lane in self._lanes]
+        meets = [self._above[lane, micro][0] for lane in self._lanes]
         shared = self._shared(part.stop, "backward", micro, meets, operation=True)
         for lane in self._lanes:
             where = (lane, micro)
@@ -130,17 +134,17 @@ class Flow:
             upper = self._forward[i + 1, where][0] if shared is not None else None
             for branch in range(len(part.spans)):
                 at = self.place(lane, i, branch)
-                value = self._send(above, at, "gradient")
+                value = self._send(above[branch % len(above)], at, "gradient")
                 before = self._backward[i, (lane, micro - 1)][branch] if micro else None
                 after = self._turn(lane, part, i, "backward") if branch == 0 else None
                 inputs = (self._forward[i, where][branch], value, upper, shared, before, after)
                 keys.append(self._task("backward", i, where, branch, tasks.backward_part, *inputs))
             self._backward[i, where] = keys
             self._after[lane, part.stage] = keys[0]
-            self._above[where] = keys[0]
+            self._above[where] = keys[:1]
             needed = i > 0 and part.first > self.cut.first_trained
             if part.section is not None and needed:
-                self._above[where] = self._join(i, where, "backward", True, above, keys)
+                self._above[where] = [self._join(i, where, "backward", True, above[0], keys)]
 
     def _task(
         self, verb: str, i: int, where: Where, branch: int, func: Callable[..., Any], *inputs: Key | None
@@ -180,6 +184,34 @@ class Flow:
         return self.graph.add(
             "forward-loss", index, tasks.forward_loss, Ref(self.model), at, *given, lane=place
         )
+
+    def _measure_parts(self, i: int, where: Where, outputs: list[Key]) -> list[Key]:
+        """The loss across parts in width, whose outputs stay where they are."""
+        lane, micro = where
+        places = [self.place(lane, i, branch) for branch in range(len(outputs))]
+        batches = [self._send(self.batches[lane], place, "targets") for place in places]
+        index = (self.step, lane, micro)
+        model, gathered = Ref(self.model), []
+        whats = [
+            tasks.At(*(self.step, self.streams(lane), i, branch, micro, self.layout.microbatches, False))
+            for branch in range(len(outputs))
+        ]
+        each = list(zip(whats, batches, outputs, places, strict=True))
+        for at, batch, output, place in each:
+            given = (model, at, *refs([batch, output]))
+            gathered.append(
+                self.graph.add("gather-loss", (*index, at.branch), tasks.gather_loss, *given, lane=place)
+            )
+        total = self.graph.add(
+            "reduce-loss", index, tasks.reduce_loss, model, *refs(gathered), lane=places[0]
+        )
+        keys = []
+        for at, batch, output, place in each:
+            given = (model, at, *refs([batch, output, total]))
+            keys.append(
+                self.graph.add("forward-loss", (*index, at.branch), tasks.split_loss, *given, lane=place)
+            )
+        return keys
 
     def _join(self, i: int, where: Where, verb: str, sums: bool, other: Key, keys: list[Key]) -> Key:
         """What the parts in width put out, as one value; by a tree where it is a sum."""

@@ -92,13 +92,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Partition:
-    """All parts of a model in order, all places of a lane, and the program as each part in width has it."""
+    """All parts of a model in order, all places of a lane, and the program as each part in width has it.
+
+    `splits_loss`: the outputs stay in parts, and the loss is worked out across them.
+    """
 
     program: tuple[Operation, ...]
     branches: tuple[tuple[Operation, ...], ...]
     parts: tuple[Part, ...]
     places: tuple[Place, ...]
     first_trained: int
+    splits_loss: bool
 
     def number(self, stage: int, part: int = 0) -> int:
         """The number of a place within a lane."""
@@ -123,10 +127,13 @@ def partition(
     in_shape: Shape,
     layout: Layout,
     costs: Sequence[float] | None = None,
+    splits_loss: bool = False,
 ) -> Partition:
-    """Cut a model as a layout has it. `costs`: of each operation, to balance stages by (`operation_costs`).
+    """Cut a model as a layout has it.
 
-    Raises InputError where there are fewer units to share out than stages, or none for the width.
+    `costs`: of each operation, to balance stages by (`operation_costs`). `splits_loss`: whether the loss
+    takes outputs in parts. Raises InputError where there are fewer units to share out than stages, or none
+    for the width.
     """
     program = cut_operations(model, layout)
     found = sections(program, table, layout.width) if layout.width > 1 else []
@@ -139,7 +146,9 @@ def partition(
     cut = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
     places = _places(program, found, table, ends, [shares for _, shares in cut])
     parts = _parts(program, found, places, ends, layout)
-    return Partition(program, tuple(b for b, _ in cut), parts, places, first_trained(table, program))
+    last = parts[-1].section
+    apart = splits_loss and last is not None and not last.sums
+    return Partition(program, tuple(b for b, _ in cut), parts, places, first_trained(table, program), apart)
 
 
 def cut_operations(model: Any, layout: Layout) -> tuple[Operation, ...]:

@@ -8,6 +8,7 @@ right. Sums are Python floats; `d_outputs` has the dtype of `outputs`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,6 +28,25 @@ class Loss:
 
     kind: ClassVar[str] = "loss"
     classifies: ClassVar[bool] = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether outputs may come in parts, by classes: see `gather` and `with_total`."""
+        return False
+
+    def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
+        """What the others need to know of the outputs for the classes from `first` on."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def combine(self, gathered: Sequence[Array]) -> Array:
+        """What several parts have gathered, as of one."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def with_total(
+        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
+    ) -> tuple[float, float, Array]:
+        """The loss and its weight, and the gradient of these outputs, from what all parts have gathered."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
         """Refuse targets that do not fit the outputs (shapes without the example axis)."""
@@ -142,6 +162,44 @@ class SoftmaxCrossEntropy(Loss):
         d_outputs = xp.exp(logp) * mass - goal
         logp *= goal
         return -float(xp.sum(logp)), weight_sum, d_outputs
+
+    @property
+    def splits(self) -> bool:
+        return self.class_weights is None
+
+    def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
+        """(4, rows, ...): the largest output, the sum of exponentials less it, Σ goal·output, Σ goal."""
+        xp = array_module(outputs)
+        top = xp.max(outputs, axis=-1)
+        goal = self._goal(outputs, targets, first, classes)
+        size = xp.sum(xp.exp(outputs - top[..., None]), axis=-1)
+        return xp.stack([top, size, xp.sum(goal * outputs, axis=-1), xp.sum(goal, axis=-1)])
+
+    def combine(self, gathered: Sequence[Array]) -> Array:
+        xp = array_module(gathered[0])
+        parts = xp.stack(list(gathered))
+        top = xp.max(parts[:, 0], axis=0)
+        size = xp.sum(parts[:, 1] * xp.exp(parts[:, 0] - top), axis=0)
+        return xp.stack([top, size, xp.sum(parts[:, 2], axis=0), xp.sum(parts[:, 3], axis=0)])
+
+    def with_total(
+        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
+    ) -> tuple[float, float, Array]:
+        xp = array_module(outputs)
+        top, size, along, mass = total
+        loss = xp.sum(mass * (top + xp.log(size)) - along)
+        share = xp.exp(outputs - top[..., None]) * (mass / size)[..., None]
+        return float(loss), float(top.size), share - self._goal(outputs, targets, first, classes)
+
+    def _goal(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
+        """What is wanted of the classes from `first` on."""
+        stop = first + outputs.shape[-1]
+        if targets.dtype.kind in "iu":
+            goal = targets[..., None] == array_module(outputs).arange(first, stop)
+        else:
+            goal = targets[..., first:stop]
+        goal = goal.astype(outputs.dtype)
+        return goal * (1 - self.label_smoothing) + self.label_smoothing / classes
 
     def activate(self, outputs: Array) -> Array:
         return softmax(outputs)

@@ -153,10 +153,12 @@ def make_spec(
     if layout.balance == "time" and isinstance(layout.stages, int) and layout.stages > 1:
         rows = -(-order.batch // (layout.data * layout.microbatches))
         costs = operation_times(spec, cut_operations(spec.model, layout), rows)
+    splits = spec.loss.splits and not spec.metrics  # metrics see whole outputs
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
     if outer is not None and not outer.elementwise:
         raise InputError(f"layout.outer: {outer.kind} needs whole tensors; use sgd, adam or the like")
-    return replace(spec, cut=partition(spec.model, spec.table, spec.in_shape, layout, costs), outer=outer)
+    cut = partition(spec.model, spec.table, spec.in_shape, layout, costs, splits)
+    return replace(spec, cut=cut, outer=outer)
 
 
 def bare_spec(

@@ -52,6 +52,16 @@ def test_pairs_are_cut_in_width_as_megatron_does() -> None:
     ]
 
 
+def test_the_softmax_is_done_across_the_split_where_no_metric_sees_outputs() -> None:
+    model = ["flatten", {"dense": 12}]
+    for options, split in (({}, True), ({"metrics": ["accuracy"]}, False)):
+        spec = spec_of([*model, "relu", {"layer_norm": {}}, {"dense": 10}], Layout(width=2), **options)
+        assert spec.partition.parts[-1].section is not None
+        assert spec.partition.splits_loss is split
+    weighted = {"softmax_cross_entropy": {"class_weights": [1.0] * 10}}
+    assert not spec_of([*model, {"dense": 10}], Layout(width=2), loss=weighted).partition.splits_loss
+
+
 def test_blocks_are_taken_apart_and_heads_that_do_not_divide_stay_whole() -> None:
     found = kinds(spec_of([*BLOCK, {"dense": 10}], Layout(width=4)))
     attention = ["fork", "layer_norm", "multi_head_attention", "join"]

@@ -103,11 +103,42 @@ def forward_loss(spec: Spec, at: At, batch: Chunk, last: Forward, *owners: Lane)
     sums, dy = measure(spec, last.y, batch.y[rows])
     if not math.isfinite(sums[0]):
         if not owners:
-            raise NotFiniteError(
-                f"step {at.step}: the loss is {sums[0]}; lower optimizer.lr, or set train.clip.norm"
-            )
+            raise _not_finite(at, sums[0])
         explain_not_finite(spec, owners[0].state.params, batch.x[rows], _context(spec, at), sums[0])
     return Backward(dy, (Gradient(none, sums),))
+
+
+def gather_loss(spec: Spec, at: At, batch: Chunk, last: Forward) -> Array:
+    """What the other parts in width need to know of a part's outputs."""
+    first, classes = _classes(spec, at, last)
+    return spec.loss.gather(last.y, batch.y[rows_of(spec, at)[1]], first, classes)
+
+
+def reduce_loss(spec: Spec, *gathered: Array) -> Array:
+    """What several parts in width have gathered for the loss."""
+    return spec.loss.combine(gathered)
+
+
+@quietly
+def split_loss(spec: Spec, at: At, batch: Chunk, last: Forward, total: Array) -> Backward:
+    """As `forward_loss`, of one part in width; the first carries the sums."""
+    first, classes = _classes(spec, at, last)
+    targets = batch.y[rows_of(spec, at)[1]]
+    loss, weight, dy = spec.loss.with_total(last.y, targets, first, classes, total)
+    if not math.isfinite(loss):
+        raise _not_finite(at, loss)
+    sums = (loss, weight) if at.branch == 0 and len(last.y) else ()
+    return Backward(dy, (Gradient(last.y.reshape(-1)[:0], sums),))
+
+
+def _classes(spec: Spec, at: At, last: Forward) -> tuple[int, int]:
+    """The first class of a part in width, and how many there are in all."""
+    own = last.y.shape[-1]
+    return at.branch * own, len(spec.partition.branches) * own
+
+
+def _not_finite(at: At, loss: float) -> NotFiniteError:
+    return NotFiniteError(f"step {at.step}: the loss is {loss}; lower optimizer.lr, or set train.clip.norm")
 
 
 @quietly
@@ -165,7 +196,8 @@ def backward_part(
 def _own(dy: Array, cut: Any, at: At) -> Array:
     """A branch's share of the gradient of outputs that were laid side by side; else all of it."""
     section, branches = cut.parts[at.part].section, len(cut.branches)
-    if section is None or section.sums or dy is None:
+    own = cut.splits_loss and at.part == len(cut.parts) - 1
+    if section is None or section.sums or own or dy is None:
         return dy
     each = dy.shape[-1] // branches
     return array_module(dy).ascontiguousarray(dy[..., at.branch * each : (at.branch + 1) * each])
