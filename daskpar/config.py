@@ -97,6 +97,7 @@ class LayoutSection(Section):
     )
     recompute: bool = Field(False, description="keep only what flowed into a stage for the backward pass")
     width: int = Field(1, ge=1, description="parts that layers are cut into by columns, heads, channels")
+    tiles: int = Field(1, ge=1, description="parts that images are cut into by rows of pixels")
     shards: int = Field(1, ge=1, description="slices of parameters and optimizer state, updated apart")
     replicas: int = Field(1, ge=1, description="copies of all of this that train alone and are averaged")
     average_every: int = Field(1, ge=0, description="steps between averages; 0: only at the end")

@@ -75,9 +75,12 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
     """`value` as the type that the block declares; YAML's 1 passes for 1.0, its "1e-3" does not."""
     from pydantic import TypeAdapter, ValidationError
 
-    if isinstance(value, list):
-        value = tuple(value)
     try:
-        return TypeAdapter(hint).validate_python(value, strict=True)
+        return TypeAdapter(hint).validate_python(_tuples(value), strict=True)
     except ValidationError as error:
         raise InputError(f"{where}: {error.errors()[0]['msg'].lower()}, got {value!r}") from None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, as YAML has them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -31,6 +31,7 @@ PROMISES = [
     ("layout_pipeline", "test.accuracy", 0.96),
     pytest.param("layout_gpipe", "test.accuracy", 0.95, marks=pytest.mark.slow),
     pytest.param("layout_width", "test.accuracy", 0.95, marks=pytest.mark.slow),
+    pytest.param("layout_tiles", "test.accuracy", 0.95, marks=pytest.mark.slow),
     ("layout_shards", "test.accuracy", 0.96),
     ("layout_local_sgd", "test.accuracy", 0.96),
     ("layout_diloco", "test.accuracy", 0.96),

@@ -23,7 +23,9 @@ LAYOUTS = [
     Layout(grain="window"),
     Layout(data=2, stages=2, microbatches=2, width=2, shards=2),
     Layout(data=2, stages=3, microbatches=3, recompute=True),
+    Layout(data=2, tiles=3, shards=2),
 ]
+IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
 
 def digits() -> tuple[Part, Part | None]:
@@ -35,7 +37,8 @@ def trained(client: Any = THREADED, layout: Layout | None = None, **options: Any
     train, validation = digits()
     settings: dict[str, Any] = {"batch": 64, "epochs": 2, "seed": 5, "optimizer": {"adam": 3e-3}, **options}
     resume = settings.pop("resume", False)
-    trainer = Trainer(MODEL, layout=layout, client=client, metrics=["accuracy"], **settings)
+    model = IMAGES if layout and layout.tiles > 1 else MODEL
+    trainer = Trainer(model, layout=layout, client=client, metrics=["accuracy"], **settings)
     return trainer.fit(train, validation=validation, resume=resume)
 
 
@@ -64,7 +67,7 @@ def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
 )
 def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
     with open_client(kind, workers, dashboard_port=0) as client:
-        for layout in (*LAYOUTS[1:3], LAYOUTS[6]):
+        for layout in (*LAYOUTS[1:3], LAYOUTS[6], LAYOUTS[8]):
             assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]
 
 

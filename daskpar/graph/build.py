@@ -113,7 +113,7 @@ class Placement:
 
 def is_urgent(operation: str) -> bool:
     """Whether tasks are short and others wait for them: a worker is to do them before it goes on."""
-    return operation.startswith(("send-", "pick-", "reduce-", "join-"))
+    return operation.startswith(("send-", "pick-", "reduce-", "join-", "halo-"))
 
 
 Ref = TaskRef

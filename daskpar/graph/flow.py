@@ -7,7 +7,8 @@ dependencies (dotted), so that no more activations are alive than it says:
                   └─────┐        └────────┐             ┌──┘   ┌─────────┘
     stage 1             └> forward[0] ┄┄> backward[0] ──┘ ┄> forward[1] ┄┄> backward[1]
 
-A part that is cut in width is as many tasks side by side, and one that joins them.
+A part that is cut in width, or by rows of pixels, is as many tasks side by side; `handing.py` has what lies
+between parts.
 """
 
 from __future__ import annotations
@@ -16,23 +17,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref, refs
+from daskpar.graph.build import Graph, Key, Ref, refs, several
+from daskpar.graph.handing import Given, Handing, Where
 from daskpar.graph.layout import Layout
 from daskpar.graph.partition import Part
 from daskpar.graph.reduce import add_tree
-from daskpar.graph.schedule import FORWARD, Action, schedule, timeline
+from daskpar.graph.schedule import BACKWARD, FORWARD, Action, schedule, timeline
 from daskpar.graph.spec import Spec
 from daskpar.nn.program import shares_at
-
-Where = tuple[int, int]
-"""(lane, micro-batch)"""
-
-
-_SEND: dict[str, Callable[..., Any]] = {
-    "activation": tasks.send_activation,
-    "gradient": tasks.send_gradient,
-    "targets": tasks.send_targets,
-}
 
 
 class Leaf(NamedTuple):
@@ -69,13 +61,13 @@ class Flow:
         self.step, self.streams, self.batches = step, streams, batches
         self.parameters, self.apart = parameters, apart
         self.cut = spec.partition
+        self.handing = Handing(graph, layout, self.cut, step, batches, apart)
         self._lanes = range(layout.data)
-        self._inputs: dict[tuple[int, Where], Key] = {}  # what flows into a part
+        self._inputs: dict[tuple[int, Where], list[Given]] = {}  # what flows into the branches of a part
         self._forward: dict[tuple[int, Where], list[Key]] = {}  # the tasks of a part, forward
-        self._above: dict[Where, list[Key]] = {}  # what flows back so far: one value, or one for each branch
+        self._above: dict[Where, list[Given]] = {}  # what flows back so far into the branches of a part
         self._backward: dict[tuple[int, Where], list[Key]] = {}
         self._after: dict[tuple[int, int], Key] = {}  # what a lane's stage did last
-        self._sent: dict[tuple[Key, str], Key] = {}
 
     def build(self) -> Iterator[Leaf]:
         """Add all tasks; yields the gradients of the last micro-batch, to which those before are added."""
@@ -93,72 +85,69 @@ class Flow:
                             yield Leaf(i, branch, number, lane, key)
 
     def place(self, lane: int, part: int, branch: int = 0) -> int:
-        return self.layout.place(lane, self.cut.parts[part].stage, branch)
+        return self.handing.place(lane, part, branch)
 
     def _go_forward(self, i: int, action: Action) -> None:
         part, micro = self.cut.parts[i], action.micro
         for lane in self._lanes:
-            where = (lane, micro)
             if i == 0:
-                self._inputs[0, where] = self.batches[lane]
-        shared = self._shared(i, "forward", micro, [self._inputs[i, (lane, micro)] for lane in self._lanes])
+                self._inputs[0, (lane, micro)] = self.handing.begin((lane, micro))
+        shared = self._shared(i, FORWARD, micro, [self._inputs[i, (lane, micro)] for lane in self._lanes])
         for lane in self._lanes:
-            where, given = (lane, micro), self._inputs[i, (lane, micro)]
+            where = (lane, micro)
             keys = []
-            for branch in range(len(part.spans)):
-                at = self.place(lane, i, branch)
-                value = self._send(given, at, "activation")
+            for branch, given in enumerate(self._inputs[i, where]):
+                value = self._given(given, self.place(lane, i, branch), "activation")
                 after = self._turn(lane, part, i, FORWARD) if branch == 0 else None
                 keys.append(self._task(FORWARD, i, where, branch, tasks.forward_part, value, shared, after))
             self._forward[i, where] = keys
             self._after[lane, part.stage] = keys[0]
-            last = i + 1 == len(self.cut.parts)
-            if last and self.cut.splits_loss:
-                self._above[where] = self._measure_parts(i, where, keys)
-                continue
-            out = keys[0]
-            if part.section is not None:
-                out = self._join(i, where, FORWARD, part.section.sums, given, keys)
-            if last:
-                self._above[where] = [self._measure(where, out)]
+            flowed_in = self._inputs[i, where][0].value
+            if i + 1 < len(self.cut.parts):
+                self._inputs[i + 1, where] = self.handing.onward(i, where, flowed_in, keys)
+            elif self.cut.splits_loss:
+                self._above[where] = [Given(key) for key in self._measure_parts(i, where, keys)]
             else:
-                self._inputs[i + 1, where] = out
+                loss = self._measure(where, self.handing.joined(i, where, flowed_in, keys))
+                self._above[where] = self.handing.shared_out(i, where, loss)
 
     def _go_back(self, i: int, action: Action) -> None:
         part, micro = self.cut.parts[i], action.micro
-        meets = [self._above[lane, micro][0] for lane in self._lanes]
-        shared = self._shared(part.stop, "backward", micro, meets, operation=True)
+        meets = [self._above[lane, micro] for lane in self._lanes]
+        shared = self._shared(part.stop, BACKWARD, micro, meets, operation=True)
         for lane in self._lanes:
             where = (lane, micro)
             above, keys = self._above[where], []
-            upper = self._forward[i + 1, where][0] if shared is not None else None
             for branch in range(len(part.spans)):
-                at = self.place(lane, i, branch)
-                value = self._send(above[branch % len(above)], at, "gradient")
+                value = self._given(above[branch], self.place(lane, i, branch), "gradient")
+                upper = self._forward[i + 1, where][branch] if shared is not None else None
                 before = self._backward[i, (lane, micro - 1)][branch] if micro else None
-                after = self._turn(lane, part, i, "backward") if branch == 0 else None
+                after = self._turn(lane, part, i, BACKWARD) if branch == 0 else None
                 inputs = (self._forward[i, where][branch], value, upper, shared, before, after)
-                keys.append(self._task("backward", i, where, branch, tasks.backward_part, *inputs))
+                keys.append(self._task(BACKWARD, i, where, branch, tasks.backward_part, *inputs))
             self._backward[i, where] = keys
             self._after[lane, part.stage] = keys[0]
-            self._above[where] = keys[:1]
-            needed = i > 0 and part.first > self.cut.first_trained
-            if part.section is not None and needed:
-                self._above[where] = [self._join(i, where, "backward", True, above[0], keys)]
+            if i > 0:
+                self._above[where] = self.handing.back(i, where, above[0].value, keys)
+
+    def _given(self, given: Given, place: int, kind: str) -> Any:
+        """The argument of a task: a value, or a list of it and what other tiles lend."""
+        key = self.handing.send(given.value, place, kind)
+        return Ref(key) if given.edges is None else several([key, *given.edges])
 
     def _task(
-        self, verb: str, i: int, where: Where, branch: int, func: Callable[..., Any], *inputs: Key | None
+        self, verb: str, i: int, where: Where, branch: int, func: Callable[..., Any], *inputs: Any
     ) -> Key:
         (lane, micro), part = where, self.cut.parts[i]
         layout = self.layout
         index: tuple[int, ...] = (self.step, lane, i)
         index += (micro,) if layout.microbatches > 1 else ()
-        index += (branch,) if part.section is not None else ()
+        index += (branch,) if len(part.spans) > 1 else ()
         at = tasks.At(
             *(self.step, self.streams(lane), i, branch, micro, layout.microbatches, layout.recompute)
         )
         owners = [self.parameters(lane, span.place) for span in part.spans[branch]]
-        given = [None if key is None else Ref(key) for key in inputs]
+        given = [Ref(value) if isinstance(value, tuple) else value for value in inputs]
         place = self.place(lane, i, branch)
         operation = f"{verb}-{part.name}"
         return self.graph.add(operation, index, func, Ref(self.model), at, *given, *refs(owners), lane=place)
@@ -178,7 +167,7 @@ class Flow:
         at = tasks.At(*(self.step, self.streams(lane), end, 0, micro, self.layout.microbatches, False))
         place = self.place(lane, end)
         owners = [self.parameters(lane, 0)] if len(self.cut.places) == 1 else []
-        batch = self._send(self.batches[lane], place, "targets")
+        batch = self.handing.send(self.batches[lane], place, "targets")
         index = (self.step, lane, micro) if self.layout.microbatches > 1 else (self.step, lane)
         given = refs([batch, last, *owners])
         return self.graph.add(
@@ -189,7 +178,7 @@ class Flow:
         """The loss across parts in width, whose outputs stay where they are."""
         lane, micro = where
         places = [self.place(lane, i, branch) for branch in range(len(outputs))]
-        batches = [self._send(self.batches[lane], place, "targets") for place in places]
+        batches = [self.handing.send(self.batches[lane], place, "targets") for place in places]
         index = (self.step, lane, micro)
         model, gathered = Ref(self.model), []
         whats = [
@@ -213,24 +202,9 @@ class Flow:
             )
         return keys
 
-    def _join(self, i: int, where: Where, verb: str, sums: bool, other: Key, keys: list[Key]) -> Key:
-        """What the parts in width put out, as one value; by a tree where it is a sum."""
-        lane, micro = where
-        kind = "activation" if verb == FORWARD else "gradient"
-        place = self.place(lane, i)
-        index: tuple[Any, ...] = (self.step, lane, i, verb, micro)
-        places = [self.place(lane, i, branch) for branch in range(len(keys))]
-        keys = [self._send(key, place, kind) for key in keys]
-        if sums:
-            tree = (self.graph, "reduce-activation", index, keys, places, self.layout.fan_in)
-            keys = list(add_tree(*tree, reduce=tasks.add_outputs))
-        given = refs([self._send(other, place, kind), *keys])
-        operation, root = "reduce-activation" if sums else "join-activation", (*index, "root")
-        if verb == FORWARD:
-            return self.graph.add(operation, root, tasks.join_forward, sums, *given, lane=place)
-        return self.graph.add(operation, root, tasks.join_backward, *given, lane=place)
-
-    def _shared(self, i: int, verb: str, micro: int, keys: list[Key], operation: bool = False) -> Key | None:
+    def _shared(
+        self, i: int, verb: str, micro: int, given: list[list[Given]], operation: bool = False
+    ) -> Key | None:
         """The sum of what all lanes have gathered for an operation that shares statistics, or None."""
         parts = self.cut.parts
         first = i if operation else parts[i].first
@@ -238,19 +212,9 @@ class Flow:
         if gathers or not shares_at(self.cut.program, first):
             return None
         number = next(k for k, part in enumerate(parts) if part.first == first < part.stop)
-        places = [self.place(lane, number) for lane in self._lanes]
+        branches = range(len(parts[number].spans))
+        keys = [given[lane][branch].value for lane in self._lanes for branch in branches]
+        places = [self.place(lane, number, branch) for lane in self._lanes for branch in branches]
         index = (self.step, verb, number, micro)
         tree = (self.graph, "reduce-statistics", index, keys, places, self.layout.fan_in)
         return add_tree(*tree, root=True, reduce=tasks.reduce_statistics)[0]
-
-    def _send(self, key: Key, place: int, kind: str) -> Key:
-        """The key of what a place needs of a value: where it lies with another process, not all of it."""
-        home = self.graph.lanes.get(key)
-        rows = key in self.batches and kind == "activation"
-        if not self.apart or rows or home is None or home == place:
-            return key
-        if key not in self._sent:
-            self._sent[key] = self.graph.add(
-                f"send-{kind}", (*key[1:], key[0].rpartition("-")[0]), _SEND[kind], Ref(key), lane=home
-            )
-        return self._sent[key]

@@ -21,8 +21,9 @@ class Layout:
     activations, or `time`, measured); a tuple gives the layers by hand, e.g. (3, 2) for three and two. A
     lane's rows then flow through them in `microbatches`, in the order of `schedule` (`gpipe` or `1f1b`); with
     `recompute` a stage keeps only what flowed into it for the backward pass. `width`: into how many parts
-    layers are cut by columns, heads, channels or words. `shards`: into how many slices parameters and
-    optimizer state are cut, each updated by one worker.
+    layers are cut by columns, heads, channels or words. `tiles`: into how many parts images are cut by
+    rows of pixels, as far as layers need no more of an image than a halo. `shards`: into how many slices
+    parameters and optimizer state are cut, each updated by one worker.
 
     `replicas`: so many copies of all of this train on their own share of each batch, and know nothing of each
     other but that their parameters are averaged every `average_every` steps (0: only where the run is looked
@@ -44,6 +45,7 @@ class Layout:
     balance: str = "flops"
     recompute: bool = False
     width: int = 1
+    tiles: int = 1
     shards: int = 1
     replicas: int = 1
     average_every: int = 1
@@ -55,7 +57,7 @@ class Layout:
     def __post_init__(self) -> None:
         if isinstance(self.stages, list):
             object.__setattr__(self, "stages", tuple(self.stages))
-        for name in ("data", "microbatches", "width", "shards", "replicas"):
+        for name in ("data", "microbatches", "width", "tiles", "shards", "replicas"):
             _at_least_one(name, getattr(self, name))
         for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
             _at_least_one("stages", stage)
@@ -73,7 +75,7 @@ class Layout:
         if self.grain == "window" and (self.cuts_model or self.shards > 1):
             raise InputError(
                 "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
-                "microbatches, width, shards or recompute"
+                "microbatches, width, tiles, shards or recompute"
             )
 
     @property
@@ -82,33 +84,38 @@ class Layout:
         return self.stages if isinstance(self.stages, int) else len(self.stages)
 
     @property
+    def breadth(self) -> int:
+        """How many branches of a stage there may be side by side: parts in width, or tiles."""
+        return max(self.width, self.tiles)
+
+    @property
     def cuts_model(self) -> bool:
         """Whether a lane's pass through the model is more than one piece of work."""
-        return self.depth > 1 or self.width > 1 or self.microbatches > 1 or self.recompute
+        return self.depth > 1 or self.breadth > 1 or self.microbatches > 1 or self.recompute
 
     @property
     def meets(self) -> bool:
         """Whether layers that share statistics get them from all lanes, by tasks of their own."""
-        return self.data > 1 or self.grain in ("stage", "layer")
+        return self.data > 1 or self.tiles > 1 or self.grain in ("stage", "layer")
 
     @property
     def places(self) -> int:
-        """How many places of work there are: each lane has one for every stage and part in width."""
+        """How many places of work there are: each lane has one for every stage and branch."""
         return self.replicas * self.lane_places
 
     @property
     def lane_places(self) -> int:
         """How many places of work a replica has."""
-        return self.data * self.depth * self.width
+        return self.data * self.depth * self.breadth
 
     @property
     def lanes(self) -> int:
         """How many lanes the rows of a batch are cut into, those of all replicas together."""
         return self.replicas * self.data
 
-    def place(self, lane: int, stage: int = 0, part: int = 0) -> int:
+    def place(self, lane: int, stage: int = 0, branch: int = 0) -> int:
         """The number of a place of work; tasks of one place run on one worker where they can."""
-        return (lane * self.depth + stage) * self.width + part
+        return (lane * self.depth + stage) * self.breadth + branch
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""

@@ -1,10 +1,11 @@
 """A model cut by a layout: the parts that are tasks, and who holds which parameters.
 
     stage 0                              stage 1
-    [ norm | attention part 0 | join ]   [ ... ]        places (stage, part in width), each with parameters
-           | attention part 1 |                         of its own in one contiguous buffer
+    [ norm | attention part 0 | join ]   [ ... ]        places (stage, branch), each with parameters of its
+           | attention part 1 |                         own in one contiguous buffer
 
-Whatever is not cut in width is done, and held, by part 0 of its stage.
+A branch is a part in width, or a tile, or both. Tiles all hold what they need, which is the same. Whatever is
+cut neither way is done, and held, by branch 0 of its stage.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from daskpar.nn.program import (
     operations,
     shapes,
 )
+from daskpar.nn.space import Region, Strip, exchanges, region, strips, tile_program
 from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors
 
@@ -38,13 +40,15 @@ from daskpar.optim.optimizer import Tensors
 class Place:
     """One place of work of a lane, and the parameters it holds, with their names in the whole model.
 
-    `shares`: which share of a parameter, where it is not all of it.
+    `shares`: which share of a parameter, where it is not all of it. `copied`: how many elements at the start
+    of its buffer are those of branch 0, too.
     """
 
     stage: int
-    part: int
+    branch: int
     table: ParameterTable
     shares: dict[str, Share | None]
+    copied: int = 0
 
     @property
     def tensors(self) -> Tensors:
@@ -76,7 +80,8 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Operations `first` to `stop` as one task, or as one for each part in width where there is a `section`.
+    """Operations `first` to `stop` as one task, or as several side by side: one for each part in width where
+    there is a `section`, and for each tile where there are `strips` of rows.
 
     `spans`: for each of these tasks where its gradients belong, first those of its own place; then those
     of parameters that another place holds (an embedding's table at the other end of the model).
@@ -88,11 +93,12 @@ class Part:
     stage: int
     section: Section | None
     spans: tuple[tuple[Span, ...], ...]
+    strips: tuple[Strip, ...] = ()
 
 
 @dataclass(frozen=True)
 class Partition:
-    """All parts of a model in order, all places of a lane, and the program as each part in width has it.
+    """All parts of a model in order, all places of a lane, and the program as each branch has it.
 
     `splits_loss`: the outputs stay in parts, and the loss is worked out across them.
     """
@@ -103,10 +109,6 @@ class Partition:
     places: tuple[Place, ...]
     first_trained: int
     splits_loss: bool
-
-    def number(self, stage: int, part: int = 0) -> int:
-        """The number of a place within a lane."""
-        return stage * len(self.branches) + part
 
     @cached_property
     def last(self) -> int:
@@ -136,24 +138,36 @@ def partition(
     for the width.
     """
     program = cut_operations(model, layout)
+    tiled = region(program, in_shape, layout.tiles) if layout.tiles > 1 else None
+    if layout.tiles > 1 and tiled is None:
+        raise InputError(
+            f"layout.tiles={layout.tiles}: no layer of this model can be cut by rows of pixels; what can is "
+            f"convolutions, pooling and the like on images of at least {layout.tiles} rows, batch_norm only "
+            "with sync: true"
+        )
     found = sections(program, table, layout.width) if layout.width > 1 else []
+    found = [s for s in found if tiled is None or s.stop <= tiled.first or s.first >= tiled.stop]
     if layout.width > 1 and not found:
         raise InputError(
             f"layout.width={layout.width}: no layer of this model can be cut into so many equal parts; "
             "columns, heads, channels or words must be a multiple of it"
         )
     ends = _stage_ends(program, found, table, in_shape, layout, costs)
-    cut = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
-    places = _places(program, found, table, ends, [shares for _, shares in cut])
-    parts = _parts(program, found, places, ends, layout)
+    wide = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
+    branches = [own for own, _ in wide] + [program] * (layout.breadth - layout.width)
+    if tiled is not None:
+        for t in range(layout.tiles):
+            branches[t] = tile_program(branches[t], in_shape, tiled, t, layout.tiles)
+    places = _places(program, tiled, table, ends, layout, [shares for _, shares in wide])
+    parts = _parts(program, found, tiled, in_shape, places, ends, layout)
     last = parts[-1].section
     apart = splits_loss and last is not None and not last.sums
-    return Partition(program, tuple(b for b, _ in cut), parts, places, first_trained(table, program), apart)
+    return Partition(program, tuple(branches), parts, places, first_trained(table, program), apart)
 
 
 def cut_operations(model: Any, layout: Layout) -> tuple[Operation, ...]:
     """A model taken apart as far as a layout needs it."""
-    apart = layout.depth > 1 or layout.width > 1
+    apart = layout.depth > 1 or layout.breadth > 1
     return operations(model, apart, layout.meets)
 
 
@@ -241,28 +255,37 @@ def balanced(costs: Sequence[float], parts: int) -> list[int]:
 
 def _places(
     program: Program,
-    found: Sequence[Section],
+    tiled: Region | None,
     table: ParameterTable,
     ends: Sequence[int],
+    layout: Layout,
     shares: Sequence[dict[str, Share | None]],
 ) -> tuple[Place, ...]:
-    """The places of a lane: for each stage all parts in width. Tied parameters belong to the first stage."""
+    """The places of a lane: for each stage all branches. Tied parameters belong to the first stage."""
     places, taken = [], set()
+    shape = {e.name: e.shape for e in table.entries}
+    in_tiles = {n for n in shape if tiled and any(op.holds(n) for op in program[slice(*tiled)])}
     for stage, (first, stop) in enumerate(pairwise([0, *ends])):
-        names = [e.name for e in table.entries if any(op.holds(e.name) for op in program[first:stop])]
+        names = [name for name in shape if any(op.holds(name) for op in program[first:stop])]
         names = [name for name in names if name not in taken]
+        names.sort(key=lambda name: name not in in_tiles)  # first, and so at the same place in all buffers
         taken |= set(names)
-        shape = {e.name: e.shape for e in table.entries}
-        for part, own in enumerate(shares):
-            held = {n: own.get(n) for n in names if n in own or (part == 0 and n not in shares[0])}
+        for branch in range(layout.breadth):
+            own = shares[branch] if branch < len(shares) else {}
+            mine = [n for n in names if n in own or (branch == 0 and n not in shares[0])]
+            copies = [n for n in names if n in in_tiles and 0 < branch < layout.tiles]
+            held = {n: own.get(n) for n in [*copies, *mine]}
             laid = ParameterTable.laid_out((n, share_shape(shape[n], s)) for n, s in held.items())
-            places.append(Place(stage, part, laid, held))
+            copied = laid.extent(in_tiles.__contains__)[1] if copies else 0
+            places.append(Place(stage, branch, laid, held, copied))
     return tuple(places)
 
 
 def _parts(
     program: Program,
     found: Sequence[Section],
+    tiled: Region | None,
+    in_shape: Shape,
     places: Sequence[Place],
     ends: Sequence[int],
     layout: Layout,
@@ -273,6 +296,8 @@ def _parts(
         inside = {i for section in found for i in range(section.first + 1, section.stop)}
         cuts |= {i for i in layered if i not in inside}
     cuts |= {0, *ends, *(edge for section in found for edge in (section.first, section.stop))}
+    if tiled is not None:
+        cuts |= {*tiled, *exchanges(program, in_shape, tiled, layout.tiles)}
     at = {(section.first, section.stop): section for section in found}
     parts = []
     edges = sorted(cuts)
@@ -281,11 +306,13 @@ def _parts(
     for first, stop in pairwise(edges):
         stage = next(s for s, end in enumerate(ends) if first < end)
         section = at.get((first, stop))
-        spans = tuple(
-            _spans(program, (first, stop), places, stage, part)
-            for part in range(layout.width if section else 1)
-        )
-        parts.append(Part(_name(program[first:stop], section, layout), first, stop, stage, section, spans))
+        rows: tuple[Strip, ...] = ()
+        if tiled is not None and tiled.first <= first < tiled.stop:
+            rows = strips(program, in_shape, (first, stop), layout.tiles)
+        count = layout.width if section else max(1, len(rows))
+        spans = tuple(_spans(program, (first, stop), places, stage, branch) for branch in range(count))
+        name = _name(program[first:stop], section, layout)
+        parts.append(Part(name, first, stop, stage, section, spans, rows))
     return tuple(parts)
 
 
@@ -298,15 +325,15 @@ def _name(program: Program, section: Section | None, layout: Layout) -> str:
 
 
 def _spans(
-    program: Program, span: tuple[int, int], places: Sequence[Place], stage: int, part: int
+    program: Program, span: tuple[int, int], places: Sequence[Place], stage: int, branch: int
 ) -> tuple[Span, ...]:
     first, stop = differentiated(program, span)
     mine = program[first:stop]
     found = []
     for number, place in enumerate(places):
         held = [e for e in place.table.entries if any(op.holds(e.name) for op in mine)]
-        own = (place.stage, place.part) == (stage, part)
-        if own or (held and place.part == part):
+        own = (place.stage, place.branch) == (stage, branch)
+        if own or (held and place.branch == branch):
             start = held[0].start if held else 0
             end = -(-held[-1].stop // ALIGN) * ALIGN if held else 0
             found.append((not own, Span(number, start, end)))

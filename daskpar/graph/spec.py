@@ -120,6 +120,16 @@ class Forward(NamedTuple):
         return travelling(self)
 
 
+class Edge(NamedTuple):
+    """Rows of pixels that a tile hands to another: those from row `start` of the image on."""
+
+    start: int
+    x: Array
+
+    def __reduce__(self) -> Any:
+        return travelling(self)
+
+
 class Backward(NamedTuple):
     """Gradients with respect to some operations' input (None where nobody needs it) and parameters.
 

@@ -176,7 +176,7 @@ class StepBuilder:
         if span is None:
             return self.layout.place(lane)
         place = self.spec.partition.places[span.place]
-        return self.layout.place(lane, place.stage, place.part)
+        return self.layout.place(lane, place.stage, place.branch)
 
     def streams(self, lane: int) -> range:
         return self.layout.streams(self.replica * self.layout.data + lane, self.spec.order.streams)
@@ -256,21 +256,27 @@ class StepBuilder:
         root = not self._whole
         groups: dict[tuple[int, int, int], list[Leaf]] = {}
         for leaf in leaves:
-            groups.setdefault(leaf[:3], []).append(leaf)
+            branch = 0 if cut.parts[leaf.part].strips else leaf.branch  # tiles have one gradient between them
+            groups.setdefault((leaf.part, branch, leaf.span), []).append(leaf)
         for (part, branch, number), group in groups.items():
-            span = cut.parts[part].spans[branch][number]
+            spans = {cut.parts[part].spans[leaf.branch][number] for leaf in group}
             if self._whole:
-                span = Span(0, 0, self.spec.table.size)
+                spans = {Span(0, 0, self.spec.table.size)}
+            trees: dict[tuple[int, int], tuple[Key, ...]] = {}
             for h, (held, _) in enumerate(self.holdings):
-                if held is not None and (held.place != span.place or not _overlap(held, span)):
+                here = next((s for s in spans if held is None or _overlap(held, s)), None)
+                if here is None:
                     continue
-                keys = [self._picked(graph, step, leaf, held, span) for leaf in group]
-                index: tuple[Any, ...] = (
-                    (step,) if self._whole and held is None else (step, part, branch, number, h)
-                )
-                name = "reduce-gradient" if self.layout.shards == 1 else "reduce-shard"
-                places = [graph.lanes[leaf.key] for leaf in group]
-                gradients[h] += add_tree(graph, name, index, keys, places, self.layout.fan_in, root)
+                extent = (max(held.start, here.start), min(held.stop, here.stop)) if held else here[1:]
+                if extent not in trees:
+                    keys = [self._picked(graph, step, leaf, held, extent) for leaf in group]
+                    index: tuple[Any, ...] = (
+                        (step,) if self._whole and held is None else (step, part, branch, number, h)
+                    )
+                    name = "reduce-gradient" if self.layout.shards == 1 else "reduce-shard"
+                    places = [graph.lanes[leaf.key] for leaf in group]
+                    trees[extent] = add_tree(graph, name, index, keys, places, self.layout.fan_in, root)
+                gradients[h] += trees[extent]
         sums: Key = ()
         if len(self.holdings) > 1:
             last = [leaf for leaf in leaves if leaf.part == len(cut.parts) - 1 and leaf[1:3] == (0, 0)]
@@ -283,17 +289,16 @@ class StepBuilder:
             (sums,) = add_tree(*tree, root=True, reduce=tasks.reduce_sums)
         return replace(front, gradients=tuple(map(tuple, gradients)), sums=sums)
 
-    def _picked(self, graph: Graph, step: int, leaf: Leaf, held: Span | None, span: Span) -> Key:
+    def _picked(self, graph: Graph, step: int, leaf: Leaf, held: Span | None, extent: tuple[int, int]) -> Key:
         """The key of a lane's gradient for a holding, and of nothing else where that is worth a task."""
         bare = not self.apart and self.layout.shards == 1 and leaf.span == 0
         if bare or (self._whole and held is None):
             return leaf.key
-        start, stop = (held.start, held.stop) if held else (span.start, span.stop)
-        index = (step, *leaf[:4], start, stop)
+        index = (step, *leaf[:4], *extent)
         return graph.add(
             "pick-gradient",
             index,
-            *(tasks.pick_gradient, Ref(leaf.key), leaf.span, start, stop),
+            *(tasks.pick_gradient, Ref(leaf.key), leaf.span, *extent),
             lane=graph.lanes[leaf.key],
         )
 
@@ -357,4 +362,4 @@ class StepBuilder:
 
 
 def _overlap(one: Span, other: Span) -> bool:
-    return one.start < other.stop and other.start < one.stop
+    return one.place == other.place and one.start < other.stop and other.start < one.stop

@@ -18,13 +18,16 @@ from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 
 Sizes = int | tuple[int, int]
 """One number for height and width, or one each."""
+Padding = Sizes | str | tuple[Pair, Pair]
+"""A name, sizes, or (above, below) and (left, right)."""
 
 
-def pair(value: Sizes) -> Pair:
+def pair(value: Any) -> Any:
+    """Two of a number; a pair as it is."""
     return (value, value) if isinstance(value, int) else value
 
 
-def padded(layer: str, padding: Sizes | str, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:
+def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:
     """Zeros before and after, down and across.
 
     `valid`: none; `same`: as many as make the output as large as the image / stride, rounded up; `causal`:
@@ -32,7 +35,7 @@ def padded(layer: str, padding: Sizes | str, image: Pair, taps: Pair, stride: Pa
     """
     if isinstance(padding, int | tuple):
         down, across = pair(padding)
-        return (down, down), (across, across)
+        return pair(down), pair(across)
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "causal":
@@ -50,16 +53,16 @@ def padded(layer: str, padding: Sizes | str, image: Pair, taps: Pair, stride: Pa
 class Conv2d(Layer):
     """Convolution (cross-correlation) of images.
 
-    (rows, height, width, in) -> (rows, height', width', channels). `padding`: zeros on every side, `valid`
-    (none) or `same`. `groups` cuts the channels into parts that see only each other; as many groups as
-    channels make it depthwise. Parameters: weight (kernel, kernel, in / groups, channels), bias
-    (channels,). LeCun et al. 1989; dilation: Yu and Koltun 2016.
+    (rows, height, width, in) -> (rows, height', width', channels). `padding`: zeros on every side, or so many
+    ((above, below), (left, right)), `valid` (none) or `same`. `groups` cuts the channels into parts that see
+    only each other; as many groups as channels make it depthwise. Parameters: weight (kernel, kernel,
+    in / groups, channels), bias (channels,). LeCun et al. 1989; dilation: Yu and Koltun 2016.
     """
 
     channels: int
     kernel: Sizes = 3
     stride: Sizes = 1
-    padding: Sizes | str = "valid"
+    padding: Padding = "valid"
     dilation: Sizes = 1
     groups: int = 1
     bias: bool = True
@@ -131,6 +134,9 @@ class Conv2d(Layer):
         size = how.dilation[0] * (pair(self.kernel)[0] - 1) + 1
         return Window(size, how.stride[0], how.padding[0][0])
 
+    def tile(self, edges: Pair, in_shape: Shape) -> Layer:
+        return replace(self, padding=(edges, self.geometry((in_shape[0], in_shape[1])).padding[1]))
+
 
 @dataclass(frozen=True)
 class ConvTranspose2d(Conv2d):
@@ -141,7 +147,7 @@ class ConvTranspose2d(Conv2d):
     bias (channels,).
     """
 
-    padding: Sizes | str = "same"
+    padding: Padding = "same"
     kind: ClassVar[str] = "conv_transpose2d"
 
     def __post_init__(self) -> None:

@@ -121,6 +121,10 @@ class Layer:
         """Which rows of pixels an output row needs; None where it needs them all."""
         return None
 
+    def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
+        """The layer for some rows of an example of `in_shape`, padded with so many above and below them."""
+        return self
+
 
 @dataclass(frozen=True)
 class Sharing(Layer):

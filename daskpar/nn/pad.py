@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -66,6 +66,9 @@ class Pad(Edged):
     def window(self, in_shape: Shape) -> Window | None:
         return Window(before=self.edges[0][0])
 
+    def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
+        return replace(self, rows=edges)
+
 
 @dataclass(frozen=True)
 class Crop(Edged):
@@ -90,6 +93,9 @@ class Crop(Edged):
 
     def window(self, in_shape: Shape) -> Window | None:
         return Window(before=-self.edges[0][0])
+
+    def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
+        return replace(self, rows=(0, 0))
 
 
 def padded(x: Array, edges: Pairs) -> Array:

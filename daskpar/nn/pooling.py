@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
-from daskpar.nn.convolution import Sizes, padded, pair
+from daskpar.nn.convolution import Padding, Sizes, padded, pair
 from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 
@@ -27,13 +27,12 @@ class Pool(Layer):
 
     size: Sizes = 2
     stride: Sizes | None = None
-    padding: Sizes | str = "valid"
+    padding: Padding = "valid"
 
     def __post_init__(self) -> None:
         positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
-        if isinstance(self.padding, int | tuple) and any(
-            2 * p > s for p, s in zip(pair(self.padding), pair(self.size), strict=True)
-        ):
+        edges = () if isinstance(self.padding, str) else pair(self.padding)
+        if any(2 * max(pair(edge)) > size for edge, size in zip(edges, pair(self.size), strict=False)):
             raise InputError(f"{self.kind}.padding={self.padding} must be at most half of size={self.size}")
 
     @property
@@ -73,6 +72,9 @@ class Pool(Layer):
     def window(self, in_shape: Shape) -> Window | None:
         size, how = self.geometry(in_shape)
         return Window(size[0], how.stride[0], how.padding[0][0]) if len(in_shape) == 3 else None
+
+    def tile(self, edges: Pair, in_shape: Shape) -> Layer:
+        return replace(self, padding=(edges, self.geometry(in_shape)[1].padding[1]))
 
 
 @dataclass(frozen=True)

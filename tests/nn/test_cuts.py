@@ -1,7 +1,7 @@
 """What layers declare of how they can be cut is true: parts of a layer, put together, are the layer."""
 
 import zlib
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +13,11 @@ from daskpar.nn import (
     BatchNorm,
     Context,
     Conv2d,
-    Crop,
     Embedding,
     GroupNorm,
     MaxPool,
-    Pad,
 )
-from daskpar.nn.pooling import Pool
+from daskpar.nn.space import Rows, needed
 
 ROWS = 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
@@ -133,26 +131,6 @@ def test_parts_in_width_are_the_whole(row, ctx):
         np.testing.assert_allclose(sum(inputs), dx, **CLOSE)
 
 
-def tile_of(layer, shape):
-    """The layer for a tile that brings its padding above and below along."""
-    if isinstance(layer, Pad | Crop):
-        return replace(layer, rows=(0, 0))
-    if not isinstance(layer, Conv2d | Pool):
-        return layer
-    whole = layer.geometry(shape[:2] if isinstance(layer, Conv2d) else shape)
-    how = whole if isinstance(layer, Conv2d) else whole[1]
-    how = how._replace(padding=((0, 0), how.padding[1]))
-    fixed = how if isinstance(layer, Conv2d) else (whole[0], how)
-    kind = type("Tile", (type(layer),), {"geometry": lambda self, image: fixed})
-    return kind(**{field.name: getattr(layer, field.name) for field in fields(layer)})
-
-
-def rows_of(x, start, stop, outside):
-    """Rows `start` to `stop` of images, of which some may lie outside."""
-    empty = np.full_like(x[:, 0], outside)
-    return np.stack([x[:, i] if 0 <= i < x.shape[1] else empty for i in range(start, stop)], axis=1)
-
-
 @pytest.mark.parametrize("ctx", contexts(), ids=["not training", "training"])
 @pytest.mark.parametrize("row", BY_ROWS, ids=lambda row: row.name)
 def test_tiles_of_rows_are_the_whole(row, ctx):
@@ -161,16 +139,13 @@ def test_tiles_of_rows_are_the_whole(row, ctx):
     window = row.layer.window(row.shape)
     params, x, dy = started(row)
     y, dx, grads = run(row.layer, params, x, dy, ctx)
-    layer = tile_of(row.layer, row.shape)
     dx_total, totals = np.zeros_like(dx), {name: 0.0 for name in grads}
-    for first, end in in_two(y.shape[1]):
-        start = first * window.stride - window.before
-        stop = (end - 1) * window.stride - window.before + window.size
-        tile = rows_of(x, start, stop, -np.inf if isinstance(layer, MaxPool) else 0.0)
-        found, d_tile, d_params = run(layer, params, tile, dy[:, first:end], ctx)
-        np.testing.assert_allclose(found, y[:, first:end], **CLOSE)
-        for i in range(max(start, 0), min(stop, x.shape[1])):
-            dx_total[:, i] += d_tile[:, i - start]
+    for part in in_two(y.shape[1]):
+        rows, edges = needed(window, Rows(*part), x.shape[1])
+        layer, own = row.layer.tile(edges, row.shape), (slice(None), slice(*part))
+        found, d_tile, d_params = run(layer, params, x[:, slice(*rows)], dy[own], ctx)
+        np.testing.assert_allclose(found, y[own], **CLOSE)
+        dx_total[:, slice(*rows)] += d_tile
         totals = {name: totals[name] + d_params[name] for name in totals}
     np.testing.assert_allclose(dx_total, dx, **CLOSE)
     for name, gradient in grads.items():

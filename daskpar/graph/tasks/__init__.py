@@ -46,6 +46,7 @@ from daskpar.graph.tasks.parts import (
     sums_of,
 )
 from daskpar.graph.tasks.rehearse import rehearse
+from daskpar.graph.tasks.rows import halo, pick_rows, stack_backward, stack_forward
 from daskpar.graph.tasks.step import (
     advance,
     gather_parameters,
@@ -83,6 +84,7 @@ __all__ = [
     "grad",
     "grad_model",
     "gradient_of",
+    "halo",
     "join_backward",
     "join_forward",
     "load_batch",
@@ -97,6 +99,7 @@ __all__ = [
     "measure_rows",
     "pair",
     "pick_gradient",
+    "pick_rows",
     "positions",
     "predict",
     "read_rows",
@@ -110,6 +113,8 @@ __all__ = [
     "send_gradient",
     "send_targets",
     "split_loss",
+    "stack_backward",
+    "stack_forward",
     "sums_of",
     "train_window",
     "update",

@@ -12,6 +12,7 @@ from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, explain_not_finite, gradient_of, measure, quietly
+from daskpar.graph.tasks.rows import with_edges, with_halo
 from daskpar.nn import program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
@@ -55,15 +56,19 @@ def _params(spec: Spec, at: At, owners: Sequence[Lane]) -> Params:
 
 @quietly
 def forward_part(
-    spec: Spec, at: At, value: Chunk | Forward, shared: Any, after: Any, *owners: Lane
+    spec: Spec, at: At, value: Chunk | Forward | list[Any], shared: Any, after: Any, *owners: Lane
 ) -> Forward:
     """A part of the model, forward, on a lane's batch or on what the part before gave.
+
+    A list is a tile's own value and the edges that others lend it.
 
     `shared`: where its first operation shares statistics, what all lanes have gathered. `after`: what the
     schedule has the worker do before. `owners` hold the parameters.
     """
     cut = spec.partition
     part, operations = cut.parts[at.part], cut.branches[at.branch]
+    if isinstance(value, list):
+        value = with_halo(value[0], value[1:], part.strips[at.branch])
     if isinstance(value, Chunk):
         flow = program.Flow(value.x[rows_of(spec, at)[1]])
     else:
@@ -134,7 +139,7 @@ def split_loss(spec: Spec, at: At, batch: Chunk, last: Forward, total: Array) ->
 def _classes(spec: Spec, at: At, last: Forward) -> tuple[int, int]:
     """The first class of a part in width, and how many there are in all."""
     own = last.y.shape[-1]
-    return at.branch * own, len(spec.partition.branches) * own
+    return at.branch * own, len(spec.partition.parts[at.part].spans) * own
 
 
 def _not_finite(at: At, loss: float) -> NotFiniteError:
@@ -146,7 +151,7 @@ def backward_part(
     spec: Spec,
     at: At,
     forward: Forward,
-    above: Backward,
+    above: Backward | list[Any],
     upper: Forward | None,
     shared: Any,
     before: Backward | None,
@@ -157,9 +162,12 @@ def backward_part(
 
     Where the operation that follows shares statistics, its backward pass begins here: `upper` is what it has
     saved, `shared` what all lanes have gathered. Where the first shares, what it gathers is handed on.
-    `before`: what the micro-batch before gave here, to be added to.
+    `before`: what the micro-batch before gave here, to be added to. Where `above` is a list, it is what flows
+    back to a tile from the part that follows, and the edges of that which flow back from others.
     """
     cut = spec.partition
+    if isinstance(above, list):
+        above = with_edges(above[0], above[1:], cut.parts[at.part + 1].strips[at.branch])
     part, operations = cut.parts[at.part], cut.branches[at.branch]
     params, spans = _params(spec, at, owners), part.spans[at.branch]
     buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
@@ -167,13 +175,11 @@ def backward_part(
     for span, buffer in zip(spans, buffers, strict=True):
         program.merge(out, cut.places[span.place].table.views(buffer, span.start))
     ctx = _context(spec, at, out)
-    saved = forward.saved
-    if isinstance(saved, Kept):
-        _, saved = program.forward(operations, (part.first, part.stop), params, saved.flow, ctx, saved.shared)
+    saved = _saved(forward, operations, (part.first, part.stop), params, ctx)
     flow = program.Flow(_own(above.dx, cut, at), None, above.held)
     if upper is not None:
         total = reduce_statistics(shared)
-        first = upper.saved[0]
+        first = _saved(upper, operations, (part.stop, part.stop + 1), params, ctx)[0]
         dx, grads = program.backward_shared(operations, part.stop, params, first, flow.x, total, ctx)
         collect(grads, out)
         flow = flow._replace(x=dx)
@@ -193,9 +199,19 @@ def backward_part(
     return Backward(flow.x, gradients, () if part.section else flow.held, sums)
 
 
+def _saved(
+    forward: Forward, operations: program.Program, span: tuple[int, int], params: Params, ctx: Context
+) -> Any:
+    """What some operations have saved for their backward pass; computed again, where only inputs were kept."""
+    saved = forward.saved
+    if isinstance(saved, Kept):
+        _, saved = program.forward(operations, span, params, saved.flow, ctx, saved.shared)
+    return saved
+
+
 def _own(dy: Array, cut: Any, at: At) -> Array:
     """A branch's share of the gradient of outputs that were laid side by side; else all of it."""
-    section, branches = cut.parts[at.part].section, len(cut.branches)
+    section, branches = cut.parts[at.part].section, len(cut.parts[at.part].spans)
     own = cut.splits_loss and at.part == len(cut.parts) - 1
     if section is None or section.sums or own or dy is None:
         return dy

@@ -87,7 +87,8 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
     """The sum of squares of a part of the gradient, as it will be when it is clipped."""
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
-    return spec.clip.squares(total)
+    copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
+    return spec.clip.squares(total[copied:])
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
