@@ -87,6 +87,9 @@ class PenaltySection(Section):
 
 class LayoutSection(Section):
     data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
+    lanes: Literal["auto"] | list[float] = Field(
+        [], description="weights of the lanes, or as fast as workers are"
+    )
     stages: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = Field(
         1, description="parts that the model is cut into by depth; or the layers of each, e.g. [3, 2]"
     )
@@ -103,6 +106,8 @@ class LayoutSection(Section):
     average_every: int = Field(1, ge=0, description="steps between averages; 0: only at the end")
     synchronous_until: int = Field(0, ge=0, description="a step up to which they are averaged at each")
     outer: Entry | None = Field(None, description="an optimizer that steps from average to average")
+    update: Literal["sync", "stale", "async"] = Field("sync", description="the order of updates")
+    staleness: int = Field(0, ge=0, description="steps that a lane may be ahead, where update is stale")
     grain: Literal["window", "step", "stage", "layer"] = "step"
     fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
 

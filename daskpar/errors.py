@@ -18,6 +18,10 @@ class ClusterLostError(RuntimeError):
     """The scheduler went away, or a task's workers kept dying. A run can be resumed elsewhere."""
 
 
+class ServerLostError(RuntimeError):
+    """The worker that held the parameters of lanes that do not meet is gone, and they with it."""
+
+
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not known, with the nearest one that is."""
     names = sorted(known)

@@ -6,13 +6,15 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from test_same_bits import trained
 
-from daskpar import Layout, open_client
+from daskpar import Callback, Layout, open_client
 from daskpar.cluster.executor import THREADED
+from daskpar.train import driver
 
 LANES = Layout(data=3)
 CUT = [
@@ -20,6 +22,7 @@ CUT = [
     Layout(data=3, shards=3),
     Layout(data=2, stages=2, width=2, microbatches=2, recompute=True),
     Layout(replicas=3, average_every=5, outer={"sgd": {"lr": 0.7, "momentum": 0.9}}),
+    Layout(data=3, update="stale", shards=2),
 ]
 SLOW = [(LANES, seed) for seed in range(1, 5)] + [(layout, 5) for layout in CUT]
 
@@ -29,7 +32,8 @@ SLOW = [(LANES, seed) for seed in range(1, 5)] + [(layout, 5) for layout in CUT]
 )
 def test_killed_worker_processes_cost_no_bit(layout: Layout, seed: int) -> None:
     options: dict[str, Any] = {"epochs": 10, "layout": layout, "batch": 48}
-    expected = trained(THREADED, **options).parameters_sha256_
+    met = options | {"layout": replace(layout, update="sync")}  # lanes compute the same where they meet
+    expected = trained(THREADED, **met).parameters_sha256_
     rng = random.Random(seed)
     done = threading.Event()
     killed = 0
@@ -53,3 +57,40 @@ def test_killed_worker_processes_cost_no_bit(layout: Layout, seed: int) -> None:
             killer.join()
     assert killed > 0
     assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("update", ["stale", "async"])
+def test_a_run_survives_the_loss_of_its_parameter_server(
+    update: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that holds the parameters is killed, which nothing can rebuild: the run begins anew."""
+    told: list[str] = []
+    monkeypatch.setattr(driver.logger, "warning", lambda message, *given: told.append(message % given))
+    options: dict[str, Any] = {"epochs": 20, "batch": 48}
+    with open_client("processes", workers=2, dashboard_port=0) as client:
+        killed = threading.Event()
+
+        class Killer(Callback):
+            def after_steps(self, trainer: Any, entries: Any) -> None:
+                if entries[-1][0] > 20 and not killed.is_set():
+                    killed.set()
+                    servers = client.run(_actors)
+                    (name,) = [w for w in client.cluster.workers.values() if servers.get(w.worker_address)]
+                    os.kill(name.process.pid, signal.SIGKILL)
+
+        layout = Layout(data=2, update=update)
+        found = trained(client, layout, callbacks=[Killer()], **options)
+    assert told and told[0].startswith("the worker that held the parameters is gone; going on from step")
+    steps = [record["step"] for record in found.history_]
+    assert steps == sorted(set(steps)) and steps[-1] == found.steps_
+    if update == "stale":
+        expected = trained(THREADED, Layout(data=2), **options)
+        assert found.parameters_sha256_ == expected.parameters_sha256_
+        assert len(found.history_) == len(expected.history_)
+        for mine, theirs in zip(found.history_, expected.history_, strict=True):
+            assert mine["each_step"]["loss"] == pytest.approx(theirs["each_step"]["loss"])
+
+
+def _actors(dask_worker: Any) -> int:
+    return len(dask_worker.state.actors)

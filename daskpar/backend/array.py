@@ -6,6 +6,7 @@ a GPU stays there. NumPy (>= 2) and CuPy (>= 14) arrays both answer `__array_nam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,20 @@ def array_module(x: Array) -> Any:
         raise TypeError(f"expected an array, got {type(x).__name__}") from None
 
 
+HERE = "here"
+"""Stands for the module that this process computes with, where workers are of different kinds."""
+_here = "numpy"
+
+
+def use(name: str) -> None:
+    """Say which module this process computes with; arrays that come from elsewhere become its own."""
+    global _here
+    _here = name
+
+
 def module_named(name: str) -> Any:
-    """`numpy` or `cupy`, imported only when asked for."""
+    """`numpy` or `cupy`, imported only when asked for; `here` for that of this process."""
+    name = _here if name == HERE else name
     if name == "numpy":
         return np
     import importlib
@@ -44,27 +57,33 @@ def is_floating(x: Array) -> bool:
     return np.dtype(x.dtype).kind == "f"
 
 
-def aligned(value: Any) -> Any:
-    """`value` with every array of the host within it (in lists, tuples, dicts) at an address of its own kind.
-
-    Arrays that came over a network begin wherever their message had room. NumPy copies such operands of a
-    matrix product into another order, and the product's last bits then tell where a task happened to run.
-    """
-    if isinstance(value, np.ndarray):
-        return value if value.flags.aligned else value.copy()
+def each_array(function: Callable[[Any], Any], value: Any) -> Any:
+    """`value` with `function` of every array within it, in lists, tuples and dicts."""
+    if hasattr(value, "__array_namespace__") and not isinstance(value, np.generic):
+        return function(value)
     if isinstance(value, tuple) and hasattr(value, "_make"):
-        return value._make(map(aligned, value))
+        return value._make(each_array(function, part) for part in value)
     if type(value) in (list, tuple):
-        return type(value)(map(aligned, value))
+        return type(value)(each_array(function, part) for part in value)
     if type(value) is dict:
-        return {name: aligned(part) for name, part in value.items()}
+        return {name: each_array(function, part) for name, part in value.items()}
     return value
 
 
 def travelling(parts: tuple[Any, ...]) -> Any:
-    """How a named tuple is pickled (its `__reduce__`) so that its arrays arrive aligned."""
-    return _arrived, (type(parts), tuple(parts))
+    """How a named tuple is pickled (its `__reduce__`): by way of the host.
+
+    Its arrays arrive as those of the module that the receiver computes with, and aligned: arrays that came
+    over a network begin wherever their message had room. NumPy copies such operands of a matrix product into
+    another order, and the product's last bits then tell where a task happened to run.
+    """
+    return _arrived, (type(parts), tuple(each_array(to_numpy, part) for part in parts))
 
 
 def _arrived(kind: Any, parts: tuple[Any, ...]) -> Any:
-    return kind(*map(aligned, parts))
+    return kind(*(each_array(_landed, part) for part in parts))
+
+
+def _landed(array: np.ndarray) -> Array:
+    array = array if array.flags.aligned else array.copy()
+    return array if _here == "numpy" else module_named(_here).asarray(array)

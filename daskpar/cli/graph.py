@@ -7,8 +7,8 @@ from typing import Any
 from daskpar.cli.prepare import prepare
 from daskpar.config import Config
 from daskpar.graph import tasks
-from daskpar.graph.average import builder_for
 from daskpar.graph.build import Graph, Ref
+from daskpar.graph.builder import builder_for
 from daskpar.graph.load import add_training_data
 from daskpar.train.fit import new_token
 
@@ -22,7 +22,7 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     apart = config.cluster.kind not in ("threads", "threaded-scheduler")
     builder: Any = builder_for(spec, trainer.layout_, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
-    graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)))
+    graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)[0]))
     return _needed(graph, model)
 
 

@@ -14,12 +14,14 @@ from typing import Any, Protocol
 from dask._task_spec import DataNode
 
 from daskpar.backend import blas
+from daskpar.backend.array import HERE
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
-from daskpar.errors import ClusterLostError, InputError
+from daskpar.errors import ClusterLostError, InputError, ServerLostError
 from daskpar.graph.build import Graph, Key
 
 THREADED = "threaded-scheduler"
+_LOST = "the worker that held the parameters is gone"
 _PATIENCE = 20  # seconds until it is asked whether there still are workers to wait for
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ class Executor(Protocol):
     in_process: bool
     """Whether tasks run in this process, so that arrays need not travel."""
     module: str
-    """The array module of the workers: `cupy` where each has a GPU, else `numpy`."""
+    """The array module of the workers: `cupy` where all have a GPU, `here` where some have, else `numpy`."""
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         """Start computing `keys`; tasks of the graph may refer to keys held from before."""
@@ -44,6 +46,9 @@ class Executor(Protocol):
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in every process that runs tasks and is not this one."""
+
+    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """What a function gives in a task on each worker, all at once, in the order of the workers."""
 
     def describe(self) -> dict[str, Any]:
         """The BLAS in force, by worker."""
@@ -65,6 +70,8 @@ class ThreadedExecutor:
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
 
+        if graph.actors:
+            raise InputError("layout.update needs workers; use cluster.kind: threads or processes")
         tasks = graph.flat()
         wanted = list(keys)
         needed = {d for task in tasks.values() for d in task.dependencies} | set(wanted)
@@ -81,6 +88,9 @@ class ThreadedExecutor:
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
         pass
+
+    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        return [function(*args)]
 
     def describe(self) -> dict[str, Any]:
         return {"threads of this process": blas.describe()}
@@ -99,13 +109,14 @@ class ClusterExecutor:
         self.client = client
         self._address = client.scheduler.address
         self._futures: dict[Key, Any] = {}
+        self._actors: set[Key] = set()
         self._seen = -math.inf
         self._workers: dict[str, Any] = {}
         found = self.workers()
         setup.prepare(client, found, lanes, threads)
         self.in_process = bool(found) and all(address.startswith("inproc://") for address in found)
-        gpus = bool(found) and all("GPU" in worker["resources"] for worker in found.values())
-        self.module = "cupy" if gpus else "numpy"
+        gpus = ["GPU" in worker["resources"] for worker in found.values()]
+        self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
         self._limit = _set_up_this_process(lanes, threads) if self.in_process else nullcontext()
 
     def workers(self) -> dict[str, Any]:
@@ -119,8 +130,9 @@ class ClusterExecutor:
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
-        futures = self.client.get(lanes_on, wanted, sync=False)
+        futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
         self._futures.update(zip(wanted, futures, strict=True))
+        self._actors.update(graph.actors)
 
     def result(self, key: Key) -> Any:
         from distributed import KilledWorker
@@ -129,10 +141,17 @@ class ClusterExecutor:
 
         while True:
             try:
-                return self._futures[key].result(timeout=_PATIENCE)
+                return self._futures[key].result(timeout=1 if self._actors else _PATIENCE)
             except TimeoutError:
+                # what waits for an actor that is lost may wait for ever, but the actor itself has failed
+                if any(self._futures[actor].status == "error" for actor in self._actors):
+                    raise ServerLostError(_LOST) from None
                 if not self.client.scheduler_info(n_workers=-1)["workers"]:
                     logger.warning("no workers are left at %s; waiting for some", self._address)
+            except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
+                if "Actor" not in str(error):
+                    raise
+                raise ServerLostError(_LOST) from None
             except KilledWorker as error:
                 raise ClusterLostError(f"a task's workers died again and again ({error})") from None
             except (FutureCancelledError, CommClosedError):
@@ -143,10 +162,15 @@ class ClusterExecutor:
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._futures.pop(key, None)
+            self._actors.discard(key)
 
     def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
         if not self.in_process:
             self.client.run(function, *args, on_error="ignore")  # a worker that dies here is missed later
+
+    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        futures = [self.client.submit(function, *args, workers=[w], pure=False) for w in self.workers()]
+        return self.client.gather(futures)
 
     def describe(self) -> dict[str, Any]:
         return setup.describe(self.client)
@@ -167,13 +191,8 @@ def _natural(name: Any) -> tuple[Any, ...]:
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
 
 
-def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
-    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler.
-
-    None takes the client that is current, and the threaded scheduler where there is none.
-    """
-    if client == THREADED:
-        return ThreadedExecutor(lanes, threads)
+def current_client(client: Any) -> Any:
+    """`client`; for None the one that is current, and `THREADED` where there is none."""
     if client is None and "distributed" in sys.modules:
         from distributed import Client
 
@@ -181,7 +200,20 @@ def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Exec
             client = Client.current(allow_global=True)
         except ValueError:
             pass
-    if client is None:
+    return THREADED if client is None else client
+
+
+def worker_count(client: Any) -> int:
+    """How many lanes suit a client's cluster: one for each worker, or for each thread of a single one."""
+    if client == THREADED:
+        return blas.cores()
+    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
+    return len(workers) if len(workers) != 1 else workers[0]["nthreads"]
+
+
+def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
+    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler."""
+    if client == THREADED:
         return ThreadedExecutor(lanes, threads)
     if not hasattr(client, "scheduler_info"):
         raise InputError(

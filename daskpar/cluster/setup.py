@@ -18,6 +18,7 @@ from typing import Any
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from daskpar.backend import blas
+from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class WorkerSetup(WorkerPlugin):
         if self.client_process != (os.getpid(), socket.gethostname()):
             blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
             keep_freed_memory()
+            if "GPU" in worker.state.total_resources:
+                use("cupy")
         send_at_once(worker, "batched_stream")
 
 

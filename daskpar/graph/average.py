@@ -95,14 +95,15 @@ class AverageBuilder:
             rates, fresh = rates[count:], False
         return fronts
 
-    def cut(self, graph: Graph, fronts: Fronts) -> Key:
+    def cut(self, graph: Graph, fronts: Fronts) -> tuple[Key, Fronts]:
         """Add what makes one state of all; returns its key."""
         each = zip(self.replicas, self._scopes(graph), fronts.each, strict=True)
-        keys = [builder.cut(scope, front) for builder, scope, front in each]
+        keys = [builder.cut(scope, front)[0] for builder, scope, front in each]
         if fronts.anchors:
             keys.append(self.replicas[0].whole(Scope(graph, "outer", 0), fronts.step, fronts.anchors))
         given = (len(self.replicas), *refs(keys))
-        return graph.add("gather-replicas", (fronts.step,), tasks.gather_replicas, Ref(self.model), *given)
+        index = (fronts.step,)
+        return graph.add("gather-replicas", index, tasks.gather_replicas, Ref(self.model), *given), fronts
 
     def _scopes(self, graph: Graph) -> list[Scope]:
         places = self.layout.lane_places
@@ -139,11 +140,3 @@ class AverageBuilder:
                 )
         fronts_ = tuple(replace(f, states=tuple(s)) for f, s in zip(settled, states, strict=True))
         return Fronts(fronts_, tuple(anchors) if fronts.anchors else ())
-
-
-def builder_for(
-    spec: Spec, layout: Layout, model: Key, chunks: dict[Any, Key], apart: bool = False
-) -> StepBuilder | AverageBuilder:
-    """The builder that a layout needs."""
-    kind = AverageBuilder if layout.replicas > 1 else StepBuilder
-    return kind(spec, layout, model, chunks, apart)

@@ -22,6 +22,7 @@ class Graph:
         self.token = token
         self.tasks: dict[str, dict[Key, Any]] = {}
         self.lanes: dict[Key, int] = {}
+        self.actors: list[Key] = []
 
     def key(self, operation: str, *index: Any) -> Key:
         return (f"{operation}-{self.token}", *index)

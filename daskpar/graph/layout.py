@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from daskpar.errors import InputError
@@ -10,13 +12,16 @@ from daskpar.graph.schedule import SCHEDULES
 
 GRAINS = ("window", "step", "stage", "layer")
 BALANCES = ("flops", "parameters", "bytes", "time")
+UPDATES = ("sync", "stale", "async")
 
 
 @dataclass(frozen=True)
 class Layout:
     """How one training step is cut into tasks.
 
-    `data`: into how many lanes the rows of a batch are cut. `stages`: into how many parts the model is cut by
+    `data`: into how many lanes the rows of a batch are cut; with `lanes` not into equal ones, but as these
+    weights have it, one for each, or (`auto`) in proportion to the speed of each lane's worker, which is
+    measured when a run begins. `stages`: into how many parts the model is cut by
     depth, so that each has about the same share of what `balance` names (`flops`, `parameters`, `bytes` of
     activations, or `time`, measured); a tuple gives the layers by hand, e.g. (3, 2) for three and two. A
     lane's rows then flow through them in `microbatches`, in the order of `schedule` (`gpipe` or `1f1b`); with
@@ -30,6 +35,11 @@ class Layout:
     at, and at its end). Up to step `synchronous_until` they are averaged at each step. `outer`: an optimizer,
     as in a config, that takes the way from one average to the next for a gradient.
 
+    `update`: `sync`, or lanes that do not meet: they pull parameters from a server, and push gradients to it
+    (one server, or `shards` of them). `stale`: no lane is ahead of another by more than `staleness` steps,
+    and the gradients of a step are applied together; `async`: each is applied as it comes, at its share of
+    the learning rate.
+
     `grain`: how much goes into one task: a whole lane of a step (`step`), its forward and its backward pass
     (`stage`), each layer of both (`layer`), or many steps at once (`window`, for short steps: the lanes are
     threads of one task). `fan_in`: how many gradients one task of the reduction tree adds.
@@ -39,6 +49,7 @@ class Layout:
     """
 
     data: int = 1
+    lanes: str | tuple[float, ...] = ()
     stages: int | tuple[int, ...] = 1
     microbatches: int = 1
     schedule: str = "1f1b"
@@ -51,25 +62,36 @@ class Layout:
     average_every: int = 1
     synchronous_until: int = 0
     outer: Any = None
+    update: str = "sync"
+    staleness: int = 0
     grain: str = "step"
     fan_in: int = 4
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, list):
             object.__setattr__(self, "stages", tuple(self.stages))
+        self._check_lanes()
         for name in ("data", "microbatches", "width", "tiles", "shards", "replicas"):
             _at_least_one(name, getattr(self, name))
         for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
             _at_least_one("stages", stage)
-        for name, known in (("grain", GRAINS), ("schedule", tuple(SCHEDULES)), ("balance", BALANCES)):
+        names = {"grain": GRAINS, "schedule": tuple(SCHEDULES), "balance": BALANCES, "update": UPDATES}
+        for name, known in names.items():
             value = getattr(self, name)
             if value not in known:
                 raise InputError(f"layout.{name}={value!r} is not known; use one of {', '.join(known)}")
-        for name in ("average_every", "synchronous_until"):
+        for name in ("average_every", "synchronous_until", "staleness"):
             if getattr(self, name) < 0:
                 raise InputError(f"layout.{name}={getattr(self, name)} must not be negative")
         if self.replicas == 1 and (self.average_every, self.synchronous_until, self.outer) != (1, 0, None):
             raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
+        if self.staleness and self.update != "stale":
+            raise InputError(f"layout.staleness={self.staleness} is for update: stale")
+        if self.update != "sync" and (self.cuts_model or self.replicas > 1 or self.grain != "step"):
+            raise InputError(
+                f"layout.update={self.update} goes with data and shards, at grain: step, and not with "
+                "stages, microbatches, width, tiles, recompute or replicas"
+            )
         if self.fan_in < 2:
             raise InputError(f"layout.fan_in={self.fan_in} must be at least 2")
         if self.grain == "window" and (self.cuts_model or self.shards > 1):
@@ -77,6 +99,23 @@ class Layout:
                 "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
                 "microbatches, width, tiles, shards or recompute"
             )
+
+    def _check_lanes(self) -> None:
+        if isinstance(self.lanes, str):
+            if self.lanes != "auto":
+                raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
+            return
+        weights = tuple(self.lanes)
+        object.__setattr__(self, "lanes", weights)
+        if not weights:
+            return
+        if self.data not in (1, len(weights)):
+            raise InputError(
+                f"layout.lanes={list(weights)} are {len(weights)} lanes, layout.data={self.data}"
+            )
+        if any(not weight > 0 for weight in weights):
+            raise InputError(f"layout.lanes={list(weights)}: weights must be above zero")
+        object.__setattr__(self, "data", len(weights))
 
     @property
     def depth(self) -> int:
@@ -109,7 +148,7 @@ class Layout:
         return self.data * self.depth * self.breadth
 
     @property
-    def lanes(self) -> int:
+    def lane_count(self) -> int:
         """How many lanes the rows of a batch are cut into, those of all replicas together."""
         return self.replicas * self.data
 
@@ -119,7 +158,12 @@ class Layout:
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""
-        return range(lane * streams // self.lanes, (lane + 1) * streams // self.lanes)
+        if not self.lanes or isinstance(self.lanes, str):
+            return range(lane * streams // self.lane_count, (lane + 1) * streams // self.lane_count)
+        replica, own = divmod(lane, self.data)
+        first, stop = (r * streams // self.replicas for r in (replica, replica + 1))
+        ends = [0, *accumulate(apportioned(stop - first, self.lanes))]
+        return range(first + ends[own], first + ends[own + 1])
 
     def averages(self, step: int) -> int:
         """How often replicas have been averaged in the first `step` steps."""
@@ -133,6 +177,25 @@ class Layout:
         if self.average_every == 0:
             return None
         return self.average_every - (step - self.synchronous_until) % self.average_every
+
+
+def apportioned(things: int, weights: Sequence[float]) -> list[int]:
+    """So many things shared out in proportion to weights, at least one each; the largest remainders first.
+
+    Raises InputError where there are fewer things than weights.
+    """
+    if things < len(weights):
+        raise InputError(
+            f"layout.lanes: {len(weights)} lanes cannot share the {things} streams that a batch is drawn "
+            "from; set data.streams to more"
+        )
+    exact = [things * weight / sum(weights) for weight in weights]
+    counts = [max(1, int(share)) for share in exact]
+    while sum(counts) != things:
+        step = 1 if sum(counts) < things else -1
+        fit = [i for i in range(len(counts)) if step > 0 or counts[i] > 1]
+        counts[max(fit, key=lambda i: (step * (exact[i] - counts[i]), -i))] += step
+    return counts
 
 
 def _at_least_one(name: str, value: int) -> None:

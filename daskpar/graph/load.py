@@ -19,7 +19,7 @@ def add_training_data(graph: Graph, spec: Key, part: Part, order: Order, layout:
         (stream, chunk): _add_chunk(
             graph, spec, part, (order, stream, chunk), (stream, chunk), layout.place(lane)
         )
-        for lane in range(layout.lanes)
+        for lane in range(layout.lane_count)
         for stream in layout.streams(lane, order.streams)
         for chunk in range(len(order.bounds(stream)) - 1)
     }

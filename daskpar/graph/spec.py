@@ -13,7 +13,17 @@ from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
 
 Sums = tuple[float, ...]
-Log = tuple[tuple[int, Sums], ...]
+
+
+class Logged(NamedTuple):
+    """Of one step the sums of loss, weights and metrics; how stale the gradients were that lanes pushed."""
+
+    step: int
+    sums: Sums
+    staleness: tuple[int, ...] = ()
+
+
+Log = tuple[Logged, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ class Spec:
 class State(NamedTuple):
     """The state of a run after `step` steps; the position in the data follows from the step.
 
-    `log`: (step, sums) of the steps since the window began, sums being those of loss, weights and metrics.
+    `log`: of the steps since the window began.
     """
 
     step: int

@@ -127,15 +127,15 @@ class StepBuilder:
             fresh = False
         return front
 
-    def cut(self, graph: Graph, front: Front) -> Key:
+    def cut(self, graph: Graph, front: Front) -> tuple[Key, Front]:
         """Add the update that makes the state of `front` a value of its own; returns its key."""
         if self.holdings[0].span is None:
-            return self._update(graph, front, 0, (front.step,), front.states[0][0], False, None)
+            return self._update(graph, front, 0, (front.step,), front.states[0][0], False, None), front
         owners = [
             self._update(graph, front, h, (front.step, "cut", h), front.states[h][0], False, holding.lanes[0])
             for h, holding in enumerate(self.holdings)
         ]
-        return self.whole(graph, front.step, owners)
+        return self.whole(graph, front.step, owners), front
 
     def whole(self, graph: Graph, step: int, owners: Sequence[Key]) -> Key:
         """The key of the state of the whole model, of which `owners` hold what each holding has."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from daskpar.backend.random import spawning
+from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
 from daskpar.nn import program
 from daskpar.nn.layer import Context
@@ -19,14 +21,16 @@ _ROUNDS = 5
 def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: int) -> list[float]:
     """Seconds of each operation's forward and backward pass on `rows` rows: the best of a few rounds.
 
-    On this machine's processor, with the parameters that a run begins with and inputs of noise.
+    On this process's own device, with the parameters that a run begins with and inputs of noise.
     """
+    xp = spec.xp
     params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
-    buffer = spec.table.flatten(params, spec.precision)
+    buffer = spec.table.flatten(params, spec.precision, xp)
     views, rng = spec.table.views(buffer), np.random.default_rng(0)
     x = rng.standard_normal((rows, *spec.in_shape)).astype(spec.precision)
     if spec.model.tokens:
         x = np.zeros((rows, *spec.in_shape), dtype=spec.x_dtype)
+    x = xp.asarray(x)
     first = program.first_trained(spec.table, operations)
     best = [math.inf] * len(operations)
     for _ in range(_ROUNDS):
@@ -35,12 +39,31 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
         for i in range(len(operations)):
             start = time.perf_counter()
             flow, keep = program.forward(operations, (i, i + 1), views, flow, ctx)
+            _settle(xp)
             spent[i] += time.perf_counter() - start
             saved.append(keep)
         flow = flow._replace(held=())
         for i in reversed(range(len(operations))):
             start = time.perf_counter()
             flow, _ = program.backward(operations, (i, i + 1), views, saved[i], flow, ctx, first)
+            _settle(xp)
             spent[i] += time.perf_counter() - start
         best = list(map(min, best, spent))
     return best
+
+
+def _settle(xp: Any) -> None:
+    """Wait for a device that works on while the host goes ahead."""
+    if hasattr(xp, "cuda"):
+        xp.cuda.get_current_stream().synchronize()
+
+
+def lane_weights(layout: Layout, seconds: Sequence[float]) -> tuple[float, ...]:
+    """Weights in proportion to the speed of each lane's worker, of which several lanes have a share each.
+
+    `seconds`: what each worker took for the same work.
+    """
+    workers = len(seconds)
+    at = [layout.place(lane) * workers // layout.places for lane in range(layout.data)]
+    speeds = [1 / seconds[worker] / at.count(worker) for worker in at]
+    return tuple(round(speed / min(speeds), 3) for speed in speeds)

@@ -10,22 +10,27 @@ a killed worker costs at most the steps since, and the scheduler's memory does n
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from daskpar.cluster.executor import Executor
+from daskpar.errors import ServerLostError
 from daskpar.graph import tasks
-from daskpar.graph.average import AverageBuilder, Fronts
 from daskpar.graph.build import Graph, Key, Ref, refs
+from daskpar.graph.builder import AnyFront, Builder
 from daskpar.graph.spec import Log
-from daskpar.graph.step import Front, StepBuilder
 from daskpar.train.evaluate import add_evaluation
 
+logger = logging.getLogger("daskpar")
+
 _IN_FLIGHT = 2
+_AHEAD = 32  # windows that lanes which do not wait for each other may be ahead in
 _WINDOW_SECONDS = 0.3
 _ROOT_SECONDS = 5.0  # between roots where workers may die
 _ROOT_TASKS = 10_000  # between roots anywhere: the scheduler remembers them all until the next
@@ -63,7 +68,7 @@ class Driver:
     """
 
     executor: Executor
-    builder: StepBuilder | AverageBuilder
+    builder: Builder
     token: str
     plan: Callable[[int], Cut]
     rate: Callable[[int], float]
@@ -76,23 +81,35 @@ class Driver:
         After a cut with `root` the caller must have set `self.root` to the file with the state of that step.
         """
         self.root: Path | None = root
-        self._logged, self._length = step, 1
+        self._logged, self._seen, self._length = step, step, 1
+        rooted = step
         self._tasks, self._rooted = 0, time.monotonic()
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: Any = None
         pending: deque[Window] = deque()
         last = time.monotonic()
         while pending or step < stop:
-            while step < stop and len(pending) < _IN_FLIGHT and not (pending and _is_root(pending[-1])):
+            while step < stop and len(pending) < self._in_flight and not (pending and _is_root(pending[-1])):
                 window, front = self._submit(front, step, stop)
                 step = front.step
                 pending.append(window)
-            window = pending.popleft()
-            yield self._log(self.executor.result(window.report))
+            window = pending[0]
+            try:
+                log = self.executor.result(window.report)
+            except ServerLostError as error:
+                logger.warning("%s; going on from step %d", error, rooted)
+                self.executor.release(key for lost in pending for key in lost.held)
+                pending.clear()
+                front, step, self.token = None, rooted, f"0{uuid4().hex[:12]}"
+                continue
+            pending.popleft()
+            yield self._log(log)
             now = time.monotonic()
             self._adapt(window.steps, now - last)
             if window.cut is not None:
+                self._seen = window.cut.step
                 yield window.cut
+                rooted = self._seen if window.cut.root else rooted
             self.executor.release(window.held - (front.keys if front else set()))
             if _is_root(window) and front is not None:
                 self.executor.release(front.keys)
@@ -100,7 +117,11 @@ class Driver:
                 self._tasks, self._rooted = 0, time.monotonic()
             last = time.monotonic()
 
-    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, Front | Fronts]:
+    @property
+    def _in_flight(self) -> int:
+        return _IN_FLIGHT if self.builder.layout.update == "sync" else _AHEAD
+
+    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, AnyFront]:
         graph = Graph(self.token)
         if front is None:
             front = self.builder.start(graph, step, self.root)
@@ -108,10 +129,13 @@ class Driver:
         end = min(step + self._length, planned.step)
         due = self._root_is_due()
         cut = planned if planned.step == end else Cut(end) if due else None
+        if end <= self._seen and end < stop:  # seen before the parameters were lost
+            cut = None
         front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
         held, logs = set(front.keys), front.logs
         if cut is not None:
-            source = self.builder.cut(graph, front)
+            source, front = self.builder.cut(graph, front)
+            held |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
             keys = add_evaluation(graph, cut.step, self.builder.model, source, chunks)

@@ -15,15 +15,17 @@ from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph import tasks
-from daskpar.graph.average import builder_for
 from daskpar.graph.build import Graph
+from daskpar.graph.builder import builder_for
 from daskpar.graph.load import add_part, add_training_data
+from daskpar.graph.partition import cut_operations
 from daskpar.graph.spec import Log, State, Sums
 from daskpar.graph.state_file import read_state, write_state
 from daskpar.graph.tasks import add_sums
 from daskpar.nn.parameters import first_not_finite
 from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
+from daskpar.plan.measure import lane_weights, operation_times
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
 from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
 from daskpar.train.driver import Cut, Driver
@@ -45,8 +47,7 @@ class Fit:
     """A run in progress. `scratch()`: a folder that the workers see, for states that lineages begin with."""
 
     _sums: Sums
-    _losses: list[float]
-    _rates: list[float]
+    _each: dict[str, list[Any]]
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Fit:
             transforms = fit_transforms(trainer.transforms, *pass_over, "x")
             targets = fit_transforms(trainer.targets, *pass_over, "y")
         self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
+        self._measure_lanes()
         self.schedule = optim.schedule(trainer.schedule)
         self.callbacks: list[Callback] = list(trainer.callbacks)
         self.plateau: Plateau | None = None
@@ -161,6 +163,16 @@ class Fit:
             self.checkpoints.save(self.spec, state, self._meta(), "best")
         return state
 
+    def _measure_lanes(self) -> None:
+        """Cut lanes by the speed of their workers, where the layout leaves that open."""
+        trainer, layout = self.trainer, self.trainer.layout_
+        if layout.lanes != "auto":
+            return
+        spec = replace(self.spec, module=self.executor.module)
+        what = (spec, cut_operations(spec.model, layout), -(-spec.order.batch // layout.lane_count))
+        seconds = [sum(times) for times in self.executor.on_each(operation_times, *what)]
+        trainer.choose(replace(layout, lanes=lane_weights(layout, seconds)))
+
     def _rehearse(self, train: Part) -> None:
         """Have kernels compiled, or loaded, before the first step, here and on workers that are elsewhere."""
         if isinstance(train.source, DaskArrays) or self.executor.module != "numpy":
@@ -185,7 +197,7 @@ class Fit:
         return self.trainer.chunk_rows or part.source.chunk_rows
 
     def _report(self, log: Log) -> None:
-        entries: list[Entry] = [(step, sums, self.rate(step)) for step, sums in log]
+        entries: list[Entry] = [(step, sums, self.rate(step)) for step, sums, _ in log]
         for step, sums, lr in entries:
             epoch = step // self.spec.order.steps
             if epoch > self._epoch:
@@ -193,8 +205,11 @@ class Fit:
                 for callback in self.callbacks:
                     callback.before_epoch(self.trainer, epoch)
             self._sums = add_sums(self._sums, sums)
-            self._losses.append(sums[0] / sums[1])
-            self._rates.append(lr)
+            self._each["loss"].append(sums[0] / sums[1])
+            self._each["lr"].append(lr)
+        stale = [list(entry.staleness) for entry in log if entry.staleness]
+        if stale:
+            self._each.setdefault("staleness", []).extend(stale)  # a number for each lane
         if entries:
             for callback in self.callbacks:
                 callback.after_steps(self.trainer, entries)
@@ -216,19 +231,19 @@ class Fit:
                 before.unlink(missing_ok=True)  # nothing in flight refers to it any more
 
     def _begin_record(self) -> None:
-        self._sums, self._losses, self._rates = (), [], []
+        self._sums, self._each = (), {"loss": [], "lr": []}
 
     def _record(self, cut: Cut) -> None:
         seconds = time.perf_counter() - self._started
         record: Record = {
             "step": cut.step,
             "epoch": cut.step / self.spec.order.steps,
-            "lr": self._rates[-1] if self._rates else None,
+            "lr": self._each["lr"][-1] if self._each["lr"] else None,
             "train": scores(self.spec, self._sums),
             "validation": evaluated(self.spec, self.executor, cut.scores),
             "seconds": round(seconds, 3),
             "examples_per_second": round(self.spec.order.drawn(cut.step) / seconds, 1),
-            "each_step": {"loss": self._losses, "lr": self._rates},
+            "each_step": self._each,
         }
         self.trainer.history_.append(record)
 
@@ -241,7 +256,7 @@ class Fit:
             "targets": [to_json(t) for t in self.spec.targets],
             "seconds": time.perf_counter() - self._started,
             "history": self.trainer.history_,
-            "since": [self._sums, self._losses, self._rates],
+            "since": [self._sums, self._each],
             "ended": self.ended,
             "callbacks": [[type(c).__name__, c.state_dict()] for c in self.callbacks],
         }
@@ -250,7 +265,7 @@ class Fit:
         self.step, self.seconds, self.root = meta["step"], meta["seconds"], folder / STATE
         read_state(self.spec, str(self.root))  # another model's state is refused here, not on a worker
         self.trainer.history_ = meta["history"]
-        sums, self._losses, self._rates = meta["since"]
+        sums, self._each = meta["since"]
         self._sums = tuple(sums)
         self.ended = meta["ended"]
         saved = list(meta["callbacks"])

@@ -58,10 +58,12 @@ def make_order(
         raise InputError(
             f"train.accumulate={trainer.accumulate} is for a model that is not cut; use layout.microbatches"
         )
-    streams = trainer.streams or (saved or {}).get("streams") or choose_streams(trainer.batch, layout.lanes)
+    kept = trainer.streams or (saved or {}).get("streams")
+    uneven = bool(layout.lanes)
+    streams = kept or choose_streams(trainer.batch, layout.replicas if uneven else layout.lane_count)
     if trainer.batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
-    if streams % layout.lanes:
+    if streams % (layout.replicas if uneven else layout.lane_count):
         cut = f"data={layout.data}"
         if layout.replicas > 1:
             cut = f"replicas={layout.replicas} with {cut}"
@@ -125,6 +127,11 @@ def make_spec(
             "out, or give it data that are whole numbers"
         )
     apart = trainer.layout_.data > 1 and trainer.layout_.grain == "window"
+    if trainer.layout_.update != "sync" and trainer.layout_.shards > 1 and spec.clip.norm is not None:
+        raise InputError(
+            f"layout.shards={trainer.layout_.shards}: servers apply what they get at once, and do not know "
+            "the norm of the whole gradient; leave out train.clip.norm, or use one server"
+        )
     shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
     if shares is not None and apart:
         raise InputError(
@@ -137,6 +144,11 @@ def make_spec(
         raise InputError(
             f"layout.{name}={getattr(layout, name)} cannot be had with {shares}: {{sync: true}}, whose "
             "statistics are those of the whole batch; leave sync out"
+        )
+    if shares is not None and layout.update != "sync":
+        raise InputError(
+            f"layout.update={layout.update} cannot be had with {shares}: {{sync: true}}, whose statistics "
+            "are those of all lanes, which do not meet; leave sync out"
         )
     if shares is not None and trainer.accumulate > 1:
         raise InputError(

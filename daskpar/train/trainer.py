@@ -16,7 +16,7 @@ from weakref import finalize
 
 import numpy as np
 
-from daskpar.cluster.executor import Executor, choose_executor
+from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
 from daskpar.data.dask_arrays import as_array, from_dask, is_dask
 from daskpar.data.held import Held, Spilled, hold
 from daskpar.data.order import Order
@@ -125,6 +125,7 @@ class Trainer:
         self.client = client
         self.blas_threads = blas_threads
 
+    _chosen: Layout | None = None
     spec_: Spec
     state_: State
     history_: list[Record]
@@ -139,7 +140,8 @@ class Trainer:
 
     @property
     def layout_(self) -> Layout:
-        return self.layout or Layout()
+        """The layout of the run, with what it left open filled in."""
+        return self._chosen or self.layout or Layout()
 
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
@@ -148,6 +150,7 @@ class Trainer:
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
         """
+        self._chosen = None
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             self.blas_ = executor.describe()
@@ -205,13 +208,20 @@ class Trainer:
         """For callbacks at an evaluation: the state there, which is also written to `checkpoints/best`."""
         return self._fit.keep_best()
 
+    def choose(self, layout: Layout) -> None:
+        """Fill in what the layout has left open."""
+        self._chosen = layout
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "state_"):
             raise InputError("this Trainer is not fitted yet; call fit or restore first")
 
     @contextmanager
     def _session(self) -> Iterator[Executor]:
-        executor = choose_executor(self.client, self.layout_.places, self.blas_threads)
+        client = current_client(self.client)
+        if self.layout_.lanes == "auto" and self.layout_.data == 1:
+            self._chosen = replace(self.layout_, data=worker_count(client))
+        executor = choose_executor(client, self.layout_.places, self.blas_threads)
         self._held: list[Held | Spilled] = []
         try:
             yield executor

@@ -9,8 +9,8 @@ import pytest
 from daskpar import Layout, Trainer
 from daskpar.data import Digits, Part
 from daskpar.graph import tasks
-from daskpar.graph.average import builder_for
 from daskpar.graph.build import Graph
+from daskpar.graph.builder import builder_for
 from daskpar.graph.load import add_training_data
 from daskpar.plan.simulate import simulate
 from daskpar.train.prepare import make_order, make_spec

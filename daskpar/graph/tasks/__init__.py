@@ -47,6 +47,7 @@ from daskpar.graph.tasks.parts import (
 )
 from daskpar.graph.tasks.rehearse import rehearse
 from daskpar.graph.tasks.rows import halo, pick_rows, stack_backward, stack_forward
+from daskpar.graph.tasks.server import ParameterServer, after, grad_pushed, snapshot
 from daskpar.graph.tasks.step import (
     advance,
     gather_parameters,
@@ -62,11 +63,13 @@ from daskpar.graph.tasks.window import train_window
 __all__ = [
     "PREDICTIONS",
     "At",
+    "ParameterServer",
     "add_outputs",
     "add_parameters",
     "add_sums",
     "adopt",
     "advance",
+    "after",
     "average",
     "backward_part",
     "begin_outer",
@@ -83,6 +86,7 @@ __all__ = [
     "gather_state",
     "grad",
     "grad_model",
+    "grad_pushed",
     "gradient_of",
     "halo",
     "join_backward",
@@ -112,6 +116,7 @@ __all__ = [
     "send_activation",
     "send_gradient",
     "send_targets",
+    "snapshot",
     "split_loss",
     "stack_backward",
     "stack_forward",

@@ -202,7 +202,7 @@ def backward_part(
 def _saved(
     forward: Forward, operations: program.Program, span: tuple[int, int], params: Params, ctx: Context
 ) -> Any:
-    """What some operations have saved for their backward pass; computed again, where only inputs were kept."""
+    """What operations have saved for their backward pass; computed again, where only inputs were kept."""
     saved = forward.saved
     if isinstance(saved, Kept):
         _, saved = program.forward(operations, span, params, saved.flow, ctx, saved.shared)

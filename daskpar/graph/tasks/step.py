@@ -10,7 +10,7 @@ from typing import Any
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import NotFiniteError
 from daskpar.graph.partition import Span
-from daskpar.graph.spec import Lane, Log, Spec, State, Sums
+from daskpar.graph.spec import Lane, Log, Logged, Spec, State, Sums
 from daskpar.graph.tasks.gradient import (
     add_sums,
     grad_model,
@@ -127,7 +127,7 @@ def advance(
             (spec.table, 0) if span is None else (spec.partition.places[span.place].table, span.start)
         )
         collect(observed, table.views(params, start))
-    return State(state.step + 1, params, slots, (*state.log, (state.step, sums)))
+    return State(state.step + 1, params, slots, (*state.log, Logged(state.step, sums)))
 
 
 def gather_parameters(*shards: Lane) -> Lane:
@@ -159,4 +159,11 @@ def report(*owners: Lane) -> Log:
 def merged(owners: Sequence[Lane]) -> Log:
     """Step by step the sums of several logs of the same steps."""
     logs = zip(*(owner.state.log for owner in owners), strict=True)
-    return tuple((entries[0][0], reduce(add_sums, (sums for _, sums in entries))) for entries in logs)
+    return tuple(
+        Logged(
+            entries[0].step,
+            reduce(add_sums, (entry.sums for entry in entries)),
+            tuple(stale for entry in entries for stale in entry.staleness),
+        )
+        for entries in logs
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from daskpar.backend.array import array_module
 from daskpar.data.chunk import Chunk, draw
 from daskpar.graph.partition import Span, shard_spans
-from daskpar.graph.spec import Gradient, Lane, Spec, State
+from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
 from daskpar.graph.tasks.gradient import add_sums, differentiate, quietly, reduce_gradient
 from daskpar.graph.tasks.load import first_row
 from daskpar.graph.tasks.step import advance
@@ -73,7 +73,7 @@ def train_window(
                 advance(spec, part, total, sums, lr, span if len(spans) > 1 else None)
 
             list(side_by_side(updated, spans))
-            state = State(state.step + 1, state.params, state.slots, (*state.log, (state.step, sums)))
+            state = State(state.step + 1, state.params, state.slots, (*state.log, Logged(state.step, sums)))
     return Lane(state)
 
 
