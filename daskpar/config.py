@@ -87,8 +87,8 @@ class PenaltySection(Section):
 
 class LayoutSection(Section):
     data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
-    lanes: Literal["auto"] | list[float] = Field(
-        [], description="weights of the lanes, or as fast as workers are"
+    lanes: Literal["auto"] | list[float] | None = Field(
+        None, description="weights of lanes; auto: by the speed of their workers"
     )
     stages: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] = Field(
         1, description="parts that the model is cut into by depth; or the layers of each, e.g. [3, 2]"

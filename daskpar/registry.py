@@ -78,7 +78,7 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
     try:
         return TypeAdapter(hint).validate_python(_tuples(value), strict=True)
     except ValidationError as error:
-        raise InputError(f"{where}: {error.errors()[0]['msg'].lower()}, got {value!r}") from None
+        raise InputError(f"{where}: {error.errors()[0]['msg'].lower()}, got {_tuples(value)!r}") from None
 
 
 def _tuples(value: Any) -> Any:

@@ -123,7 +123,7 @@ def refusal(tmp_path, text, *overrides):
         (f"{MODEL}run: {{name: 2026}}", "run.name: value should be a valid string, got 2026"),
         (f"{MODEL}checkpoint: {{every: 2}}", "checkpoint.every: value should be a valid string, got 2"),
         (f"{MODEL}data:\n", "data: expected keys such as source, path, x, got None"),
-        (f"{MODEL}layout: 2\n", "layout: expected keys such as data, stages, microbatches, got 2"),
+        (f"{MODEL}layout: 2\n", "layout: expected keys such as data, lanes, stages, got 2"),
         (f"{MODEL}train: {{clip: 3}}", "train.clip: expected keys such as value, norm, got 3"),
         # blocks by name; which names there are is checked when they are built
         ("model: relu", "model: value should be a valid list, got 'relu'"),

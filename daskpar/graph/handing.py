@@ -46,7 +46,8 @@ class Handing:
     ):
         self.graph, self.layout, self.cut = graph, layout, cut
         self.step, self.batches, self.apart = step, batches, apart
-        self._sent: dict[tuple[Key, str], Key] = {}
+        self._sent: dict[Key, Key] = {}
+        self._bare = set(batches)  # what nothing need be left out of
 
     def place(self, lane: int, part: int, branch: int = 0) -> int:
         return self.layout.place(lane, self.cut.parts[part].stage, branch)
@@ -112,8 +113,8 @@ class Handing:
     def send(self, key: Key, place: int, kind: str) -> Key:
         """The key of what a place needs of a value: where it lies with another process, not all of it."""
         home = self.graph.lanes.get(key)
-        rows = key in self.batches and kind == "activation"
-        if not self.apart or rows or home is None or home == place:
+        bare = key in self._bare and kind != "targets"
+        if not self.apart or bare or home is None or home == place:
             return key
         if key not in self._sent:
             self._sent[key] = self.graph.add(
@@ -124,7 +125,9 @@ class Handing:
     def _picked(self, key: Key, index: tuple[Any, ...], rows: Rows) -> Key:
         """The key of some rows of pixels of a value."""
         at = self.graph.lanes[key]
-        return self.graph.add("pick-rows", index, tasks.pick_rows, Ref(key), rows, lane=at)
+        found = self.graph.add("pick-rows", index, tasks.pick_rows, Ref(key), rows, lane=at)
+        self._bare.add(found)
+        return found
 
     def _between(self, verb: str, i: int, where: Where, keys: list[Key]) -> list[Given]:
         """For each tile what it has itself, and what others have for it."""

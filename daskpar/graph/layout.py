@@ -49,7 +49,7 @@ class Layout:
     """
 
     data: int = 1
-    lanes: str | tuple[float, ...] = ()
+    lanes: str | tuple[float, ...] | None = None
     stages: int | tuple[int, ...] = 1
     microbatches: int = 1
     schedule: str = "1f1b"
@@ -101,14 +101,12 @@ class Layout:
             )
 
     def _check_lanes(self) -> None:
-        if isinstance(self.lanes, str):
-            if self.lanes != "auto":
-                raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
+        if self.lanes is None or self.lanes == "auto":
             return
+        if isinstance(self.lanes, str) or not self.lanes:
+            raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
         weights = tuple(self.lanes)
         object.__setattr__(self, "lanes", weights)
-        if not weights:
-            return
         if self.data not in (1, len(weights)):
             raise InputError(
                 f"layout.lanes={list(weights)} are {len(weights)} lanes, layout.data={self.data}"
@@ -158,7 +156,7 @@ class Layout:
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""
-        if not self.lanes or isinstance(self.lanes, str):
+        if self.lanes is None or isinstance(self.lanes, str):
             return range(lane * streams // self.lane_count, (lane + 1) * streams // self.lane_count)
         replica, own = divmod(lane, self.data)
         first, stop = (r * streams // self.replicas for r in (replica, replica + 1))

@@ -71,6 +71,17 @@ class Loss:
         """The class of each example for a classifier, the outputs themselves otherwise."""
         return outputs
 
+    def mean(self, outputs: Sequence[Array]) -> Array:
+        """Outputs that say what several models say on average: of probabilities, for a classifier."""
+        return _mean([self.activate(each) for each in outputs])
+
+
+def _mean(arrays: Sequence[Array]) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total * (1 / len(arrays))
+
 
 def _squeezed(shape: Shape) -> Shape:
     return () if shape == (1,) else shape
@@ -207,6 +218,11 @@ class SoftmaxCrossEntropy(Loss):
     def decide(self, outputs: Array) -> Array:
         return array_module(outputs).argmax(outputs, axis=-1)
 
+    def mean(self, outputs: Sequence[Array]) -> Array:
+        share = super().mean(outputs)
+        xp = array_module(share)
+        return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
+
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
@@ -233,6 +249,12 @@ class BinaryCrossEntropy(Loss):
 
     def decide(self, outputs: Array) -> Array:
         return (outputs > 0).astype(int)
+
+    def mean(self, outputs: Sequence[Array]) -> Array:
+        share = super().mean(outputs)
+        xp = array_module(share)
+        tiny = xp.finfo(share.dtype).tiny
+        return xp.log(xp.maximum(share, tiny)) - xp.log(xp.maximum(1 - share, tiny))
 
 
 @dataclass(frozen=True)

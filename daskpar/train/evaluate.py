@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref
+from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.graph.spec import Spec
 from daskpar.graph.tasks import add_sums
@@ -19,12 +19,12 @@ from daskpar.train.history import scores
 
 
 def evaluate_part(
-    spec: Spec, state: Path, part: Part, executor: Executor, token: str, chunk_rows: int
+    spec: Spec, states: Sequence[Path], part: Part, executor: Executor, token: str, chunk_rows: int
 ) -> dict[str, Any]:
-    """Loss and metrics over a part, with the state in a file that the workers see."""
+    """Loss and metrics over a part, with the state in a file that the workers see; or several, on average."""
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
-    owner = graph.add("load-state", (part.name,), tasks.load_state, Ref(model), str(state))
+    owner = _loaded(graph, model, states, (part.name,))
     keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
     executor.submit(graph, keys, 1)
     found = evaluated(spec, executor, keys)
@@ -47,7 +47,7 @@ def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key]) -> dict[str, 
     return scores(spec, reduce(add_sums, map(executor.result, keys), ()))
 
 
-def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> Any:
+def predict_lazily(spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str) -> Any:
     """Predictions for a dask array (rows, ...) as a dask array, one block a block of rows."""
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
@@ -55,7 +55,7 @@ def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> An
     x = x.rechunk({axis: -1 for axis in range(1, x.ndim)})
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, spec)
-    owner = graph.add("load-state", (), tasks.load_state, Ref(model), str(state))
+    owner = _loaded(graph, model, states, ())
     like = tasks.predict(spec, tasks.load_initial(spec), _one_example(spec, x), kind)
     inner = (0,) * (like.ndim - 1)
     for i, key in enumerate(x.__dask_keys__()):
@@ -66,6 +66,17 @@ def predict_lazily(spec: Spec, state: Path, x: Any, kind: str, token: str) -> An
     layers = HighLevelGraph.from_collections(name, graph.flat(), dependencies=[x])
     chunks = (x.chunks[0], *((n,) for n in like.shape[1:]))
     return da.Array(layers, name, chunks, dtype=like.dtype, meta=like[:0])
+
+
+def _loaded(graph: Graph, model: Key, states: Sequence[Path], index: Key) -> Key:
+    """The key of the state in a file, or of those of an ensemble."""
+    keys = [
+        graph.add("load-state", (*index, number), tasks.load_state, Ref(model), str(state))
+        for number, state in enumerate(states)
+    ]
+    return (
+        keys[0] if len(keys) == 1 else graph.add("gather-members", index, tasks.gather_members, *refs(keys))
+    )
 
 
 def _one_example(spec: Spec, x: Any) -> Any:

@@ -168,7 +168,7 @@ class Trainer:
         with self._session() as executor:
             part = self._part(X, y, "test", executor).once()
             rows = self.chunk_rows or part.source.chunk_rows
-            return evaluate_part(self.spec_, self._state_file(), part, executor, new_token(), rows)
+            return evaluate_part(self.spec_, self._state_files(), part, executor, new_token(), rows)
 
     def predict(self, X: Any, kind: str = "outputs") -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
@@ -179,8 +179,8 @@ class Trainer:
             raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
         self._check_fitted()
         if is_dask(X):
-            return predict_lazily(self.spec_, self._state_file(), as_array(X, "predict"), kind, new_token())
-        return tasks.predict(self.spec_, Lane(self.state_), np.asarray(X), kind)
+            return predict_lazily(self.spec_, self._state_files(), as_array(X, "predict"), kind, new_token())
+        return tasks.predict(self.spec_, self._owner(), np.asarray(X), kind)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
@@ -207,6 +207,11 @@ class Trainer:
     def keep_best(self) -> State:
         """For callbacks at an evaluation: the state there, which is also written to `checkpoints/best`."""
         return self._fit.keep_best()
+
+    def stop(self) -> None:
+        """End a run that another thread is in, at its next evaluation."""
+        if hasattr(self, "_fit"):
+            self._fit.ended = True
 
     def choose(self, layout: Layout) -> None:
         """Fill in what the layout has left open."""
@@ -270,6 +275,13 @@ class Trainer:
             self._folder = Path(mkdtemp(prefix="daskpar-", dir=within))
             finalize(self, _remove, self._folder)
         return self._folder
+
+    def _owner(self) -> Any:
+        """What predictions are made with."""
+        return Lane(self.state_)
+
+    def _state_files(self) -> list[Path]:
+        return [self._state_file()]
 
     def _state_file(self) -> Path:
         """The fitted state as a file, for tasks to begin with; a lazy prediction may outlive this Trainer."""

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from daskpar.backend import blas
-from daskpar.cluster.executor import THREADED, ClusterExecutor, Executor, ThreadedExecutor, choose_executor
+from daskpar.cluster.executor import (
+    THREADED,
+    ClusterExecutor,
+    Executor,
+    ThreadedExecutor,
+    choose_executor,
+    current_client,
+)
 from daskpar.graph.build import Graph, Ref
 
 
@@ -46,7 +53,7 @@ def test_what_a_task_raises_comes_out(threads_client: Any, processes_client: Any
 
 def test_where_tasks_run(threads_client: Any, processes_client: Any) -> None:
     assert [e.in_process for e in executors(threads_client, processes_client)] == [True, True, False]
-    assert isinstance(choose_executor(None, 1), ClusterExecutor)  # the current client
+    assert isinstance(choose_executor(current_client(None), 1), ClusterExecutor)  # the current client
     assert isinstance(choose_executor(THREADED, 1), ThreadedExecutor)
 
 

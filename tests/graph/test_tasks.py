@@ -10,7 +10,7 @@ import pytest
 from daskpar import NotFiniteError, Trainer
 from daskpar.data import Digits, Part
 from daskpar.graph import tasks
-from daskpar.graph.spec import Gradient, Lane, Spec, State
+from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
 from daskpar.nn.program import extent
 from daskpar.train.prepare import make_order, make_spec
 
@@ -54,7 +54,7 @@ def test_update_leaves_its_inputs(count: int) -> None:
         slot.flags.writeable = False
     state = tasks.update(spec, 0.1, False, owner, *gradients).state
     assert state.step == 1
-    assert state.log == ((0, tasks.reduce_gradient(*gradients).sums),)
+    assert state.log == (Logged(0, tasks.reduce_gradient(*gradients).sums),)
     assert not np.array_equal(state.params, owner.state.params)
     fresh = tasks.update(spec, 0.1, True, Lane(state), *gradients).state
     assert [step for step, _ in fresh.log] == [1]

@@ -10,7 +10,7 @@ from daskpar.graph.tasks.gradient import (
     measure,
     reduce_gradient,
 )
-from daskpar.graph.tasks.infer import PREDICTIONS, evaluate, predict
+from daskpar.graph.tasks.infer import PREDICTIONS, evaluate, gather_members, predict
 from daskpar.graph.tasks.load import (
     fetch_state,
     first_row,
@@ -81,6 +81,7 @@ __all__ = [
     "forward_loss",
     "forward_part",
     "gather_loss",
+    "gather_members",
     "gather_parameters",
     "gather_replicas",
     "gather_state",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.backend.array import to_numpy
+from daskpar.backend.array import Array, to_numpy
 from daskpar.data.chunk import Chunk, transformed
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane, Spec, Sums
@@ -17,27 +17,40 @@ PREDICTIONS = ("outputs", "probabilities", "classes")
 _ROWS = 256  # rows that are evaluated at once: bounds memory, and is the same everywhere
 
 
+Owner = Lane | tuple[Lane, ...]
+"""A state, or those of the members of an ensemble, which speak on average."""
+
+
+def gather_members(*owners: Lane) -> tuple[Lane, ...]:
+    """The states of an ensemble."""
+    return owners
+
+
+def _outputs(spec: Spec, owner: Owner, x: Array) -> Array:
+    members = [owner] if isinstance(owner, Lane) else owner
+    views = [spec.table.views(member.state.params) for member in members]
+    found = [spec.model.run(own, x, Context(backward=False))[0] for own in views]
+    return found[0] if len(found) == 1 else spec.loss.mean(found)
+
+
 @quietly
-def evaluate(spec: Spec, owner: Lane, chunk: Chunk) -> Sums:
+def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
-    views = spec.table.views(owner.state.params)
     for start in range(0, len(chunk.x), _ROWS):
         x, y = chunk.x[start : start + _ROWS], chunk.y[start : start + _ROWS]
-        outputs, *_ = spec.model.run(views, x, Context(backward=False))
-        sums = add_sums(sums, measure(spec, outputs, y)[0])
+        sums = add_sums(sums, measure(spec, _outputs(spec, owner, x), y)[0])
     return sums
 
 
 @quietly
-def predict(spec: Spec, owner: Lane, x: Any, kind: str = "outputs") -> np.ndarray:
+def predict(spec: Spec, owner: Owner, x: Any, kind: str = "outputs") -> np.ndarray:
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host."""
     xp = spec.xp
     x = transformed(xp.asarray(x), spec.transforms, spec.x_dtype)
     if x.shape[1:] != spec.in_shape:
         raise InputError(f"predict: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
-    views = spec.table.views(owner.state.params)
     turn = {"probabilities": spec.loss.activate, "classes": spec.loss.decide}.get(kind, lambda y: y)
     starts = range(0, max(1, len(x)), _ROWS)
-    out = [turn(spec.model.run(views, x[i : i + _ROWS], Context(backward=False))[0]) for i in starts]
+    out = [turn(_outputs(spec, owner, x[i : i + _ROWS])) for i in starts]
     return to_numpy(xp.concatenate(out) if len(out) > 1 else out[0])
