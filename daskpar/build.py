@@ -98,7 +98,13 @@ def check(config: Config) -> None:
     for entry in (*config.data.transforms, *config.data.targets):
         transform(entry)
     run_length(config.train.epochs, config.train.steps, 1)
-    Layout(**vars(config.layout))
+    make_layout(config)
+
+
+def make_layout(config: Config) -> Layout | str:
+    """The layout that a config describes, or `auto`."""
+    given = dict(vars(config.layout))
+    return "auto" if given.pop("auto") else Layout(**given)
 
 
 def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callback] = ()) -> Trainer:
@@ -111,7 +117,7 @@ def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callbac
         optimizer=config.optimizer,
         metrics=config.metrics,
         schedule=config.schedule,
-        layout=Layout(**vars(config.layout)),
+        layout=make_layout(config),
         batch=train.batch,
         epochs=train.epochs,
         steps=train.steps,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from daskpar.errors import InputError, unknown
 
@@ -86,6 +86,7 @@ class PenaltySection(Section):
 
 
 class LayoutSection(Section):
+    auto: bool = Field(False, description="measure, predict, take the fastest; `layout: auto` for short")
     data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
     lanes: Literal["auto"] | list[float] | None = Field(
         None, description="weights of lanes; auto: by the speed of their workers"
@@ -127,6 +128,10 @@ class CheckpointSection(Section):
     keep: int = Field(3, ge=1)
 
 
+def _named_layout(value: Any) -> Any:
+    return {"auto": True} if value == "auto" else value
+
+
 class Config(Section):
     """A run, whole."""
 
@@ -139,7 +144,7 @@ class Config(Section):
     schedule: Entry = "constant"
     regularisation: PenaltySection | None = None
     train: TrainSection = TrainSection()
-    layout: LayoutSection = LayoutSection()
+    layout: Annotated[LayoutSection, BeforeValidator(_named_layout)] = LayoutSection()
     cluster: ClusterSection = ClusterSection()
     checkpoint: CheckpointSection = CheckpointSection()
 
@@ -216,6 +221,21 @@ def _override(values: dict[str, Any], override: str) -> None:
         at[leaf] = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise InputError(f"--set {override}: the value is not valid YAML") from None
+
+
+def read_layout(text: str) -> dict[str, Any]:
+    """The arguments of a layout that is written as in a config. Raises InputError, in one line."""
+    try:
+        values = yaml.load(text, _Loader)
+        if not isinstance(values, dict):
+            raise InputError(f"layout {text}: expected keys and values, e.g. {{data: 2, shards: 2}}")
+        found = dict(vars(Config.model_validate({"model": ["flatten"], "layout": values}).layout))
+    except yaml.YAMLError:
+        raise InputError(f"layout {text}: not valid YAML") from None
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+    del found["auto"]
+    return found
 
 
 def _explain(error: ValidationError) -> str:

@@ -123,7 +123,7 @@ def refusal(tmp_path, text, *overrides):
         (f"{MODEL}run: {{name: 2026}}", "run.name: value should be a valid string, got 2026"),
         (f"{MODEL}checkpoint: {{every: 2}}", "checkpoint.every: value should be a valid string, got 2"),
         (f"{MODEL}data:\n", "data: expected keys such as source, path, x, got None"),
-        (f"{MODEL}layout: 2\n", "layout: expected keys such as data, lanes, stages, got 2"),
+        (f"{MODEL}layout: 2\n", "layout: expected keys such as auto, data, lanes, got 2"),
         (f"{MODEL}train: {{clip: 3}}", "train.clip: expected keys such as value, norm, got 3"),
         # blocks by name; which names there are is checked when they are built
         ("model: relu", "model: value should be a valid list, got 'relu'"),
@@ -253,7 +253,7 @@ def test_configs_of_the_project(tmp_path, path):
 def test_every_default_is_written_out(tmp_path):
     written = yaml.safe_load(load(tmp_path, MODEL).as_yaml())
     assert set(written) == set(Config.model_fields)
-    assert written["train"]["batch"] == 32 and written["layout"] == vars(Layout())
+    assert written["train"]["batch"] == 32 and written["layout"] == {"auto": False, **vars(Layout())}
 
 
 @pytest.mark.parametrize(

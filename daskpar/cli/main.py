@@ -196,6 +196,81 @@ def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int)
 
 
 @main.command()
+@config_command
+@click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
+def plan(config_path: str, overrides: tuple[str, ...], fresh: bool) -> None:
+    """What each layout would take on the config's cluster, and why; the one that `auto` takes first."""
+    with told_in_one_line():
+        from daskpar.cli import plan as planning
+
+        choices = planning.plan(load_config(config_path, overrides), fresh, _meanwhile)
+        _wide().print(planning.choices_table(choices))
+
+
+@main.command()
+@config_command
+@click.option("--layout", "layouts", multiple=True, metavar="YAML", help="Run this one, too.")
+@click.option("--best", default=3, show_default=True, help="How many of the best to run.")
+@click.option(
+    "--steps", default=40, show_default=True, type=click.IntRange(1), help="Of each of five stretches."
+)
+@click.option("-o", "--output", default="compare.html", show_default=True, help="The chart to write.")
+@click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
+def compare(
+    config_path: str,
+    overrides: tuple[str, ...],
+    layouts: tuple[str, ...],
+    best: int,
+    steps: int,
+    output: str,
+    fresh: bool,
+) -> None:
+    """Run the best layouts, the config's own and named ones for a while, and set measured by predicted."""
+    with told_in_one_line():
+        from daskpar.cli import plan as planning
+
+        config = load_config(config_path, overrides)
+        found = planning.compare(config, layouts, best, steps, fresh, _meanwhile)
+        _wide().print(planning.comparison_table(found))
+        with told_of(output):
+            planning.write_comparison(found, Path(output), f"{config.run.name}: layouts")
+        out.print(output, highlight=False)
+
+
+@main.command()
+@config_command
+@click.option("--workers", default="1,8,64,512,4096", show_default=True, help="Numbers of workers.")
+@click.option("--bandwidth", type=float, help="Bytes a second from worker to worker; else as measured.")
+@click.option("--hop", type=float, help="Seconds from task to task; else as measured.")
+@click.option("--scheduler", type=float, help="Seconds of the scheduler for a task; else as measured.")
+@click.option("-o", "--output", default="simulate.html", show_default=True, help="The chart to write.")
+@click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
+def simulate(
+    config_path: str,
+    overrides: tuple[str, ...],
+    workers: str,
+    bandwidth: float | None,
+    hop: float | None,
+    scheduler: float | None,
+    output: str,
+    fresh: bool,
+) -> None:
+    """Play the graph of a step through on many workers, with measured times of its tasks."""
+    with told_in_one_line():
+        from daskpar.cli import plan as planning
+        from daskpar.dashboard.scaling import write_scaling
+
+        config, numbers = load_config(config_path, overrides), whole_numbers(workers)
+        given = {"bandwidth": bandwidth, "hop": hop, "scheduler": scheduler}
+        found, network = planning.simulate(config, numbers, given, fresh, _meanwhile)
+        _wide().print(planning.scaling_table(found, network))
+        with told_of(output):
+            limit = 1 / max(network.scheduler, 1e-9)
+            write_scaling(found, limit, Path(output), f"{config.run.name}: more workers")
+        out.print(output, highlight=False)
+
+
+@main.command()
 @click.argument("config_path", metavar="[CONFIG]", required=False)
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configs instead.")
@@ -208,6 +283,35 @@ def config(config_path: str | None, overrides: tuple[str, ...], schema: bool) ->
             raise InputError("config: expected a CONFIG, or --schema")
         else:
             click.echo(load_config(config_path, overrides).as_yaml(), nl=False)
+
+
+def whole_numbers(text: str) -> list[int]:
+    """`1,8,64` as numbers."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise InputError(f"--workers {text}: expected whole numbers from 1 on, e.g. 1,8,64")
+    return numbers
+
+
+@contextmanager
+def told_of(output: str) -> Iterator[None]:
+    """A file that cannot be written is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
+
+
+def _meanwhile(line: str) -> None:
+    err.print(line, style="dim", markup=False, highlight=False)
+
+
+def _wide() -> Console:
+    """A console that does not fold tables where nobody looks at a terminal."""
+    return Console(width=None if out.is_terminal else 200)
 
 
 def restored(config: Config) -> Any:

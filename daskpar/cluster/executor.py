@@ -70,8 +70,6 @@ class ThreadedExecutor:
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
 
-        if graph.actors:
-            raise InputError("layout.update needs workers; use cluster.kind: threads or processes")
         tasks = graph.flat()
         wanted = list(keys)
         needed = {d for task in tasks.values() for d in task.dependencies} | set(wanted)

@@ -113,5 +113,5 @@ class ServerBuilder:
         index, what = (front.step,), (Ref(self.model), front.step, tuple(self.spans), several(front.servers))
         lanes = refs(front.recent[-1]) if front.recent else []
         found = graph.add("snapshot", index, tasks.snapshot, *what, *lanes, lane=0)
-        barrier = graph.add("after-snapshot", index, tasks.after, Ref(found), lane=0)
+        barrier = graph.add("after-snapshot", index, tasks.end, Ref(found), lane=0)
         return found, replace(front, barrier=barrier)

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dask.utils import key_split
 
 from daskpar.graph.build import Graph, Key, is_urgent
 
-Entry = tuple[float, tuple[bool, int], Any]
-"""When a task is due, its rank among those that are, its key."""
+
+class Cost(NamedTuple):
+    """What a task takes: seconds, and bytes of the value that it gives."""
+
+    seconds: float = 0.0
+    size: int = 0
+
+
+class Network(NamedTuple):
+    """What lies between workers.
+
+    `hop`: seconds from the end of a task to the begin of one on another worker, or the same, that waits for
+    it. `scheduler`: seconds for which the scheduler is busy with each task, one after the other.
+    `bandwidth`: bytes a second from worker to worker, each with a line of its own. `cores`: how many tasks
+    can run at once on all workers together, where they share a machine.
+    """
+
+    hop: float = 0.0
+    scheduler: float = 0.0
+    bandwidth: float = math.inf
+    cores: int | None = None
 
 
 class Simulated(NamedTuple):
-    """`seconds` from first to last, `busy` seconds of each worker, and when each task ran (start, stop)."""
+    """`seconds` from first to last, `busy` seconds of each worker, and when each task ran (start, stop).
+
+    `moved`: bytes from worker to worker. `memory`: the most bytes that each worker held at once.
+    """
 
     seconds: float
     busy: dict[int, float]
     ran: dict[Key, tuple[float, float]]
+    moved: int
+    memory: dict[int, int]
 
     @property
     def idle(self) -> float:
@@ -29,60 +54,113 @@ class Simulated(NamedTuple):
 
 
 def simulate(
-    graph: Graph,
-    duration: Callable[[str], float],
-    workers: int,
-    places: int,
-    hop: float = 0.0,
-    moved: Callable[[str], float] = lambda operation: 0.0,
+    graph: Graph, cost: Callable[[Key], Cost], workers: int, places: int, network: Network | None = None
 ) -> Simulated:
     """Play a graph through. Every task runs as soon as what it needs is there and its worker is free.
 
-    `duration(operation)`: seconds of a task by the name it is shown under, e.g. `grad`. `places` of work are
-    dealt out to `workers` as training does it; tasks without one run on the first. `hop`: seconds until a
-    worker hears that a task is due; `moved(operation)`: seconds that a task's value takes to another worker.
+    `places` of work are dealt out to `workers` as training does it; tasks without one run on the first.
     """
-    tasks = graph.flat()
-    home = {key: graph.lanes.get(key, 0) * workers // places for key in tasks}
-    waiting = {key: len([d for d in task.dependencies if d in tasks]) for key, task in tasks.items()}
-    needed_by: dict[Key, list[Key]] = defaultdict(list)
-    for key, task in tasks.items():
-        for below in task.dependencies:
-            if below in tasks:
-                needed_by[below].append(key)
-    order = {key: (not is_urgent(key_split(key)), number) for number, key in enumerate(tasks)}
-    due = dict.fromkeys(tasks, 0.0)
-    ready: dict[int, list[Entry]] = defaultdict(list)
-    free: dict[int, float] = defaultdict(float)
-    busy: dict[int, float] = defaultdict(float)
-    ran: dict[Key, tuple[float, float]] = {}
-    for key, count in waiting.items():
-        if not count:
-            heapq.heappush(ready[home[key]], (0.0, order[key], key))
-    while any(ready.values()):
-        start, worker = min((max(queue[0][0], free[w]), w) for w, queue in ready.items() if queue)
-        key = _next(ready[worker], start)
-        name = key_split(key)
-        stop = start + duration(name)
-        ran[key], free[worker] = (start, stop), stop
-        busy[worker] += stop - start
-        for above in needed_by[key]:
-            there = stop + hop + (moved(name) if home[above] != worker else 0.0)
-            due[above] = max(due[above], there)
-            waiting[above] -= 1
-            if not waiting[above]:
-                heapq.heappush(ready[home[above]], (due[above], order[above], above))
-    seconds = max((stop for _, stop in ran.values()), default=0.0)
-    return Simulated(seconds, {w: b for w, b in busy.items() if b}, ran)
+    return _Play(graph, cost, workers, places, network or Network()).run()
 
 
-def _next(queue: list[Entry], now: float) -> Key:
-    """Of the tasks that are due an urgent one, or the one that the graph has first."""
-    due = []
-    while queue and queue[0][0] <= now:
-        due.append(heapq.heappop(queue))
-    first = min(due, key=lambda entry: entry[1])
-    for entry in due:
-        if entry is not first:
-            heapq.heappush(queue, entry)
-    return first[2]
+class _Play:
+    """Two kinds of events, in order of time: a task is due on a worker, and a worker has ended one."""
+
+    def __init__(
+        self, graph: Graph, cost: Callable[[Key], Cost], workers: int, places: int, network: Network
+    ):
+        self.tasks, self.network = graph.flat(), network
+        self.costs = {key: cost(key) for key in self.tasks}
+        self.home = {key: graph.lanes.get(key, 0) * workers // places for key in self.tasks}
+        self.below = {
+            key: [d for d in task.dependencies if d in self.tasks] for key, task in self.tasks.items()
+        }
+        self.waiting = {key: len(below) for key, below in self.below.items()}
+        self.needed_by: dict[Key, list[Key]] = defaultdict(list)
+        for key, below in self.below.items():
+            for dependency in below:
+                self.needed_by[dependency].append(key)
+        self.rank = {key: (not is_urgent(key_split(key)), n) for n, key in enumerate(self.tasks)}
+        self.due = dict.fromkeys(self.tasks, 0.0)
+        self.ready: dict[int, list[tuple[tuple[bool, int], Key]]] = defaultdict(list)
+        self.running: set[int] = set()
+        self.starved: list[int] = []  # workers that could begin, were there a core
+        self.busy: dict[int, float] = defaultdict(float)
+        self.ran: dict[Key, tuple[float, float]] = {}
+        self.events: list[tuple[float, int, int, Key]] = []  # time, 0: due or 1: ended, number, task
+        self.copies: dict[tuple[Key, int], int] = {}  # uses to come of a value on a worker
+        self.held: dict[int, int] = defaultdict(int)
+        self.most: dict[int, int] = defaultdict(int)
+        self.scheduler_free, self.moved = 0.0, 0
+
+    def run(self) -> Simulated:
+        for key, count in self.waiting.items():
+            if not count:
+                self._event(0.0, 0, key)
+        while self.events:
+            now = self.events[0][0]
+            idle = self.starved
+            self.starved = []
+            while self.events and self.events[0][0] == now:  # all that happens now, before anybody chooses
+                _, kind, _, key = heapq.heappop(self.events)
+                if kind:
+                    self._end(now, key)
+                else:
+                    heapq.heappush(self.ready[self.home[key]], (self.rank[key], key))
+                idle.append(self.home[key])
+            for worker in idle:
+                self._begin(now, worker)
+        seconds = max((stop for _, stop in self.ran.values()), default=0.0)
+        busy = {worker: spent for worker, spent in self.busy.items() if spent}
+        return Simulated(seconds, busy, self.ran, self.moved, dict(self.most))
+
+    def _event(self, time: float, kind: int, key: Key) -> None:
+        heapq.heappush(self.events, (time, kind, self.rank[key][1], key))
+
+    def _begin(self, now: float, worker: int) -> None:
+        if worker in self.running or not self.ready[worker]:
+            return
+        if self.network.cores is not None and len(self.running) >= self.network.cores:
+            if worker not in self.starved:
+                self.starved.append(worker)
+            return
+        _, key = heapq.heappop(self.ready[worker])
+        spent = self.costs[key].seconds
+        self.running.add(worker)
+        self.busy[worker] += spent
+        self.ran[key] = (now, now + spent)
+        self._event(now + spent, 1, key)
+
+    def _end(self, now: float, key: Key) -> None:
+        worker = self.home[key]
+        self.running.discard(worker)
+        self._keep(key, worker)
+        self.scheduler_free = max(self.scheduler_free, now) + self.network.scheduler
+        told = self.scheduler_free + self.network.hop
+        size = self.costs[key].size
+        for other in {self.home[above] for above in self.needed_by[key]} - {worker}:
+            self.moved += size
+            self._keep(key, other)
+        for above in self.needed_by[key]:
+            far = self.home[above] != worker
+            there = told + (size / self.network.bandwidth if far else 0.0)
+            self.due[above] = max(self.due[above], there)
+            self.waiting[above] -= 1
+            if not self.waiting[above]:
+                self._event(self.due[above], 0, above)
+        for dependency in self.below[key]:
+            self._use(dependency, worker)
+
+    def _keep(self, key: Key, worker: int) -> None:
+        uses = sum(self.home[above] == worker for above in self.needed_by[key])
+        self.held[worker] += self.costs[key].size
+        self.most[worker] = max(self.most[worker], self.held[worker])
+        elsewhere = worker == self.home[key] and len({self.home[a] for a in self.needed_by[key]}) > uses
+        self.copies[key, worker] = uses
+        if not uses and not elsewhere:
+            self.held[worker] -= self.costs[key].size
+
+    def _use(self, key: Key, worker: int) -> None:
+        self.copies[key, worker] -= 1
+        if not self.copies[key, worker]:
+            self.held[worker] -= self.costs[key].size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -28,12 +29,16 @@ from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Lane, Spec, State
 from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
 from daskpar.optim.gradient import Clip, Penalty
+from daskpar.plan.candidates import told
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta
 from daskpar.train.evaluate import evaluate_part, predict_lazily
 from daskpar.train.fit import Fit, new_token
 from daskpar.train.history import Record
+from daskpar.train.plan import Planner
 from daskpar.train.prepare import bare_spec, learns_inputs, saved_transforms
+
+logger = logging.getLogger("daskpar")
 
 
 class Trainer:
@@ -43,7 +48,7 @@ class Trainer:
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
     loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
-    layout : how a step is cut; see `Layout`.
+    layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
@@ -72,7 +77,7 @@ class Trainer:
         optimizer: Any = "adam",
         metrics: Sequence[Any] = (),
         schedule: Any = "constant",
-        layout: Layout | None = None,
+        layout: Layout | str | None = None,
         batch: int = 32,
         epochs: int | None = None,
         steps: int | None = None,
@@ -101,6 +106,8 @@ class Trainer:
         self.optimizer = optimizer
         self.metrics = metrics
         self.schedule = schedule
+        if isinstance(layout, str) and layout != "auto":
+            raise InputError(f"layout={layout!r}: expected a Layout, or auto")
         self.layout = layout
         self.batch = batch
         self.epochs = epochs
@@ -141,7 +148,8 @@ class Trainer:
     @property
     def layout_(self) -> Layout:
         """The layout of the run, with what it left open filled in."""
-        return self._chosen or self.layout or Layout()
+        given = None if isinstance(self.layout, str) else self.layout
+        return self._chosen or given or Layout()
 
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
@@ -151,6 +159,12 @@ class Trainer:
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
         """
         self._chosen = None
+        if self.layout == "auto":
+            with self._session() as executor:
+                train, _ = self._parts(X, y, validation, executor)
+                planner = Planner(self, train, current_client(self.client), executor, tell=logger.info)
+                self._chosen = planner.best()
+                logger.info("layout %s", told(self._chosen))
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             self.blas_ = executor.describe()

@@ -60,6 +60,12 @@ def test_without_staleness_lanes_compute_what_lanes_that_meet_do(
     assert staleness(served).shape == (16, lanes) and not staleness(served).any()
 
 
+def test_no_cluster_at_all() -> None:
+    met = fitted(THREADED, Layout(data=2))
+    assert fitted(THREADED, Layout(data=2, update="stale")).parameters_sha256_ == met.parameters_sha256_
+    assert fitted(THREADED, Layout(data=4, update="async", shards=2)).steps_ == 16
+
+
 def test_processes_too(processes_client: Any) -> None:
     met = fitted(processes_client, Layout(data=2))
     served = fitted(processes_client, Layout(data=2, update="stale", shards=2))
@@ -221,7 +227,6 @@ def test_a_slow_worker_does_not_hold_back_others_that_do_not_wait(threads_client
             },
             r"layout\.update=stale cannot be had with batch_norm",
         ),
-        ({"layout": {"update": "async"}}, r"layout\.update needs workers; use cluster\.kind"),
     ],
 )
 def test_refused(options: dict[str, Any], message: str) -> None:

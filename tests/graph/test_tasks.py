@@ -57,7 +57,7 @@ def test_update_leaves_its_inputs(count: int) -> None:
     assert state.log == (Logged(0, tasks.reduce_gradient(*gradients).sums),)
     assert not np.array_equal(state.params, owner.state.params)
     fresh = tasks.update(spec, 0.1, True, Lane(state), *gradients).state
-    assert [step for step, _ in fresh.log] == [1]
+    assert [entry.step for entry in fresh.log] == [1]
 
 
 def test_gradients_of_parts_of_the_model_make_up_the_whole() -> None:

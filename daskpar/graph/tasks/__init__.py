@@ -47,7 +47,7 @@ from daskpar.graph.tasks.parts import (
 )
 from daskpar.graph.tasks.rehearse import rehearse
 from daskpar.graph.tasks.rows import halo, pick_rows, stack_backward, stack_forward
-from daskpar.graph.tasks.server import ParameterServer, after, grad_pushed, snapshot
+from daskpar.graph.tasks.server import ParameterServer, end, grad_pushed, snapshot
 from daskpar.graph.tasks.step import (
     advance,
     gather_parameters,
@@ -69,11 +69,11 @@ __all__ = [
     "add_sums",
     "adopt",
     "advance",
-    "after",
     "average",
     "backward_part",
     "begin_outer",
     "differentiate",
+    "end",
     "evaluate",
     "explain_not_finite",
     "fetch_state",

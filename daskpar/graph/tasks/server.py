@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any
 
 from daskpar.data.chunk import Chunk
@@ -34,13 +35,14 @@ class ParameterServer:
         self.span = None if span.stop - span.start == spec.table.size else span
         updates = step if ordered else step * lanes
         self.state = State(updates, owner.state.params[own].copy(), slots)
-        self.lanes = lanes
+        self.lanes, self.lock = lanes, RLock()  # an actor does one thing at a time, plain objects do not
         self.waiting: dict[int, dict[int, Gradient]] = {}
         self.staleness: dict[tuple[int, int], int] = {}
 
     def pull(self) -> State:
         """The parameters as they are, after so many updates as the step of this state says."""
-        return State(self.state.step, self.state.params.copy(), {})
+        with self.lock:
+            return State(self.state.step, self.state.params.copy(), {})
 
     def push(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> int:
         """Take a lane's gradient of a step, worked out after `version` updates; returns its staleness.
@@ -48,6 +50,10 @@ class ParameterServer:
         That is the number of updates that it does not know of: those in between or, where the server is
         ordered, of the steps before its own.
         """
+        with self.lock:
+            return self._pushed(lane, step, version, gradient, lr, share)
+
+    def _pushed(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> int:
         if (lane, step) in self.staleness:
             return self.staleness[lane, step]
         if not self.ordered:
@@ -67,9 +73,9 @@ class ParameterServer:
 
     def snapshot(self) -> State:
         """The parameters and their slots as they are."""
-        return self.state._replace(
-            params=self.state.params.copy(), slots={n: s.copy() for n, s in self.state.slots.items()}
-        )
+        with self.lock:
+            slots = {name: slot.copy() for name, slot in self.state.slots.items()}
+            return self.state._replace(params=self.state.params.copy(), slots=slots)
 
     @quietly
     def _apply(self, gradient: Gradient, lr: float) -> None:
@@ -116,7 +122,12 @@ def snapshot(spec: Spec, step: int, spans: Sequence[Span], servers: Sequence[Any
 
 
 def _answers(servers: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
-    """What servers have answered, waiting for it; raises where one of them is gone."""
+    """What servers have answered, waiting for it; raises where one of them is gone.
+
+    Where there is no cluster servers are no actors, and what they say is there at once.
+    """
+    if not all(hasattr(call, "result") for call in calls):
+        return list(calls)
     found = []
     for server, call in zip(servers, calls, strict=True):
         while True:
@@ -136,5 +147,5 @@ def _check_alive(server: Any) -> None:
         raise RuntimeError("Worker holding Actor was lost")
 
 
-def after(snapshot: Lane) -> None:
-    """Nothing, once a snapshot is taken: what is to wait for that need not have it sent."""
+def end(*values: Any) -> None:
+    """Nothing, once `values` are there: what is to wait for that need not have them sent."""

@@ -1,0 +1,154 @@
+"""`daskpar plan`, `compare`, `simulate`: what layouts would take, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from daskpar.build import check, make_layout, make_trainer, open_data
+from daskpar.cluster import open_client
+from daskpar.cluster.executor import choose_executor
+from daskpar.config import Config, read_layout
+from daskpar.errors import InputError
+from daskpar.graph.layout import Layout
+from daskpar.plan.candidates import told
+from daskpar.plan.predict import Prediction, predict_at_scale
+from daskpar.plan.simulate import Network
+from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
+
+
+@contextmanager
+def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
+    """A planner on the cluster of a config."""
+    check(config)
+    part = open_data(config).train
+    cluster = config.cluster
+    where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
+    with open_client(*where, cluster.image, cluster.namespace) as client:
+        executor = choose_executor(client, 1, cluster.blas_threads)
+        try:
+            yield Planner(make_trainer(config, client), part, client, executor, fresh, tell)
+        finally:
+            executor.close()
+
+
+def plan(config: Config, fresh: bool, tell: Any) -> list[Choice]:
+    """Every layout with its prediction, the one to take first."""
+    with planning(config, fresh, tell) as planner:
+        return planner.choices(_own(config))
+
+
+def compare(
+    config: Config, named: Sequence[str], best: int, steps: int, fresh: bool, tell: Any
+) -> list[Comparison]:
+    """The best few and the named ones, run for a while; the fastest first."""
+    wanted = [*_own(config), *(Layout(**read_layout(text)) for text in named)]
+    with planning(config, fresh, tell) as planner:
+        choices = planner.choices(wanted)
+        refused = next((c for c in choices if c.layout in wanted and c.prediction is None), None)
+        if refused is not None:
+            raise InputError(f"{told(refused.layout)}: {refused.why}")
+        chosen = [c for i, c in enumerate(choices) if c.prediction and (i < best or c.layout in wanted)]
+        found = []
+        for choice in chosen:
+            tell(f"running {told(choice.layout)}")
+            seconds = run_for_a_while(planner.trainer, planner.part, choice.layout, steps)
+            found.append(Comparison(choice, seconds))
+    return sorted(found, key=lambda comparison: comparison.measured)
+
+
+def simulate(
+    config: Config, workers: Sequence[int], given: dict[str, Any], fresh: bool, tell: Any
+) -> tuple[dict[str, list[tuple[int, Prediction]]], Network]:
+    """The config's layout, and others that differ in one thing, on so many workers."""
+    with planning(config, fresh, tell) as planner:
+        (own,) = _own(config) or [Layout(data=max(2, planner.workers))]
+        network = planner.network._replace(cores=None)
+        network = network._replace(**{name: value for name, value in given.items() if value is not None})
+        found: dict[str, list[tuple[int, Prediction]]] = {}
+        for layout in variants(own):
+            try:
+                spec = planner.spec(layout)
+            except InputError as error:
+                if layout == own:
+                    raise
+                tell(f"{told(layout)}: left out ({error})")
+                continue
+            costs = planner.costs(spec, layout)
+            found[told(layout)] = [
+                (n, predict_at_scale(spec, layout, costs, n, network, True)) for n in workers
+            ]
+    return found, network
+
+
+def variants(own: Layout) -> list[Layout]:
+    """A layout, with other fan-ins, and averaged less often."""
+    found = [own]
+    if own.update == "sync" and own.grain != "window":
+        found += [replace(own, fan_in=n) for n in (2, 16) if n != own.fan_in]
+    if own.replicas == 1 and own.update == "sync" and not own.cuts_model and own.shards == 1:
+        found.append(replace(Layout(), replicas=max(2, own.data), average_every=16))
+    return found
+
+
+def _own(config: Config) -> list[Layout]:
+    layout = make_layout(config)
+    return [] if isinstance(layout, str) else [layout]
+
+
+def choices_table(choices: Sequence[Choice]) -> Table:
+    """Layouts, the one to take first."""
+    table = Table("layout", box=None, pad_edge=False)
+    for name in ("ms a step", "MB a worker", "MB moved", "tasks"):
+        table.add_column(name, justify="right")
+    table.add_column("why")
+    for choice in choices:
+        found = choice.prediction
+        if found is None:
+            table.add_row(told(choice.layout), "-", "-", "-", "-", choice.why, style="dim")
+            continue
+        numbers = (found.seconds * 1e3, found.memory / 1e6, found.moved / 1e6, found.tasks)
+        table.add_row(told(choice.layout), *(f"{number:.1f}" for number in numbers), choice.why)
+    return table
+
+
+def comparison_table(found: Sequence[Comparison]) -> Table:
+    """Predicted beside measured."""
+    table = Table("layout", box=None, pad_edge=False)
+    for name in ("measured, ms", "predicted, ms", "predicted / measured"):
+        table.add_column(name, justify="right")
+    for choice, measured in found:
+        assert choice.prediction is not None
+        seconds = choice.prediction.seconds
+        numbers = (f"{measured * 1e3:.2f}", f"{seconds * 1e3:.2f}", f"{seconds / measured:.2f}")
+        table.add_row(told(choice.layout), *numbers)
+    return table
+
+
+def scaling_table(found: dict[str, list[tuple[int, Prediction]]], network: Network) -> Table:
+    """What more workers come to, and where the scheduler is the limit."""
+    table = Table("layout", box=None, pad_edge=False)
+    for name in ("workers", "ms a step", "efficiency", "tasks a second", "scheduler busy"):
+        table.add_column(name, justify="right")
+    for layout, points in found.items():
+        for workers, p in points:
+            busy = p.load * network.scheduler
+            numbers = (f"{p.seconds * 1e3:,.1f}", f"{p.efficiency:.0%}", f"{p.load:,.0f}", f"{busy:.0%}")
+            table.add_row(layout, f"{workers:,}", *numbers, style="red" if busy > 0.9 else None)
+            layout = ""
+    return table
+
+
+def write_comparison(found: Sequence[Comparison], path: Path, title: str) -> None:
+    """The bar chart."""
+    from daskpar.dashboard.bars import write_bars
+
+    bars = [
+        (told(c.layout), c.prediction.seconds * 1e3, measured * 1e3) for c, measured in found if c.prediction
+    ]
+    write_bars(bars, path, title)

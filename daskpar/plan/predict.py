@@ -1,0 +1,78 @@
+"""What a step of a layout will take: its graph, played through with the tasks' measured times."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from daskpar.data.part import Part
+from daskpar.graph.build import Key
+from daskpar.graph.layout import Layout
+from daskpar.graph.spec import Spec
+from daskpar.plan.simulate import Cost, Network, Simulated, simulate
+from daskpar.plan.timing import WINDOW, Costs, measure_tasks, no_data, scaled, sign, step_graph
+
+_FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
+
+
+class Prediction(NamedTuple):
+    """`seconds` a step; `efficiency`: the share of the time in which workers compute; `memory`: the most
+    bytes that a worker holds; `moved`: bytes from worker to worker a step; `tasks` of a step."""
+
+    seconds: float
+    efficiency: float
+    memory: int
+    moved: int
+    tasks: float
+
+    @property
+    def load(self) -> float:
+        """Tasks a second that the scheduler has to see to."""
+        return self.tasks / self.seconds
+
+
+def predict(
+    spec: Spec, layout: Layout, costs: Costs, workers: int, network: Network, apart: bool
+) -> Prediction:
+    """A step of `layout` on so many workers, whose kinds of tasks take what `costs` says."""
+
+    def cost(key: Key) -> Cost:
+        kind = sign(key)
+        found = costs.get(kind, Cost())
+        if kind[0] in ("grad-stale", "grad-async"):  # asks each server twice
+            found = found._replace(seconds=found.seconds + 2 * (network.hop + network.scheduler))
+        return found
+
+    def played(steps: int) -> tuple[Simulated, int]:
+        graph = step_graph(spec, layout, no_data(layout, spec.order), steps, apart)
+        return simulate(graph, cost, workers, layout.places, network), len(graph)
+
+    first, last = _FIRST, _LAST
+    if layout.replicas > 1 and layout.average_every > 1:  # from average to average
+        first, last = layout.average_every, 2 * layout.average_every
+    (short, few), (long, many) = played(first), played(last)
+    count = (last - first) * (WINDOW if layout.grain == "window" else 1)
+    seconds = (long.seconds - short.seconds) / count
+    spent = sum(long.busy.values()) - sum(short.busy.values())
+    return Prediction(
+        seconds,
+        spent / count / seconds / min(workers, layout.places),
+        max(long.memory.values(), default=0),
+        (long.moved - short.moved) // count,
+        (many - few) / count,
+    )
+
+
+def predict_at_scale(
+    spec: Spec, layout: Layout, costs: Costs, workers: int, network: Network, apart: bool
+) -> Prediction:
+    """As `predict`, for as many lanes as make use of so many workers, each with the rows that it has now."""
+    larger = scaled(spec, layout, workers)
+    return predict(*larger, costs, workers, network, apart)
+
+
+def measure_and_predict(
+    spec: Spec, layout: Layout, part: Part, workers: int, network: Network, apart: bool
+) -> tuple[Prediction, Costs]:
+    """A prediction for the workers that there are, and what it rests on."""
+    costs: Any = measure_tasks(spec, layout, part, workers, apart)
+    return predict(spec, layout, costs, workers, network, apart), costs

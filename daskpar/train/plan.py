@@ -1,0 +1,149 @@
+"""Choosing a layout: measure here, predict each, and say why."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Sequence
+from copy import copy
+from itertools import pairwise
+from statistics import median
+from typing import Any, NamedTuple
+
+from daskpar.cluster.executor import ClusterExecutor, Executor, worker_count
+from daskpar.data.part import Part
+from daskpar.data.transforms import Fitted
+from daskpar.errors import InputError
+from daskpar.graph.layout import Layout
+from daskpar.graph.spec import Spec
+from daskpar.plan.cache import Cache
+from daskpar.plan.candidates import candidates, told
+from daskpar.plan.predict import Prediction, predict
+from daskpar.plan.simulate import Cost, Network
+from daskpar.plan.timing import Costs, measure_tasks
+from daskpar.train.network import measure_network
+from daskpar.train.prepare import fit_transforms, make_order, make_spec
+
+
+class Choice(NamedTuple):
+    """A layout with what is predicted of it, or why it cannot be had."""
+
+    layout: Layout
+    prediction: Prediction | None
+    why: str
+
+
+class Planner:
+    """Predicts layouts for one trainer, its data, and one cluster.
+
+    `fresh`: measure anew what was measured before. `tell` gets a line where something is measured.
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        part: Part,
+        client: Any,
+        executor: Executor,
+        fresh: bool = False,
+        tell: Callable[[str], None] = lambda line: None,
+    ):
+        self.trainer, self.part, self.client, self.executor = trainer, part, client, executor
+        self.workers, self.tell = worker_count(client), tell
+        self.apart = not executor.in_process
+        seen = executor.workers() if isinstance(executor, ClusterExecutor) else {}
+        self.one_machine = executor.in_process or {w["host"] for w in seen.values()} == {"127.0.0.1"}
+        self.memory = min((w["memory_limit"] or math.inf for w in seen.values()), default=math.inf)
+        over = (part, executor, "0plan", trainer.chunk_rows or part.source.chunk_rows)
+        self.transforms: Sequence[Fitted] = fit_transforms(trainer.transforms, *over, "x")
+        self.targets: Sequence[Fitted] = fit_transforms(trainer.targets, *over, "y")
+        where = (self.apart, self.workers, platform.node(), platform.processor(), sorted(seen))
+        what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)
+        self.cache = Cache("1", where[:-1], what, part.source.x_shape)
+        self.network_cache = Cache("1", where[:-1])
+        self.fresh = fresh
+        self.network = self._network()
+
+    def spec(self, layout: Layout) -> Spec:
+        """The run's Spec under a layout. Raises InputError where that makes no sense."""
+        other = copy(self.trainer)
+        other.layout, other._chosen = layout, None
+        order = make_order(other, self.part.rows, chunk_rows=self.part.source.chunk_rows)
+        return make_spec(other, self.part.source, order, self.transforms, self.targets)
+
+    def costs(self, spec: Spec, layout: Layout) -> Costs:
+        """What each kind of task of a layout takes, measured once."""
+        name = told(layout)
+        kept = None if self.fresh else self.cache.get(name)
+        if kept is not None:
+            return {tuple(kind): Cost(*cost) for kind, cost in kept}
+        self.tell(f"measuring {name}")
+        how = (spec, layout, self.part)
+        if self.one_machine:
+            found = measure_tasks(*how, self.workers, self.apart)
+        else:
+            found = self.executor.on_each(measure_tasks, *how, 1, self.apart)[0]
+        self.cache.put(name, [[list(kind), list(cost)] for kind, cost in found.items()])
+        return found
+
+    def choice(self, layout: Layout) -> Choice:
+        """A layout's prediction, or why it is refused."""
+        try:
+            spec = self.spec(layout)
+        except InputError as error:
+            return Choice(layout, None, str(error))
+        costs = self.costs(spec, layout)
+        found = predict(spec, layout, costs, self.workers, self.network, self.apart)
+        return Choice(layout, found, self._why(layout, found))
+
+    def choices(self, named: Sequence[Layout] = ()) -> list[Choice]:
+        """All candidates and the named ones, the fastest that fit first, the refused last."""
+        layouts = list(dict.fromkeys([*named, *candidates(self.workers)]))
+        return sorted(map(self.choice, layouts), key=self._rank)
+
+    def best(self) -> Layout:
+        """The layout to train with."""
+        return self.choices()[0].layout
+
+    def _rank(self, choice: Choice) -> tuple[int, float]:
+        if choice.prediction is None:
+            return 2, 0.0
+        return int(choice.prediction.memory > self.memory), choice.prediction.seconds
+
+    def _why(self, layout: Layout, found: Prediction) -> str:
+        if found.memory > self.memory:
+            return f"does not fit: workers have {self.memory / 1e6:.0f} MB"
+        used = min(self.workers, layout.places) if layout.grain != "window" else 1
+        share = f"{found.efficiency:.0%} of {used} worker{'s' if used > 1 else ''}' time is computing"
+        if layout.grain == "window":
+            return "many steps in one task: nothing waits for the scheduler"
+        crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.apart else ""
+        return f"{share}, {found.tasks:.0f} tasks{crossing}"
+
+    def _network(self) -> Network:
+        kept = None if self.fresh else self.network_cache.get("network")
+        if kept is not None:
+            values: list[Any] = [math.inf if value == "inf" else value for value in kept]
+            return Network(*values)
+        self.tell("measuring the cluster")
+        found = measure_network(self.client, self.executor, self.workers, self.one_machine)
+        self.network_cache.put("network", ["inf" if value == math.inf else value for value in found])
+        return found
+
+
+class Comparison(NamedTuple):
+    """A layout with what was predicted of it and what was measured, seconds a step."""
+
+    choice: Choice
+    measured: float
+
+
+def run_for_a_while(trainer: Any, part: Part, layout: Layout, steps: int) -> float:
+    """Seconds a step of a run under a layout, the median of some stretches; its first is not counted."""
+    other = copy(trainer)
+    other.layout, other._chosen, other.folder, other.callbacks = layout, None, None, ()
+    other.epochs, other.steps = None, 5 * steps
+    other.evaluate_every = other.checkpoint_every = f"{steps} steps"
+    other.fit(part)
+    ends = [record["seconds"] for record in other.history_]
+    return median(b - a for a, b in pairwise(ends[1:])) / steps
