@@ -92,7 +92,7 @@ def variants(own: Layout) -> list[Layout]:
     if own.update == "sync" and own.grain != "window":
         found += [replace(own, fan_in=n) for n in (2, 16) if n != own.fan_in]
     if own.replicas == 1 and own.update == "sync" and not own.cuts_model and own.shards == 1:
-        found.append(replace(Layout(), replicas=max(2, own.data), average_every=16))
+        found.append(Layout(replicas=max(2, own.data), average_every=64, grain="window"))
     return found
 
 

@@ -9,7 +9,7 @@ from daskpar.graph.build import Key
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
 from daskpar.plan.simulate import Cost, Network, Simulated, simulate
-from daskpar.plan.timing import WINDOW, Costs, measure_tasks, no_data, scaled, sign, step_graph
+from daskpar.plan.timing import Costs, measure_tasks, no_data, scaled, sign, step_graph, window_length
 
 _FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
 
@@ -47,10 +47,10 @@ def predict(
         return simulate(graph, cost, workers, layout.places, network), len(graph)
 
     first, last = _FIRST, _LAST
-    if layout.replicas > 1 and layout.average_every > 1:  # from average to average
-        first, last = layout.average_every, 2 * layout.average_every
+    if layout.replicas > 1 and layout.average_every > 1 and layout.grain != "window":
+        first, last = layout.average_every, 2 * layout.average_every  # from average to average
     (short, few), (long, many) = played(first), played(last)
-    count = (last - first) * (WINDOW if layout.grain == "window" else 1)
+    count = (last - first) * window_length(layout)
     seconds = (long.seconds - short.seconds) / count
     spent = sum(long.busy.values()) - sum(short.busy.values())
     return Prediction(

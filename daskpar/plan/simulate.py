@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,13 +23,15 @@ class Cost(NamedTuple):
 class Network(NamedTuple):
     """What lies between workers.
 
-    `hop`: seconds from the end of a task to the begin of one on another worker, or the same, that waits for
-    it. `scheduler`: seconds for which the scheduler is busy with each task, one after the other.
-    `bandwidth`: bytes a second from worker to worker, each with a line of its own. `cores`: how many tasks
-    can run at once on all workers together, where they share a machine.
+    `hop`: seconds from the end of a task to the begin of one on another worker that waits for it, `near`: on
+    the same worker (the same, unless given). `scheduler`: seconds for which the scheduler is busy with each
+    task, one after the other. `bandwidth`: bytes a second from worker to worker, each with a line of its own.
+    `cores`: how many tasks can run at once on all workers together, where they share a machine; if there are
+    more workers, what is sent to them and what the scheduler does for them takes time of these cores, too.
     """
 
     hop: float = 0.0
+    near: float | None = None
     scheduler: float = 0.0
     bandwidth: float = math.inf
     cores: int | None = None
@@ -70,6 +72,7 @@ class _Play:
         self, graph: Graph, cost: Callable[[Key], Cost], workers: int, places: int, network: Network
     ):
         self.tasks, self.network = graph.flat(), network
+        self.crowded = network.cores is not None and workers > network.cores
         self.costs = {key: cost(key) for key in self.tasks}
         self.home = {key: graph.lanes.get(key, 0) * workers // places for key in self.tasks}
         self.below = {
@@ -125,40 +128,43 @@ class _Play:
                 self.starved.append(worker)
             return
         _, key = heapq.heappop(self.ready[worker])
-        spent = self.costs[key].seconds
+        computes = self.costs[key].seconds
+        spent = computes + self.overhead(key, worker)
         self.running.add(worker)
-        self.busy[worker] += spent
+        self.busy[worker] += computes
         self.ran[key] = (now, now + spent)
         self._event(now + spent, 1, key)
 
+    def overhead(self, key: Key, worker: int) -> float:
+        """Seconds that a task takes of a core besides its own, where there are fewer cores than workers."""
+        if not self.crowded:
+            return 0.0
+        sent = sum(self.costs[d].size for d in self.below[key] if self.home[d] != worker)
+        return self.network.scheduler + 2 * sent / self.network.bandwidth  # a core sends, another receives
+
     def _end(self, now: float, key: Key) -> None:
-        worker = self.home[key]
+        worker, size = self.home[key], self.costs[key].size
         self.running.discard(worker)
-        self._keep(key, worker)
         self.scheduler_free = max(self.scheduler_free, now) + self.network.scheduler
-        told = self.scheduler_free + self.network.hop
-        size = self.costs[key].size
-        for other in {self.home[above] for above in self.needed_by[key]} - {worker}:
-            self.moved += size
-            self._keep(key, other)
+        net = self.network
+        near = self.scheduler_free + (net.hop if net.near is None else net.near)
+        uses = Counter(self.home[above] for above in self.needed_by[key])
+        self.moved += size * (len(uses) - (worker in uses))
+        for holder in {worker, *uses}:
+            self.copies[key, holder] = uses[holder]
+            self.held[holder] += size
+            self.most[holder] = max(self.most[holder], self.held[holder])
+        if not uses[worker]:
+            self.held[worker] -= size
         for above in self.needed_by[key]:
             far = self.home[above] != worker
-            there = told + (size / self.network.bandwidth if far else 0.0)
+            there = self.scheduler_free + net.hop + size / net.bandwidth if far else near
             self.due[above] = max(self.due[above], there)
             self.waiting[above] -= 1
             if not self.waiting[above]:
                 self._event(self.due[above], 0, above)
         for dependency in self.below[key]:
             self._use(dependency, worker)
-
-    def _keep(self, key: Key, worker: int) -> None:
-        uses = sum(self.home[above] == worker for above in self.needed_by[key])
-        self.held[worker] += self.costs[key].size
-        self.most[worker] = max(self.most[worker], self.held[worker])
-        elsewhere = worker == self.home[key] and len({self.home[a] for a in self.needed_by[key]}) > uses
-        self.copies[key, worker] = uses
-        if not uses and not elsewhere:
-            self.held[worker] -= self.costs[key].size
 
     def _use(self, key: Key, worker: int) -> None:
         self.copies[key, worker] -= 1

@@ -28,7 +28,7 @@ Sign = tuple[Any, ...]
 """What tasks of the same kind have in common: their operation and, of a cut model, the part."""
 Costs = dict[Sign, Cost]
 
-WINDOW = 8  # steps in one task at grain `window`
+_WINDOW = 8  # steps in one task at grain `window`
 _WARM, _STEPS = 2, 10
 
 
@@ -40,6 +40,13 @@ def sign(key: Key) -> Sign:
     return (name, index[1]) if passes else (name,)
 
 
+def window_length(layout: Layout) -> int:
+    """Steps that are submitted as one; at grain `window` those of one task, from average to average."""
+    if layout.grain != "window":
+        return 1
+    return (layout.average_every or _WINDOW) if layout.replicas > 1 else _WINDOW
+
+
 def step_graph(
     spec: Spec, layout: Layout, chunks: Any, steps: int, apart: bool, graph: Graph | None = None
 ) -> Graph:
@@ -48,7 +55,7 @@ def step_graph(
     model = graph.add("load-model", (), tasks.load_model, spec)
     builder: Any = builder_for(spec, layout, model, chunks(graph, model), apart)
     front = builder.start(graph, 0)
-    length = WINDOW if layout.grain == "window" else 1
+    length = window_length(layout)
     for _ in range(steps):
         front = builder.window(graph, front, [spec.optimizer.lr * 1e-3] * length)
     for key in front.logs:
@@ -98,8 +105,11 @@ def _timed(task: Any, key: Key, found: dict[Sign, list[Cost]]) -> Any:
 def scaled(spec: Spec, layout: Layout, workers: int) -> tuple[Spec, Layout]:
     """The same with as many places of work as workers, each lane with as many rows as it has now."""
     rows = spec.order.batch // layout.lane_count
-    lanes = max(1, workers * layout.data // layout.places) if layout.places > 1 else workers
-    layout = replace(layout, data=lanes, lanes=None)
+    many = max(1, workers * layout.lane_count // layout.places)
+    if layout.replicas > 1:
+        layout = replace(layout, replicas=max(2, many // layout.data))
+    else:
+        layout = replace(layout, data=many, lanes=None)
     batch = rows * layout.lane_count
     order = Order(batch * 100, batch, layout.lane_count, batch * 100, "uniform")
     return replace(spec, order=order), layout

@@ -24,7 +24,7 @@ from daskpar.plan.count import count
 from daskpar.plan.simulate import Network
 from daskpar.plan.timing import no_data, step_graph
 
-_PIECES, _STEPS, _BYTES = 5, 24, 8_000_000
+_PIECES, _STEPS, _BYTES = 5, 24, 40_000_000
 
 
 def measure_network(client: Any, executor: Executor, workers: int, one_machine: bool) -> Network:
@@ -34,12 +34,13 @@ def measure_network(client: Any, executor: Executor, workers: int, one_machine: 
     """
     lanes = max(2, workers)
     apart = not executor.in_process
+    alone, one = _step(client, Layout(), apart)
     met, few = _step(client, Layout(data=lanes), apart)
     layered, many = _step(client, Layout(data=lanes, grain="layer"), apart)
     each = max(layered - met, 0.0) / (many - few)
-    bandwidth = math.inf if executor.in_process else _bandwidth(executor, lanes, met)
+    bandwidth = math.inf if executor.in_process else _bandwidth(executor, lanes)
     cores = min(workers, blas.cores()) if one_machine else None
-    return Network(max(0.0, met - few * each), each, bandwidth, cores)
+    return Network(max(0.0, met - few * each), max(0.0, alone - one * each), each, bandwidth, cores)
 
 
 def _step(client: Any, layout: Layout, apart: bool) -> tuple[float, float]:
@@ -64,16 +65,20 @@ def _step(client: Any, layout: Layout, apart: bool) -> tuple[float, float]:
     return seconds, (three - one) / 2
 
 
-def _bandwidth(executor: Executor, lanes: int, hop: float) -> float:
+def _bandwidth(executor: Executor, lanes: int) -> float:
     """Bytes a second between the first and the last worker."""
-    spent = []
-    for _ in range(3):
-        graph = Graph(f"0{uuid4().hex[:12]}")
-        sent = graph.add("measure-bandwidth", (0,), np.zeros, _BYTES // 8, lane=0)
-        got: Key = graph.add("measure-bandwidth", (1,), tasks.end, Ref(sent), lane=lanes - 1)
-        start = time.perf_counter()
-        executor.submit(graph, [got], lanes)
-        executor.result(got)
-        spent.append(time.perf_counter() - start)
-        executor.release([got])
-    return _BYTES / max(1e-4, median(spent) - 2 * hop)
+    large, small = (min(_sent(executor, lanes, n) for _ in range(4)) for n in (_BYTES, 8))
+    return _BYTES / max(1e-3, large - small)
+
+
+def _sent(executor: Executor, lanes: int, size: int) -> float:
+    """Seconds until a value of so many bytes has come from the first worker to the last."""
+    graph = Graph(f"0{uuid4().hex[:12]}")
+    sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, lane=0)
+    got: Key = graph.add("measure-bandwidth", (1,), tasks.end, Ref(sent), lane=lanes - 1)
+    start = time.perf_counter()
+    executor.submit(graph, [got], lanes)
+    executor.result(got)
+    spent = time.perf_counter() - start
+    executor.release([got])
+    return spent

@@ -59,8 +59,8 @@ class Planner:
         self.targets: Sequence[Fitted] = fit_transforms(trainer.targets, *over, "y")
         where = (self.apart, self.workers, platform.node(), platform.processor(), sorted(seen))
         what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)
-        self.cache = Cache("1", where[:-1], what, part.source.x_shape)
-        self.network_cache = Cache("1", where[:-1])
+        self.cache = Cache("2", where[:-1], what, part.source.x_shape)
+        self.network_cache = Cache("2", where[:-1])
         self.fresh = fresh
         self.network = self._network()
 
@@ -114,11 +114,12 @@ class Planner:
         if found.memory > self.memory:
             return f"does not fit: workers have {self.memory / 1e6:.0f} MB"
         used = min(self.workers, layout.places) if layout.grain != "window" else 1
-        share = f"{found.efficiency:.0%} of {used} worker{'s' if used > 1 else ''}' time is computing"
+        whose = "the worker's" if used == 1 else f"{used} workers'"
+        share = f"{found.efficiency:.0%} of {whose} time is computing"
         if layout.grain == "window":
             return "many steps in one task: nothing waits for the scheduler"
         crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.apart else ""
-        return f"{share}, {found.tasks:.0f} tasks{crossing}"
+        return f"{share}, {found.tasks:.0f} {'task' if round(found.tasks) == 1 else 'tasks'}{crossing}"
 
     def _network(self) -> Network:
         kept = None if self.fresh else self.network_cache.get("network")
