@@ -146,11 +146,17 @@ class Flow:
         at = tasks.At(
             *(self.step, self.streams(lane), i, branch, micro, layout.microbatches, layout.recompute)
         )
-        owners = [self.parameters(lane, span.place) for span in part.spans[branch]]
+        owners = [self._owner(lane, i, branch, span.place) for span in part.spans[branch]]
         given = [Ref(value) if isinstance(value, tuple) else value for value in inputs]
         place = self.place(lane, i, branch)
         operation = f"{verb}-{part.name}"
         return self.graph.add(operation, index, func, Ref(self.model), at, *given, *refs(owners), lane=place)
+
+    def _owner(self, lane: int, i: int, branch: int, number: int) -> Key:
+        """The key of the parameters of a place, for a part that may be elsewhere."""
+        key, holder = self.parameters(lane, number), self.cut.places[number]
+        home = self.layout.place(lane, holder.stage, holder.branch)
+        return self.handing.send(key, self.place(lane, i, branch), "parameters", home)
 
     def _turn(self, lane: int, part: Part, i: int, verb: str) -> Key | None:
         """What a lane's stage is to do before, where the schedule is to be kept; once for each action."""

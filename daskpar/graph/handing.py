@@ -34,6 +34,7 @@ class Given(NamedTuple):
 _SEND: dict[str, Callable[..., Any]] = {
     "activation": tasks.send_activation,
     "gradient": tasks.send_gradient,
+    "parameters": tasks.send_parameters,
     "targets": tasks.send_targets,
 }
 
@@ -110,9 +111,12 @@ class Handing:
         index = (self.step, i, *where, BACKWARD)
         return [Given(self._picked(above, (*index, t), s.gives)) for t, s in enumerate(part.strips)]
 
-    def send(self, key: Key, place: int, kind: str) -> Key:
-        """The key of what a place needs of a value: where it lies with another process, not all of it."""
-        home = self.graph.lanes.get(key)
+    def send(self, key: Key, place: int, kind: str, home: int | None = None) -> Key:
+        """The key of what a place needs of a value: where it lies with another process, not all of it.
+
+        `home`: where the value is, if this graph does not say.
+        """
+        home = self.graph.lanes.get(key, home)
         bare = key in self._bare and kind != "targets"
         if not self.apart or bare or home is None or home == place:
             return key

@@ -237,9 +237,8 @@ class StepBuilder:
         """The key of a place's parameters for a lane; gathered where they are sharded."""
         if self.layout.shards == 1:
             return front.states[place][lane]
-        shards = [
-            front.states[h][0] for h, (span, _) in enumerate(self.holdings) if span and span.place == place
-        ]
+        held = [h for h, (span, _) in enumerate(self.holdings) if span and span.place == place]
+        shards = [self._sent(graph, front, h) for h in held]
         if not self.apart:
             lane = 0  # threads share what one of them has gathered
         index = (front.step, place, lane)
@@ -248,6 +247,18 @@ class StepBuilder:
             at = self.place_of(Span(place, 0, 0), lane)
             graph.add("gather-parameters", index, tasks.gather_parameters, *refs(shards), lane=at)
         return key
+
+    def _sent(self, graph: Graph, front: Front, h: int) -> Key:
+        """The key of a shard's parameters, without its slots where that is worth a task."""
+        (key,), (span, lanes) = front.states[h], self.holdings[h]
+        if not self.apart:
+            return key
+        index = (front.step, h)
+        found = graph.key("send-parameters", *index)
+        if found not in graph.lanes:
+            at = self.place_of(span, lanes[0])
+            graph.add("send-parameters", index, tasks.send_parameters, Ref(key), lane=at)
+        return found
 
     def _reduced(self, graph: Graph, front: Front, leaves: Sequence[Leaf]) -> Front:
         """Add the trees over the lanes' gradients: one for each part and each holding that it concerns."""

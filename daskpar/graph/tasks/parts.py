@@ -272,6 +272,11 @@ def send_targets(batch: Chunk) -> Chunk:
     return batch._replace(x=batch.x[:0])
 
 
+def send_parameters(owner: Lane) -> Lane:
+    """What other workers need of a state: not the optimizer's part of it."""
+    return Lane(owner.state._replace(slots={}, log=()))
+
+
 def pick_gradient(value: Any, index: int, start: int, stop: int) -> Gradient:
     """Elements `start` to `stop` of a place's buffer, of one of the gradients that a task handed on."""
     gradient = value.gradients[index] if isinstance(value, Backward) else gradient_of(value)
