@@ -35,7 +35,7 @@ def digits() -> tuple[Part, Part | None]:
 
 def trained(client: Any = THREADED, layout: Layout | None = None, **options: Any) -> Trainer:
     train, validation = digits()
-    settings: dict[str, Any] = {"batch": 64, "epochs": 2, "seed": 5, "optimizer": {"adam": 3e-3}, **options}
+    settings: dict[str, Any] = {"batch": 64, "epochs": 1, "seed": 5, "optimizer": {"adam": 3e-3}, **options}
     resume = settings.pop("resume", False)
     model = IMAGES if layout and layout.tiles > 1 else MODEL
     trainer = Trainer(model, layout=layout, client=client, metrics=["accuracy"], **settings)

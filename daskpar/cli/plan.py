@@ -79,9 +79,12 @@ def simulate(
                     raise
                 tell(f"{told(layout)}: left out ({error})")
                 continue
-            costs = planner.costs(spec, layout)
+            alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
+            costs = planner.costs(planner.spec(own) if alike else spec, own if alike else layout)
             found[told(layout)] = [
-                (n, predict_at_scale(spec, layout, costs, n, network, True)) for n in workers
+                (n, predict_at_scale(spec, layout, costs, n, network, True))
+                for n in workers
+                if n > 1 or layout.replicas == 1
             ]
     return found, network
 

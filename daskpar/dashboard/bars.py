@@ -16,28 +16,25 @@ def write_bars(bars: Sequence[Bar], path: Path, title: str) -> None:
     """Two bars for each layout, the fastest on top, and the same as a table."""
     from bokeh.embed import file_html
     from bokeh.layouts import column
-    from bokeh.models import Div, FactorRange
+    from bokeh.models import Div
     from bokeh.plotting import figure
     from bokeh.resources import INLINE
+    from bokeh.transform import dodge
 
     names = [name for name, _, _ in bars]
-    places = [(name, kind) for name in reversed(names) for kind in ("measured", "predicted")]
-    values = {
-        (name, kind): v
-        for name, *both in bars
-        for kind, v in zip(("predicted", "measured"), both, strict=True)
-    }
+    data = {"name": names, "predicted": [p for _, p, _ in bars], "measured": [m for _, _, m in bars]}
     plot = figure(
-        y_range=FactorRange(*places),
-        height=60 + 46 * len(bars),
+        y_range=names[::-1],
+        height=80 + 40 * len(bars),
         sizing_mode="stretch_width",
         x_axis_label="ms a step",
         tools="save",
-        tooltips=[("ms", "@right{0.00}")],
     )
-    colours = ["#1f77b4" if kind == "measured" else "#aec7e8" for _, kind in places]
-    plot.hbar(y=places, right=[values[place] for place in places], height=0.8, color=colours)
+    for kind, shift, colour in (("predicted", 0.2, "#aec7e8"), ("measured", -0.2, "#1f77b4")):
+        y = dodge("name", shift, range=plot.y_range)
+        plot.hbar(y=y, right=kind, height=0.36, source=data, color=colour, legend_label=kind)
     plot.x_range.start = 0
+    plot.legend.location = "center_right"
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code></td><td>{predicted:.2f}</td><td>{measured:.2f}</td>"
         f"<td>{predicted / measured:.2f}</td></tr>"

@@ -49,6 +49,7 @@ def write_scaling(
     note = (
         f"dashed: {limit:,.0f} tasks a second, the most that this cluster's scheduler was measured to see to"
     )
-    heading = Div(text=f"<h2>{escape(title)}</h2>")
+    same = "Every worker has the rows that it has in the layout as it is named."
+    heading = Div(text=f"<h2>{escape(title)}</h2><p>{same}</p>")
     parts = (heading, efficiency, step, load, Div(text=note))
     write_whole(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))

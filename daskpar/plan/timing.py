@@ -30,6 +30,7 @@ Costs = dict[Sign, Cost]
 
 _WINDOW = 8  # steps in one task at grain `window`
 _WARM, _STEPS = 2, 10
+_PATIENCE = 1.5  # seconds for the first steps, above which fewer are measured
 
 
 def sign(key: Key) -> Sign:
@@ -68,28 +69,46 @@ def measure_tasks(spec: Spec, layout: Layout, part: Part, workers: int, apart: b
 
     What threads take from each other, memory's bandwidth for one, is in it.
     """
-    found: dict[Sign, list[Cost]] = defaultdict(list)
     keep_freed_memory()
-    graph = step_graph(spec, layout, _loading(spec, layout, part), _WARM + _STEPS, apart)
-    timed = {key: _timed(task, key, found) for key, task in graph.flat().items()}
+    tried = layout
+    if layout.grain == "window" and layout.replicas > 1:  # as many steps in a task as the time is known of
+        tried = replace(layout, average_every=min(_WINDOW, window_length(layout)))
+    start = time.perf_counter()
+    _run(spec, tried, part, workers, apart, _WARM + 1)
+    slow = time.perf_counter() - start > _PATIENCE
+    found = _run(spec, tried, part, workers, apart, _WARM + (2 if slow else _STEPS))
+    longer = window_length(layout) / window_length(tried)
+    return {
+        kind: Cost(
+            median(c.seconds for c in costs) * (longer if kind == ("train-window",) else 1),
+            round(median(c.size for c in costs)),
+        )
+        for kind, costs in found.items()
+    }
+
+
+def _run(
+    spec: Spec, layout: Layout, part: Part, workers: int, apart: bool, steps: int
+) -> dict[Sign, list[Cost]]:
+    found: dict[Sign, list[Cost]] = defaultdict(list)
+    graph = step_graph(spec, layout, _loading(spec, layout, part), steps, apart)
+    first = _WARM * window_length(layout)
+    timed = {key: _timed(task, key, first, found) for key, task in graph.flat().items()}
     ends = [key for key in timed if key_split(key) == "end"]
     threads = max(1, min(workers, blas.cores()))
     with blas.limit_threads(max(1, blas.cores() // min(layout.places, threads))):
         get(timed, ends, num_workers=threads)
-    return {
-        kind: Cost(median(c.seconds for c in costs), round(median(c.size for c in costs)))
-        for kind, costs in found.items()
-    }
+    return found
 
 
 def _loading(spec: Spec, layout: Layout, part: Part) -> Any:
     return lambda graph, model: add_training_data(graph, model, part, spec.order, layout)
 
 
-def _timed(task: Any, key: Key, found: dict[Sign, list[Cost]]) -> Any:
-    """The task, noting what it took; not in the first steps, which are slower."""
+def _timed(task: Any, key: Key, first: int, found: dict[Sign, list[Cost]]) -> Any:
+    """The task, noting what it took from step `first` on; before that all is slower."""
     func, kind = task.func, sign(key)
-    counts = len(key) > 1 and isinstance(key[1], int) and key[1] >= _WARM
+    counts = len(key) > 1 and isinstance(key[1], int) and key[1] >= first
 
     def run(*given: Any) -> Any:
         start = time.perf_counter()

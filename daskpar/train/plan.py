@@ -62,6 +62,7 @@ class Planner:
         self.cache = Cache("2", where[:-1], what, part.source.x_shape)
         self.network_cache = Cache("2", where[:-1])
         self.fresh = fresh
+        self._seen: set[str] = set()  # what was measured by this planner
         self.network = self._network()
 
     def spec(self, layout: Layout) -> Spec:
@@ -74,9 +75,10 @@ class Planner:
     def costs(self, spec: Spec, layout: Layout) -> Costs:
         """What each kind of task of a layout takes, measured once."""
         name = told(layout)
-        kept = None if self.fresh else self.cache.get(name)
+        kept = None if self.fresh and name not in self._seen else self.cache.get(name)
         if kept is not None:
             return {tuple(kind): Cost(*cost) for kind, cost in kept}
+        self._seen.add(name)
         self.tell(f"measuring {name}")
         how = (spec, layout, self.part)
         if self.one_machine:
