@@ -17,14 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, Scope, refs
-from daskpar.graph.layout import Layout
 from daskpar.graph.reduce import add_tree
-from daskpar.graph.spec import Spec
-from daskpar.graph.step import Front, StepBuilder
+from daskpar.graph.step import BaseBuilder, Front, StepBuilder
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,8 @@ class Fronts:
 
 
 @dataclass(frozen=True)
-class AverageBuilder:
-    """Adds steps of all replicas to a graph, and their averages; arguments as for `StepBuilder`."""
-
-    spec: Spec
-    layout: Layout
-    model: Key
-    chunks: dict[Any, Key]
-    apart: bool = False
+class AverageBuilder(BaseBuilder):
+    """Adds steps of all replicas to a graph, and their averages."""
 
     @cached_property
     def replicas(self) -> tuple[StepBuilder, ...]:

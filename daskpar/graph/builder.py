@@ -18,7 +18,7 @@ AnyFront = Front | Fronts | ServedFront
 def builder_for(
     spec: Spec, layout: Layout, model: Key, chunks: dict[Any, Key], apart: bool = False
 ) -> Builder:
-    """The builder of a layout; arguments as for `StepBuilder`."""
+    """The builder of a layout; arguments as for `BaseBuilder`."""
     kind: Any = AverageBuilder if layout.replicas > 1 else StepBuilder
     if layout.update != "sync":
         kind = ServerBuilder

@@ -17,14 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs, several
-from daskpar.graph.layout import Layout
 from daskpar.graph.partition import Span, shard_spans
-from daskpar.graph.spec import Spec
-from daskpar.graph.step import StepBuilder
+from daskpar.graph.step import BaseBuilder, StepBuilder
 
 
 @dataclass(frozen=True)
@@ -52,14 +49,8 @@ class ServedFront:
 
 
 @dataclass(frozen=True)
-class ServerBuilder:
-    """Adds steps to a graph, for lanes that meet at a server; arguments as for `StepBuilder`."""
-
-    spec: Spec
-    layout: Layout
-    model: Key
-    chunks: dict[Any, Key]
-    apart: bool = False
+class ServerBuilder(BaseBuilder):
+    """Adds steps to a graph, of lanes that meet at a server."""
 
     @cached_property
     def lanes(self) -> StepBuilder:

@@ -69,8 +69,8 @@ class Front:
 
 
 @dataclass(frozen=True)
-class StepBuilder:
-    """Adds steps to a graph.
+class BaseBuilder:
+    """What adds steps to a graph has.
 
     `model` is the key of the Spec's task, `chunks` the keys of the training data by (stream, chunk), and
     `apart` says whether workers are processes: then states and gradients are separate tasks, and of what a
@@ -82,6 +82,12 @@ class StepBuilder:
     model: Key
     chunks: dict[Any, Key]
     apart: bool = False
+
+
+@dataclass(frozen=True)
+class StepBuilder(BaseBuilder):
+    """Adds steps to a graph, of lanes that meet at each of them; `replica` counts those that do not."""
+
     replica: int = 0
 
     def start(self, graph: Graph, step: int, root: Path | None = None, part: str = "") -> Front:
