@@ -57,10 +57,11 @@ class Planner:
         over = (part, executor, "0plan", trainer.chunk_rows or part.source.chunk_rows)
         self.transforms: Sequence[Fitted] = fit_transforms(trainer.transforms, *over, "x")
         self.targets: Sequence[Fitted] = fit_transforms(trainer.targets, *over, "y")
-        where = (self.apart, self.workers, platform.node(), platform.processor(), sorted(seen))
+        machine = (platform.node(), platform.processor())
+        where = (type(executor).__name__, self.apart, self.workers, *machine)
         what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)
-        self.cache = Cache("2", where[:-1], what, part.source.x_shape)
-        self.network_cache = Cache("2", where[:-1])
+        self.cache = Cache("2", where, what, part.source.x_shape)
+        self.network_cache = Cache("2", where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner
         self.network = self._network()

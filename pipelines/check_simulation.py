@@ -1,0 +1,66 @@
+"""What the simulation says of 1 to 8 workers of this machine, beside what a step of theirs takes.
+
+python -m pipelines.check_simulation
+python -m pipelines.check_simulation --kind processes --rows 1024
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from daskpar import InputError, Layout, Trainer, open_client
+from daskpar.cluster.executor import choose_executor
+from daskpar.data import Npz, Part
+from daskpar.plan.predict import predict_at_scale
+from daskpar.train.plan import Planner, run_for_a_while
+
+MODEL = [{"dense": 512}, "relu", {"dense": 512}, "relu", {"dense": 10}]
+LAYOUT = Layout(data=2)
+
+
+def trainer(client: object, rows: int, lanes: int) -> Trainer:
+    """Every lane has as many rows, whatever their number."""
+    return Trainer(MODEL, optimizer={"sgd": 0.01}, batch=rows * lanes, client=client, blas_threads=1)
+
+
+@click.command()
+@click.option("--kind", default="threads", show_default=True)
+@click.option("--rows", default=1024, show_default=True, help="Rows of a lane.")
+@click.option("--steps", default=24, show_default=True, help="A fifth of each run.")
+def main(kind: str, rows: int, steps: int) -> None:
+    """Measure tasks and the cluster on two workers, predict one to eight, and run them."""
+    table = Table(
+        "workers", "predicted, ms", "measured, ms", "predicted / measured", box=None, pad_edge=False
+    )
+    with TemporaryDirectory() as folder:
+        path, rng = Path(folder) / "noise.npz", np.random.default_rng(0)
+        x = rng.standard_normal((16 * rows, 64)).astype(np.float32)
+        np.savez(path, x=x, y=rng.integers(0, 10, len(x)))
+        part = Part(Npz(path))
+        with open_client(kind, 2) as client:
+            executor = choose_executor(client, 2, 1)
+            planner = Planner(trainer(client, rows, 2), part, client, executor, fresh=True, tell=click.echo)
+            spec, network = planner.spec(LAYOUT), planner.network
+            costs = planner.costs(spec, LAYOUT)
+            executor.close()
+        for workers in (1, 2, 4, 8):
+            found = predict_at_scale(spec, LAYOUT, costs, workers, network, planner.apart)
+            with open_client(kind, workers) as client:
+                layout = Layout(data=workers)
+                measured = run_for_a_while(trainer(client, rows, workers), part, layout, steps)
+            numbers = (found.seconds * 1e3, measured * 1e3, found.seconds / measured)
+            table.add_row(str(workers), *(f"{n:.{d}f}" for n, d in zip(numbers, (1, 1, 2), strict=True)))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"check_simulation: {error}") from None
