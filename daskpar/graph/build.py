@@ -39,8 +39,12 @@ class Graph:
         key = self.key(operation, *index)
         self.tasks.setdefault(operation, {})[key] = Task(key, func, *args)
         if lane is not None:
-            self.lanes[key] = lane
+            self.settle(key, lane)
         return key
+
+    def settle(self, key: Key, lane: int) -> None:
+        """Say at which place of work a task is to run."""
+        self.lanes[key] = lane
 
     def include(self, operation: str, tasks: dict[Any, Any]) -> None:
         """Add tasks that were built elsewhere, e.g. by dask.array."""
@@ -86,19 +90,9 @@ class Scope(Graph):
     def key(self, operation: str, *index: Any) -> Key:
         return self.graph.key(operation, index[0], self.name, *index[1:])
 
-    def add(
-        self,
-        operation: str,
-        index: tuple[Any, ...],
-        func: Callable[..., Any],
-        *args: Any,
-        lane: int | None = None,
-    ) -> Key:
-        where = (index[0], self.name, *index[1:])
-        key = self.graph.add(operation, where, func, *args, lane=None if lane is None else lane + self.shift)
-        if lane is not None:
-            self.lanes[key] = lane
-        return key
+    def settle(self, key: Key, lane: int) -> None:
+        super().settle(key, lane)
+        self.graph.settle(key, lane + self.shift)
 
 
 class Placement:

@@ -39,6 +39,15 @@ _SEND: dict[str, Callable[..., Any]] = {
 }
 
 
+def sent(graph: Graph, key: Key, kind: str, home: int) -> Key:
+    """The key of what other processes need of a value that is at `home`; added once."""
+    operation, index = f"send-{kind}", (*key[1:], key[0].rpartition("-")[0])
+    found = graph.key(operation, *index)
+    if found not in graph.lanes:
+        graph.add(operation, index, _SEND[kind], Ref(key), lane=home)
+    return found
+
+
 class Handing:
     """Adds what lies between the parts of one step to a graph; arguments as for `Flow`."""
 
@@ -47,7 +56,6 @@ class Handing:
     ):
         self.graph, self.layout, self.cut = graph, layout, cut
         self.step, self.batches, self.apart = step, batches, apart
-        self._sent: dict[Key, Key] = {}
         self._bare = set(batches)  # what nothing need be left out of
 
     def place(self, lane: int, part: int, branch: int = 0) -> int:
@@ -59,8 +67,7 @@ class Handing:
         part, batch = self.cut.parts[0], self.batches[lane]
         if not part.strips:
             return [Given(batch)] * len(part.spans)
-        index = (self.step, lane)
-        return [Given(self._picked(batch, (*index, t), s.needs)) for t, s in enumerate(part.strips)]
+        return self._dealt(batch, (self.step, lane), [strip.needs for strip in part.strips])
 
     def onward(self, i: int, where: Where, given: Key, keys: list[Key]) -> list[Given]:
         """What the branches of part i + 1 are given, of what those of part i have put out.
@@ -73,8 +80,7 @@ class Handing:
         whole = self.joined(i, where, given, keys)
         if not after.strips:
             return [Given(whole)] * len(after.spans)
-        index = (self.step, i, *where)
-        return [Given(self._picked(whole, (*index, t), s.needs)) for t, s in enumerate(after.strips)]
+        return self._dealt(whole, (self.step, i, *where), [strip.needs for strip in after.strips])
 
     def joined(self, i: int, where: Where, given: Key, keys: list[Key]) -> Key:
         """What the branches of a part have put out, as one value."""
@@ -108,8 +114,8 @@ class Handing:
         part = self.cut.parts[i]
         if not part.strips:
             return [Given(above)] * len(part.spans)
-        index = (self.step, i, *where, BACKWARD)
-        return [Given(self._picked(above, (*index, t), s.gives)) for t, s in enumerate(part.strips)]
+        gives = [strip.gives for strip in part.strips]
+        return self._dealt(above, (self.step, i, *where, BACKWARD), gives)
 
     def send(self, key: Key, place: int, kind: str, home: int | None = None) -> Key:
         """The key of what a place needs of a value: where it lies with another process, not all of it.
@@ -120,18 +126,17 @@ class Handing:
         bare = key in self._bare and kind != "targets"
         if not self.apart or bare or home is None or home == place:
             return key
-        if key not in self._sent:
-            self._sent[key] = self.graph.add(
-                f"send-{kind}", (*key[1:], key[0].rpartition("-")[0]), _SEND[kind], Ref(key), lane=home
-            )
-        return self._sent[key]
+        return sent(self.graph, key, kind, home)
 
-    def _picked(self, key: Key, index: tuple[Any, ...], rows: Rows) -> Key:
-        """The key of some rows of pixels of a value."""
+    def _dealt(self, key: Key, index: tuple[Any, ...], rows: list[Rows]) -> list[Given]:
+        """For each tile its rows of pixels of a value."""
         at = self.graph.lanes[key]
-        found = self.graph.add("pick-rows", index, tasks.pick_rows, Ref(key), rows, lane=at)
-        self._bare.add(found)
-        return found
+        keys = [
+            self.graph.add("pick-rows", (*index, t), tasks.pick_rows, Ref(key), own, lane=at)
+            for t, own in enumerate(rows)
+        ]
+        self._bare.update(keys)
+        return [Given(found) for found in keys]
 
     def _between(self, verb: str, i: int, where: Where, keys: list[Key]) -> list[Given]:
         """For each tile what it has itself, and what others have for it."""

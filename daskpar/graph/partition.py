@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from daskpar.nn.program import (
     operations,
     shapes,
 )
-from daskpar.nn.space import Region, Strip, exchanges, region, strips, tile_program
+from daskpar.nn.space import Around, Region, Strip, exchanges, region, strips, tile_program
 from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors
 
@@ -110,11 +110,6 @@ class Partition:
     first_trained: int
     splits_loss: bool
 
-    @cached_property
-    def last(self) -> int:
-        """The number of the place whose gradients carry the sums of loss and metrics."""
-        return self.parts[-1].spans[0][0].place
-
     def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
         """The parameters of a part, from the buffers of the places that its `spans` name."""
         found: Params = {}
@@ -138,7 +133,8 @@ def partition(
     for the width.
     """
     program = cut_operations(model, layout)
-    tiled = region(program, in_shape, layout.tiles) if layout.tiles > 1 else None
+    around = shapes(program, in_shape) if layout.tiles > 1 else []
+    tiled = region(program, around, layout.tiles) if layout.tiles > 1 else None
     if layout.tiles > 1 and tiled is None:
         raise InputError(
             f"layout.tiles={layout.tiles}: no layer of this model can be cut by rows of pixels; what can is "
@@ -157,9 +153,9 @@ def partition(
     branches = [own for own, _ in wide] + [program] * (layout.breadth - layout.width)
     if tiled is not None:
         for t in range(layout.tiles):
-            branches[t] = tile_program(branches[t], in_shape, tiled, t, layout.tiles)
+            branches[t] = tile_program(branches[t], around, tiled, t, layout.tiles)
     places = _places(program, tiled, table, ends, layout, [shares for _, shares in wide])
-    parts = _parts(program, found, tiled, in_shape, places, ends, layout)
+    parts = _parts(program, found, tiled, around, places, ends, layout)
     last = parts[-1].section
     apart = splits_loss and last is not None and not last.sums
     return Partition(program, tuple(branches), parts, places, first_trained(table, program), apart)
@@ -285,7 +281,7 @@ def _parts(
     program: Program,
     found: Sequence[Section],
     tiled: Region | None,
-    in_shape: Shape,
+    around: Around,
     places: Sequence[Place],
     ends: Sequence[int],
     layout: Layout,
@@ -297,7 +293,7 @@ def _parts(
         cuts |= {i for i in layered if i not in inside}
     cuts |= {0, *ends, *(edge for section in found for edge in (section.first, section.stop))}
     if tiled is not None:
-        cuts |= {*tiled, *exchanges(program, in_shape, tiled, layout.tiles)}
+        cuts |= {*tiled, *exchanges(program, around, tiled, layout.tiles)}
     at = {(section.first, section.stop): section for section in found}
     parts = []
     edges = sorted(cuts)
@@ -308,7 +304,7 @@ def _parts(
         section = at.get((first, stop))
         rows: tuple[Strip, ...] = ()
         if tiled is not None and tiled.first <= first < tiled.stop:
-            rows = strips(program, in_shape, (first, stop), layout.tiles)
+            rows = strips(program, around, (first, stop), layout.tiles)
         count = layout.width if section else max(1, len(rows))
         spans = tuple(_spans(program, (first, stop), places, stage, branch) for branch in range(count))
         name = _name(program[first:stop], section, layout)

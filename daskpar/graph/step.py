@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs, several
 from daskpar.graph.flow import Flow, Leaf
+from daskpar.graph.handing import sent
 from daskpar.graph.layout import Layout
 from daskpar.graph.partition import Span, shard_spans
 from daskpar.graph.reduce import add_tree
@@ -244,7 +245,10 @@ class StepBuilder(BaseBuilder):
         if self.layout.shards == 1:
             return front.states[place][lane]
         held = [h for h, (span, _) in enumerate(self.holdings) if span and span.place == place]
-        shards = [self._sent(graph, front, h) for h in held]
+        shards = [front.states[h][0] for h in held]
+        if self.apart:  # without their slots
+            homes = [self.place_of(self.holdings[h].span, self.holdings[h].lanes[0]) for h in held]
+            shards = [sent(graph, key, "parameters", at) for key, at in zip(shards, homes, strict=True)]
         if not self.apart:
             lane = 0  # threads share what one of them has gathered
         index = (front.step, place, lane)
@@ -253,18 +257,6 @@ class StepBuilder(BaseBuilder):
             at = self.place_of(Span(place, 0, 0), lane)
             graph.add("gather-parameters", index, tasks.gather_parameters, *refs(shards), lane=at)
         return key
-
-    def _sent(self, graph: Graph, front: Front, h: int) -> Key:
-        """The key of a shard's parameters, without its slots where that is worth a task."""
-        (key,), (span, lanes) = front.states[h], self.holdings[h]
-        if not self.apart:
-            return key
-        index = (front.step, h)
-        found = graph.key("send-parameters", *index)
-        if found not in graph.lanes:
-            at = self.place_of(span, lanes[0])
-            graph.add("send-parameters", index, tasks.send_parameters, Ref(key), lane=at)
-        return found
 
     def _reduced(self, graph: Graph, front: Front, leaves: Sequence[Leaf]) -> Front:
         """Add the trees over the lanes' gradients: one for each part and each holding that it concerns."""

@@ -13,13 +13,17 @@ training by exploiting finer-grained parallelism", sec. III.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from daskpar.nn.cuts import Window
 from daskpar.nn.layer import Shape
-from daskpar.nn.program import Operation, Program, shapes
+from daskpar.nn.program import Operation, Program
+
+Around = Sequence[tuple[Shape, Shape]]
+"""The shapes of an example before and after each operation, as `program.shapes` gives them."""
 
 
 class Rows(NamedTuple):
@@ -57,13 +61,12 @@ def needed(window: Window, rows: Rows, height: int) -> tuple[Rows, tuple[int, in
     return inside, (max(0, -start), max(0, stop - height))
 
 
-def region(program: Program, in_shape: Shape, tiles: int) -> Region | None:
+def region(program: Program, around: Around, tiles: int) -> Region | None:
     """The first run of operations that tiles can do side by side and of which one needs a halo.
 
     It neither begins nor ends within a residual, nor with an operation that shares statistics. None where
     there is no such run.
     """
-    around = shapes(program, in_shape)
     run: list[int] = []
     for first, stop in [*pairwise(_level(program)), (len(program), len(program))]:
         unit = range(first, stop)
@@ -95,8 +98,7 @@ def _tiles(operation: Operation, before: Shape, after: Shape, tiles: int) -> boo
     window = operation.layer.window(before)
     if window is None or min(before[0], after[0]) < tiles:
         return False
-    inside = [needed(window, rows, before[0])[0] for rows in shared_out(after[0], tiles)]
-    return all(rows.start < rows.stop for rows in inside)
+    return all(rows.start < rows.stop for rows in _needs(operation, before, after, tiles))
 
 
 def _reaches(operation: Operation, before: Shape) -> bool:
@@ -105,13 +107,12 @@ def _reaches(operation: Operation, before: Shape) -> bool:
     return window is not None and (window.size > 1 or window.stride > 1)
 
 
-def strips(program: Program, in_shape: Shape, span: tuple[int, int], tiles: int) -> tuple[Strip, ...]:
+def strips(program: Program, around: Around, span: tuple[int, int], tiles: int) -> tuple[Strip, ...]:
     """What each tile has, needs and gives of operations `span`, of which only the first may need a halo."""
-    around, (first, stop) = shapes(program, in_shape), span
-    if first == stop:
-        has = shared_out(around[first][0][0], tiles)
-        return tuple(Strip(rows, rows, rows) for rows in has)
+    first, stop = span
     has = shared_out(around[first][0][0], tiles)
+    if first == stop:
+        return tuple(Strip(rows, rows, rows) for rows in has)
     gives = shared_out(around[stop - 1][1][0], tiles)
     return tuple(map(Strip, has, _needs(program[first], *around[first], tiles), gives))
 
@@ -124,9 +125,8 @@ def _needs(operation: Operation, before: Shape, after: Shape, tiles: int) -> lis
     return [needed(window, rows, before[0])[0] for rows in shared_out(after[0], tiles)]
 
 
-def exchanges(program: Program, in_shape: Shape, where: Region, tiles: int) -> list[int]:
+def exchanges(program: Program, around: Around, where: Region, tiles: int) -> list[int]:
     """The operations of a region before which tiles need rows that others have."""
-    around = shapes(program, in_shape)
     return [
         i
         for i in range(*where)
@@ -135,10 +135,10 @@ def exchanges(program: Program, in_shape: Shape, where: Region, tiles: int) -> l
 
 
 def tile_program(
-    program: Program, in_shape: Shape, where: Region, tile: int, tiles: int
+    program: Program, around: Around, where: Region, tile: int, tiles: int
 ) -> tuple[Operation, ...]:
     """The whole program as one tile sees it: within the region its own rows, the rest as it was."""
-    around, found = shapes(program, in_shape), list(program)
+    found = list(program)
     for i in range(*where):
         if program[i].role == "run":
             before, after = around[i]

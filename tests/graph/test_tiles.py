@@ -19,7 +19,7 @@ from daskpar.graph.spec import Spec
 from daskpar.graph.step import StepBuilder
 from daskpar.graph.tasks import halo
 from daskpar.nn import registry
-from daskpar.nn.program import operations
+from daskpar.nn.program import operations, shapes
 from daskpar.nn.space import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count
@@ -133,7 +133,7 @@ def test_any_stack_in_tiles_is_the_stack(drawn: tuple[list[Any], int, int]) -> N
 )
 def test_what_tiles_can_do(model: Any, expected: Any) -> None:
     program = operations(registry.model(model), True)
-    found = region(program, (8, 8, 1), 2)
+    found = region(program, shapes(program, (8, 8, 1)), 2)
     assert expected == (None if found is None else tuple(found))
 
 
