@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from clusters import workers_in_this_process
+from distributed import Client
 
 from daskpar import Callback, Layout, Trainer, open_client
 from daskpar.cluster.executor import THREADED
@@ -72,14 +73,7 @@ def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) 
 
 
 def test_several_workers_that_are_threads(hashes: dict[str, str]) -> None:
-    cluster = LocalCluster(
-        n_workers=3,
-        threads_per_worker=1,
-        processes=False,
-        memory_limit=0,
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address="127.0.0.1:0",
-    )
+    cluster = workers_in_this_process(3)
     with cluster, Client(cluster) as client:
         for layout in LAYOUTS[1:3]:
             assert trained(client, layout).parameters_sha256_ == hashes[repr(layout)]

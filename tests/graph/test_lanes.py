@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, get_worker
+from clusters import workers_in_this_process
+from distributed import Client, get_worker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,14 +113,7 @@ def test_a_slow_worker_gets_as_much_less_to_do() -> None:
     """The only test of a time: within 15 % of what speeds of 3 and 1 allow; even lanes take twice as long."""
     rows, row_seconds, steps = 64, 0.002, 20
     model = Sequential((Flatten(), Dense(4), Uneven(row_seconds), Dense(4)))
-    cluster = LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        memory_limit=0,
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address="127.0.0.1:0",
-    )
+    cluster = workers_in_this_process(2)
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((640, 8)), rng.integers(0, 4, 640)
     with cluster, Client(cluster) as client:
