@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from daskpar.cluster import open_client
 from daskpar.config import Config
 from daskpar.data import (
     Digits,
@@ -99,6 +100,13 @@ def check(config: Config) -> None:
         transform(entry)
     run_length(config.train.epochs, config.train.steps, 1)
     make_layout(config)
+
+
+def open_cluster(config: Config) -> Any:
+    """A client of the cluster that a config describes, as a context."""
+    cluster = config.cluster
+    where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
+    return open_client(*where, cluster.image, cluster.namespace)
 
 
 def make_layout(config: Config) -> Layout | str:

@@ -48,15 +48,16 @@ def writing(path: str) -> Iterator[BinaryIO]:
     partial = target.with_name(f".{target.name}.partial")
     if target.exists() and not target.is_file():
         partial = target
-    try:
-        with open(partial, "wb") as file:
-            yield file
-        if partial != target:
-            os.replace(partial, target)
-    except OSError as error:
-        if partial != target:
-            partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with told_of(path):
+        try:
+            with open(partial, "wb") as file:
+                yield file
+            if partial != target:
+                os.replace(partial, target)
+        except OSError:
+            if partial != target:
+                partial.unlink(missing_ok=True)
+            raise
 
 
 def config_command(function: Callable[..., None]) -> Callable[..., None]:

@@ -10,8 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from daskpar.build import check, make_layout, make_trainer, open_data
-from daskpar.cluster import open_client
+from daskpar.build import check, make_layout, make_trainer, open_cluster, open_data
 from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
@@ -27,10 +26,8 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
     """A planner on the cluster of a config."""
     check(config)
     part = open_data(config).train
-    cluster = config.cluster
-    where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
-    with open_client(*where, cluster.image, cluster.namespace) as client:
-        executor = choose_executor(client, 1, cluster.blas_threads)
+    with open_cluster(config) as client:
+        executor = choose_executor(client, 1, config.cluster.blas_threads)
         try:
             yield Planner(make_trainer(config, client), part, client, executor, fresh, tell)
         finally:

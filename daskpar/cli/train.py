@@ -9,9 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from daskpar.build import Parts, check, make_trainer, open_data
+from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.progress import progress, told
-from daskpar.cluster import open_client
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.dashboard.curves import write_curves
@@ -30,9 +29,7 @@ def run(config: Config, resume: bool, console: Console) -> None:
     folder.check()
     check(config)
     parts = open_data(config)
-    cluster = config.cluster
-    where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
-    with open_client(*where, cluster.image, cluster.namespace) as client:
+    with open_cluster(config) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
         trainer = make_trainer(config, client, [folder, progress(console)])

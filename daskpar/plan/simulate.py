@@ -129,13 +129,13 @@ class _Play:
             return
         _, key = heapq.heappop(self.ready[worker])
         computes = self.costs[key].seconds
-        spent = computes + self.overhead(key, worker)
+        spent = computes + self._overhead(key, worker)
         self.running.add(worker)
         self.busy[worker] += computes
         self.ran[key] = (now, now + spent)
         self._event(now + spent, 1, key)
 
-    def overhead(self, key: Key, worker: int) -> float:
+    def _overhead(self, key: Key, worker: int) -> float:
         """Seconds that a task takes of a core besides its own, where there are fewer cores than workers."""
         if not self.crowded:
             return 0.0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from daskpar.errors import unknown
@@ -24,6 +27,12 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
         out[metric.name] = metric.value(sums[at : at + width])
         at += width
     return out
+
+
+def pace(history: Sequence[Record], steps: int) -> float:
+    """Seconds a step of records that are so many steps apart: the median, without the first stretch."""
+    ends = [record["seconds"] for record in history]
+    return median(later - sooner for sooner, later in pairwise(ends[1:])) / steps
 
 
 def check_monitor(spec: Spec, name: str, validation: bool) -> None:

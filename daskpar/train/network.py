@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from itertools import pairwise
-from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +21,7 @@ from daskpar.graph.layout import Layout
 from daskpar.plan.count import count
 from daskpar.plan.simulate import Network
 from daskpar.plan.timing import no_data, step_graph
+from daskpar.train.history import pace
 
 _PIECES, _STEPS, _BYTES = 5, 24, 40_000_000
 
@@ -57,12 +56,10 @@ def _step(client: Any, layout: Layout, apart: bool) -> tuple[float, float]:
         steps=_PIECES * _STEPS,
         evaluate_every=f"{_STEPS} steps",
     ).fit(x, y)
-    ends = [record["seconds"] for record in trainer.history_]
-    seconds = median(b - a for a, b in pairwise(ends[1:])) / _STEPS
     spec = trainer.spec_
     graphs = [step_graph(spec, layout, no_data(layout, spec.order), n, apart) for n in (1, 3)]
     one, three = (sum(count(graph).tasks.values()) for graph in graphs)
-    return seconds, (three - one) / 2
+    return pace(trainer.history_, _STEPS), (three - one) / 2
 
 
 def _bandwidth(executor: Executor, lanes: int) -> float:

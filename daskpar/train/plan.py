@@ -6,8 +6,6 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from copy import copy
-from itertools import pairwise
-from statistics import median
 from typing import Any, NamedTuple
 
 from daskpar.cluster.executor import ClusterExecutor, Executor, worker_count
@@ -21,6 +19,7 @@ from daskpar.plan.candidates import candidates, told
 from daskpar.plan.predict import Prediction, predict
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
+from daskpar.train.history import pace
 from daskpar.train.network import measure_network
 from daskpar.train.prepare import fit_transforms, make_order, make_spec
 
@@ -149,5 +148,4 @@ def run_for_a_while(trainer: Any, part: Part, layout: Layout, steps: int) -> flo
     other.epochs, other.steps = None, 5 * steps
     other.evaluate_every = other.checkpoint_every = f"{steps} steps"
     other.fit(part)
-    ends = [record["seconds"] for record in other.history_]
-    return median(b - a for a, b in pairwise(ends[1:])) / steps
+    return pace(other.history_, steps)

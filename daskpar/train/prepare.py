@@ -59,11 +59,11 @@ def make_order(
             f"train.accumulate={trainer.accumulate} is for a model that is not cut; use layout.microbatches"
         )
     kept = trainer.streams or (saved or {}).get("streams")
-    uneven = bool(layout.lanes)
-    streams = kept or choose_streams(trainer.batch, layout.replicas if uneven else layout.lane_count)
+    alike = layout.lane_count if layout.lanes is None else layout.replicas  # what has the same rows each
+    streams = kept or choose_streams(trainer.batch, alike)
     if trainer.batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={trainer.batch}")
-    if streams % (layout.replicas if uneven else layout.lane_count):
+    if streams % alike:
         cut = f"data={layout.data}"
         if layout.replicas > 1:
             cut = f"replicas={layout.replicas} with {cut}"
