@@ -77,12 +77,13 @@ def main() -> None:
 @main.command()
 @config_command
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this run.")
-def train(config_path: str, overrides: tuple[str, ...], resume: bool) -> None:
+@click.option("--profile", is_flag=True, help="Record every task: profile.json, profile.html, and a table.")
+def train(config_path: str, overrides: tuple[str, ...], resume: bool, profile: bool) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
         from daskpar.cli.train import run
 
-        run(load_config(config_path, overrides), resume, out)
+        run(load_config(config_path, overrides), resume, out, profile)
 
 
 @main.command()

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
+from daskpar.backend.whole import write_whole
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.dashboard.curves import write_curves
+from daskpar.dashboard.timeline import COLUMNS, in_words, rows, write_timeline
 from daskpar.errors import InputError
 from daskpar.train import Trainer
 from daskpar.train.run_folder import RunFolder
 
 
-def run(config: Config, resume: bool, console: Console) -> None:
-    """Train as the config says and write the run's folder."""
+def run(config: Config, resume: bool, console: Console, profile: bool = False) -> None:
+    """Train as the config says and write the run's folder; with `profile`, where the time went, too."""
 
     def tell(line: str) -> None:
         console.print(line, markup=False, highlight=False)
@@ -33,6 +37,7 @@ def run(config: Config, resume: bool, console: Console) -> None:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
         trainer = make_trainer(config, client, [folder, progress(console)])
+        trainer.profile = profile
         try:
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)
@@ -42,6 +47,8 @@ def run(config: Config, resume: bool, console: Console) -> None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
         finish(trainer, config, parts, folder, tell)
+        if profile:
+            show_profile(trainer, config, console)
 
 
 @contextmanager
@@ -84,3 +91,22 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
     tell(f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/")
     if refused is not None:
         raise refused
+
+
+def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
+    """Write profile.json and profile.html, and print their table."""
+    found = trainer.trace_.profile()
+    try:
+        write_whole(config.folder / "profile.json", json.dumps(found.as_dict(), indent=2) + "\n")
+        write_timeline(trainer.trace_, found, config.folder / "profile.html", f"{config.run.name}: profile")
+    except OSError as error:
+        raise InputError(f"{config.folder}: cannot be written ({error.strerror or error})") from None
+    table = Table(title=in_words(found), caption=f"{config.folder / 'profile.html'} has the timeline")
+    for column in ("", *COLUMNS):
+        table.add_column(column, justify="right" if column else "left")
+    for name, times in (("all tasks", found.kinds), ("the step's critical path", found.path)):
+        table.add_row(f"[bold]{name}")
+        for kind, *values in rows(times, found.steps):
+            table.add_row(f"  {kind}", *values)
+        table.add_section()
+    console.print(table)

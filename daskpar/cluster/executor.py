@@ -17,6 +17,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import HERE
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
+from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
 from daskpar.graph.build import Graph, Key
 
@@ -53,6 +54,12 @@ class Executor(Protocol):
     def describe(self) -> dict[str, Any]:
         """The BLAS in force, by worker."""
 
+    def record(self) -> Record:
+        """Begin to record the tasks of the graphs that are submitted from now on."""
+
+    def capacity(self, lanes: int) -> tuple[int, int]:
+        """(cores that tasks may compute on, those that a task of one of so many lanes computes on)."""
+
     def close(self) -> None:
         """Let go of everything, and undo what was set in this process."""
 
@@ -65,11 +72,15 @@ class ThreadedExecutor:
 
     def __init__(self, lanes: int, threads: int | None = None):
         self._values: dict[Key, Any] = {}
+        self._threads = threads
+        self._record: Record | None = None
         self._limit = _set_up_this_process(lanes, threads)
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
 
+        if self._record:
+            self._record.submitted(graph)
         tasks = graph.flat()
         wanted = list(keys)
         needed = {d for task in tasks.values() for d in task.dependencies} | set(wanted)
@@ -93,6 +104,13 @@ class ThreadedExecutor:
     def describe(self) -> dict[str, Any]:
         return {"threads of this process": blas.describe()}
 
+    def record(self) -> Record:
+        self._record = ThreadedRecord()
+        return self._record
+
+    def capacity(self, lanes: int) -> tuple[int, int]:
+        return blas.cores(), setup.blas_threads(lanes, self._threads)
+
     def close(self) -> None:
         self._values.clear()
         self._limit.__exit__(None, None, None)
@@ -108,6 +126,8 @@ class ClusterExecutor:
         self._address = client.scheduler.address
         self._futures: dict[Key, Any] = {}
         self._actors: set[Key] = set()
+        self._threads = threads
+        self._record: Record | None = None
         self._seen = -math.inf
         self._workers: dict[str, Any] = {}
         found = self.workers()
@@ -126,6 +146,8 @@ class ClusterExecutor:
         return self._workers
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+        if self._record:
+            self._record.submitted(graph)
         wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
         futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
@@ -172,6 +194,17 @@ class ClusterExecutor:
 
     def describe(self) -> dict[str, Any]:
         return setup.describe(self.client)
+
+    def record(self) -> Record:
+        self._record = ClusterRecord(self.client)
+        return self._record
+
+    def capacity(self, lanes: int) -> tuple[int, int]:
+        found = self.workers().values()
+        hosts = {worker["host"] for worker in found}
+        here = self.in_process or hosts == {"127.0.0.1"}
+        each = setup.blas_threads(-(-lanes // max(1, len(hosts))), self._threads)
+        return (blas.cores() if here else sum(worker["nthreads"] for worker in found)), each
 
     def close(self) -> None:
         self._futures.clear()  # what nobody wants any more the scheduler drops, running or not

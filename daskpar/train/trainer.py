@@ -37,6 +37,7 @@ from daskpar.train.fit import Fit, new_token
 from daskpar.train.history import Record
 from daskpar.train.plan import Planner
 from daskpar.train.prepare import bare_spec, learns_inputs, saved_transforms
+from daskpar.train.trace import Trace, trace
 
 logger = logging.getLogger("daskpar")
 
@@ -62,10 +63,12 @@ class Trainer:
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that.
     blas_threads : for each matrix product; None shares the cores among the lanes.
+    profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 
     After `fit`: `state_` (parameters and slots, after `steps_` steps), `history_` (a record an evaluation),
     `steps_run_` of `steps_planned_`, `seconds_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`,
-    `names_` (of the classes, or characters, where the data name them).
+    `names_` (of the classes, or characters, where the data name them), `trace_` (with `profile`: what ran
+    when; `trace_.profile()` tells where the time went).
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
@@ -100,6 +103,7 @@ class Trainer:
         cache: bool = True,
         client: Any = None,
         blas_threads: int | None = None,
+        profile: bool = False,
     ):
         self.model = model
         self.loss = loss
@@ -131,6 +135,7 @@ class Trainer:
         self.cache = cache
         self.client = client
         self.blas_threads = blas_threads
+        self.profile = profile
 
     _chosen: Layout | None = None
     spec_: Spec
@@ -144,6 +149,7 @@ class Trainer:
     blas_: dict[str, Any]
     resumed_at_: int
     saved_: tuple[State, Path]
+    trace_: Trace
 
     @property
     def layout_(self) -> Layout:
@@ -168,6 +174,7 @@ class Trainer:
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             self.blas_ = executor.describe()
+            record = executor.record() if self.profile else None
             self._fit = Fit(self, executor, train, held_out, self._scratch, resume)
             try:
                 self._fit.run()
@@ -175,6 +182,8 @@ class Trainer:
                 for callback in self._fit.callbacks:
                     callback.close()
                 del self._fit
+            if record is not None:
+                self.trace_ = trace(self, record, executor)
         return self
 
     def evaluate(self, X: Any, y: Any = None) -> dict[str, Any]:

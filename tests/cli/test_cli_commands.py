@@ -102,6 +102,22 @@ def test_curves_open_without_a_network(trained):
         assert f'"{label}"' in text
 
 
+@pytest.mark.parametrize("options", [(), THREADS], ids=["threaded-scheduler", "threads"])
+def test_where_the_time_went(project, options):
+    printed = project.done("train", "--profile", *options, layout__data=2)
+    found = json.loads((project.run / "profile.json").read_text())
+    assert found["steps"] == 39 and 0 <= found["scheduling_share"] < 1
+    path = found["critical_path"]
+    assert sum(sum(v for k, v in kind.items() if k != "tasks") for kind in path.values()) == pytest.approx(
+        found["seconds_per_step"]
+    )
+    assert found["a_step"]["grad"]["tasks"] == 2
+    text = (project.run / "profile.html").read_text()
+    assert Links(text).found == []
+    for label in ("grad", "evaluate", "critical path", "compute, ms"):
+        assert label in printed and label in text
+
+
 def test_a_second_run_moves_the_first_aside(trained, project):
     first = project.done("train", train__epochs=1)
     before = project.files()

@@ -1,0 +1,56 @@
+"""What ran when in a training, as it was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from daskpar.cluster.executor import Executor
+from daskpar.cluster.record import Record
+from daskpar.graph.build import Key
+from daskpar.plan.profile import Profile, Ran, profile
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The tasks of a training as they ran; `below`: what each depends on.
+
+    `start` and `stop`: the steps of the training. `cores` there are, of which a task uses `threads`.
+    """
+
+    ran: list[Ran]
+    below: dict[Key, tuple[Key, ...]]
+    start: int
+    stop: int
+    cores: int
+    threads: dict[str, int]
+
+    def profile(self, skip: int = 0) -> Profile:
+        """Where the time went from the first task that begins with a step beyond `skip` (at least the first).
+
+        What comes before is not counted: kernels, caches and connections are cold, and windows short.
+        Where no task begins so late, the last that does begin with a step is the first that counts.
+        """
+        begun = [(r.key[1], r.start) for r in self.ran if _belongs_to_step(r) and r.key[1] < self.stop]
+        later = [step for step, _ in begun if step > self.start + skip]
+        first = min(later, default=max((step for step, _ in begun), default=self.start))
+        since = min((start for step, start in begun if step == first), default=0.0)
+        return profile(self.ran, self.below, self.stop - first, self.cores, self.threads, since)
+
+
+def _belongs_to_step(ran: Ran) -> bool:
+    """Whether a task is one of those that make up a step, of which its key tells the number."""
+    numbered = len(ran.key) > 1 and isinstance(ran.key[1], int)
+    return numbered and not ran.kind.startswith(("load-", "report", "fetch-", "evaluate"))
+
+
+def trace(trainer: Trainer, record: Record, executor: Executor) -> Trace:
+    """What was recorded of a training that has ended."""
+    layout = trainer.layout_
+    cores, each = executor.capacity(layout.places)
+    ran = record.ran()
+    threads = {r.kind: each for r in ran} | {"train-window": each * layout.data}
+    return Trace(ran, record.below, trainer.resumed_at_, trainer.steps_run_, cores, threads)
