@@ -1,99 +1,160 @@
 """Time training steps beside what one would use instead: same data, same initial weights, same batches.
 
     python -m pipelines.benchmark
-    python -m pipelines.benchmark --work mlp-small --against torch --rounds 7 --json out.json
+    python -m pipelines.benchmark --work mlp-small --against torch --rounds 7 --json out.json --html out.html
+    python -m pipelines.benchmark --work cnn --layouts '[{"data": 2}, "auto"]'
 
-Each contestant runs in a fresh process, in turns; medians and ratios pair by pair. A peer that is not
-installed is named and left out (`pip install torch==2.13.0`). A row whose losses differ by over 1 % is void.
+Each contestant runs in a fresh process, in turns (A B C A B C); medians, and ratios round by round. A peer
+that is not installed (`pip install -e '.[peers]'`) is named and left out. A row whose losses after the timed
+steps differ by over 1 % is void. Rates beside the times are those of a plain product in the same process.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from daskpar.backend import blas
-from pipelines.works import WORKS, prepare
+from pipelines.peers import SETTINGS
+from pipelines.results import machine, show, write_chart
+from pipelines.works import WORKS, Work, prepare
 
-PEERS = {"torch": ("threads", "compile"), "sklearn": ("default",)}
+Contestant = tuple[str, str]
+"""(who, setting); of ours the setting is a layout."""
+
+
+def names(known: Any) -> Any:
+    """A check of a comma-separated option."""
+
+    def check(context: Any, option: Any, text: str) -> list[str]:
+        found = [name for name in text.split(",") if name]
+        for name in found:
+            if name not in known:
+                raise click.BadParameter(f"{name!r} is not known; use some of {', '.join(known)}")
+        return found
+
+    return check
+
+
+def layouts(context: Any, option: Any, text: str | None) -> list[Any] | None:
+    """A JSON list of layouts."""
+    try:
+        found = json.loads(text) if text else None
+    except ValueError as error:
+        raise click.BadParameter(f"expected a JSON list of layouts ({error})") from None
+    if found is not None and not isinstance(found, list):
+        raise click.BadParameter("expected a JSON list of layouts, e.g. '[{\"data\": 2}]'")
+    return found
 
 
 @click.command()
-@click.option("--work", default="mlp-large,mlp-small,cnn,gpt", show_default=True)
-@click.option("--against", default="torch,sklearn", show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--work", default=",".join(WORKS), show_default=True, callback=names(WORKS))
+@click.option("--against", default=",".join(SETTINGS), show_default=True, callback=names(SETTINGS))
+@click.option("--layouts", "own", callback=layouts, help="Ours, as a JSON list; else those known to be good.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--json", "path", help="Write what was measured to this file.")
-def main(work: str, against: str, rounds: int, path: str | None) -> None:
-    """Run the benchmark and print its table."""
+@click.option("--html", "chart", help="Write a chart of it to this file.")
+def main(
+    work: list[str],
+    against: list[str],
+    own: list[Any] | None,
+    rounds: int,
+    path: str | None,
+    chart: str | None,
+) -> None:
+    """Run the benchmark, print its table, and write what was measured."""
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they keep OpenBLAS from the best kernels
         os.environ.pop(name, None)
-    console = Console()
-    peers = [(who, how) for who in against.split(",") if who for how in PEERS[who]]
-    result: dict[str, Any] = {"machine": machine(), "peak_gflops": peak(), "rows": []}
-    for name in work.split(","):
-        result["rows"].append(row(name, peers, rounds, console))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    result: dict[str, Any] = {"machine": machine(), "peak_gflops": None, "rows": []}
+    for name in work:
+        contestants = [("ours", json.dumps(layout)) for layout in own or WORKS[name].layouts]
+        contestants += [(who, how) for who in against if suits(who, name) for how in SETTINGS[who]]
+        result["rows"].append(row(name, contestants, rounds, console))
+        result["peak_gflops"] = median(rate for found in result["rows"] for rate in found["numpy_gflops"])
+        if path:
+            Path(path).write_text(json.dumps(result, indent=2) + "\n")
     show(result, console)
-    if path:
-        Path(path).write_text(json.dumps(result, indent=2) + "\n")
+    if chart:
+        write_chart(result, Path(chart))
 
 
-def row(name: str, peers: list[tuple[str, str]], rounds: int, console: Console) -> dict[str, Any]:
+def suits(who: str, work: str) -> bool:
+    """Whether a peer has such networks at all."""
+    return who not in ("sklearn", "dask-ml") or work.startswith("mlp")
+
+
+def row(name: str, contestants: Sequence[Contestant], rounds: int, console: Console) -> dict[str, Any]:
     """Measure one work: our layouts and every peer in turns."""
-    work = WORKS[name]
-    contestants = [("ours", json.dumps(layout)) for layout in work.layouts]
-    contestants += [peer for peer in peers if peer[0] != "sklearn" or name.startswith("mlp")]
-    times: dict[tuple[str, str], list[float]] = {}
-    losses: dict[tuple[str, str], float] = {}
-    peaks: dict[tuple[str, str], int] = {}
+    found: dict[Contestant, list[dict[str, Any]]] = {}
+    left_out: dict[str, str] = {}
     with TemporaryDirectory() as folder, Progress(console=console, transient=True) as bar:
-        prepare(work, Path(folder))
+        prepare(WORKS[name], Path(folder))
         task = bar.add_task(name, total=rounds * len(contestants))
         for _ in range(rounds):
-            for who, how in list(contestants):
-                found = contest(name, folder, who, how)
+            for who, how in contestants:
+                bar.update(task, description=f"{name}: {who} {how}")
+                if f"{who} {how}" not in left_out:
+                    measured = contest(name, folder, who, how)
+                    if isinstance(measured, str):
+                        left_out[f"{who} {how}"] = measured
+                    else:
+                        found.setdefault((who, how), []).append(measured)
                 bar.advance(task)
-                if isinstance(found, str):
-                    console.print(f"{name}: {who} ({how}) left out: {found}", highlight=False)
-                    contestants.remove((who, how))
-                    continue
-                times.setdefault((who, how), []).append(found["seconds_per_step"])
-                losses[who, how] = found["loss"]
-                peaks[who, how] = max(peaks.get((who, how), 0), found["peak_bytes"])
+    return {**summary(name, WORKS[name], found), "left_out": left_out}
+
+
+def summary(name: str, work: Work, found: dict[Contestant, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What the rounds come to; every peer by the best of its settings."""
+    times = {key: [m["seconds_per_step"] for m in rounds] for key, rounds in found.items()}
+    losses = {f"{who} {how}": m["loss"] for (who, how), rounds in found.items() for m in rounds}
     best = {who: min((k for k in times if k[0] == who), key=lambda k: median(times[k])) for who, _ in times}
-    mine = times[best["ours"]]
+    if "ours" not in best:
+        raise click.ClickException(f"{name}: daskpar itself did not run; see above")
+    mine = best.pop("ours")
+    each = {who: pairs(times[key], times[mine]) for who, key in best.items()}
     return {
         "work": name,
         "gflop": work.flops() / 1e9,
-        "ours": {"layout": json.loads(best["ours"][1]), "seconds_per_step": median(mine)},
-        "peers": {
-            who: {"seconds_per_step": median(times[key]), "setting": key[1]}
-            for who, key in best.items()
-            if who != "ours"
+        "ours": {
+            "layout": json.loads(mine[1]),
+            **figures(found[mine]),
+            "scheduling_share": median(m["scheduling_share"] for m in found[mine]),
         },
-        "ratio": {
-            who: median(theirs / own for theirs, own in zip(times[key], mine, strict=True))
-            for who, key in best.items()
-            if who != "ours"
-        },
+        "peers": {who: {**figures(found[key]), "setting": key[1]} for who, key in best.items()},
+        "ratio": {who: median(ratios) for who, ratios in each.items()},
+        "ratio_spread": {who: [min(ratios), max(ratios)] for who, ratios in each.items()},
+        "numpy_gflops": [m["gflops"] for m in found[mine]],
         "all": {f"{who} {how}": values for (who, how), values in times.items()},
-        "losses": {f"{who} {how}": value for (who, how), value in losses.items()},
-        "peak_bytes": {f"{who} {how}": value for (who, how), value in peaks.items()},
-        "void": max(losses.values()) > 1.01 * min(losses.values()),
+        "losses": losses,
+        "void": not all(loss <= 1.01 * min(losses.values()) for loss in losses.values()),
     }
+
+
+def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over rounds, and the spread of the times."""
+    times = [m["seconds_per_step"] for m in rounds]
+    return {
+        "seconds_per_step": median(times),
+        "spread": [min(times), max(times)],
+        "plain_product_gflops": median(m["gflops"] for m in rounds),
+        "peak_bytes": max(m["peak_bytes"] for m in rounds),
+    }
+
+
+def pairs(theirs: list[float], mine: list[float]) -> list[float]:
+    """Their time over ours, round by round."""
+    return [a / b for a, b in zip(theirs, mine, strict=False)]
 
 
 def contest(name: str, folder: str, who: str, how: str) -> dict[str, Any] | str:
@@ -103,39 +164,6 @@ def contest(name: str, folder: str, who: str, how: str) -> dict[str, Any] | str:
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def peak() -> float:
-    """GFLOP/s of a plain float32 matrix product on all cores, NumPy's."""
-    a = np.random.default_rng(0).random((2048, 2048), dtype=np.float32)
-    times = []
-    for _ in range(9):
-        start = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / median(times) / 1e9
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {"system": platform.platform(), "cores": blas.cores(), "blas": blas.describe()}
-
-
-def show(result: dict[str, Any], console: Console) -> None:
-    """The result as a table."""
-    table = Table(title=f"peak {result['peak_gflops']:.0f} GFLOP/s on {result['machine']['cores']} cores")
-    for column in ("work", "who", "ms a step", "GFLOP/s", "their time / ours", "peak MB"):
-        table.add_column(column)
-    for found in result["rows"]:
-        name = found["work"] + (" (void: losses differ)" if found["void"] else "")
-        mine = found["ours"]
-        rows = [("ours " + json.dumps(mine["layout"]), mine["seconds_per_step"], "")]
-        for who, peer in found["peers"].items():
-            rows.append((f"{who} {peer['setting']}", peer["seconds_per_step"], f"{found['ratio'][who]:.2f}"))
-        for who, seconds, ratio in rows:
-            rate, peak = f"{found['gflop'] / seconds:.0f}", f"{found['peak_bytes'][who] / 1e6:.0f}"
-            table.add_row(name, who, f"{seconds * 1e3:.2f}", rate, ratio, peak)
-    console.print(table)
 
 
 if __name__ == "__main__":

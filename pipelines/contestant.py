@@ -1,8 +1,7 @@
 """One contestant of the benchmark, in a process of its own: prints what it measured as one line of JSON.
 
-    python -m pipelines.contestant WORK FOLDER ours '{"data": 2}'
-    python -m pipelines.contestant WORK FOLDER torch threads
-    python -m pipelines.contestant WORK FOLDER sklearn default
+    python -m pipelines.contestant mlp-small FOLDER ours '{"data": 2}'
+    python -m pipelines.contestant mlp-small FOLDER torch threads
 
 FOLDER holds x.npy, y.npy and weights.npz, the same for all. Timed are the steps after the warm-up.
 """
@@ -13,17 +12,18 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines import peers
 from pipelines.works import WORKS, Work
 
 
 def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """daskpar on a cluster of threads. `setting`: the layout as JSON."""
+    """daskpar on a cluster of threads. `setting`: the layout as JSON, or `"auto"`."""
     from daskpar import Callback, Layout, Trainer, open_client
     from daskpar.backend import blas
 
@@ -33,14 +33,15 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
         def after_steps(self, trainer: Trainer, entries: Any) -> None:
             seen.append((entries[-1][0] + 1, time.perf_counter()))
 
-    x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+    x, y, _ = peers.data(folder)
+    given = json.loads(setting)
     ((kind, lr),) = work.optimizer.items()
     optimizer = {kind: {"lr": lr, "weight_decay": 0.0}}
     with open_client("threads", workers=blas.cores(), dashboard_port=0) as client:
         trainer = Trainer(
             work.model,
             optimizer=optimizer,
-            layout=Layout(**json.loads(setting)),
+            layout=given if given == "auto" else Layout(**given),
             batch=work.batch,
             steps=work.steps,
             evaluate_every=f"{work.steps} steps",
@@ -48,87 +49,27 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
             callbacks=[Clock()],
             client=client,
             seed=0,
+            profile=True,
         ).fit(x, y)
     begin = next(i for i, (step, _) in enumerate(seen) if step >= work.warmup)
     (first, start), (last, end) = seen[begin], seen[-1]
     losses = trainer.history_[-1]["each_step"]["loss"]
-    return {"seconds_per_step": (end - start) / (last - first), "loss": float(np.mean(losses[-5:]))}
-
-
-def torch(work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """PyTorch in one process with all threads. `setting`: `threads`, or `compile` for torch.compile too."""
-    import torch
-
-    from pipelines.torch_nets import build
-
-    images, targets = np.load(folder / "x.npy"), np.load(folder / "y.npy")
-    if images.ndim == 4:
-        images = images.transpose(0, 3, 1, 2)
-    x, y = torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(targets)
-    net, optimizer = build(work, dict(np.load(folder / "weights.npz")), setting == "compile")
-    loss = torch.nn.CrossEntropyLoss()
-
-    def step(rows: slice) -> Any:
-        batch = x[rows].contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x[rows]
-        optimizer.zero_grad(set_to_none=True)
-        outputs = net(batch)
-        value = loss(outputs.flatten(0, -2), y[rows].flatten())
-        value.backward()
-        optimizer.step()
-        return value.detach()
-
-    return timed(work, len(x), step)
-
-
-def sklearn(work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """scikit-learn's MLPClassifier, a batch at a time through partial_fit."""
-    from sklearn.neural_network import MLPClassifier
-
-    from daskpar import Dense
-
-    x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
-    weights = np.load(folder / "weights.npz")
-    sizes = [layer.units for layer in work.model.layers if isinstance(layer, Dense)]
-    net = MLPClassifier(
-        sizes[:-1],
-        solver="sgd",
-        alpha=0.0,
-        momentum=0.0,
-        nesterovs_momentum=False,
-        learning_rate_init=work.optimizer["sgd"],
-        batch_size=work.batch,
-    )
-    net.partial_fit(x[: work.batch], y[: work.batch], classes=np.unique(y))
-    for i in range(len(sizes)):
-        net.coefs_[i][...] = weights[f"{2 * i}.weight"]
-        net.intercepts_[i][...] = weights[f"{2 * i}.bias"]
-
-    def step(rows: slice) -> Any:
-        net.partial_fit(x[rows], y[rows])
-        return net.loss_
-
-    return timed(work, len(x), step)
-
-
-def timed(work: Work, rows: int, step: Callable[[slice], Any]) -> dict[str, Any]:
-    """Run all steps in order over the rows; time those after the warm-up."""
-    per_epoch = rows // work.batch
-    losses, start = [], 0.0
-    for k in range(work.steps):
-        if k == work.warmup:
-            start = time.perf_counter()
-        at = k % per_epoch * work.batch
-        losses.append(step(slice(at, at + work.batch)))
-    seconds = time.perf_counter() - start
     return {
-        "seconds_per_step": seconds / (work.steps - work.warmup),
-        "loss": float(np.mean([float(value) for value in losses[-5:]])),
+        "seconds_per_step": (end - start) / (last - first),
+        "loss": float(np.mean(losses[-peers.LAST :])),
+        "scheduling_share": trainer.trace_.profile(work.warmup).scheduling_share,
+        "gflops": peers.numpy_rate(),
     }
+
+
+def measure(who: str, work: Work, folder: Path, setting: str) -> dict[str, Any]:
+    """What a contestant takes a step, and the most memory that its processes have taken."""
+    run = ours if who == "ours" else import_module(f"pipelines.peers.{peers.MODULES[who]}").run
+    found = run(work, folder, setting)
+    used = (resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {**found, "peak_bytes": 1024 * max(used)}
 
 
 if __name__ == "__main__":
     name, place, who, how = sys.argv[1:5]
-    contestants = {"ours": ours, "torch": torch, "sklearn": sklearn}
-    found = contestants[who](WORKS[name], Path(place), how)
-    found["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(found))
+    print(json.dumps(measure(who, WORKS[name], Path(place), how)))

@@ -17,7 +17,10 @@ Data = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Work:
-    """A network of these layers, trained on softmax cross-entropy; `layouts` are those that we try."""
+    """A network of these layers, trained on softmax cross-entropy on so many different `batches`.
+
+    `layouts` are those that we try.
+    """
 
     layers: tuple[Any, ...]
     data: Callable[[int], Data]
@@ -26,6 +29,7 @@ class Work:
     steps: int
     warmup: int
     layouts: tuple[dict[str, Any], ...]
+    batches: int = 8
 
     @property
     def model(self) -> Sequential:
@@ -87,13 +91,13 @@ WORKS = {
         dense(256, 10), pictures(784), 256, {"sgd": 0.05}, 3000, 600, ({"grain": "window"}, {"data": 1})
     ),
     "cnn": Work(CNN, pictures(28, 28, 1), 256, {"sgd": 0.005}, steps=40, warmup=8, layouts=LANES[:1]),
-    "gpt": Work(GPT, text(65, 64), 12, {"adamw": 1e-3}, steps=300, warmup=60, layouts=LANES[:1]),
+    "gpt": Work(GPT, text(65, 64), 12, {"adamw": 1e-3}, steps=300, warmup=60, layouts=LANES[:1], batches=60),
 }
 
 
 def prepare(work: Work, folder: Path) -> None:
     """Write data that can be learnt and initial weights, from seeds."""
-    x, y = work.data(8 * work.batch)
+    x, y = work.data(work.batches * work.batch)
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)
     initial = Trainer(work.model, optimizer={"sgd": 1e-30}, batch=4, seed=0, client="threaded-scheduler")

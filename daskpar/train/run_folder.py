@@ -114,10 +114,10 @@ def summarise(trainer: Trainer, scores: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of what a result depends on, and of `more` packages, as far as they are installed."""
     found = {"python": platform.python_version()}
-    for name in ("daskpar", "numpy", "dask", "distributed", "cupy-cuda13x"):
+    for name in ("daskpar", "numpy", "numba", "dask", "distributed", "cupy-cuda13x", *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
