@@ -210,6 +210,7 @@ def test_trainer():
         "cache": False,
         "client": "a client",
         "blas_threads": 1,
+        "profile": False,
     }
     given = {k: v for k, v in vars(trainer).items() if k not in ("layout", "callbacks")}
     assert given == expected

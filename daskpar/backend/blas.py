@@ -13,13 +13,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_threads(threads: int) -> Any:
+class limit_threads:
     """Use so many threads for each matrix product of this process; as a context manager, for a while.
 
     threadpoolctl lets one thread of a process decide for as long as that thread lives or its context lasts,
     and ignores the others: where workers are threads, the client's thread must be the one to call this.
     """
-    return ThreadpoolController().limit(limits=threads, user_api="blas")
+
+    _in_force: int | None = None
+
+    def __init__(self, threads: int):
+        self._before = limit_threads._in_force
+        self._limit = ThreadpoolController().limit(limits=threads, user_api="blas")
+        limit_threads._in_force = threads
+
+    def __enter__(self) -> limit_threads:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._limit.__exit__(*error)
+        limit_threads._in_force = self._before
+
+
+def on_one_core() -> bool:
+    """Whether each matrix product is to use one core only: others are busy with other lanes, or none is."""
+    return (limit_threads._in_force or cores()) == 1
 
 
 def describe() -> list[dict[str, Any]]:

@@ -72,9 +72,9 @@ class MultiHeadAttention(Layer):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         rows, positions, features = x.shape
-        z = x.reshape(-1, features) @ params["qkv"].reshape(features, -1)
-        if self.bias:
-            z += params["qkv_bias"].reshape(-1)
+        product = kernels(x).product
+        bias = params["qkv_bias"].reshape(-1) if self.bias else None
+        z = product(x.reshape(-1, features), params["qkv"].reshape(features, -1), bias=bias)
         size = self._size(params)
         z = z.reshape(rows, positions, 3, params["qkv"].shape[2] // size, size)
         if self.rotary:
@@ -84,19 +84,17 @@ class MultiHeadAttention(Layer):
         weights = kernels(x).softmax_rows(scores, 1 / math.sqrt(self._size(params)), self.causal, ctx.mask)
         kept, drop = self._dropout.forward({}, weights, ctx)
         merged = _merged(kept @ v)
-        y = merged.reshape(-1, merged.shape[-1]) @ params["out"]
-        if self.bias:
-            y += params["out_bias"]
+        y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
         return y.reshape(x.shape), (x, z, weights, drop, merged)
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        xp = array_module(dy)
+        xp, product = array_module(dy), kernels(dy).product
         x, z, weights, drop, merged = saved
         rows, positions, features = x.shape
         q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
         flat = dy.reshape(-1, features)
-        grads = {"out": xp.matmul(merged.reshape(-1, merged.shape[-1]).T, flat, out=ctx.space("out"))}
-        d_heads = (flat @ params["out"].T).reshape(rows, positions, *z.shape[3:]).transpose(0, 2, 1, 3)
+        grads = {"out": product(merged.reshape(-1, merged.shape[-1]).T, flat, out=ctx.space("out"))}
+        d_heads = product(flat, params["out"].T).reshape(rows, positions, *z.shape[3:]).transpose(0, 2, 1, 3)
         d_kept = d_heads @ v.transpose(0, 1, 3, 2)
         kept = weights if drop is None else weights * drop
         dz = xp.empty(z.shape, dtype=z.dtype)
@@ -110,14 +108,14 @@ class MultiHeadAttention(Layer):
         dz = dz.reshape(rows * positions, math.prod(dz.shape[2:]))
         space = ctx.space("qkv")
         into = None if space is None else space.reshape(features, -1)
-        weight = xp.matmul(x.reshape(-1, features).T, dz, out=into)
+        weight = product(x.reshape(-1, features).T, dz, out=into)
         grads["qkv"] = weight.reshape(params["qkv"].shape) if space is None else space
         if self.bias:
             grads["qkv_bias"] = xp.sum(dz, axis=0).reshape(3, -1)
             grads["out_bias"] = xp.sum(flat, axis=0, out=ctx.space("out_bias"))
         if not ctx.input_gradient:
             return None, grads
-        return (dz @ params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
+        return product(dz, params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
 
     def _size(self, params: Params) -> int:
         """Features of a head; a part of the parameters holds some of the heads."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
@@ -27,6 +28,7 @@ class Dense(Layer):
     init_weight: str = "he"
     init_bias: str = "zeros"
     kind: ClassVar[str] = "dense"
+    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive("dense", units=self.units)
@@ -45,18 +47,20 @@ class Dense(Layer):
         return params, (*in_shape[:-1], self.units)
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x.reshape(-1, x.shape[-1]) @ params["weight"]
-        if self.bias:
-            y += params["bias"]
+        flat, bias = x.reshape(-1, x.shape[-1]), params.get("bias")
+        y = kernels(x).product(flat, params["weight"], bias=bias, rectify=ctx.rectify)
         return y.reshape(*x.shape[:-1], self.units), x
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        xp = array_module(dy)
+        product = kernels(dy).product
         x, flat = saved.reshape(-1, saved.shape[-1]), dy.reshape(-1, self.units)
-        grads = {"weight": xp.matmul(x.T, flat, out=ctx.space("weight"))}
+        grads = {"weight": product(x.T, flat, out=ctx.space("weight"))}
         if self.bias:
-            grads["bias"] = xp.sum(flat, axis=0, out=ctx.space("bias"))
-        return ((flat @ params["weight"].T).reshape(saved.shape) if ctx.input_gradient else None), grads
+            grads["bias"] = array_module(dy).sum(flat, axis=0, out=ctx.space("bias"))
+        if not ctx.input_gradient:
+            return None, grads
+        where = x if ctx.rectified else None
+        return product(flat, params["weight"].T, where=where).reshape(saved.shape), grads
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 2 * in_shape[-1] * math.prod(out_shape)

@@ -106,13 +106,14 @@ class Unembedding(Layer):
         return {}, (*in_shape[:-1], self.words)
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x.reshape(-1, x.shape[-1]) @ params["weight"].T
+        y = kernels(x).product(x.reshape(-1, x.shape[-1]), params["weight"].T)
         return y.reshape(*x.shape[:-1], y.shape[-1]), x
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         flat, x = dy.reshape(-1, dy.shape[-1]), saved.reshape(-1, saved.shape[-1])
-        weight = array_module(dy).matmul(flat.T, x, out=ctx.space("weight"))
-        return (flat @ params["weight"]).reshape(saved.shape), {"weight": weight}
+        product = kernels(dy).product
+        weight = product(flat.T, x, out=ctx.space("weight"))
+        return product(flat, params["weight"]).reshape(saved.shape), {"weight": weight}
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 2 * in_shape[-1] * math.prod(out_shape)

@@ -27,7 +27,9 @@ class Context:
     Where `input_gradient` is false nobody needs dx, and `backward` may return None for it. `mask` (rows,
     positions) is true where a sequence goes on, None where all do. Where `backward` is false nobody will ask
     for gradients, and nothing need be saved; where `consume` is true what was saved is given away to
-    `backward`, which lets go of it piece by piece.
+    `backward`, which lets go of it piece by piece. `rectify` asks a layer that `rectifies` for max(0, y) in
+    y's place, because a rectifier follows, and `rectified` tells a layer that its input comes from one: it
+    may then leave out of dx what that will not let through.
     """
 
     training: bool = False
@@ -40,11 +42,20 @@ class Context:
     mask: Array | None = None
     backward: bool = True
     consume: bool = False
+    rectify: bool = False
+    rectified: bool = False
 
     def child(self, index: int, input_gradient: bool = True) -> Context:
         """The same pass, seen by part `index` of a layer made of layers."""
         out = None if self.out is None else self.out.get(str(index))
-        return replace(self, path=(*self.path, index), out=out, input_gradient=input_gradient)
+        return replace(
+            self,
+            path=(*self.path, index),
+            out=out,
+            input_gradient=input_gradient,
+            rectify=False,
+            rectified=False,
+        )
 
     def masked(self, mask: Array | None) -> Context:
         """The same pass, with another mask."""
@@ -68,6 +79,8 @@ class Layer:
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
     """Whether examples are integers, e.g. numbers of words."""
+    rectifies: ClassVar[bool] = False
+    """Whether it can do the work of a rectifier that comes before or after it; see `Context`."""
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""

@@ -101,10 +101,22 @@ class Sequential(Layer):
         """`run` through layers `start` to `stop` only: how a network is cut in depth."""
         saved = []
         for i in range(start, stop):
-            x, keep, mask = self.layers[i].run(params.get(str(i), {}), x, ctx.child(i))
+            x, keep, mask = self.layers[i].run(params.get(str(i), {}), x, self._child(i, start, stop, ctx))
             saved.append(keep)
             ctx = ctx.masked(mask)
         return x, saved, ctx.mask
+
+    def _child(self, i: int, start: int, stop: int, ctx: Context, input_gradient: bool = True) -> Context:
+        """The pass as layer `i` sees it; of a rectifier next to it, it may do the work."""
+        before, own, after = (self.layers[k] if start <= k < stop else None for k in (i - 1, i, i + 1))
+        child = ctx.child(i, input_gradient)
+        if isinstance(own, ReLU):
+            rectify, rectified = bool(after and after.rectifies), bool(before and before.rectifies)
+        elif own is not None and own.rectifies:
+            rectify, rectified = isinstance(after, ReLU), isinstance(before, ReLU)
+        else:
+            return child
+        return replace(child, rectify=rectify, rectified=rectified)
 
     def backward_part(
         self, start: int, stop: int, params: Params, saved: Any, dy: Array, ctx: Context
@@ -118,7 +130,7 @@ class Sequential(Layer):
         if not ctx.input_gradient:
             needed = next((i for i in range(start, stop) if params.get(str(i))), stop)
         for i in range(stop - 1, needed - 1, -1):
-            child = ctx.child(i, input_gradient=ctx.input_gradient or i > needed)
+            child = self._child(i, start, stop, ctx, ctx.input_gradient or i > needed)
             keep = saved[i - start]
             if ctx.consume:
                 saved[i - start] = None

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError, unknown
 from daskpar.nn.activations import GELU, ReLU, SiLU
 from daskpar.nn.attention import MultiHeadAttention
@@ -54,25 +55,25 @@ class FeedForward(Layer):
         return params, in_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        inner = x.reshape(-1, x.shape[-1]) @ params["up"]
-        inner += params["up_bias"]
+        product = kernels(x).product
+        inner = product(x.reshape(-1, x.shape[-1]), params["up"], bias=params["up_bias"])
         h, saved = _ACTIVATIONS[self.activation].forward({}, inner, ctx)
-        y = h @ params["down"]
-        y += params["down_bias"]
+        y = product(h, params["down"], bias=params["down_bias"])
         return y.reshape(x.shape), (x, saved, h)
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        xp = array_module(dy)
+        xp, product = array_module(dy), kernels(dy).product
         x, inner, h = saved
         flat = dy.reshape(-1, dy.shape[-1])
-        d_inner, _ = _ACTIVATIONS[self.activation].backward({}, inner, flat @ params["down"].T, ctx)
+        d_inner, _ = _ACTIVATIONS[self.activation].backward({}, inner, product(flat, params["down"].T), ctx)
         grads = {
-            "up": xp.matmul(x.reshape(-1, x.shape[-1]).T, d_inner, out=ctx.space("up")),
+            "up": product(x.reshape(-1, x.shape[-1]).T, d_inner, out=ctx.space("up")),
             "up_bias": xp.sum(d_inner, axis=0, out=ctx.space("up_bias")),
-            "down": xp.matmul(h.T, flat, out=ctx.space("down")),
+            "down": product(h.T, flat, out=ctx.space("down")),
             "down_bias": xp.sum(flat, axis=0, out=ctx.space("down_bias")),
         }
-        return ((d_inner @ params["up"].T).reshape(x.shape) if ctx.input_gradient else None), grads
+        dx = product(d_inner, params["up"].T).reshape(x.shape) if ctx.input_gradient else None
+        return dx, grads
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 4 * self.expansion * in_shape[-1] * math.prod(in_shape)

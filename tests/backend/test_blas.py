@@ -22,12 +22,13 @@ def test_cores_are_those_this_process_may_use(monkeypatch):
 
 def test_threads_are_limited_until_undone():
     before = threads()
-    limiter = blas.limit_threads(1)
-    try:
-        assert threads() == {1}
-    finally:
-        limiter.restore_original_limits()
+    with blas.limit_threads(1):
+        assert threads() == {1} and blas.on_one_core()
+        with blas.limit_threads(2):
+            assert not blas.on_one_core()
+        assert blas.on_one_core()
     assert threads() == before
+    assert blas.on_one_core() == (blas.cores() == 1)
 
 
 def test_libraries_are_described():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core.dispatcher import Dispatcher
 
-from daskpar.backend import compiled, kernels, reference
+from daskpar.backend import blas, compiled, kernels, reference
 from daskpar.backend.compiled.simd import LANES
 from daskpar.backend.reference import Geometry
 
@@ -26,6 +26,12 @@ PIXELS = st.integers(1, 7)
 UPDATED = {"sgd_update": (0,), "momentum_update": (0, 2), "adam_update": (0, 2, 3)}
 SUBTRACTED = {"cross_entropy": 1.0}  # takes numbers as large as this from one another
 USED_UP = {name: {*places, 1} for name, places in UPDATED.items()}
+
+
+@pytest.fixture(autouse=True)
+def on_one_core():
+    with blas.limit_threads(1):
+        yield
 
 
 def numbers(draw, *shape, sizes=(1e-6, 1e-2, 1.0, 1e3)):
@@ -140,7 +146,21 @@ def update(slots, *rest):
     return arguments
 
 
+def product(draw):
+    """Sizes around those of a tile and of a panel of it; operands that lie by rows or by columns."""
+    rows, columns = (draw(st.sampled_from([1, 7, 8, 9, 31, 33, 80])) for _ in range(2))
+    inner = draw(st.sampled_from([3, LANES, LANES + 1, 100, 1025]))
+    a, b = (
+        numbers(draw, *shape) if draw(st.booleans()) else numbers(draw, *shape[::-1]).T
+        for shape in ((rows, inner), (inner, columns))
+    )
+    bias = numbers(draw, columns) if draw(st.booleans()) else None
+    where = numbers(draw, rows, columns) if draw(st.booleans()) else None
+    return [a, b, None, bias, draw(st.booleans()), where]
+
+
 ARGUMENTS = {
+    "product": product,
     "relu_backward": relu_backward,
     "gelu": activation(1),
     "gelu_with_slope": activation(1),
@@ -263,6 +283,21 @@ def test_the_same_bits_on_every_call_and_from_threads_at_once(name, data):
     expected = call(compiled, name, arguments)
     for result in results:
         assert_same_bits(result, expected)
+
+
+@pytest.mark.skipif(LANES < 16, reason="without AVX-512 products are BLAS's")
+def test_a_product_is_the_kernel_s_on_one_core_and_blas_s_on_several(monkeypatch):
+    matrix = import_module("daskpar.backend.compiled.matrix")
+    a, b = np.ones((64, 64), np.float32), np.ones((64, 64), np.float32)
+    calls = []
+    monkeypatch.setattr(matrix, "_product", lambda *given: calls.append("kernel"))
+    monkeypatch.setattr(reference, "product", lambda *given: calls.append("blas"))
+    matrix.product(a, b)
+    with blas.limit_threads(2):
+        matrix.product(a, b)
+    matrix.product(a, b)
+    matrix.product(a[:4], b)
+    assert calls == ["kernel", "blas", "kernel", "blas"]
 
 
 def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from device import convert, leaves
 
+from daskpar.backend import blas
 from daskpar.errors import InputError
 from daskpar.nn import (
     GRU,
@@ -264,6 +265,29 @@ def test_a_rectifier_moves_behind_a_max_pool_and_gives_the_same(dtype, pool, cha
     np.testing.assert_array_equal(y, pooled.reshape(y.shape))
     d_pool, _ = pool.backward({}, where, dy.reshape(pooled.shape), TRAINING)
     np.testing.assert_array_equal(dx, ReLU().backward({}, kept, d_pool, TRAINING)[0])
+
+
+@pytest.mark.parametrize("layers", [(0, 1), (1, 2), (0, 1, 2), (1, 2, 1), (0, 2, 1, 2, 0)])
+@pytest.mark.parametrize("cores", [1, 2], ids=["kernel", "blas"])
+def test_a_dense_layer_does_the_work_of_rectifiers_beside_it(layers, cores):
+    """0 and 2 are dense layers, 1 a rectifier: the bits are those of layers that do not know each other."""
+    model = Sequential(tuple(ReLU() if kind == 1 else Dense(40) for kind in layers))
+    params = convert(started(model, (40,)), np.ndarray, lambda p: p.astype(np.float32))
+    x, dy = np.random.default_rng(3).standard_normal((2, 33, 40)).astype(np.float32)
+    with blas.limit_threads(cores):
+        y, saved = model.forward(params, x, TRAINING)
+        found = model.backward(params, saved, dy, TRAINING)
+        apart, kept = x, []
+        for i, layer in enumerate(model.layers):
+            apart, keep = layer.forward(params.get(str(i), {}), apart, TRAINING)
+            kept.append(keep)
+        np.testing.assert_array_equal(y, apart)
+        dx, grads = dy, {}
+        for i in reversed(range(len(layers))):
+            dx, grads[str(i)] = model.layers[i].backward(params.get(str(i), {}), kept[i], dx, TRAINING)
+    np.testing.assert_array_equal(found[0], dx)
+    for own, expected in zip(leaves(found[1]), leaves({k: grads[k] for k in found[1]}), strict=True):
+        np.testing.assert_array_equal(own, expected)
 
 
 def test_a_tied_embedding_sums_the_gradients_of_both_uses():

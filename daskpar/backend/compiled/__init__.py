@@ -25,6 +25,7 @@ _WHERE = {
     "softmax_rows": "softmax",
     "softmax_backward": "softmax",
     "cross_entropy": "softmax",
+    "product": "matrix",
     "scatter_rows": "embedding",
     "sgd_update": "update",
     "momentum_update": "update",

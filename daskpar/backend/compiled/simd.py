@@ -42,7 +42,8 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Where element `index` of an array of this Numba type lies."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
@@ -68,7 +69,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     """`array[index : index + LANES]` of a contiguous float32 array."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *args)
+        pointer = address(context, builder, signature.args[0], *args)
         return builder.load(_as_vector(builder, pointer), align=4)
 
     return vector(array, types.intp), generate
@@ -79,7 +80,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """`array[index : index + LANES] = value`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], args[0], args[1])
+        pointer = address(context, builder, signature.args[0], args[0], args[1])
         builder.store(args[2], _as_vector(builder, pointer), align=4)
         return context.get_dummy_value()
 
@@ -131,6 +132,17 @@ def first(typing: Any, value: Any, count: Any, other: Any) -> Any:
         return builder.select(builder.icmp_signed("<", lane, counts), args[0], args[2])
 
     return vector(vector, types.intp, vector), generate
+
+
+@intrinsic
+def where_positive(typing: Any, value: Any, other: Any) -> Any:
+    """`value` where `other` is above zero, zero elsewhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered(">", args[1], zeros), args[0], zeros)
+
+    return vector(vector, vector), generate
 
 
 @intrinsic
@@ -224,7 +236,7 @@ _BYTES = ir.VectorType(ir.IntType(8), LANES)
 
 
 def _bytes_at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.bitcast(_pointer(context, builder, kind, array, index), _BYTES.as_pointer())
+    return builder.bitcast(address(context, builder, kind, array, index), _BYTES.as_pointer())
 
 
 def _bytes_of(builder: Any, number: Any) -> Any:
@@ -240,7 +252,7 @@ def keep_larger(typing: Any, value: Any, best: Any, best_at: Any, where: Any, nu
     """Where `value` is larger than `best[best_at:]` put it there, and `number` at that place of `where`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = _as_vector(builder, _pointer(context, builder, signature.args[1], args[1], args[2]))
+        at = _as_vector(builder, address(context, builder, signature.args[1], args[1], args[2]))
         marks = _bytes_at(context, builder, signature.args[3], args[3], args[2])
         before = builder.load(at, align=4)
         larger = builder.fcmp_ordered(">", args[0], before)
@@ -264,8 +276,77 @@ def where_equal(typing: Any, value: Any, where: Any, where_at: Any, number: Any)
     return vector(vector, where, types.intp, types.intp), generate
 
 
-def _tile(rows: int, vectors: int) -> Callable[..., None]:
-    """The product of `rows` rows with `vectors` vectors of columns, in registers."""
+def _fetch(builder: Any, pointer: Any) -> None:
+    """Ask for the cache line at a pointer, to be written to."""
+    number = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [pointer, number(1), number(3), number(1)])
+
+
+@intrinsic
+def turn(typing: Any, a: Any, a_at: Any, a_row: Any, out: Any, out_at: Any, out_row: Any) -> Any:
+    """ROWS rows of LANES numbers of `a` become LANES rows of ROWS numbers of `out`.
+
+    By rounds of interleaving the upper half of the rows with the lower one.
+    """
+    size = types.intp
+    half = ir.VectorType(_FLOAT, ROWS)
+    whole = ir.VectorType(ir.IntType(32), LANES)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a_at, a_row, out_at, out_row = (args[i] for i in (1, 2, 4, 5))
+
+        def place(array: int, start: Any, row: Any, number: int) -> Any:
+            index = builder.add(start, builder.mul(row, _INDEX(number)))
+            return address(context, builder, signature.args[array], args[array], index)
+
+        rows = [builder.load(_as_vector(builder, place(0, a_at, a_row, r)), align=4) for r in range(ROWS)]
+        for _ in range(ROWS.bit_length() - 1):
+            pairs = zip(rows[: ROWS // 2], rows[ROWS // 2 :], strict=True)
+            rows = [
+                builder.shuffle_vector(one, two, ir.Constant(whole, places))
+                for one, two in pairs
+                for places in _INTERLEAVED
+            ]
+        for k in range(LANES):
+            at = k * ROWS
+            part = ir.Constant(ir.VectorType(ir.IntType(32), ROWS), [at % LANES + i for i in range(ROWS)])
+            row = rows[at // LANES]
+            value = builder.shuffle_vector(row, row, part)
+            pointer = builder.bitcast(place(3, out_at, out_row, k), half.as_pointer())
+            builder.store(value, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(a, size, size, out, size, size), generate
+
+
+@intrinsic
+def copy_rows(typing: Any, a: Any, a_at: Any, out: Any, out_at: Any) -> Any:
+    """`out[out_at : out_at + ROWS] = a[a_at : a_at + ROWS]`."""
+    half = ir.VectorType(_FLOAT, ROWS)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        there, here = (
+            builder.bitcast(address(context, builder, signature.args[i], *args[i : i + 2]), half.as_pointer())
+            for i in (2, 0)
+        )
+        builder.store(builder.load(here, align=4), there, align=4)
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, out, types.intp), generate
+
+
+_INTERLEAVED = [
+    [place for i in range(start, start + LANES // 2) for place in (i, LANES + i)] for start in (0, LANES // 2)
+]
+
+
+def _tile(rows: int, vectors: int, far: bool = False) -> Callable[..., None]:
+    """The product of `rows` rows with `vectors` vectors of columns, in registers.
+
+    `far`: the result is not in the nearest cache; it is asked for at the start, and needed at the end.
+    """
 
     @intrinsic
     def multiply(
@@ -295,7 +376,7 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
                 index = offsets[0]
                 for offset in offsets[1:]:
                     index = builder.add(index, offset)
-                return _pointer(context, builder, signature.args[array], args[array], index)
+                return address(context, builder, signature.args[array], args[array], index)
 
             at = [
                 [
@@ -308,9 +389,12 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
             each = [(r, v) for r in range(rows) for v in range(vectors)]
             for r, v in each:
                 builder.store(ir.Constant(_VECTOR, [0.0] * LANES), held[r][v])
-            with builder.if_then(add):
-                for r, v in each:
-                    builder.store(builder.load(at[r][v], align=4), held[r][v])
+                if far:
+                    _fetch(builder, at[r][v])
+            if not far:
+                with builder.if_then(add):
+                    for r, v in each:
+                        builder.store(builder.load(at[r][v], align=4), held[r][v])
             with cgutils.for_range(builder, depth) as loop:
                 b_here = builder.add(b_at, builder.mul(loop.index, b_step))
                 a_here = builder.add(a_at, builder.mul(loop.index, a_step))
@@ -322,6 +406,11 @@ def _tile(rows: int, vectors: int) -> Callable[..., None]:
                     number = _splat(builder, builder.load(place(0, a_here, builder.mul(a_row, _INDEX(r)))))
                     for v in range(vectors):
                         total = _intrinsic(builder, "fma", number, columns[v], builder.load(held[r][v]))
+                        builder.store(total, held[r][v])
+            if far:
+                with builder.if_then(add):
+                    for r, v in each:
+                        total = builder.fadd(builder.load(held[r][v]), builder.load(at[r][v], align=4))
                         builder.store(total, held[r][v])
             for r, v in each:
                 builder.store(builder.load(held[r][v]), at[r][v], align=4)
@@ -338,5 +427,7 @@ multiply_two = _tile(ROWS, 2)
 Arguments: a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, add. Element (r, k) of a is
 `a[a_at + r·a_row + k·a_step]`, (k, n) of b `b[b_at + k·b_step + n]`, (r, n) of c `c[c_at + r·c_row + n]`.
 """
+multiply_far = _tile(ROWS, 2, far=True)
+"""As `multiply_two`, for a `c` that is not in the nearest cache."""
 multiply_one = _tile(ROWS, 1)
 """As `multiply_two`, for LANES columns."""

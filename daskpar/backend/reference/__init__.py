@@ -11,6 +11,7 @@ from daskpar.backend.reference.convolution import (
 )
 from daskpar.backend.reference.embedding import scatter_rows
 from daskpar.backend.reference.loss import cross_entropy
+from daskpar.backend.reference.matrix import product
 from daskpar.backend.reference.norm import layer_norm, layer_norm_backward
 from daskpar.backend.reference.pooling import max_pool, max_pool_backward
 from daskpar.backend.reference.update import adam_update, momentum_update, sgd_update
@@ -30,6 +31,7 @@ __all__ = [
     "max_pool",
     "max_pool_backward",
     "momentum_update",
+    "product",
     "relu_backward",
     "scatter_rows",
     "sgd_update",

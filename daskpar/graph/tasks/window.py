@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from functools import reduce
+from operator import iadd
 from typing import Any
 
 from daskpar.backend.array import array_module
+from daskpar.backend.meeting import side_by_side
 from daskpar.data.chunk import Chunk, draw
 from daskpar.graph.partition import Span, shard_spans
 from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
-from daskpar.graph.tasks.gradient import add_sums, differentiate, quietly, reduce_gradient
+from daskpar.graph.tasks.gradient import add_sums, differentiate, quietly
 from daskpar.graph.tasks.load import first_row
 from daskpar.graph.tasks.step import advance
 from daskpar.graph.tree import levels
@@ -37,44 +38,46 @@ def train_window(
     params, slots = state.params.copy(), {k: v.copy() for k, v in state.slots.items()}
     state = State(state.step, params, slots, () if fresh else state.log)
     scratch = [array_module(params).zeros_like(params) for _ in lanes]
+    gradients = [Gradient(buffer, ()) for buffer in scratch]
     spans = _apart(spec, len(lanes))
+    log: list[Logged] = []
 
     @quietly
-    def differentiated(lane: int) -> Gradient:
-        epoch, within = divmod(state.step, spec.order.steps)
+    def train(lane: int, meet: Callable[[], None]) -> None:
+        for step, lr in enumerate(rates, state.step):
+            gradients[lane] = differentiated(lane, step)
+            meet()
+            sums = _summed([gradient.sums for gradient in gradients], fan_in, add_sums)
+            if lane < len(spans):
+                own = slice(spans[lane].start, spans[lane].stop)
+                total = _summed([gradient.buffer[own] for gradient in gradients], fan_in, iadd)
+                some = {name: value[own] for name, value in slots.items()}
+                span = spans[lane] if len(spans) > 1 else None
+                advance(spec, State(step, params[own], some), total, sums, lr, span)
+            if lane == 0:
+                log.append(Logged(step, sums))
+            meet()
+
+    def differentiated(lane: int, step: int) -> Gradient:
+        epoch, within = divmod(step, spec.order.steps)
         pieces = spec.order.pieces(epoch, within, lanes[lane])
         if not pieces:
             scratch[lane][...] = 0
             return Gradient(scratch[lane], ())
         batch = draw(spec.order, epoch, pieces, [at[p.stream, p.chunk] for p in pieces])
-        row = first_row(spec, state.step, lanes[lane])
-        return differentiate(spec, state.params, batch, state.step, row, into=scratch[lane])
+        return differentiate(
+            spec, params, batch, step, first_row(spec, step, lanes[lane]), into=scratch[lane]
+        )
 
-    with ThreadPoolExecutor(len(lanes)) if len(lanes) > 1 else nullcontext() as threads:
-        side_by_side: Callable[..., Any] = threads.map if threads else map
-        for lr in rates:
-            gradients = list(side_by_side(differentiated, range(len(lanes))))
-            for nodes in levels(len(lanes), fan_in):
-                gradients = [reduce_gradient(*(gradients[i] for i in node.inputs)) for node in nodes]
-            sums = gradients[0].sums
-            for gradient in gradients[1:]:
-                sums = add_sums(sums, gradient.sums)
+    side_by_side(len(lanes), train)
+    return Lane(State(state.step + len(rates), params, slots, (*state.log, *log)))
 
-            @quietly
-            def updated(
-                span: Span, state: State = state, gradients: Any = gradients, sums: Any = sums, lr: float = lr
-            ) -> None:
-                own = slice(span.start, span.stop)
-                total = gradients[0].buffer[own]
-                for gradient in gradients[1:]:
-                    total += gradient.buffer[own]
-                some = {name: value[own] for name, value in state.slots.items()}
-                part = State(state.step, state.params[own], some)
-                advance(spec, part, total, sums, lr, span if len(spans) > 1 else None)
 
-            list(side_by_side(updated, spans))
-            state = State(state.step + 1, state.params, state.slots, (*state.log, Logged(state.step, sums)))
-    return Lane(state)
+def _summed(values: Sequence[Any], fan_in: int, add: Callable[[Any, Any], Any]) -> Any:
+    """The sum of what lanes have, in the order of a tree; `add` may change its first argument."""
+    for nodes in levels(len(values), fan_in):
+        values = [reduce(add, (values[i] for i in node.inputs)) for node in nodes]
+    return reduce(add, values)
 
 
 def _apart(spec: Spec, lanes: int) -> list[Span]:
