@@ -186,15 +186,22 @@ class StepBuilder(BaseBuilder):
         return self.layout.place(lane, place.stage, place.branch)
 
     def streams(self, lane: int) -> range:
-        return self.layout.streams(self.replica * self.layout.data + lane, self.spec.order.streams)
+        return self._streams[lane]
+
+    @cached_property
+    def _streams(self) -> list[range]:
+        first = self.replica * self.layout.data
+        return [self.layout.streams(first + n, self.spec.order.streams) for n in range(self.layout.data)]
 
     def pieces(self, step: int, lane: int) -> list[Any]:
         """References to the chunks that a lane draws from in a step."""
         epoch, within = divmod(step, self.spec.order.steps)
-        return [
-            Ref(self.chunks[p.stream, p.chunk])
-            for p in self.spec.order.pieces(epoch, within, self.streams(lane))
-        ]
+        pieces = self.spec.order.pieces(epoch, within, self.streams(lane))
+        return [self._refs[stream, chunk] for stream, chunk, _, _ in pieces]
+
+    @cached_property
+    def _refs(self) -> dict[Any, Ref]:
+        return {place: Ref(key) for place, key in self.chunks.items()}
 
     def _riding_step(self, graph: Graph, front: Front, lr: float, fresh: bool) -> Front:
         keys = []
