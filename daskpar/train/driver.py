@@ -33,7 +33,7 @@ _IN_FLIGHT = 2
 _AHEAD = 32  # windows that lanes which do not wait for each other may be ahead in
 _WINDOW_SECONDS = 0.3
 _ROOT_SECONDS = 5.0  # between roots where workers may die
-_ROOT_TASKS = 10_000  # between roots anywhere: the scheduler remembers them all until the next
+_ROOT_TASKS = 3_000  # between roots anywhere: the scheduler remembers them all until the next
 
 
 @dataclass(frozen=True)
