@@ -46,6 +46,9 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
             steps=work.steps,
             evaluate_every=f"{work.steps} steps",
             distribution="uniform",
+            streams=None
+            if given == "auto"
+            else given.get("data", 1),  # rows in order, as the others draw them
             callbacks=[Clock()],
             client=client,
             seed=0,

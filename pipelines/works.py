@@ -88,7 +88,7 @@ WORKS = {
         dense(1024, 1024, 10), pictures(784), 4096, {"sgd": 0.05}, steps=40, warmup=8, layouts=LANES
     ),
     "mlp-small": Work(
-        dense(256, 10), pictures(784), 256, {"sgd": 0.05}, 3000, 600, ({"grain": "window"}, {"data": 1})
+        dense(256, 10), pictures(784), 256, {"sgd": 0.05}, 3000, 600, ({"grain": "window"}, LANES[0])
     ),
     "cnn": Work(CNN, pictures(28, 28, 1), 256, {"sgd": 0.005}, steps=40, warmup=8, layouts=LANES[:1]),
     "gpt": Work(GPT, text(65, 64), 12, {"adamw": 1e-3}, steps=300, warmup=60, layouts=LANES[:1], batches=60),

@@ -71,3 +71,10 @@ def test_public_names_are_there() -> None:
         assert getattr(daskpar, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'Dence'"):
         daskpar.Dence  # noqa: B018
+
+
+def test_training_imports_nothing_heavy_that_it_does_not_use() -> None:
+    heavy = ("bokeh", "numba", "sklearn", "scipy", "pandas", "PIL", "pooch")
+    program = f"import sys, daskpar.cli.train; print(*[m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

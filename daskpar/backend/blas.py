@@ -35,6 +35,11 @@ class limit_threads:
         limit_threads._in_force = self._before
 
 
+def threads_in_force() -> int | None:
+    """What `limit_threads` has set; None where nothing has."""
+    return limit_threads._in_force
+
+
 def on_one_core() -> bool:
     """Whether each matrix product is to use one core only: others are busy with other lanes, or none is."""
     return (limit_threads._in_force or cores()) == 1

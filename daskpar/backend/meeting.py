@@ -31,7 +31,8 @@ class Meeting:
         if threads > blas.cores() or not _compiled():
             self._barrier = threading.Barrier(threads)
         else:
-            from daskpar.backend.compiled.meeting import APART, meet
+            from daskpar.backend.compiled.crew import APART
+            from daskpar.backend.compiled.meeting import meet
 
             self._meet, self._apart = meet, APART
             self._counts = np.zeros(threads * APART, np.int64)

@@ -45,16 +45,24 @@ class Context:
     rectify: bool = False
     rectified: bool = False
 
-    def child(self, index: int, input_gradient: bool = True) -> Context:
+    def child(
+        self, index: int, input_gradient: bool = True, rectify: bool = False, rectified: bool = False
+    ) -> Context:
         """The same pass, seen by part `index` of a layer made of layers."""
         out = None if self.out is None else self.out.get(str(index))
-        return replace(
-            self,
-            path=(*self.path, index),
-            out=out,
-            input_gradient=input_gradient,
-            rectify=False,
-            rectified=False,
+        return Context(  # thrice as fast as `replace`, and there are some for each layer and step
+            self.training,
+            self.seed,
+            self.step,
+            self.row,
+            (*self.path, index),
+            out,
+            input_gradient,
+            self.mask,
+            self.backward,
+            self.consume,
+            rectify,
+            rectified,
         )
 
     def masked(self, mask: Array | None) -> Context:

@@ -12,6 +12,7 @@ import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
+from daskpar.nn import chain
 from daskpar.nn.activations import ReLU
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.pooling import MaxPool
@@ -99,24 +100,35 @@ class Sequential(Layer):
         self, start: int, stop: int, params: Params, x: Array, ctx: Context
     ) -> tuple[Array, Any, Array | None]:
         """`run` through layers `start` to `stop` only: how a network is cut in depth."""
-        saved = []
-        for i in range(start, stop):
+        saved: list[Any] = []
+        while (i := start + len(saved)) < stop:
+            end = self._chains.get(i, stop + 1)
+            if end <= stop and chain.suits(x):
+                children = [self._child(k, start, stop, ctx) for k in range(i, end)]
+                x, kept = chain.forward(self.layers, i, end, params, x, children)
+                saved += kept
+                continue
             x, keep, mask = self.layers[i].run(params.get(str(i), {}), x, self._child(i, start, stop, ctx))
             saved.append(keep)
             ctx = ctx.masked(mask)
         return x, saved, ctx.mask
 
+    @cached_property
+    def _chains(self) -> dict[int, int]:
+        return chain.chains(self.layers)
+
     def _child(self, i: int, start: int, stop: int, ctx: Context, input_gradient: bool = True) -> Context:
         """The pass as layer `i` sees it; of a rectifier next to it, it may do the work."""
         before, own, after = (self.layers[k] if start <= k < stop else None for k in (i - 1, i, i + 1))
-        child = ctx.child(i, input_gradient)
         if isinstance(own, ReLU):
-            rectify, rectified = bool(after and after.rectifies), bool(before and before.rectifies)
-        elif own is not None and own.rectifies:
-            rectify, rectified = isinstance(after, ReLU), isinstance(before, ReLU)
-        else:
-            return child
-        return replace(child, rectify=rectify, rectified=rectified)
+            rectify, rectified = (
+                after is not None and after.rectifies,
+                before is not None and before.rectifies,
+            )
+            return ctx.child(i, input_gradient, rectify, rectified)
+        if own is not None and own.rectifies:
+            return ctx.child(i, input_gradient, isinstance(after, ReLU), isinstance(before, ReLU))
+        return ctx.child(i, input_gradient)
 
     def backward_part(
         self, start: int, stop: int, params: Params, saved: Any, dy: Array, ctx: Context
@@ -129,7 +141,23 @@ class Sequential(Layer):
         needed = start
         if not ctx.input_gradient:
             needed = next((i for i in range(start, stop) if params.get(str(i))), stop)
-        for i in range(stop - 1, needed - 1, -1):
+        ends = {end: first for first, end in self._chains.items() if first >= needed}
+        i = stop
+        while i > needed:
+            if i in ends and chain.suits(dy):
+                first, end = ends[i], i
+                children = [
+                    self._child(k, start, stop, ctx, ctx.input_gradient or k > needed)
+                    for k in range(first, end)
+                ]
+                keep = saved[first - start : end - start]
+                if ctx.consume:
+                    saved[first - start : end - start] = [None] * len(keep)
+                dy, found = chain.backward(self.layers, first, end, params, keep, dy, children)
+                grads |= found
+                i = first
+                continue
+            i -= 1
             child = self._child(i, start, stop, ctx, ctx.input_gradient or i > needed)
             keep = saved[i - start]
             if ctx.consume:

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pooch
-
 from daskpar.backend.whole import write_whole
 
 
@@ -16,6 +14,8 @@ class Cache:
     """Values by name, in a file of this user's cache folder that is named by what they depend on."""
 
     def __init__(self, *depends_on: Any):
+        import pooch  # which a run that plans nothing need not wait for
+
         name = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
         self.path = Path(pooch.os_cache("daskpar")) / "plan" / f"{name}.json"
         self._values: dict[str, Any] = {}

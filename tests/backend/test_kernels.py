@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from itertools import pairwise
 from pkgutil import iter_modules
 from threading import Barrier
 
@@ -159,8 +160,31 @@ def product(draw):
     return [a, b, None, bias, draw(st.booleans()), where]
 
 
+def chain(draw):
+    """(rows, sizes of the layers), and weights and biases for them."""
+    rows = draw(st.sampled_from([1, 8, 19]))
+    sizes = [draw(st.sampled_from([1, 10, LANES, 40])) for _ in range(draw(st.integers(2, 4)))]
+    weights = [numbers(draw, a, b, sizes=[0.1, 1.0]) for a, b in pairwise(sizes)]
+    biases = [numbers(draw, n, sizes=[1.0]) if draw(st.booleans()) else None for n in sizes[1:]]
+    return rows, sizes, weights, biases, [draw(st.booleans()) for _ in weights]
+
+
+def dense_chain(draw):
+    rows, sizes, weights, biases, rectify = chain(draw)
+    return [numbers(draw, rows, sizes[0]), weights, biases, rectify]
+
+
+def dense_chain_backward(draw):
+    rows, sizes, weights, biases, rectify = chain(draw)
+    inputs = [numbers(draw, rows, n) for n in sizes[:-1]]
+    into = [(None, None if b is None else np.empty(len(b), np.float32)) for b in biases]
+    return [numbers(draw, rows, sizes[-1]), inputs, weights, rectify, into, draw(st.booleans())]
+
+
 ARGUMENTS = {
     "product": product,
+    "dense_chain": dense_chain,
+    "dense_chain_backward": dense_chain_backward,
     "relu_backward": relu_backward,
     "gelu": activation(1),
     "gelu_with_slope": activation(1),
@@ -187,8 +211,11 @@ def test_every_kernel_is_in_the_table():
 
 
 def each(function, arguments):
-    """The arguments with a function applied to those that are arrays."""
-    return [function(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    """The arguments with a function applied to those that are arrays, or lists of arrays."""
+    nested = (list, tuple)
+    if isinstance(arguments, np.ndarray):
+        return function(arguments)
+    return type(arguments)(each(function, a) for a in arguments) if type(arguments) in nested else arguments
 
 
 def call(module, name, arguments):
@@ -286,18 +313,39 @@ def test_the_same_bits_on_every_call_and_from_threads_at_once(name, data):
 
 
 @pytest.mark.skipif(LANES < 16, reason="without AVX-512 products are BLAS's")
-def test_a_product_is_the_kernel_s_on_one_core_and_blas_s_on_several(monkeypatch):
+def test_which_products_are_the_kernel_s(monkeypatch):
+    """All that are told how many cores to use; on one core but for narrow ones, which BLAS does as well."""
     matrix = import_module("daskpar.backend.compiled.matrix")
-    a, b = np.ones((64, 64), np.float32), np.ones((64, 64), np.float32)
+    a, b, narrow = (np.ones(shape, np.float32) for shape in ((64, 64), (64, 64), (64, 10)))
     calls = []
     monkeypatch.setattr(matrix, "_product", lambda *given: calls.append("kernel"))
     monkeypatch.setattr(reference, "product", lambda *given: calls.append("blas"))
-    matrix.product(a, b)
+    for left, right in ((a, b), (a[:4], b), (a, narrow)):
+        matrix.product(left, right)
     with blas.limit_threads(2):
-        matrix.product(a, b)
+        matrix.product(a, narrow)
+    monkeypatch.setattr(blas, "threads_in_force", lambda: None)
+    monkeypatch.setattr(blas, "on_one_core", lambda: False)
     matrix.product(a, b)
-    matrix.product(a[:4], b)
-    assert calls == ["kernel", "blas", "kernel", "blas"]
+    assert calls == ["kernel", "blas", "blas", "kernel", "blas"]
+
+
+@pytest.mark.skipif(LANES < 16, reason="without AVX-512 products are BLAS's")
+@pytest.mark.parametrize("shape", [(256, 784, 256), (97, 1100, 130), (8, 600, 1100)], ids=str)
+def test_helpers_change_no_bit_of_a_product(shape):
+    rows, inner, columns = shape
+    rng = np.random.default_rng(0)
+    a, b, where = (
+        rng.standard_normal(s).astype(np.float32) for s in ((rows, inner), (inner, columns), (rows, columns))
+    )
+    bias, product = b[0].copy(), compiled.product
+    turned = np.ascontiguousarray(a.T).T
+    alone = product(a, b, None, bias, True, where)
+    for threads in (2, 3):
+        with blas.limit_threads(threads), ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(lambda left: product(left, b, None, bias, True, where), [a, turned] * 10))
+        for other in found:
+            np.testing.assert_array_equal(other, alone)
 
 
 def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():

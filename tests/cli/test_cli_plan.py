@@ -13,7 +13,7 @@ QUIET = {"cluster__kind": "threads", "cluster__dashboard_port": 0}
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch, tmp_path):
-    monkeypatch.setattr(cache.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
     monkeypatch.setattr(plan, "measure_network", lambda *where: Network(1e-3, 1e-3, 5e-4, cores=2))
 
 

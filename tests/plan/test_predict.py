@@ -119,12 +119,12 @@ def test_layouts_are_told_as_they_are_written(layout: Layout) -> None:
 
 
 def test_what_was_measured_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache.pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
     first = Cache("a", 1)
     assert first.get("x") is None
     first.put("x", [1, 2])
     assert Cache("a", 1).get("x") == [1, 2] and Cache("a", 2).get("x") is None
     first.path.write_text("{")  # cut off by a full disk, say
     assert Cache("a", 1).get("x") is None
-    monkeypatch.setattr(cache.pooch, "os_cache", lambda name: first.path)  # a file where a folder should be
+    monkeypatch.setattr("pooch.os_cache", lambda name: first.path)  # a file where a folder should be
     Cache("a", 1).put("x", 1)

@@ -28,7 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
         whole = {("grad",): Cost(1.0 / layout.data, 1000), ("train-window",): Cost(16.0 / layout.data, 10**9)}
         return whole | passes
 
-    monkeypatch.setattr(cache.pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
     monkeypatch.setattr(plan, "measure_tasks", tasks)
     monkeypatch.setattr(plan, "measure_network", lambda *where: Network(0.01, 0.01, 0.001, cores=2))
     return asked

@@ -26,6 +26,8 @@ _WHERE = {
     "softmax_backward": "softmax",
     "cross_entropy": "softmax",
     "product": "matrix",
+    "dense_chain": "chain",
+    "dense_chain_backward": "chain",
     "scatter_rows": "embedding",
     "sgd_update": "update",
     "momentum_update": "update",

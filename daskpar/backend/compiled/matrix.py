@@ -1,11 +1,11 @@
-"""Products of matrices on one core, which copy their operands into the order in which they are used.
+"""Products of matrices, which copy their operands into the order in which they are used.
 
 A Goto product (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication"): DEPTH steps
 of the inner dimension at a time, b in panels of WIDE columns, a in panels of ROWS rows, of which as many
 as stay in a core's second cache; tiles of the result are summed in registers. What comes after a product, a
 bias and a rectifier, is done to each tile while it is in the nearest cache.
 
-For one core, since lanes are what cores are shared among; where a product is to use several, it is BLAS's.
+On one core, where cores are shared among lanes; where they are not, helpers do some of the rows (`crew.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, types
 
 from daskpar.backend import blas, reference
+from daskpar.backend.compiled.crew import APART, Crew, array_at, crew, place_of, seen, tell
 from daskpar.backend.compiled.simd import (
     LANES,
     ROWS,
@@ -36,9 +37,10 @@ WIDE = 2 * LANES
 DEPTH = 1024  # at most, of the inner dimension at a time
 _LINES = 32
 _HELD = 128 * 1024  # numbers of a that stay in the second cache: 512 KB
+_SHARED = 2_000_000  # multiplications from which on it is worth to share a product among cores
 _NOTHING = np.zeros(0, np.float32)
 
-_scratch = threading.local()
+_held = threading.local()
 
 
 def product(
@@ -51,26 +53,92 @@ def product(
 ) -> np.ndarray:
     rows, inner = a.shape
     columns = b.shape[1]
-    if not _suits(a, b):
+    narrow = inner < LANES or columns <= LANES  # which BLAS does as well, but its threads would stay awake
+    if not suits(a, b) or (narrow and blas.on_one_core()):
         return reference.product(a, b, out, bias, rectify, where)
     y = np.empty((rows, columns), np.float32) if out is None else out
-    depth = -(-inner // -(-inner // DEPTH))
-    high = min(-(-rows // ROWS) * ROWS, max(ROWS, _HELD // depth // ROWS * ROWS))
-    left, right = _space("left", high * depth), _space("right", depth * -(-columns // WIDE) * WIDE)
     after = (_flat_or_nothing(bias), rectify, _flat_or_nothing(where))
-    shape = (rows, inner, columns)
-    _product(*_flat(a), *_flat(b), y.reshape(-1), *after, shape, high, depth, left, right)
+    shape, helpers = (rows, inner, columns), (blas.threads_in_force() or 1) - 1
+    given = (*_flat(a), *_flat(b), y.reshape(-1), *after)
+    if helpers and rows > ROWS * helpers and rows * inner * columns >= _SHARED:
+        hands = crew(helpers)
+        if hands.lock.acquire(blocking=False):
+            try:
+                _together(hands, shape, *given)
+            finally:
+                hands.lock.release()
+            return y
+    _product(*given, shape, *scratch(*shape))
     return y
 
 
-def _suits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether a product is one for this kernel: on one core, large enough, of arrays that it can take.
+def _together(
+    helpers: Crew,
+    shape: tuple[int, int, int],
+    a: np.ndarray,
+    a_row: int,
+    a_step: int,
+    b: np.ndarray,
+    b_step: int,
+    b_column: int,
+    y: np.ndarray,
+    bias: np.ndarray,
+    rectify: bool,
+    where: np.ndarray,
+) -> None:
+    """A product of which everybody does some rows."""
+    rows, inner, columns = shape
+    tiles, hands = -(-rows // ROWS), helpers.helpers + 1
+    cuts = [min(rows, ROWS * (tiles * i // hands)) for i in range(hands + 1)]
+    number = int(helpers.done[0]) + 1
+    places = [place_of(array) if array.size else 0 for array in (a, b, y, bias, where)]
+    for i in range(1, hands):
+        own = (cuts[i + 1] - cuts[i], inner, columns)
+        high, depth, left, right = scratch(*own, who=i)
+        helpers.orders[i - 1, :20] = (
+            *places,
+            *(cuts[i], *own, a.size, a_row, a_step, b.size, b_step, b_column),
+            *(rectify, high, depth, place_of(left), place_of(right)),
+        )
+    helpers.post(number)
+    own = (cuts[1], inner, columns)
+    some = where[: cuts[1] * columns]
+    _product(
+        a,
+        a_row,
+        a_step,
+        b,
+        b_step,
+        b_column,
+        y[: cuts[1] * columns],
+        bias,
+        rectify,
+        some,
+        own,
+        *scratch(*own),
+    )
+    wait(helpers.done, number)
+
+
+def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """(rows of a at once, steps of the inner dimension at once, space for these, space for b).
+
+    `who`: of several that work for this thread at once, each has a number.
+    """
+    depth = -(-inner // -(-inner // DEPTH))
+    high = min(-(-rows // ROWS) * ROWS, max(ROWS, _HELD // depth // ROWS * ROWS))
+    left, right = high * depth, depth * -(-columns // WIDE) * WIDE
+    return high, depth, _space(f"left{who}", left), _space(f"right{who}", right)
+
+
+def suits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a product may be one for this kernel: on one core, of enough rows, of arrays that it can take.
 
     Without AVX-512 there are too few registers for it to be faster than BLAS.
     """
-    large = a.shape[0] >= ROWS and a.shape[1] >= LANES and b.shape[1] > LANES
     plain = all((m.flags.c_contiguous or m.flags.f_contiguous) and m.flags.aligned for m in (a, b))
-    return large and plain and LANES == 16 and blas.on_one_core() and a.dtype == b.dtype
+    told = blas.threads_in_force() is not None or blas.on_one_core()
+    return len(a) >= ROWS and plain and LANES == 16 and told and a.dtype == b.dtype
 
 
 def _flat_or_nothing(x: np.ndarray | None) -> np.ndarray:
@@ -79,10 +147,10 @@ def _flat_or_nothing(x: np.ndarray | None) -> np.ndarray:
 
 def _space(name: str, size: int) -> np.ndarray:
     """Scratch of this thread's own, kept for the next product."""
-    held = getattr(_scratch, name, None)
+    held = getattr(_held, name, None)
     if held is None or held.size < size:
         held = np.empty(size, np.float32)
-        setattr(_scratch, name, held)
+        setattr(_held, name, held)
     return held
 
 
@@ -141,10 +209,10 @@ def _finish(y, at, row, bias, column, rectify, where):
 
 
 @njit(inline="always")
-def _put_edge(edge, lines, wide, y, to, columns, add, last, bias, column, rectify, where):
+def _put_edge(edge, size, y, to, columns, add, last, bias, column, rectify, where):
     """A tile that the result has only some lines and columns of."""
-    for i in range(lines):
-        for j in range(wide):
+    for i in range(size[0]):
+        for j in range(size[1]):
             at = to + i * columns + j
             value = edge[i * WIDE + j]
             if add:
@@ -210,4 +278,46 @@ def _product(
                         multiply_two(left, here, 1, ROWS, right, panel, WIDE, edge, 0, WIDE, deep, False)
                     else:
                         multiply_one(left, here, 1, ROWS, right, panel, WIDE, edge, 0, WIDE, deep, False)
-                    _put_edge(edge, lines, wide, y, to, columns, add, last, bias, column, rectify, where)
+                    size = (lines, wide)
+                    _put_edge(edge, size, y, to, columns, add, last, bias, column, rectify, where)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def serve(order, posted, done, at, last, looks):
+    """Do what is ordered of a helper, until there is nothing for so many looks; the last order's number."""
+    while True:
+        left = looks
+        while seen(posted, at) == last:
+            left -= 1
+            if left == 0:
+                return last
+        last += 1
+        a_at, b_at, y_at, bias_at, where_at, first, rows, inner, columns, a_size = order[:10]
+        a_row, a_step, b_size, b_step, b_column, rectify, high, depth, left_at, right_at = order[10:20]
+        skip = first * a_row
+        _product(
+            array_at(a_at + 4 * skip, a_size - skip),
+            a_row,
+            a_step,
+            array_at(b_at, b_size),
+            b_step,
+            b_column,
+            array_at(y_at + 4 * first * columns, rows * columns),
+            array_at(bias_at, columns),
+            rectify != 0,
+            array_at(where_at + 4 * first * columns if where_at else 0, rows * columns),
+            (rows, inner, columns),
+            high,
+            depth,
+            array_at(left_at, high * depth),
+            array_at(right_at, depth * (-(-columns // WIDE) * WIDE)),
+        )
+        tell(done, at, last)
+
+
+@njit(nogil=True, cache=True)
+def wait(done, number):
+    """Until all helpers are done with an order."""
+    for at in range(0, done.size, APART):
+        while seen(done, at) < number:
+            pass

@@ -2,6 +2,7 @@
 
 from daskpar.backend.reference.activation import gelu, gelu_with_slope, relu_backward
 from daskpar.backend.reference.attention import softmax_backward, softmax_rows
+from daskpar.backend.reference.chain import dense_chain, dense_chain_backward
 from daskpar.backend.reference.convolution import (
     Geometry,
     conv2d,
@@ -24,6 +25,8 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
     "cross_entropy",
+    "dense_chain",
+    "dense_chain_backward",
     "gelu",
     "gelu_with_slope",
     "layer_norm",
