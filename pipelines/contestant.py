@@ -9,7 +9,6 @@ FOLDER holds x.npy, y.npy and weights.npz, the same for all. Timed are the steps
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from importlib import import_module
@@ -66,11 +65,10 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
 
 
 def measure(who: str, work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """What a contestant takes a step, and the most memory that its processes have taken."""
+    """What a contestant takes a step, and the most memory that it has taken."""
     run = ours if who == "ours" else import_module(f"pipelines.peers.{peers.MODULES[who]}").run
     found = run(work, folder, setting)
-    used = (resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {**found, "peak_bytes": 1024 * max(used)}
+    return {"peak_bytes": peers.peak_bytes(), **found}
 
 
 if __name__ == "__main__":

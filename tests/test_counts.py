@@ -91,6 +91,16 @@ def test_one_hop_a_step_by_the_scheduler_s_log(
     assert set(tasks) <= {*each, "report"}  # a window reports once, however long it is
 
 
+def test_gradients_meet_while_the_backward_pass_goes_on(threads: Client) -> None:
+    """At `grain: layer` each layer's gradients have a tree of their own: the last layer's does not wait."""
+    trainer = trained(threads, Layout(data=2, grain="layer"), steps=6)
+    order = [(key_split(key), key[1]) for key in computed(threads, trainer) if len(key) > 2]
+    for step in range(1, 6):
+        first_sum = order.index(("reduce-gradient", step))
+        backward = [i for i, (kind, s) in enumerate(order) if s == step and kind.startswith("backward-")]
+        assert backward[0] < first_sum < backward[-1]
+
+
 def test_windows_are_one_task_each_and_the_client_fetches_only_their_logs(threads: Client) -> None:
     trainer = trained(threads, Layout(grain="window"), evaluate_every=f"{CUT} steps")
     kinds = Counter(map(key_split, computed(threads, trainer)))

@@ -60,3 +60,9 @@ def numpy_rate(size: int = 2048) -> float:
     """NumPy's, in float32 on all cores: the peak that shares are given of."""
     a = np.random.default_rng(0).random((size, size), dtype=np.float32)
     return rate(lambda: a @ a, size)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has taken; `getrusage` would count its parent's, too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

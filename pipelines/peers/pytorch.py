@@ -68,6 +68,7 @@ def distributed(work: Work, folder: Path) -> dict[str, Any]:
     return {
         "seconds_per_step": max(f["seconds_per_step"] for f in found),
         "loss": float(np.mean([f["loss"] for f in found])),
+        "peak_bytes": max(f["peak_bytes"] for f in found),
     }
 
 
@@ -78,5 +79,6 @@ if __name__ == "__main__":
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=int(rank), world_size=int(ranks)
     )
-    print(json.dumps(train(WORKS[name], Path(place), False, int(rank), int(ranks))))
+    found = train(WORKS[name], Path(place), False, int(rank), int(ranks))
+    print(json.dumps({**found, "peak_bytes": peers.peak_bytes()}))
     torch.distributed.destroy_process_group()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from daskpar.plan import cache
 from daskpar.plan.simulate import Network
 from daskpar.train import plan
 

@@ -11,7 +11,6 @@ from daskpar import Layout, Trainer
 from daskpar.config import read_layout
 from daskpar.data import Digits, Part
 from daskpar.graph.spec import Spec
-from daskpar.plan import cache
 from daskpar.plan.cache import Cache
 from daskpar.plan.candidates import candidates, told
 from daskpar.plan.predict import predict, predict_at_scale

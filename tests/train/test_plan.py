@@ -9,7 +9,6 @@ import pytest
 from daskpar import InputError, Layout, Trainer
 from daskpar.cluster.executor import THREADED, choose_executor
 from daskpar.data import Digits, Part
-from daskpar.plan import cache
 from daskpar.plan.simulate import Cost, Network
 from daskpar.train import plan
 from daskpar.train.network import measure_network
