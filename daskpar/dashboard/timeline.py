@@ -54,7 +54,7 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
         plot = figure(
             y_range=sorted(threads.values(), key=int, reverse=True),
             x_range=window,
-            height=140 + 50 * len(threads),
+            height=max(340, 140 + 50 * len(threads)),  # room for the legend
             sizing_mode="stretch_width",
             x_axis_label="ms",
             y_axis_label="thread",
