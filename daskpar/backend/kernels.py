@@ -22,6 +22,11 @@ def kernels(x: Array) -> Any:
     return reference
 
 
+def are_compiled() -> bool:
+    """Whether there is compiled code at all: without Numba there is none."""
+    return _compiled() is not reference
+
+
 @cache
 def _compiled() -> Any:
     """The compiled kernels; the reference where Numba is not there."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend import blas
+from daskpar.backend.kernels import are_compiled
 
 _LOOKS = 2_000_000  # some milliseconds; who is that late is waited for asleep
 _NAP = 1e-4  # seconds
@@ -28,7 +29,7 @@ class Meeting:
         self._broken = False
         self._numbers = [0] * threads
         self._barrier: threading.Barrier | None = None
-        if threads > blas.cores() or not _compiled():
+        if threads > blas.cores() or not are_compiled():
             self._barrier = threading.Barrier(threads)
         else:
             from daskpar.backend.compiled.crew import APART
@@ -89,11 +90,3 @@ def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], Any]) -
     if errors:
         raise errors[0]
     return results
-
-
-def _compiled() -> bool:
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return False
-    return True

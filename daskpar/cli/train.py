@@ -13,6 +13,7 @@ from rich.table import Table
 
 from daskpar.backend.whole import write_whole
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.main import told_of
 from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
@@ -81,10 +82,8 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
         except InputError as error:  # told at the end: what was learnt is not lost for it
             refused = error
     summary = folder.finish(trainer, scores)
-    try:
+    with told_of(str(config.folder)):
         write_curves(trainer.history_, config.folder / "curves.html", config.run.name)
-    except OSError as error:
-        raise InputError(f"{config.folder}: cannot be written ({error.strerror or error})") from None
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]
@@ -96,11 +95,9 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
 def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
     """Write profile.json and profile.html, and print their table."""
     found = trainer.trace_.profile()
-    try:
+    with told_of(str(config.folder)):
         write_whole(config.folder / "profile.json", json.dumps(found.as_dict(), indent=2) + "\n")
         write_timeline(trainer.trace_, found, config.folder / "profile.html", f"{config.run.name}: profile")
-    except OSError as error:
-        raise InputError(f"{config.folder}: cannot be written ({error.strerror or error})") from None
     table = Table(title=in_words(found), caption=f"{config.folder / 'profile.html'} has the timeline")
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")

@@ -200,11 +200,10 @@ class ClusterExecutor:
         return self._record
 
     def capacity(self, lanes: int) -> tuple[int, int]:
-        found = self.workers().values()
-        hosts = {worker["host"] for worker in found}
-        here = self.in_process or hosts == {"127.0.0.1"}
-        each = setup.blas_threads(-(-lanes // max(1, len(hosts))), self._threads)
-        return (blas.cores() if here else sum(worker["nthreads"] for worker in found)), each
+        found = self.workers()
+        here = self.in_process or {worker["host"] for worker in found.values()} == {"127.0.0.1"}
+        each = setup.blas_threads(setup.lanes_per_host(found, lanes), self._threads)
+        return (blas.cores() if here else sum(worker["nthreads"] for worker in found.values())), each
 
     def close(self) -> None:
         self._futures.clear()  # what nobody wants any more the scheduler drops, running or not

@@ -93,11 +93,15 @@ def blas_threads(lanes_per_host: int, threads: int | None = None) -> int:
     return threads or max(1, blas.cores() // max(1, lanes_per_host))
 
 
+def lanes_per_host(workers: Mapping[str, Any], lanes: int) -> int:
+    """How many of so many lanes a host of these workers has at most."""
+    return -(-lanes // max(1, len({worker["host"] for worker in workers.values()})))
+
+
 def prepare(client: Any, workers: Mapping[str, Any], lanes: int, threads: int | None = None) -> None:
     """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
-    hosts = max(1, len({worker["host"] for worker in workers.values()}))
     client.register_plugin(SchedulerSetup())
-    client.register_plugin(WorkerSetup(-(-lanes // hosts), threads))
+    client.register_plugin(WorkerSetup(lanes_per_host(workers, lanes), threads))
 
 
 def describe(client: Any) -> dict[str, list[dict[str, Any]]]:

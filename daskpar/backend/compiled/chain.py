@@ -29,7 +29,7 @@ def dense_chain(
     inputs = [x, *outputs[:-1]]
     spaces = [scratch(len(x), *weight.shape) for weight in weights]
     lines = [
-        (place_of(a), place_of(w), 0 if b is None else place_of(b), place_of(y), *w.shape, high, depth, r)
+        (place_of(a), place_of(w), place_of(b), place_of(y), *w.shape, high, depth, r)
         for a, w, b, y, r, (high, depth, _, _) in zip(
             inputs, weights, biases, outputs, rectify, spaces, strict=True
         )
@@ -63,8 +63,7 @@ def dense_chain_backward(
         sizes = [size for high, depth, _, _ in own for size in (high, depth)]
         d_weight, d_bias = grads[i]
         places = (place_of(inputs[i]), place_of(weights[i]), place_of(above), place_of(d_weight))
-        bias = 0 if d_bias is None else place_of(d_bias)
-        lines.append((*places, bias, place_of(dx), dx.size, inner, columns, *sizes, rectified[i]))
+        lines.append((*places, place_of(d_bias), place_of(dx), dx.size, inner, columns, *sizes, rectified[i]))
         above = dx
         kept.append(dx)  # until all is computed: the table does not keep them
     _backward(np.array(lines, np.int64), rows, *_largest(spaces))

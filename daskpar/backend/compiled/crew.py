@@ -61,9 +61,9 @@ def array_at(place, size):
     return carray(_pointer(place), (size if place else 0,))
 
 
-def place_of(array: np.ndarray) -> int:
-    """The address of an array's first number."""
-    return array.__array_interface__["data"][0]
+def place_of(array: np.ndarray | None) -> int:
+    """The address of an array's first number, 0 where there is none."""
+    return 0 if array is None or array.size == 0 else array.__array_interface__["data"][0]
 
 
 @njit(nogil=True, cache=True)

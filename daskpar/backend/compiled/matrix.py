@@ -91,7 +91,7 @@ def _together(
     tiles, hands = -(-rows // ROWS), helpers.helpers + 1
     cuts = [min(rows, ROWS * (tiles * i // hands)) for i in range(hands + 1)]
     number = int(helpers.done[0]) + 1
-    places = [place_of(array) if array.size else 0 for array in (a, b, y, bias, where)]
+    places = [place_of(array) for array in (a, b, y, bias, where)]
     for i in range(1, hands):
         own = (cuts[i + 1] - cuts[i], inner, columns)
         high, depth, left, right = scratch(*own, who=i)
