@@ -38,7 +38,7 @@ def mixed_client() -> Any:
         0: {"cls": Nanny, "options": common | {"resources": {"GPU": 1}}},
         1: {"cls": Nanny, "options": common},
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with SpecCluster(workers=workers, scheduler=scheduler) as cluster, Client(cluster) as client:
         client.wait_for_workers(2)
         first = client.scheduler_info(n_workers=-1)["workers"]
