@@ -111,6 +111,7 @@ class LayoutSection(Section):
     staleness: int = Field(0, ge=0, description="steps that a lane may be ahead, where update is stale")
     grain: Literal["window", "step", "stage", "layer"] = "step"
     fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
+    wire: Literal["full", "float16"] = Field("full", description="how gradients are sent from lane to lane")
 
 
 class ClusterSection(Section):

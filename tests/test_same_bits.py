@@ -25,6 +25,8 @@ LAYOUTS = [
     Layout(data=2, stages=2, microbatches=2, width=2, shards=2),
     Layout(data=2, stages=3, microbatches=3, recompute=True),
     Layout(data=2, tiles=3, shards=2),
+    Layout(data=4, fan_in=2, wire="float16"),
+    Layout(data=2, tiles=3, shards=2, grain="layer", wire="float16"),
 ]
 IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
@@ -108,6 +110,25 @@ def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(
     for a, b in zip(resumed.history_, unbroken.history_, strict=True):
         assert (a["validation"], a["train"]) == (b["validation"], b["train"])
         assert a["each_step"] == b["each_step"]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        LAYOUTS[9],
+        Layout(data=2, stages=2, width=2, shards=2, wire="float16"),
+        Layout(replicas=2, data=2, average_every=3, wire="float16"),
+    ],
+    ids=repr,
+)
+def test_what_rounding_left_out_outlives_a_run(tmp_path: Path, layout: Layout) -> None:
+    """What lanes and the nodes of their tree have yet to hand on is in the file that a run goes on from."""
+    unbroken = trained(THREADED, layout, epochs=2, checkpoint_every="7 steps", folder=tmp_path / "unbroken")
+    common: dict[str, Any] = dict(epochs=2, folder=tmp_path / "broken", checkpoint_every="7 steps")
+    with pytest.raises(Interrupted):
+        trained(THREADED, layout, callbacks=[Interrupt(20)], **common)
+    resumed = trained(THREADED, layout, resume=True, **common)
+    assert resumed.parameters_sha256_ == unbroken.parameters_sha256_
 
 
 def test_a_run_goes_on_under_another_number_of_lanes(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class Placement:
 
 def is_urgent(operation: str) -> bool:
     """Whether tasks are short and others wait for them: a worker is to do them before it goes on."""
-    return operation.startswith(("send-", "pick-", "reduce-", "join-", "halo-"))
+    return operation.startswith(("send-", "pick-", "round-", "reduce-", "join-", "halo-"))
 
 
 Ref = TaskRef

@@ -13,6 +13,7 @@ from daskpar.graph.schedule import SCHEDULES
 GRAINS = ("window", "step", "stage", "layer")
 BALANCES = ("flops", "parameters", "bytes", "time")
 UPDATES = ("sync", "stale", "async")
+WIRES = ("full", "float16")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Layout:
 
     `grain`: how much goes into one task: a whole lane of a step (`step`), its forward and its backward pass
     (`stage`), each layer of both (`layer`), or many steps at once (`window`, for short steps: the lanes are
-    threads of one task). `fan_in`: how many gradients one task of the reduction tree adds.
+    threads of one task). `fan_in`: how many gradients one task of the reduction tree adds. `wire`: how
+    lanes hand gradients to each other, as they are (`full`) or rounded to `float16`, where what rounding
+    leaves out is added to what the lane has at the next step (`graph/wire.py`).
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
     numbers, so the same layout and seed give the same bits on one worker or eight.
@@ -66,6 +69,7 @@ class Layout:
     staleness: int = 0
     grain: str = "step"
     fan_in: int = 4
+    wire: str = "full"
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, list):
@@ -76,6 +80,7 @@ class Layout:
         for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
             _at_least_one("stages", stage)
         names = {"grain": GRAINS, "schedule": tuple(SCHEDULES), "balance": BALANCES, "update": UPDATES}
+        names |= {"wire": WIRES}
         for name, known in names.items():
             value = getattr(self, name)
             if value not in known:
@@ -98,6 +103,12 @@ class Layout:
             raise InputError(
                 "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
                 "microbatches, width, tiles, shards or recompute"
+            )
+
+        if self.wire != "full" and (self.grain == "window" or self.update != "sync"):
+            raise InputError(
+                f"layout.wire={self.wire} is for lanes that add up their gradients in tasks; it goes with "
+                "update: sync, and not with grain: window"
             )
 
     def _check_lanes(self) -> None:
@@ -134,6 +145,11 @@ class Layout:
     def meets(self) -> bool:
         """Whether layers that share statistics get them from all lanes, by tasks of their own."""
         return self.data > 1 or self.tiles > 1 or self.grain in ("stage", "layer")
+
+    @property
+    def rounds(self) -> bool:
+        """Whether gradients are rounded when they are handed on: one lane has nobody to hand them to."""
+        return self.wire != "full" and self.data > 1
 
     @property
     def places(self) -> int:

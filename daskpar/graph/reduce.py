@@ -19,10 +19,12 @@ def add_tree(
     fan_in: int,
     root: bool = False,
     reduce: Callable[..., Any] = tasks.reduce_gradient,
+    hand: Callable[[Key, int, int, int], Key] | None = None,
 ) -> tuple[Key, ...]:
     """Add the tree over `keys`, which lie at `places`; returns the keys of its last level, one with `root`.
 
-    Each node is where the first of its leaves is.
+    Each node is where the first of its leaves is. `hand(key, place of work, level, place)`: the key of a
+    node's sum as it is handed on; the leaves are level 0.
     """
     below = list(keys)
     for nodes in levels(len(below), fan_in, root):
@@ -31,8 +33,10 @@ def add_tree(
             inputs = [below[i] for i in node.inputs]
             at = places[node.inputs[0] * fan_in**node.level]
             where = (*index, node.level, node.place)
-            above.append(
-                graph.add(operation, where, reduce, *refs(inputs), lane=at) if len(inputs) > 1 else inputs[0]
-            )
+            if len(inputs) == 1:
+                above.append(inputs[0])
+                continue
+            key = graph.add(operation, where, reduce, *refs(inputs), lane=at)
+            above.append(key if hand is None else hand(key, at, node.level + 1, node.place))
         below = above
     return tuple(below)

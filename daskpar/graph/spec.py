@@ -13,6 +13,8 @@ from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
 
 Sums = tuple[float, ...]
+WIRE = "wire-"
+"""How the names of slots begin that hold what rounding gradients for the wire has left out."""
 
 
 class Logged(NamedTuple):
@@ -69,6 +71,10 @@ class Spec:
             return self.tensors
         return self.partition.places[span.place].tensors.within(span.start, span.stop)
 
+    def table_of(self, span: Span | None) -> ParameterTable:
+        """Where parameters lie in the buffer of the place of `span`; None: in the whole model's."""
+        return self.table if span is None else self.partition.places[span.place].table
+
     @property
     def x_dtype(self) -> str:
         """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
@@ -101,6 +107,23 @@ class Gradient(NamedTuple):
     buffer: Array
     sums: Sums
     start: int = 0
+
+    def __reduce__(self) -> Any:
+        return travelling(self)
+
+
+class Rounded(NamedTuple):
+    """A gradient on its way: a buffer of halves, to be multiplied by `scale`, and become `dtype` again.
+
+    `exact`: what is not rounded, each with its place in the buffer. `sums`, `start` as in `Gradient`.
+    """
+
+    buffer: Array
+    scale: float
+    exact: tuple[tuple[int, Array], ...]
+    sums: Sums
+    start: int
+    dtype: str
 
     def __reduce__(self) -> Any:
         return travelling(self)

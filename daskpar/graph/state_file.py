@@ -12,7 +12,7 @@ import safetensors.numpy
 from daskpar.backend.array import to_numpy
 from daskpar.backend.whole import write_whole
 from daskpar.errors import InputError
-from daskpar.graph.spec import Spec, State
+from daskpar.graph.spec import WIRE, Spec, State
 
 
 def write_state(spec: Spec, state: State, path: Path) -> None:
@@ -32,21 +32,35 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
     `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
     the whole where the file has no such part.
     """
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            step = int((file.metadata() or {})["step"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a readable state of a run ({error})") from None
+    step, tensors = _read(path)
     within = f"slots/{part}/"
     if part and any(name.startswith(f"{within}params/") for name in tensors):
         params = _packed(spec, tensors, f"{within}params/", path)
         names = {name[len(within) :].split("/")[0] for name in tensors if name.startswith(within)}
-        own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names - {"params"})}
+        names = {name for name in names if name != "params" and not name.startswith(WIRE)}
+        own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names)}
         return State(step, params, own)
     params = _packed(spec, tensors, "params/", path)
     slots = {name: _packed(spec, tensors, f"slots/{name}/", path) for name in spec.optimizer.init(params)}
     return State(step, params, slots)
+
+
+def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
+    """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
+    within = f"slots/{part}/" if part else "slots/"
+    _, tensors = _read(path, within + beginning)
+    names = sorted({name[len(within) :].split("/")[0] for name in tensors})
+    return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
+
+
+def _read(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
+    """The step of a file, and its tensors whose names begin so."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            step = int((file.metadata() or {})["step"])
+            return step, {name: file.get_tensor(name) for name in file.keys() if name.startswith(beginning)}
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a readable state of a run ({error})") from None
 
 
 def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) -> np.ndarray:

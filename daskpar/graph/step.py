@@ -20,26 +20,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs, several
 from daskpar.graph.flow import Flow, Leaf
+from daskpar.graph.gradients import Holding, Trees
 from daskpar.graph.handing import sent
 from daskpar.graph.layout import Layout
 from daskpar.graph.partition import Span, shard_spans
 from daskpar.graph.reduce import add_tree
 from daskpar.graph.spec import Spec
-
-
-class Holding(NamedTuple):
-    """Parameters and their optimizer state as one value: `span` of a place's, None for the whole model's.
-
-    `lanes`: those that have a copy each.
-    """
-
-    span: Span | None
-    lanes: tuple[int, ...]
+from daskpar.graph.wire import Residual
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,9 @@ class Front:
 
     `states` holds for each holding the keys of its copies; `gradients` for each the keys of the last step's
     gradients that no state has taken in yet (none after a load), `sums` that of the sums of loss and metrics
-    where gradients do not carry them, and `lr` the rate they are to be applied with.
+    where gradients do not carry them, and `lr` the rate they are to be applied with. `residuals`: for each
+    holding what rounding for the wire has left out so far; before the first step it may be in a `file`, at
+    (path, part).
     """
 
     step: int
@@ -56,12 +50,15 @@ class Front:
     gradients: tuple[tuple[Key, ...], ...] = ()
     sums: Key = ()
     lr: float = 0.0
+    residuals: tuple[tuple[Residual, ...], ...] = ()
+    file: tuple[str, str] | None = None
 
     @property
     def keys(self) -> set[Key]:
         """What the next window needs to find."""
-        sums = {self.sums} if self.sums else set()
-        return {key for keys in (*self.states, *self.gradients) for key in keys} | sums
+        found = {key for keys in (*self.states, *self.gradients) for key in keys}
+        found |= {residual.key for residuals in self.residuals for residual in residuals}
+        return found | {self.sums} if self.sums else found
 
     @property
     def logs(self) -> tuple[Key, ...]:
@@ -115,7 +112,7 @@ class StepBuilder(BaseBuilder):
                         for lane in lanes
                     )
                 )
-        return Front(step, tuple(states))
+        return Front(step, tuple(states), file=None if path is None else (path, part))
 
     def window(self, graph: Graph, front: Front, rates: Sequence[float], fresh: bool = True) -> Front:
         """Add a step for each learning rate in `rates`; returns where the run then stands.
@@ -130,19 +127,37 @@ class StepBuilder(BaseBuilder):
             else:
                 front = self.settled(graph, front, fresh)
                 leaves = list(self._lane_step(graph, front) if self._whole else self._flow(graph, front))
-                front = replace(self._reduced(graph, front, leaves), step=front.step + 1, lr=lr)
+                met = self._trees.add(graph, front.step, leaves, any(front.residuals), front.file)
+                front = replace(front, step=front.step + 1, lr=lr, file=None, **met._asdict())
             fresh = False
         return front
 
     def cut(self, graph: Graph, front: Front) -> tuple[Key, Front]:
         """Add the update that makes the state of `front` a value of its own; returns its key."""
         if self.holdings[0].span is None:
-            return self._update(graph, front, 0, (front.step,), front.states[0][0], False, None), front
-        owners = [
-            self._update(graph, front, h, (front.step, "cut", h), front.states[h][0], False, holding.lanes[0])
-            for h, holding in enumerate(self.holdings)
-        ]
+            owners = [self._update(graph, front, 0, (front.step,), front.states[0][0], False, None)]
+        else:
+            owners = [
+                self._update(
+                    graph, front, h, (front.step, "cut", h), front.states[h][0], False, holding.lanes[0]
+                )
+                for h, holding in enumerate(self.holdings)
+            ]
+        if any(front.residuals):
+            owners = self._with_residuals(graph, front, owners)
         return self.whole(graph, front.step, owners), front
+
+    def _with_residuals(self, graph: Graph, front: Front, owners: Sequence[Key]) -> list[Key]:
+        """The states of all holdings, with what rounding for the wire has left out among their slots."""
+        names = tuple(sorted({residual.slot for own in front.residuals for residual in own}))
+        found = []
+        for h, (owner, own) in enumerate(zip(owners, front.residuals, strict=True)):
+            span, lanes = self.holdings[h]
+            given = (Ref(self.model), span, names, tuple(residual.slot for residual in own), Ref(owner))
+            kept, place = refs(residual.key for residual in own), self.place_of(span, lanes[0])
+            index = (front.step, h)
+            found.append(graph.add("save-residuals", index, tasks.save_residuals, *given, *kept, lane=place))
+        return found
 
     def whole(self, graph: Graph, step: int, owners: Sequence[Key]) -> Key:
         """The key of the state of the whole model, of which `owners` hold what each holding has."""
@@ -177,7 +192,11 @@ class StepBuilder(BaseBuilder):
     @cached_property
     def _rides(self) -> bool:
         """Whether the update is part of the task that needs the new state."""
-        return self._whole and not self.apart and self.holdings[0].span is None
+        return self._whole and not self.apart and self.holdings[0].span is None and not self.layout.rounds
+
+    @cached_property
+    def _trees(self) -> Trees:
+        return Trees(self.spec, self.layout, self.model, self.holdings, self._whole, self.apart)
 
     def place_of(self, span: Span | None, lane: int) -> int:
         if span is None:
@@ -265,59 +284,6 @@ class StepBuilder(BaseBuilder):
             graph.add("gather-parameters", index, tasks.gather_parameters, *refs(shards), lane=at)
         return key
 
-    def _reduced(self, graph: Graph, front: Front, leaves: Sequence[Leaf]) -> Front:
-        """Add the trees over the lanes' gradients: one for each part and each holding that it concerns."""
-        step, cut = front.step, self.spec.partition
-        gradients: list[list[Key]] = [[] for _ in self.holdings]
-        root = not self._whole
-        groups: dict[tuple[int, int, int], list[Leaf]] = {}
-        for leaf in leaves:
-            branch = 0 if cut.parts[leaf.part].strips else leaf.branch  # tiles have one gradient between them
-            groups.setdefault((leaf.part, branch, leaf.span), []).append(leaf)
-        for (part, branch, number), group in groups.items():
-            spans = {cut.parts[part].spans[leaf.branch][number] for leaf in group}
-            if self._whole:
-                spans = {Span(0, 0, self.spec.table.size)}
-            trees: dict[tuple[int, int], tuple[Key, ...]] = {}
-            for h, (held, _) in enumerate(self.holdings):
-                here = next((s for s in spans if held is None or _overlap(held, s)), None)
-                if here is None:
-                    continue
-                extent = (max(held.start, here.start), min(held.stop, here.stop)) if held else here[1:]
-                if extent not in trees:
-                    keys = [self._picked(graph, step, leaf, held, extent) for leaf in group]
-                    index: tuple[Any, ...] = (
-                        (step,) if self._whole and held is None else (step, part, branch, number, h)
-                    )
-                    name = "reduce-gradient" if self.layout.shards == 1 else "reduce-shard"
-                    places = [graph.lanes[leaf.key] for leaf in group]
-                    trees[extent] = add_tree(graph, name, index, keys, places, self.layout.fan_in, root)
-                gradients[h] += trees[extent]
-        sums: Key = ()
-        if len(self.holdings) > 1:
-            last = [leaf for leaf in leaves if leaf.part == len(cut.parts) - 1 and leaf[1:3] == (0, 0)]
-            each = [
-                graph.add("sums", (step, leaf.lane), tasks.sums_of, Ref(leaf.key), lane=graph.lanes[leaf.key])
-                for leaf in last
-            ]
-            places = [graph.lanes[leaf.key] for leaf in last]
-            tree = (graph, "reduce-sums", (step,), each, places, self.layout.fan_in)
-            (sums,) = add_tree(*tree, root=True, reduce=tasks.reduce_sums)
-        return replace(front, gradients=tuple(map(tuple, gradients)), sums=sums)
-
-    def _picked(self, graph: Graph, step: int, leaf: Leaf, held: Span | None, extent: tuple[int, int]) -> Key:
-        """The key of a lane's gradient for a holding, and of nothing else where that is worth a task."""
-        bare = not self.apart and self.layout.shards == 1 and leaf.span == 0
-        if bare or (self._whole and held is None):
-            return leaf.key
-        index = (step, *leaf[:4], *extent)
-        return graph.add(
-            "pick-gradient",
-            index,
-            *(tasks.pick_gradient, Ref(leaf.key), leaf.span, *extent),
-            lane=graph.lanes[leaf.key],
-        )
-
     def settled(self, graph: Graph, front: Front, fresh: bool) -> Front:
         """Every state with the pending gradients taken in, each copy on its own worker."""
         if not front.gradients:
@@ -330,7 +296,7 @@ class StepBuilder(BaseBuilder):
                 index = (front.step, lane) if single else (front.step, h, lane)
                 keys.append(self._update(graph, front, h, index, state, fresh, lane))
             states.append(tuple(keys))
-        return Front(front.step, tuple(states))
+        return replace(front, states=tuple(states), gradients=(), sums=())
 
     def _update(
         self, graph: Graph, front: Front, h: int, index: Key, state: Key, fresh: bool, lane: int | None
@@ -375,7 +341,3 @@ class StepBuilder(BaseBuilder):
         chunks = refs(self.chunks[place] for place in places)
         key = graph.add("train-window", (front.step,), tasks.train_window, *arguments, *chunks, lane=0)
         return Front(front.step + len(rates), ((key,) * self.layout.data,))
-
-
-def _overlap(one: Span, other: Span) -> bool:
-    return one.place == other.place and one.start < other.stop and other.start < one.stop

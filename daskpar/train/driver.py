@@ -32,7 +32,8 @@ logger = logging.getLogger("daskpar")
 _IN_FLIGHT = 2
 _AHEAD = 32  # windows that lanes which do not wait for each other may be ahead in
 _WINDOW_SECONDS = 0.3
-_ROOT_SECONDS = 5.0  # between roots where workers may die
+_ROOT_SECONDS = 5.0  # between roots where workers may die, or more:
+_ROOT_SHARE = 0.05  # of a run's time, at most about, goes into writing them
 _ROOT_TASKS = 3_000  # between roots anywhere: the scheduler remembers them all until the next
 
 
@@ -83,7 +84,7 @@ class Driver:
         self.root: Path | None = root
         self._logged, self._seen, self._length = step, step, 1
         rooted = step
-        self._tasks, self._rooted = 0, time.monotonic()
+        self._tasks, self._rooted, self._apart = 0, time.monotonic(), _ROOT_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: Any = None
         pending: deque[Window] = deque()
@@ -107,8 +108,9 @@ class Driver:
             now = time.monotonic()
             self._adapt(window.steps, now - last)
             if window.cut is not None:
-                self._seen = window.cut.step
+                self._seen, begun = window.cut.step, time.monotonic()
                 yield window.cut
+                self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.root else rooted
             self.executor.release(window.held - (front.keys if front else set()))
             if _is_root(window) and front is not None:
@@ -158,7 +160,7 @@ class Driver:
     def _root_is_due(self) -> bool:
         if self._tasks >= _ROOT_TASKS:
             return True
-        return not self.executor.in_process and time.monotonic() - self._rooted > _ROOT_SECONDS
+        return not self.executor.in_process and time.monotonic() - self._rooted > self._apart
 
     def _add_sources(self, graph: Graph) -> None:
         if not self.sources:

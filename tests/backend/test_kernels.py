@@ -25,8 +25,11 @@ WIDE = st.sampled_from([LANES, 2 * LANES, 3 * LANES])
 CHANNELS = st.sampled_from([1, 3, LANES, 2 * LANES])
 PIXELS = st.integers(1, 7)
 UPDATED = {"sgd_update": (0,), "momentum_update": (0, 2), "adam_update": (0, 2, 3)}
+UPDATED |= {"add_half": (2,)}
 SUBTRACTED = {"cross_entropy": 1.0}  # takes numbers as large as this from one another
-USED_UP = {name: {*places, 1} for name, places in UPDATED.items()}
+USED_UP = {
+    name: {*places, 1} if name.endswith("_update") else set(places) for name, places in UPDATED.items()
+}
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,18 @@ def activation(count):
         return [numbers(draw, *shape) for _ in range(count)]
 
     return arguments
+
+
+def halves(draw):
+    """Numbers of which halves leave nothing out; what they do leave out has a test of its own."""
+    x = numbers(draw, draw(SIZES), sizes=(1e-2, 1.0)).astype(np.float16).astype(np.float32)
+    return [x, np.zeros_like(x) if draw(st.booleans()) else None]
+
+
+def add_half(draw):
+    size = draw(SIZES)
+    half = numbers(draw, size, sizes=(1e-2, 1.0)).astype(np.float16)
+    return [half, draw(st.sampled_from([2.0**-20, 1.0, 2.0**9])), numbers(draw, size)]
 
 
 def relu_backward(draw):
@@ -198,10 +213,27 @@ ARGUMENTS = {
     "softmax_backward": softmax_backward,
     "cross_entropy": cross_entropy,
     "scatter_rows": scatter_rows,
+    "to_half": halves,
+    "left_by_half": halves,
+    "add_half": add_half,
     "sgd_update": update(0, 0.1),
     "momentum_update": update(1, 0.1, 0.9, True),
     "adam_update": update(2, 1e-2, 1.5, 0.9, 0.999, 1e-8),
 }
+
+
+@CHECKED
+@given(st.data())
+def test_halves_and_what_they_leave_out_have_the_reference_s_bits(data):
+    size = data.draw(SIZES)
+    x, rest = numbers(data.draw, size), numbers(data.draw, size)
+    for given_ in ((x,), (x, rest)):
+        for name in ("to_half", "left_by_half"):
+            assert_same_bits(call(compiled, name, given_), call(reference, name, given_))
+        half, scale = compiled.to_half(*given_)
+        whole = compiled.left_by_half(*given_)
+        compiled.add_half(half, scale, whole)
+        np.testing.assert_array_equal(whole, sum(given_))
 
 
 def test_every_kernel_is_in_the_table():
@@ -261,7 +293,7 @@ def assert_close(name, found, arguments):
         if b is None or (isinstance(b, np.ndarray) and b.dtype.kind != "f"):
             np.testing.assert_array_equal(a, b)
             continue
-        assert isinstance(a, float) or a.dtype == np.float32
+        assert isinstance(a, float) or a.dtype == (np.float16 if b.dtype == np.float16 else np.float32)
         assert np.shape(a) == np.shape(b)
         if np.size(b):
             largest = max(np.max(np.abs(b)), SUBTRACTED.get(name, 1e-20))

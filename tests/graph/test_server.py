@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import Condition
 from typing import Any, ClassVar
 
 import numpy as np
@@ -164,40 +164,52 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
     assert after.barrier in last.dependencies
 
 
+STEPS = 16
+BEGUN = Condition()
+reached: list[int] = []  # by the lane that is not slow
+
+
 @dataclass(frozen=True)
 class Slow(Layer):
-    """Takes its time for the rows of the second half of a batch."""
+    """For the rows of the second half of a batch waits until the first half is `ahead` steps further on."""
 
     first: int
-    seconds: float
+    ahead: int
     kind: ClassVar[str] = "slow"
 
     def forward(self, params: Any, x: Any, ctx: Any) -> tuple[Any, Any]:
-        if ctx.training and ctx.row >= self.first:
-            time.sleep(self.seconds)
+        with BEGUN:
+            if ctx.training and ctx.row < self.first:
+                reached.append(ctx.step)
+                BEGUN.notify_all()
+            elif ctx.training:
+                awaited = min(ctx.step + self.ahead, STEPS - 1)
+                assert BEGUN.wait_for(lambda: reached and reached[-1] >= awaited, timeout=20)
         return x, None
 
     def backward(self, params: Any, saved: Any, dy: Any, ctx: Any) -> tuple[Any, Any]:
         return dy, {}
 
 
+def fitted_unevenly(client: Any, layout: Layout, ahead: int) -> np.ndarray:
+    """How stale the gradients of two lanes were, of which the second is as slow as that."""
+    reached.clear()
+    model = Sequential((Flatten(), Dense(8), Slow(16, ahead), Dense(4)))
+    options: dict[str, Any] = dict(steps=STEPS, epochs=None, evaluate_every=f"{STEPS} steps")
+    return staleness(fitted(client, layout, model, **options)).T
+
+
 @pytest.mark.parametrize("bound", [0, 1, 3])
 def test_a_slow_worker_holds_others_back_by_exactly_the_bound(threads_client: Any, bound: int) -> None:
-    model = Sequential((Flatten(), Dense(8), Slow(16, 0.02), Dense(4)))
     layout = Layout(data=2, update="stale", staleness=bound)
-    found = staleness(fitted(threads_client, layout, model, steps=16, epochs=None, evaluate_every="16 steps"))
-    fast, slow = found.T
-    assert fast.max() == bound and not slow.any()
-    assert fast[bound:].tolist() == [bound] * (16 - bound)
+    fast, slow = fitted_unevenly(threads_client, layout, ahead=bound)
+    assert fast.tolist() == [min(step, bound) for step in range(STEPS)]
+    assert not slow.any()
 
 
 def test_a_slow_worker_does_not_hold_back_others_that_do_not_wait(threads_client: Any) -> None:
-    model = Sequential((Flatten(), Dense(8), Slow(16, 0.05), Dense(4)))
-    layout = Layout(data=2, update="async")
-    found = staleness(fitted(threads_client, layout, model, steps=16, epochs=None, evaluate_every="16 steps"))
-    fast, slow = found.T
-    assert slow.max() >= 5 > fast.max()  # many steps of the other, while it takes its time
-    assert slow.sum() >= 12  # all but the last few steps of the other came in between
+    fast, slow = fitted_unevenly(threads_client, Layout(data=2, update="async"), ahead=STEPS)
+    assert slow[0] >= STEPS - 1 > fast.max()  # all steps of the other but its last, while it waits
 
 
 @pytest.mark.parametrize(

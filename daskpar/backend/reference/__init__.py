@@ -11,6 +11,7 @@ from daskpar.backend.reference.convolution import (
     conv2d_weight_gradient,
 )
 from daskpar.backend.reference.embedding import scatter_rows
+from daskpar.backend.reference.half import add_half, left_by_half, to_half
 from daskpar.backend.reference.loss import cross_entropy
 from daskpar.backend.reference.matrix import product
 from daskpar.backend.reference.norm import layer_norm, layer_norm_backward
@@ -20,6 +21,7 @@ from daskpar.backend.reference.update import adam_update, momentum_update, sgd_u
 __all__ = [
     "Geometry",
     "adam_update",
+    "add_half",
     "conv2d",
     "conv2d_backward",
     "conv2d_input_gradient",
@@ -31,6 +33,7 @@ __all__ = [
     "gelu_with_slope",
     "layer_norm",
     "layer_norm_backward",
+    "left_by_half",
     "max_pool",
     "max_pool_backward",
     "momentum_update",
@@ -40,4 +43,5 @@ __all__ = [
     "sgd_update",
     "softmax_backward",
     "softmax_rows",
+    "to_half",
 ]

@@ -60,6 +60,7 @@ from daskpar.graph.tasks.step import (
     update_part,
 )
 from daskpar.graph.tasks.window import train_window
+from daskpar.graph.tasks.wire import keep_residual, load_residual, round_gradient, save_residuals
 
 __all__ = [
     "PREDICTIONS",
@@ -93,11 +94,13 @@ __all__ = [
     "halo",
     "join_backward",
     "join_forward",
+    "keep_residual",
     "load_batch",
     "load_data",
     "load_initial",
     "load_model",
     "load_place",
+    "load_residual",
     "load_rows",
     "load_state",
     "measure",
@@ -115,6 +118,8 @@ __all__ = [
     "reduce_sums",
     "rehearse",
     "report",
+    "round_gradient",
+    "save_residuals",
     "send_activation",
     "send_gradient",
     "send_parameters",

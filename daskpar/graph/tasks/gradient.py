@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
-from daskpar.graph.spec import Backward, Gradient, Lane, Spec, Sums
+from daskpar.graph.spec import Backward, Gradient, Lane, Rounded, Spec, Sums
 from daskpar.graph.tasks.load import first_row, load_batch
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect, first_not_finite
@@ -84,24 +85,48 @@ def add_sums(a: Sums, b: Sums) -> Sums:
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
-def gradient_of(value: Any) -> Gradient:
+def handed(value: Any) -> Gradient | Rounded:
     """The gradient that a task handed on, alone or with a state or dx."""
     if isinstance(value, Backward):
         return value.gradients[0]
-    return value if isinstance(value, Gradient) else value.gradient
+    found = value.gradient if isinstance(value, Lane) else value
+    assert isinstance(found, Gradient | Rounded)
+    return found
+
+
+def gradient_of(value: Any) -> Gradient:
+    """The gradient that a task handed on, whole again where it was rounded."""
+    found = handed(value)
+    if isinstance(found, Gradient):
+        return found
+    buffer = array_module(found.buffer).zeros(found.buffer.shape, dtype=found.dtype)
+    return Gradient(buffer, add_gradient(found, buffer), found.start)
+
+
+def add_gradient(value: Any, buffer: Array) -> Sums:
+    """Add a gradient to `buffer`, which is as long; returns the sums that it carries."""
+    found = handed(value)
+    if isinstance(found, Gradient):
+        buffer += found.buffer
+    else:
+        kernels(buffer).add_half(found.buffer, found.scale, buffer)
+        for start, exact in found.exact:
+            buffer[start : start + len(exact)] += exact
+    return found.sums
 
 
 def reduce_gradient(*values: Any) -> Gradient:
     """The sum of gradients of the same parameters, in the order given."""
-    first, *rest = map(gradient_of, values)
+    total, rest = gradient_of(values[0]), values[1:]
     if not rest:
-        return first
-    buffer = first.buffer + rest[0].buffer
-    sums = add_sums(first.sums, rest[0].sums)
-    for gradient in rest[1:]:
-        buffer += gradient.buffer
-        sums = add_sums(sums, gradient.sums)
-    return Gradient(buffer, sums, first.start)
+        return total
+    buffer, sums = total.buffer, total.sums
+    if buffer is handed(values[0]).buffer:  # somebody else's
+        second, rest = gradient_of(rest[0]), rest[1:]
+        buffer, sums = buffer + second.buffer, add_sums(sums, second.sums)
+    for value in rest:
+        sums = add_sums(sums, add_gradient(value, buffer))
+    return Gradient(buffer, sums, total.start)
 
 
 def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: float) -> None:

@@ -12,9 +12,10 @@ from daskpar.errors import NotFiniteError
 from daskpar.graph.partition import Span
 from daskpar.graph.spec import Lane, Log, Logged, Spec, State, Sums
 from daskpar.graph.tasks.gradient import (
+    add_gradient,
     add_sums,
     grad_model,
-    gradient_of,
+    handed,
     quietly,
     reduce_gradient,
 )
@@ -69,7 +70,7 @@ def update_part(
 
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
     """The sum of gradients in a buffer of its own, shaped like `params`, and the sum of what they carry."""
-    gradients = [gradient_of(value) for value in values]
+    gradients = [handed(value) for value in values]
     if gradients and all(g.buffer.shape == params.shape for g in gradients):
         total, sums, _ = reduce_gradient(*gradients)
         return (total if len(gradients) > 1 else total.copy()), sums
@@ -77,8 +78,8 @@ def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[A
     offset = span.start if span else 0
     for gradient in gradients:
         start = gradient.start - offset
-        total[start : start + gradient.buffer.shape[0]] += gradient.buffer
-        sums = add_sums(sums, gradient.sums)
+        own = total[start : start + gradient.buffer.shape[0]]
+        sums = add_sums(sums, add_gradient(gradient, own))
     return total, sums
 
 
@@ -95,7 +96,7 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
     """Makes sums over examples a mean, with penalties, in place; returns new running statistics."""
     if not sums or not sums[1] > 0:
         raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
-    table, start = (spec.table, 0) if span is None else (spec.partition.places[span.place].table, span.start)
+    table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
     statistics = [(a - start, b - start) for a, b in table.statistics if start <= a < start + len(total)]
     if statistics:
@@ -123,10 +124,7 @@ def advance(
         state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
     )
     if observed:
-        table, start = (
-            (spec.table, 0) if span is None else (spec.partition.places[span.place].table, span.start)
-        )
-        collect(observed, table.views(params, start))
+        collect(observed, spec.table_of(span).views(params, span.start if span else 0))
     return State(state.step + 1, params, slots, (*state.log, Logged(state.step, sums)))
 
 
