@@ -22,7 +22,7 @@ from daskpar.graph.handing import Given, Handing, Where
 from daskpar.graph.layout import Layout
 from daskpar.graph.partition import Part
 from daskpar.graph.reduce import add_tree
-from daskpar.graph.schedule import BACKWARD, FORWARD, Action, schedule, timeline
+from daskpar.graph.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.graph.spec import Spec
 from daskpar.nn.program import shares_at
 
@@ -71,8 +71,7 @@ class Flow:
 
     def build(self) -> Iterator[Leaf]:
         """Add all tasks; yields the gradients of the last micro-batch, to which those before are added."""
-        lists = schedule(self.layout.schedule, self.layout.depth, self.layout.microbatches)
-        for slot in sorted(timeline(lists), key=lambda slot: slot.start):
+        for slot in in_order(self.layout.schedule, self.layout.depth, self.layout.microbatches):
             own = [i for i, part in enumerate(self.cut.parts) if part.stage == slot.stage]
             for i in own if slot.action.verb == FORWARD else reversed(own):
                 (self._go_forward if slot.action.verb == FORWARD else self._go_back)(i, slot.action)
@@ -155,6 +154,8 @@ class Flow:
     def _owner(self, lane: int, i: int, branch: int, number: int) -> Key:
         """The key of the parameters of a place, for a part that may be elsewhere."""
         key, holder = self.parameters(lane, number), self.cut.places[number]
+        if not self.apart:
+            return key
         home = self.layout.place(lane, holder.stage, holder.branch)
         return self.handing.send(key, self.place(lane, i, branch), "parameters", home)
 

@@ -19,6 +19,7 @@ sec. 3.2, flushed at each step) those of n - i at stage i.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 FORWARD, BACKWARD = "forward", "backward"
@@ -99,6 +100,12 @@ def timeline(lists: Sequence[Sequence[Action]], forward: float = 1.0, backward: 
         if len(slots) == before:
             raise ValueError("the schedule waits for itself")
     return slots
+
+
+@cache
+def in_order(kind: str, stages: int, micros: int) -> tuple[Slot, ...]:
+    """The timeline of a schedule, by when actions begin."""
+    return tuple(sorted(timeline(schedule(kind, stages, micros)), key=lambda slot: slot.start))
 
 
 def _needs(stage: int, action: Action, stages: int) -> list[tuple[int, Action]]:
