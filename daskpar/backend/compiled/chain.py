@@ -95,6 +95,7 @@ def _forward(lines, rows, left, right):
             columns,
             1,
             array_at(y, rows * columns),
+            columns,
             array_at(bias, columns),
             rectify != 0,
             nothing,
@@ -115,7 +116,10 @@ def _backward(lines, rows, left, right):
         x, dy = array_at(x_at, rows * inner), array_at(dy_at, rows * columns)
         into = array_at(d_weight, inner * columns)
         shape = (inner, rows, columns)
-        _product(x, 1, inner, dy, columns, 1, into, nothing, False, nothing, shape, high, depth, left, right)
+        _product(
+            *(x, 1, inner, dy, columns, 1, into, columns, nothing, False, nothing),
+            *(shape, high, depth, left, right),
+        )
         sums = array_at(d_bias, columns)
         if sums.size > 0:
             sums[:] = np.float32(0)
@@ -127,6 +131,6 @@ def _backward(lines, rows, left, right):
             weight, out = array_at(weight_at, inner * columns), array_at(dx, rows * inner)
             shape = (rows, columns, inner)
             _product(
-                *(dy, columns, 1, weight, 1, columns, out, nothing, False, where),
+                *(dy, columns, 1, weight, 1, columns, out, inner, nothing, False, where),
                 *(shape, high_back, depth_back, left, right),
             )

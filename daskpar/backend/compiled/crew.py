@@ -1,8 +1,8 @@
 """Threads that help one other with a product, without the interpreter's lock.
 
 A helper looks out for orders in machine code, and goes to sleep when there have been none for a while. An
-order is a line of numbers: the places of arrays in memory, and which rows of the result are the helper's. As
-rows are cut between tiles, the bits of a result are the same for any number of helpers.
+order is a line of numbers: where the operands and the helper's part of the result lie in memory. As
+results are cut between tiles, the bits of a result are the same for any number of helpers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from daskpar.backend.compiled.simd import address
 
 APART = 16  # numbers between those of two threads, which lie in cache lines of their own
-_LOOKS = 300_000  # a fraction of a millisecond without an order, after which a helper sleeps
+_LOOKS = 1_500_000  # less than half a millisecond without an order, after which a helper sleeps
 _FIELDS = 32
 
 

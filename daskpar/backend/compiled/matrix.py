@@ -5,12 +5,14 @@ of the inner dimension at a time, b in panels of WIDE columns, a in panels of RO
 as stay in a core's second cache; tiles of the result are summed in registers. What comes after a product, a
 bias and a rectifier, is done to each tile while it is in the nearest cache.
 
-On one core, where cores are shared among lanes; where they are not, helpers do some of the rows (`crew.py`).
+Operands that are near anyway are used in the order in which they lie. On one core, where cores are shared among
+lanes; where they are not, helpers do a part of the result (`crew.py`).
 """
 
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,8 @@ WIDE = 2 * LANES
 DEPTH = 1024  # at most, of the inner dimension at a time
 _LINES = 32
 _HELD = 128 * 1024  # numbers of a that stay in the second cache: 512 KB
+_NEAR = 320_000  # numbers of a that are near enough to be used in the order in which they lie
+_FEW = 256  # rows of a up to which it is not worth to copy b, which is used once for ROWS of them
 _SHARED = 2_000_000  # multiplications from which on it is worth to share a product among cores
 _NOTHING = np.zeros(0, np.float32)
 
@@ -59,65 +63,51 @@ def product(
     y = np.empty((rows, columns), np.float32) if out is None else out
     after = (_flat_or_nothing(bias), rectify, _flat_or_nothing(where))
     shape, helpers = (rows, inner, columns), (blas.threads_in_force() or 1) - 1
-    given = (*_flat(a), *_flat(b), y.reshape(-1), *after)
+    given = (*_flat(a), *_flat(b), y.reshape(-1))
     if helpers and rows > ROWS * helpers and rows * inner * columns >= _SHARED:
         hands = crew(helpers)
         if hands.lock.acquire(blocking=False):
             try:
-                _together(hands, shape, *given)
+                _together(hands, shape, given, after)
             finally:
                 hands.lock.release()
             return y
-    _product(*given, shape, *scratch(*shape))
+    _product(*given, columns, *after, shape, *scratch(*shape))
     return y
 
 
 def _together(
-    helpers: Crew,
-    shape: tuple[int, int, int],
-    a: np.ndarray,
-    a_row: int,
-    a_step: int,
-    b: np.ndarray,
-    b_step: int,
-    b_column: int,
-    y: np.ndarray,
-    bias: np.ndarray,
-    rectify: bool,
-    where: np.ndarray,
+    helpers: Crew, shape: tuple[int, int, int], operands: tuple[Any, ...], after: tuple[Any, ...]
 ) -> None:
-    """A product of which everybody does some rows."""
-    rows, inner, columns = shape
-    tiles, hands = -(-rows // ROWS), helpers.helpers + 1
-    cuts = [min(rows, ROWS * (tiles * i // hands)) for i in range(hands + 1)]
-    number = int(helpers.done[0]) + 1
-    places = [place_of(array) for array in (a, b, y, bias, where)]
-    for i in range(1, hands):
-        own = (cuts[i + 1] - cuts[i], inner, columns)
+    """A product of which everybody does some columns, or some rows where there are too few columns.
+
+    Whoever does the same columns at each step has its part of the weights and of their gradient near.
+    """
+    (rows, inner, columns), hands = shape, helpers.helpers + 1
+    a, a_row, a_step, b, b_step, b_column, y = operands
+    bias, rectify, where = after
+    by_columns = columns % (WIDE * hands) == 0
+    extent, group = (columns, WIDE) if by_columns else (rows, ROWS)
+    cuts = [min(extent, group * (-(-extent // group) * i // hands)) for i in range(hands + 1)]
+    number, orders = int(helpers.done[0]) + 1, []
+    for i, (first, stop) in enumerate(pairwise(cuts)):
+        own = (rows, inner, stop - first) if by_columns else (stop - first, inner, columns)
+        row, column = (0, first) if by_columns else (first, 0)
         high, depth, left, right = scratch(*own, who=i)
-        helpers.orders[i - 1, :20] = (
-            *places,
-            *(cuts[i], *own, a.size, a_row, a_step, b.size, b_step, b_column),
-            *(rectify, high, depth, place_of(left), place_of(right)),
-        )
+        to = row * columns + column
+        operand = (*_from(a, row * a_row), a_row, a_step, *_from(b, column * b_column), b_step, b_column)
+        result = (*_from(y, to), columns, _from(bias, column)[0], _from(where, to)[0], rectify)
+        orders.append((*operand, *result, *own, high, depth, place_of(left), place_of(right)))
+    for place, order in zip(helpers.orders, orders[1:], strict=True):
+        place[: len(order)] = order
     helpers.post(number)
-    own = (cuts[1], inner, columns)
-    some = where[: cuts[1] * columns]
-    _product(
-        a,
-        a_row,
-        a_step,
-        b,
-        b_step,
-        b_column,
-        y[: cuts[1] * columns],
-        bias,
-        rectify,
-        some,
-        own,
-        *scratch(*own),
-    )
+    _follow(np.array(orders[0], np.int64))
     wait(helpers.done, number)
+
+
+def _from(array: np.ndarray, index: int) -> tuple[int, int]:
+    """(where element `index` of an array lies, how many follow), zeros for no array."""
+    return (place_of(array) + 4 * index, array.size - index) if array.size else (0, 0)
 
 
 def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int, np.ndarray, np.ndarray]:
@@ -209,11 +199,11 @@ def _finish(y, at, row, bias, column, rectify, where):
 
 
 @njit(inline="always")
-def _put_edge(edge, size, y, to, columns, add, last, bias, column, rectify, where):
+def _put_edge(edge, size, y, to, y_row, add, last, bias, column, rectify, where):
     """A tile that the result has only some lines and columns of."""
     for i in range(size[0]):
         for j in range(size[1]):
-            at = to + i * columns + j
+            at = to + i * y_row + j
             value = edge[i * WIDE + j]
             if add:
                 value += y[at]
@@ -233,7 +223,9 @@ _AFTER = (_GIVEN, types.boolean, _GIVEN)
 
 
 @njit(
-    types.void(*_OPERAND, *_OPERAND, _ARRAY, *_AFTER, _SHAPE, types.intp, types.intp, _ARRAY, _ARRAY),
+    types.void(
+        *_OPERAND, *_OPERAND, _ARRAY, types.intp, *_AFTER, _SHAPE, types.intp, types.intp, _ARRAY, _ARRAY
+    ),
     nogil=True,
     cache=True,
     boundscheck=False,
@@ -246,6 +238,7 @@ def _product(
     b_step,
     b_column,
     y,
+    y_row,
     bias,
     rectify,
     where,
@@ -258,28 +251,64 @@ def _product(
     rows, inner, columns = shape
     edge = np.empty(ROWS * WIDE, np.float32)
     finish = rectify or bias.size > 0 or where.size > 0
+    a_is_used_as_it_is = rows % ROWS == 0 and rows * inner <= _NEAR
+    b_is_used_as_it_is = rows <= _FEW and b_column == 1 and columns % WIDE == 0
     for at in range(0, inner, depth):
         deep = min(depth, inner - at)
         add, last = at > 0, at + deep == inner
-        _pack(b, at * b_step, b_column, b_step, columns, deep, right, WIDE)
+        n, n_at, n_panel, n_step = right, 0, deep, WIDE
+        if b_is_used_as_it_is:
+            n, n_at, n_panel, n_step = array_at(b.ctypes.data, b.size), at * b_step, 1, b_step
+        else:
+            _pack(b, at * b_step, b_column, b_step, columns, deep, right, WIDE)
         for top in range(0, rows, high):
             tall = min(high, rows - top)
-            _pack(a, top * a_row + at * a_step, a_row, a_step, tall, deep, left, ROWS)
+            m, m_at, m_panel, m_row, m_step = left, 0, deep, 1, ROWS
+            if a_is_used_as_it_is:
+                m, m_at = array_at(a.ctypes.data, a.size), top * a_row + at * a_step
+                m_panel, m_row, m_step = a_row, a_row, a_step
+            else:
+                _pack(a, top * a_row + at * a_step, a_row, a_step, tall, deep, left, ROWS)
             for column in range(0, columns, WIDE):
-                wide, panel = min(WIDE, columns - column), column * deep
+                wide, panel = min(WIDE, columns - column), n_at + column * n_panel
                 for r in range(0, tall, ROWS):
-                    lines, to, here = min(ROWS, tall - r), (top + r) * columns + column, r * deep
+                    lines, to, here = min(ROWS, tall - r), (top + r) * y_row + column, m_at + r * m_panel
                     if lines == ROWS and wide == WIDE:
-                        multiply_far(left, here, 1, ROWS, right, panel, WIDE, y, to, columns, deep, add)
+                        multiply_far(m, here, m_row, m_step, n, panel, n_step, y, to, y_row, deep, add)
                         if finish and last:
-                            _finish(y, to, columns, bias, column, rectify, where)
+                            _finish(y, to, y_row, bias, column, rectify, where)
                         continue
                     if wide > LANES:
-                        multiply_two(left, here, 1, ROWS, right, panel, WIDE, edge, 0, WIDE, deep, False)
+                        multiply_two(m, here, m_row, m_step, n, panel, n_step, edge, 0, WIDE, deep, False)
                     else:
-                        multiply_one(left, here, 1, ROWS, right, panel, WIDE, edge, 0, WIDE, deep, False)
+                        multiply_one(m, here, m_row, m_step, n, panel, n_step, edge, 0, WIDE, deep, False)
                     size = (lines, wide)
-                    _put_edge(edge, size, y, to, columns, add, last, bias, column, rectify, where)
+                    _put_edge(edge, size, y, to, y_row, add, last, bias, column, rectify, where)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def _follow(order):
+    """Do the product that an order tells of."""
+    a_at, a_size, a_row, a_step, b_at, b_size, b_step, b_column, y_at, y_size, y_row = order[:11]
+    bias, where, rectify, rows, inner, columns, high, depth, left, right = order[11:21]
+    _product(
+        array_at(a_at, a_size),
+        a_row,
+        a_step,
+        array_at(b_at, b_size),
+        b_step,
+        b_column,
+        array_at(y_at, y_size),
+        y_row,
+        array_at(bias, columns),
+        rectify != 0,
+        array_at(where, y_size),
+        (rows, inner, columns),
+        high,
+        depth,
+        array_at(left, high * depth),
+        array_at(right, depth * (-(-columns // WIDE) * WIDE)),
+    )
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
@@ -292,26 +321,7 @@ def serve(order, posted, done, at, last, looks):
             if left == 0:
                 return last
         last += 1
-        a_at, b_at, y_at, bias_at, where_at, first, rows, inner, columns, a_size = order[:10]
-        a_row, a_step, b_size, b_step, b_column, rectify, high, depth, left_at, right_at = order[10:20]
-        skip = first * a_row
-        _product(
-            array_at(a_at + 4 * skip, a_size - skip),
-            a_row,
-            a_step,
-            array_at(b_at, b_size),
-            b_step,
-            b_column,
-            array_at(y_at + 4 * first * columns, rows * columns),
-            array_at(bias_at, columns),
-            rectify != 0,
-            array_at(where_at + 4 * first * columns if where_at else 0, rows * columns),
-            (rows, inner, columns),
-            high,
-            depth,
-            array_at(left_at, high * depth),
-            array_at(right_at, depth * (-(-columns // WIDE) * WIDE)),
-        )
+        _follow(order)
         tell(done, at, last)
 
 
