@@ -5,8 +5,8 @@ of the inner dimension at a time, b in panels of WIDE columns, a in panels of RO
 as stay in a core's second cache; tiles of the result are summed in registers. What comes after a product, a
 bias and a rectifier, is done to each tile while it is in the nearest cache.
 
-Operands that are near anyway are used in the order in which they lie. On one core, where cores are shared among
-lanes; where they are not, helpers do a part of the result (`crew.py`).
+Operands that are near anyway are used in the order in which they lie. On one core, where cores are shared
+among lanes; where they are not, helpers do a part of the result (`crew.py`).
 """
 
 from __future__ import annotations
