@@ -79,11 +79,8 @@ class MultiHeadAttention(Layer):
         z = z.reshape(rows, positions, 3, params["qkv"].shape[2] // size, size)
         if self.rotary:
             self._turn(z, False)
-        q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
-        scores = q @ k.transpose(0, 1, 3, 2)
-        weights = kernels(x).softmax_rows(scores, 1 / math.sqrt(self._size(params)), self.causal, ctx.mask)
-        kept, drop = self._dropout.forward({}, weights, ctx)
-        merged = _merged(kept @ v)
+        drop = self._dropout.drawn((rows, z.shape[3], positions, positions), x, ctx)
+        weights, merged = kernels(x).attention(z, 1 / math.sqrt(size), self.causal, ctx.mask, drop)
         y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
         return y.reshape(x.shape), (x, z, weights, drop, merged)
 
@@ -91,18 +88,11 @@ class MultiHeadAttention(Layer):
         xp, product = array_module(dy), kernels(dy).product
         x, z, weights, drop, merged = saved
         rows, positions, features = x.shape
-        q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
         flat = dy.reshape(-1, features)
         grads = {"out": product(merged.reshape(-1, merged.shape[-1]).T, flat, out=ctx.space("out"))}
-        d_heads = product(flat, params["out"].T).reshape(rows, positions, *z.shape[3:]).transpose(0, 2, 1, 3)
-        d_kept = d_heads @ v.transpose(0, 1, 3, 2)
-        kept = weights if drop is None else weights * drop
-        dz = xp.empty(z.shape, dtype=z.dtype)
-        dz[:, :, 2] = (kept.transpose(0, 1, 3, 2) @ d_heads).transpose(0, 2, 1, 3)
-        d_weights = d_kept if drop is None else d_kept * drop
-        d_scores = kernels(dy).softmax_backward(weights, d_weights, 1 / math.sqrt(self._size(params)))
-        dz[:, :, 0] = (d_scores @ k).transpose(0, 2, 1, 3)
-        dz[:, :, 1] = (d_scores.transpose(0, 1, 3, 2) @ q).transpose(0, 2, 1, 3)
+        d_merged = product(flat, params["out"].T).reshape(merged.shape)
+        factor = 1 / math.sqrt(self._size(params))
+        dz = kernels(dy).attention_backward(z, weights, d_merged, factor, self.causal, drop)
         if self.rotary:
             self._turn(dz, True)
         dz = dz.reshape(rows * positions, math.prod(dz.shape[2:]))
@@ -141,12 +131,6 @@ class MultiHeadAttention(Layer):
         """By heads; what dropout leaves of their weights goes by a head's place among all of them."""
         axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
         return None if self.dropout else Width("heads", axes, True, ("out_bias",), self.heads)
-
-
-def _merged(heads: Array) -> Array:
-    """(rows, heads, positions, features of a head) -> (rows, positions, features)."""
-    rows, count, positions, size = heads.shape
-    return heads.transpose(0, 2, 1, 3).reshape(rows, positions, count * size)
 
 
 @lru_cache(maxsize=32)

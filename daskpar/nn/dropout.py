@@ -29,15 +29,21 @@ class Dropout(Layer):
             raise InputError(f"{self.kind}.rate={self.rate} must be at least 0 and below 1")
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+        mask = self.drawn(x.shape, x, ctx)
+        return (x, None) if mask is None else (x * mask, mask)
+
+    def drawn(self, shape: Shape, like: Array, ctx: Context) -> Array | None:
+        """What values of a shape are multiplied by, zeros and 1 / (1 - rate), on the device of `like`; None
+        where nothing is dropped."""
         threshold = min(round(self.rate * 65536), 65535)
         if not ctx.training or threshold == 0:
-            return x, None
-        shape = self._drawn(x.shape)
+            return None
+        shape = self._drawn(shape)
         draws = uniform16(ctx.seed, ctx.step, ctx.path, ctx.row, shape[0], math.prod(shape[1:]))
-        keep = array_module(x).asarray(draws >= threshold).reshape(shape)
-        mask = keep.astype(x.dtype)
-        mask *= 65536 / (65536 - threshold)
-        return x * mask, mask
+        keep = array_module(like).asarray(draws >= threshold).reshape(shape)
+        found = keep.astype(like.dtype)
+        found *= 65536 / (65536 - threshold)
+        return found
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return (dy if saved is None else dy * saved), {}

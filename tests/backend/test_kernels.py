@@ -98,6 +98,23 @@ def softmax_backward(draw):
     return [reference.softmax_rows(scores, factor, causal, mask), numbers(draw, *scores.shape), factor]
 
 
+def attention(draw):
+    positions = draw(st.sampled_from([1, LANES, 2 * LANES, 2 * LANES + 3, 4 * LANES]))
+    size, heads, rows = draw(st.sampled_from([6, 2 * LANES])), draw(st.integers(1, 3)), draw(ROWS)
+    mask = integers(draw, 2, rows, positions) == 1 if draw(st.booleans()) else None
+    drop = None
+    if draw(st.booleans()):
+        drop = 2.0 * integers(draw, 2, rows, heads, positions, positions).astype(np.float32)
+    z = numbers(draw, rows, positions, 3, heads, size, sizes=(1e-3, 1.0))
+    return [z, draw(st.sampled_from([1.0, 0.125])), draw(st.booleans()), mask, drop]
+
+
+def attention_backward(draw):
+    z, factor, causal, mask, drop = attention(draw)
+    weights, merged = reference.attention(z, factor, causal, mask, drop)
+    return [z, weights, numbers(draw, *merged.shape), factor, causal, drop]
+
+
 def cross_entropy(draw):
     outputs = numbers(draw, draw(ROWS), draw(st.integers(1, 3)), draw(SIZES) + 1, sizes=(1e-6, 1.0, 10.0))
     return [
@@ -209,6 +226,8 @@ ARGUMENTS = {
     "max_pool_backward": max_pool_backward,
     "layer_norm": layer_norm,
     "layer_norm_backward": layer_norm_backward,
+    "attention": attention,
+    "attention_backward": attention_backward,
     "softmax_rows": softmax_rows,
     "softmax_backward": softmax_backward,
     "cross_entropy": cross_entropy,

@@ -22,6 +22,8 @@ _WHERE = {
     "max_pool_backward": "pooling",
     "layer_norm": "norm",
     "layer_norm_backward": "norm",
+    "attention": "attention",
+    "attention_backward": "attention",
     "softmax_rows": "softmax",
     "softmax_backward": "softmax",
     "cross_entropy": "softmax",

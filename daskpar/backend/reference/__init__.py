@@ -1,7 +1,7 @@
 """The kernels in plain array functions, on any device and in any precision: what compiled ones must equal."""
 
 from daskpar.backend.reference.activation import gelu, gelu_with_slope, relu_backward
-from daskpar.backend.reference.attention import softmax_backward, softmax_rows
+from daskpar.backend.reference.attention import attention, attention_backward, softmax_backward, softmax_rows
 from daskpar.backend.reference.chain import dense_chain, dense_chain_backward
 from daskpar.backend.reference.convolution import (
     Geometry,
@@ -22,6 +22,8 @@ __all__ = [
     "Geometry",
     "adam_update",
     "add_half",
+    "attention",
+    "attention_backward",
     "conv2d",
     "conv2d_backward",
     "conv2d_input_gradient",

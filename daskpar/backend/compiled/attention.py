@@ -1,0 +1,140 @@
+"""Attention of each head in one go: products in tiles, softmax on the rows of a tile while they are near.
+
+Of queries that see no later key only the products with keys that they see are worked out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from daskpar.backend import reference
+from daskpar.backend.compiled.simd import LANES, ROWS, fma, load, multiply_two, splat, store, total, turn
+from daskpar.backend.compiled.softmax import _softmax_of, softmax_backward, softmax_rows
+
+_WIDE = 2 * LANES
+
+
+def attention(
+    z: np.ndarray, factor: float, causal: bool, mask: Any = None, drop: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    if mask is not None or drop is not None or not _fits(z):
+        return reference.attention(z, factor, causal, mask, drop, softmax_rows)
+    rows, positions, _, heads, size = z.shape
+    weights = np.empty((rows, heads, positions, positions), np.float32)
+    merged = np.empty((rows, positions, heads * size), np.float32)
+    _attention(z.reshape(-1), weights.reshape(-1), merged.reshape(-1), z.shape, np.float32(factor), causal)
+    return weights, merged
+
+
+def attention_backward(
+    z: np.ndarray, weights: np.ndarray, dy: np.ndarray, factor: float, causal: bool, drop: Any = None
+) -> np.ndarray:
+    if drop is not None or not _fits(z, weights, dy):
+        return reference.attention_backward(z, weights, dy, factor, causal, drop, softmax_backward)
+    dz = np.empty(z.shape, np.float32)
+    given = (array.reshape(-1) for array in (z, weights, dy, dz))
+    _attention_backward(*given, z.shape, np.float32(factor), causal)
+    return dz
+
+
+def _fits(z: np.ndarray, *others: np.ndarray) -> bool:
+    """Whether positions and the features of a head fill whole tiles, of arrays that lie in order."""
+    plain = all(array.flags.c_contiguous and array.dtype == np.float32 for array in (z, *others))
+    return plain and LANES == 16 and z.shape[1] % _WIDE == 0 and z.shape[4] % _WIDE == 0
+
+
+@njit(inline="always")
+def _turned(z, at, row, positions, size, out):
+    """(positions, features) -> (features, positions)."""
+    for t in range(0, positions, ROWS):
+        for d in range(0, size, LANES):
+            turn(z, at + t * row + d, row, out, d * positions + t, positions)
+
+
+@njit(inline="always")
+def _seen(first, positions, causal):
+    """How many keys the ROWS queries from `first` on see between them."""
+    return min(positions, first + ROWS) if causal else positions
+
+
+@njit(nogil=True, cache=True)
+def _attention(z, weights, merged, shape, factor, causal):
+    rows, positions, _, heads, size = shape
+    width, line = heads * size, 3 * heads * size
+    keys = np.empty(size * positions, np.float32)
+    for row in range(rows):
+        for head in range(heads):
+            q = row * positions * line + head * size
+            v, w = q + 2 * width, (row * heads + head) * positions * positions
+            to = row * positions * width + head * size
+            _turned(z, q + width, line, positions, size, keys)
+            for r in range(0, positions, ROWS):
+                seen, here = _seen(r, positions, causal), w + r * positions
+                for c in range(0, seen, _WIDE):
+                    multiply_two(
+                        *(z, q + r * line, line, 1, keys, c, positions),
+                        *(weights, here + c, positions, size, False),
+                    )
+                for i in range(ROWS):
+                    start = here + i * positions
+                    known = r + i + 1 if causal else positions
+                    _softmax_of(weights, weights, start, start + known, start + positions, factor)
+                for c in range(0, size, _WIDE):
+                    multiply_two(
+                        *(weights, here, positions, 1, z, v + c, line),
+                        *(merged, to + r * width + c, width, seen, False),
+                    )
+
+
+@njit(nogil=True, cache=True)
+def _attention_backward(z, weights, dy, dz, shape, factor, causal):
+    rows, positions, _, heads, size = shape
+    width, line = heads * size, 3 * heads * size
+    values, scores = np.empty(size * positions, np.float32), np.empty(positions * positions, np.float32)
+    for row in range(rows):
+        for head in range(heads):
+            q = row * positions * line + head * size
+            k, v, w = q + width, q + 2 * width, (row * heads + head) * positions * positions
+            above = row * positions * width + head * size
+            _turned(z, v, line, positions, size, values)
+            for r in range(0, positions, ROWS):
+                seen, here = _seen(r, positions, causal), r * positions
+                for c in range(0, seen, _WIDE):
+                    multiply_two(
+                        *(dy, above + r * width, width, 1, values, c, positions),
+                        *(scores, here + c, positions, size, False),
+                    )
+                for i in range(r * positions, (r + ROWS) * positions, positions):
+                    _softmax_back(weights, w + i, scores, i, seen, factor)
+                for c in range(0, size, _WIDE):
+                    multiply_two(
+                        *(scores, here, positions, 1, z, k + c, line),
+                        *(dz, q + r * line + c, line, seen, False),
+                    )
+            for r in range(0, positions, ROWS):
+                first = r if causal else 0  # of the queries that see these keys
+                deep = positions - first
+                for c in range(0, size, _WIDE):
+                    multiply_two(
+                        *(scores, first * positions + r, 1, positions, z, q + first * line + c, line),
+                        *(dz, k + r * line + c, line, deep, False),
+                    )
+                    multiply_two(
+                        *(weights, w + first * positions + r, 1, positions),
+                        *(dy, above + first * width + c, width),
+                        *(dz, v + r * line + c, line, deep, False),
+                    )
+
+
+@njit(inline="always")
+def _softmax_back(weights, w, scores, at, seen, factor):
+    """Makes the gradient of a row of weights, which begins at `scores[at]`, that of its scores."""
+    sums = splat(np.float32(0))
+    for c in range(0, seen, LANES):
+        sums = fma(load(weights, w + c), load(scores, at + c), sums)
+    along = splat(total(sums))
+    for c in range(0, seen, LANES):
+        store(scores, at + c, load(weights, w + c) * (load(scores, at + c) - along) * splat(factor))
