@@ -18,7 +18,7 @@ from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.dashboard.curves import write_curves
-from daskpar.dashboard.timeline import COLUMNS, in_words, rows, write_timeline
+from daskpar.dashboard.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.errors import InputError
 from daskpar.train import Trainer
 from daskpar.train.run_folder import RunFolder
@@ -101,9 +101,9 @@ def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
     table = Table(title=in_words(found), caption=f"{config.folder / 'profile.html'} has the timeline")
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")
-    for name, times in (("all tasks", found.kinds), ("the step's critical path", found.path)):
+    for name, rows in tables(found).items():
         table.add_row(f"[bold]{name}")
-        for kind, *values in rows(times, found.steps):
+        for kind, *values in rows:
             table.add_row(f"  {kind}", *values)
         table.add_section()
     console.print(table)

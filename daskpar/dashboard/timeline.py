@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from daskpar.backend.whole import write_whole
-from daskpar.plan.profile import Profile, Times, critical_path, held_up_by
+from daskpar.plan.profile import Profile, critical_path, held_up_by
 from daskpar.train.trace import Trace
 
 _TASKS = 3_000  # that are drawn, the last ones
@@ -93,13 +92,16 @@ def in_words(found: Profile) -> str:
     )
 
 
-def rows(found: Mapping[str, Times], steps: int) -> list[tuple[str, ...]]:
-    """(kind, tasks, and milliseconds of computing, sending and waiting) a step, as text."""
-    each = max(1, steps)
-    return [
-        (kind, f"{t.tasks / each:.3g}", *(f"{1e3 * s / each:.3f}" for s in t[1:]))
-        for kind, t in found.items()
-    ]
+def tables(found: Profile) -> dict[str, list[tuple[str, ...]]]:
+    """By title the lines of (kind, tasks, and milliseconds of computing, sending and waiting) a step."""
+    each = max(1, found.steps)
+    return {
+        title: [
+            (kind, f"{t.tasks / each:.3g}", *(f"{1e3 * s / each:.3f}" for s in t[1:]))
+            for kind, t in times.items()
+        ]
+        for title, times in (("all tasks", found.kinds), ("the step's critical path", found.path))
+    }
 
 
 COLUMNS = ("tasks a step", "compute, ms", "transfer, ms", "waiting, ms")
@@ -108,10 +110,10 @@ COLUMNS = ("tasks a step", "compute, ms", "transfer, ms", "waiting, ms")
 def _table(found: Profile) -> str:
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     out = []
-    for name, times in (("all tasks", found.kinds), ("the step's critical path", found.path)):
+    for name, rows in tables(found).items():
         lines = "".join(
             f"<tr><td><code>{escape(kind)}</code></td>" + "".join(f"<td align=right>{v}</td>" for v in values)
-            for kind, *values in rows(times, found.steps)
+            for kind, *values in rows
         )
         out.append(f"<table cellpadding=4><tr><th align=left>{name}</th>{head}</tr>{lines}</table>")
     return f"<div style='display: flex; gap: 4em'>{''.join(f'<div>{table}</div>' for table in out)}</div>"
