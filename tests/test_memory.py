@@ -18,15 +18,22 @@ GROWTH = 8e6  # bytes over 8,000 steps: a kilobyte a step that stayed behind wou
 LOGS = 8e6  # more, for what Dask's scheduler notes of each submission to other processes
 
 
+def forget() -> None:
+    """Free what Dask itself keeps, bounded, in each process: the names of the last 100,000 keys."""
+    key_split.cache_clear()
+    gc.collect()
+
+
 class Watch(Callback):
     """The resident memory of this process and its children, from a fifth of the steps on, every so often."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Any) -> None:
+        self.client = client
         self.seen: list[tuple[int, list[int]]] = []
 
     def after_evaluation(self, trainer: Trainer, record: Any) -> None:
-        key_split.cache_clear()  # of the last 100,000 keys: bounded, and Dask's own
-        gc.collect()
+        forget()
+        self.client.run(forget)
         if record["step"] >= WARM:
             own = psutil.Process()
             children = sorted(own.children(recursive=True), key=lambda child: child.pid)
@@ -42,10 +49,9 @@ class Watch(Callback):
 )
 def test_ten_thousand_steps(kind: str, layout: Layout) -> None:
     x, y = np.random.default_rng(0).random((64, 8)), np.arange(64) % 3
-    watch = Watch()
     given: dict[str, Any] = {"batch": 32, "steps": STEPS, "evaluate_every": f"{STEPS // 20} steps"}
     with open_client(kind, workers=2, dashboard_port=0) as client:
-        model = [{"dense": 8}, "relu", {"dense": 3}]
+        model, watch = [{"dense": 8}, "relu", {"dense": 3}], Watch(client)
         Trainer(model, layout=layout, client=client, callbacks=[watch], **given).fit(x, y)
     processes = zip(*(sizes for _, sizes in watch.seen), strict=True)
     for number, sizes in enumerate(processes):
