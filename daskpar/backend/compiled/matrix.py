@@ -39,7 +39,7 @@ WIDE = 2 * LANES
 DEPTH = 1024  # at most, of the inner dimension at a time
 _LINES = 32
 _HELD = 128 * 1024  # numbers of a that stay in the second cache: 512 KB
-_NEAR = 320_000  # numbers of a that are near enough to be used in the order in which they lie
+_NEAR = 320_000  # numbers of an operand that is near enough to be used in the order in which it lies
 _FEW = 256  # rows of a up to which it is not worth to copy b, which is used once for ROWS of them
 _SHARED = 2_000_000  # multiplications from which on it is worth to share a product among cores
 _NOTHING = np.zeros(0, np.float32)
@@ -252,7 +252,8 @@ def _product(
     edge = np.empty(ROWS * WIDE, np.float32)
     finish = rectify or bias.size > 0 or where.size > 0
     a_is_used_as_it_is = rows % ROWS == 0 and rows * inner <= _NEAR
-    b_is_used_as_it_is = rows <= _FEW and b_column == 1 and columns % WIDE == 0
+    b_near = rows <= _FEW and inner * columns <= _NEAR
+    b_is_used_as_it_is = b_near and b_column == 1 and columns % WIDE == 0
     for at in range(0, inner, depth):
         deep = min(depth, inner - at)
         add, last = at > 0, at + deep == inner
