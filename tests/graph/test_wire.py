@@ -93,7 +93,7 @@ def test_accuracy_is_that_of_whole_gradients() -> None:
     scores = []
     for wire in ("full", "float16"):
         layout = Layout(data=4, fan_in=2, wire=wire)
-        how: dict[str, Any] = dict(batch=64, seed=1, epochs=8, metrics=["accuracy"], client=THREADED)
+        how: dict[str, Any] = dict(batch=64, seed=1, epochs=3, metrics=["accuracy"], client=THREADED)
         trainer = Trainer(MODEL, layout=layout, **how).fit(Digits(), validation=0.2)
         scores.append(trainer.history_[-1]["validation"]["loss"])
     assert scores[1] == pytest.approx(scores[0], rel=0.01)
