@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.simd import LANES, ROWS, fma, load, multiply_two, splat, store, total, turn
-from daskpar.backend.compiled.softmax import _softmax_of, softmax_backward, softmax_rows
+from daskpar.backend.compiled.simd import LANES, ROWS, multiply_two, turn
+from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
 
 _WIDE = 2 * LANES
 
@@ -108,7 +108,7 @@ def _attention_backward(z, weights, dy, dz, shape, factor, causal):
                         *(scores, here + c, positions, size, False),
                     )
                 for i in range(r * positions, (r + ROWS) * positions, positions):
-                    _softmax_back(weights, w + i, scores, i, seen, factor)
+                    _softmax_back(weights, w + i, scores, scores, i, seen, factor)
                 for c in range(0, size, _WIDE):
                     multiply_two(
                         *(scores, here, positions, 1, z, k + c, line),
@@ -127,14 +127,3 @@ def _attention_backward(z, weights, dy, dz, shape, factor, causal):
                         *(dy, above + first * width + c, width),
                         *(dz, v + r * line + c, line, deep, False),
                     )
-
-
-@njit(inline="always")
-def _softmax_back(weights, w, scores, at, seen, factor):
-    """Makes the gradient of a row of weights, which begins at `scores[at]`, that of its scores."""
-    sums = splat(np.float32(0))
-    for c in range(0, seen, LANES):
-        sums = fma(load(weights, w + c), load(scores, at + c), sums)
-    along = splat(total(sums))
-    for c in range(0, seen, LANES):
-        store(scores, at + c, load(weights, w + c) * (load(scores, at + c) - along) * splat(factor))

@@ -105,12 +105,18 @@ def _softmax_odd_rows(scores, out, queries, keys, factor, causal):
 @njit(nogil=True, cache=True)
 def _softmax_backward(weights, dy, out, width, factor):
     for start in range(0, dy.size, width):
-        sums = splat(np.float32(0))
-        for c in range(start, start + width, LANES):
-            sums = fma(load(weights, c), load(dy, c), sums)
-        along = splat(total(sums))
-        for c in range(start, start + width, LANES):
-            store(out, c, load(weights, c) * (load(dy, c) - along) * splat(factor))
+        _softmax_back(weights, start, dy, out, start, width, factor)
+
+
+@njit(inline="always")
+def _softmax_back(weights, w, dy, out, at, size, factor):
+    """The gradient of scores from that of their softmax, which begins at `weights[w]`; `out` may be `dy`."""
+    sums = splat(np.float32(0))
+    for c in range(0, size, LANES):
+        sums = fma(load(weights, w + c), load(dy, at + c), sums)
+    along = splat(total(sums))
+    for c in range(0, size, LANES):
+        store(out, at + c, load(weights, w + c) * (load(dy, at + c) - along) * splat(factor))
 
 
 @njit(nogil=True, cache=True)
