@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from daskpar.backend import reference
+from daskpar.backend.compiled.kept import forget_outdated
 
 _WHERE = {
     "relu_backward": "activation",
@@ -38,6 +39,9 @@ _WHERE = {
     "momentum_update": "update",
     "adam_update": "update",
 }
+
+
+forget_outdated()
 
 
 def __getattr__(name: str) -> Any:
