@@ -69,6 +69,7 @@ class Conv2d(Layer):
     init_weight: str = "he"
     init_bias: str = "zeros"
     kind: ClassVar[str] = "conv2d"
+    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
@@ -109,11 +110,11 @@ class Conv2d(Layer):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         how = self.geometry(x.shape[1:3])
-        return kernels(x).conv2d(x, params["weight"], params.get("bias"), how), x
+        return kernels(x).conv2d(x, params["weight"], params.get("bias"), how, ctx.rectify), x
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
         how = self.geometry(saved.shape[1:3])
-        arguments = (saved, params["weight"], dy, how, ctx.input_gradient)
+        arguments = (saved, params["weight"], dy, how, ctx.input_gradient, ctx.rectified)
         dx, weight, bias = kernels(dy).conv2d_backward(*arguments)
         return dx, {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
 
@@ -149,6 +150,7 @@ class ConvTranspose2d(Conv2d):
 
     padding: Padding = "same"
     kind: ClassVar[str] = "conv_transpose2d"
+    rectifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,6 +220,7 @@ class Conv1d(Layer):
     init_weight: str = "he"
     init_bias: str = "zeros"
     kind: ClassVar[str] = "conv1d"
+    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numba.core.dispatcher import Dispatcher
 
 from daskpar.backend import blas, compiled, kernels, reference
+from daskpar.backend.compiled.kept import forget_outdated
 from daskpar.backend.compiled.simd import LANES
 from daskpar.backend.reference import Geometry
 
@@ -147,13 +148,14 @@ def conv2d(draw):
     moves = {"strides": [(1, 1)]} if winograd else {"dilations": [(1, 1), (2, 1), (1, 3)]}
     how = geometry(draw, x.shape[1:3], kernel, **moves)
     bias = numbers(draw, units) if draw(st.booleans()) else None
-    return [x, numbers(draw, *kernel, channels, units), bias, how]
+    return [x, numbers(draw, *kernel, channels, units), bias, how, draw(st.booleans())]
 
 
 def conv2d_backward(draw):
-    x, weight, _, how = conv2d(draw)
+    x, weight, _, how, rectified = conv2d(draw)
     out = how.output(x.shape[1:3], weight.shape[:2])
-    return [x, weight, numbers(draw, x.shape[0], *out, weight.shape[3]), how, draw(st.booleans())]
+    dy = numbers(draw, x.shape[0], *out, weight.shape[3])
+    return [x, weight, dy, how, draw(st.booleans()), rectified]
 
 
 def max_pool(draw):
@@ -399,6 +401,26 @@ def test_helpers_change_no_bit_of_a_product(shape):
             np.testing.assert_array_equal(other, alone)
 
 
+@pytest.mark.parametrize(
+    "name, shapes",
+    {
+        "whole tiles": ("product", ((64, 96), (96, 64))),
+        "edges": ("product", ((61, 96), (96, 50))),
+        "winograd": ("conv2d", ((2, 8, 8, 16), (3, 3, 16, 16))),
+        "few taps": ("conv2d", ((2, 8, 8, 1), (3, 3, 1, 16))),
+    }.values(),
+)
+def test_a_rectifier_lets_nan_through(name, shapes):
+    """What is not a number must show in the loss."""
+    a, b = (np.ones(shape, np.float32) for shape in shapes)
+    b[..., 0, 3] = np.nan
+    rest = (None, None, True) if name == "product" else (None, Geometry(), True)
+    with blas.limit_threads(1):
+        y, expected = (getattr(make, name)(a, b, *rest) for make in (compiled, reference))
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert np.isnan(y).any() and not np.isnan(y).all()
+
+
 def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():
     found = []
     for info in iter_modules(compiled.__path__):
@@ -409,6 +431,29 @@ def test_kernels_lie_on_the_disk_and_let_go_of_the_lock():
                 assert value.stats.cache_path, f"{info.name}.{name}"
                 found.append(info.name)
     assert set(compiled._WHERE.values()) - {"convolution"} | {"winograd", "direct"} <= set(found)
+
+
+def test_kernels_of_other_sources_are_forgotten(tmp_path):
+    """Numba would keep a kernel whose own file is as it was, but whose inner loops are not."""
+    sources, kept = tmp_path / "sources", tmp_path / "kept"
+    sources.mkdir(), kept.mkdir()
+    for module in ("kernel", "inner"):
+        (sources / f"{module}.py").write_text("before")
+    own = [kept / f"kernel.f-1.py311.{kind}" for kind in ("nbi", "1.nbc")]
+    other = kept / "somebody.f-1.py311.nbi"
+
+    def left():
+        for path in (*own, other):
+            path.touch()
+        forget_outdated(sources, kept)
+        assert other.exists()
+        return [path.exists() for path in own]
+
+    assert left() == [False, False]  # nobody knows what they were compiled from
+    assert left() == [True, True]
+    (sources / "inner.py").write_text("after")
+    assert left() == [False, False]
+    assert left() == [True, True]
 
 
 def test_where_numba_is_missing_the_reference_serves(monkeypatch):

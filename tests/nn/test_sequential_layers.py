@@ -14,6 +14,8 @@ from daskpar.nn import (
     GRU,
     LSTM,
     Context,
+    Conv1d,
+    Conv2d,
     Dense,
     Dropout,
     Embedding,
@@ -267,13 +269,24 @@ def test_a_rectifier_moves_behind_a_max_pool_and_gives_the_same(dtype, pool, cha
     np.testing.assert_array_equal(dx, ReLU().backward({}, kept, d_pool, TRAINING)[0])
 
 
+RECTIFYING = {
+    "dense": (Dense(40), (33, 40)),
+    "winograd": (Conv2d(16, padding="same"), (3, 6, 7, 16)),
+    "few taps": (Conv2d(16, (1, 3), padding="same"), (3, 4, 5, 16)),
+    "gathered": (Conv2d(5, padding="same"), (3, 4, 5, 5)),
+    "conv1d": (Conv1d(5, padding="causal"), (3, 6, 5)),
+}
+
+
 @pytest.mark.parametrize("layers", [(0, 1), (1, 2), (0, 1, 2), (1, 2, 1), (0, 2, 1, 2, 0)])
 @pytest.mark.parametrize("cores", [1, 2], ids=["kernel", "blas"])
-def test_a_dense_layer_does_the_work_of_rectifiers_beside_it(layers, cores):
-    """0 and 2 are dense layers, 1 a rectifier: the bits are those of layers that do not know each other."""
-    model = Sequential(tuple(ReLU() if kind == 1 else Dense(40) for kind in layers))
-    params = convert(started(model, (40,)), np.ndarray, lambda p: p.astype(np.float32))
-    x, dy = np.random.default_rng(3).standard_normal((2, 33, 40)).astype(np.float32)
+@pytest.mark.parametrize("kind", RECTIFYING)
+def test_a_layer_does_the_work_of_rectifiers_beside_it(kind, layers, cores):
+    """0 and 2 are such layers, 1 a rectifier: the bits are those of layers that do not know each other."""
+    layer, shape = RECTIFYING[kind]
+    model = Sequential(tuple(ReLU() if number == 1 else layer for number in layers))
+    params = convert(started(model, shape[1:]), np.ndarray, lambda p: p.astype(np.float32))
+    x, dy = np.random.default_rng(3).standard_normal((2, *shape)).astype(np.float32)
     with blas.limit_threads(cores):
         y, saved = model.forward(params, x, TRAINING)
         found = model.backward(params, saved, dy, TRAINING)

@@ -11,23 +11,30 @@ from daskpar.backend.compiled import direct, winograd
 from daskpar.backend.reference.convolution import Geometry
 
 
-def _suited(weight: np.ndarray, how: Geometry) -> Any:
+def _suited(x: np.ndarray, weight: np.ndarray, how: Geometry) -> Any:
     """The module for a convolution, or None."""
-    return next((kernel for kernel in (winograd, direct) if kernel.suits(weight, how)), None)
+    return next((kernel for kernel in (winograd, direct) if kernel.suits(x.shape[1:3], weight, how)), None)
 
 
-def conv2d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geometry) -> np.ndarray:
-    kernel = _suited(weight, how)
+def conv2d(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geometry, rectify: bool = False
+) -> np.ndarray:
+    kernel = _suited(x, weight, how)
     if kernel is None:
-        return reference.conv2d(x, weight, bias, how)
-    return kernel.forward(np.ascontiguousarray(x), weight, bias, how)
+        return reference.conv2d(x, weight, bias, how, rectify)
+    return kernel.forward(np.ascontiguousarray(x), weight, bias, how, rectify)
 
 
 def conv2d_backward(
-    x: np.ndarray, weight: np.ndarray, dy: np.ndarray, how: Geometry, input_gradient: bool = True
+    x: np.ndarray,
+    weight: np.ndarray,
+    dy: np.ndarray,
+    how: Geometry,
+    input_gradient: bool = True,
+    rectified: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    kernel = _suited(weight, how)
+    kernel = _suited(x, weight, how)
     if kernel is None:
-        return reference.conv2d_backward(x, weight, dy, how, input_gradient)
+        return reference.conv2d_backward(x, weight, dy, how, input_gradient, rectified)
     x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
-    return kernel.backward(x, weight, dy, how, input_gradient)
+    return kernel.backward(x, weight, dy, how, input_gradient, rectified)

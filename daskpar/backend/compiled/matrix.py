@@ -23,9 +23,9 @@ from daskpar.backend.compiled.crew import APART, Crew, array_at, crew, place_of,
 from daskpar.backend.compiled.simd import (
     LANES,
     ROWS,
+    at_least,
     copy_rows,
     load,
-    maximum,
     multiply_far,
     multiply_one,
     multiply_two,
@@ -192,7 +192,7 @@ def _finish(y, at, row, bias, column, rectify, where):
             if bias.size > 0:
                 value = value + load(bias, column + i)
             if rectify:
-                value = maximum(value, splat(np.float32(0)))
+                value = at_least(value, splat(np.float32(0)))
             if where.size > 0:
                 value = where_positive(value, load(where, at + r * row + i))
             store(y, at + r * row + i, value)
@@ -209,8 +209,8 @@ def _put_edge(edge, size, y, to, y_row, add, last, bias, column, rectify, where)
                 value += y[at]
             if last and bias.size > 0:
                 value += bias[column + j]
-            if last and rectify:
-                value = max(value, np.float32(0))
+            if last and rectify and value < 0:
+                value = np.float32(0)
             if last and where.size > 0 and not where[at] > 0:
                 value = np.float32(0)
             y[at] = value

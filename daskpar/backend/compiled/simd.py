@@ -110,6 +110,16 @@ def maximum(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def at_least(typing: Any, value: Any, floor: Any) -> Any:
+    """`floor` where `value` is below it, and `value` elsewhere: NaN stays NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[1], args[0]), args[1], args[0])
+
+    return vector(vector, vector), generate
+
+
+@intrinsic
 def minimum(typing: Any, a: Any, b: Any) -> Any:
     """The smaller, lane by lane."""
     return vector(vector, vector), lambda context, builder, signature, args: _intrinsic(
@@ -342,11 +352,13 @@ _INTERLEAVED = [
 ]
 
 
-def _tile(rows: int, vectors: int, far: bool = False) -> Callable[..., None]:
+def _tile(rows: int, vectors: int, far: bool = False, sums: int = 1) -> Callable[..., None]:
     """The product of `rows` rows with `vectors` vectors of columns, in registers.
 
     `far`: the result is not in the nearest cache; it is asked for at the start, and needed at the end.
+    `sums`: how many sums are made of each number of the result's terms, and added up at the end.
     """
+    late = far or sums > 1
 
     @intrinsic
     def multiply(
@@ -385,19 +397,21 @@ def _tile(rows: int, vectors: int, far: bool = False) -> Callable[..., None]:
                 ]
                 for r in range(rows)
             ]
-            held = [[cgutils.alloca_once(builder, _VECTOR) for _ in range(vectors)] for _ in range(rows)]
             each = [(r, v) for r in range(rows) for v in range(vectors)]
+            held = [{place: cgutils.alloca_once(builder, _VECTOR) for place in each} for _ in range(sums)]
             for r, v in each:
-                builder.store(ir.Constant(_VECTOR, [0.0] * LANES), held[r][v])
+                for part in held:
+                    builder.store(ir.Constant(_VECTOR, [0.0] * LANES), part[r, v])
                 if far:
                     _fetch(builder, at[r][v])
-            if not far:
+            if not late:
                 with builder.if_then(add):
                     for r, v in each:
-                        builder.store(builder.load(at[r][v], align=4), held[r][v])
-            with cgutils.for_range(builder, depth) as loop:
-                b_here = builder.add(b_at, builder.mul(loop.index, b_step))
-                a_here = builder.add(a_at, builder.mul(loop.index, a_step))
+                        builder.store(builder.load(at[r][v], align=4), held[0][r, v])
+
+            def add_terms(k: Any, part: Any) -> None:
+                b_here = builder.add(b_at, builder.mul(k, b_step))
+                a_here = builder.add(a_at, builder.mul(k, a_step))
                 columns = [
                     builder.load(_as_vector(builder, place(4, b_here, _INDEX(LANES * v))), align=4)
                     for v in range(vectors)
@@ -405,15 +419,28 @@ def _tile(rows: int, vectors: int, far: bool = False) -> Callable[..., None]:
                 for r in range(rows):
                     number = _splat(builder, builder.load(place(0, a_here, builder.mul(a_row, _INDEX(r)))))
                     for v in range(vectors):
-                        total = _intrinsic(builder, "fma", number, columns[v], builder.load(held[r][v]))
-                        builder.store(total, held[r][v])
-            if far:
+                        total = _intrinsic(builder, "fma", number, columns[v], builder.load(part[r, v]))
+                        builder.store(total, part[r, v])
+
+            rounds = builder.udiv(depth, _INDEX(sums))
+            with cgutils.for_range(builder, rounds) as loop:
+                first = builder.mul(loop.index, _INDEX(sums))
+                for i, part in enumerate(held):
+                    add_terms(builder.add(first, _INDEX(i)), part)
+            if sums > 1:
+                with cgutils.for_range(builder, depth, builder.mul(rounds, _INDEX(sums))) as loop:
+                    add_terms(loop.index, held[0])
+            for r, v in each:
+                for part in held[1:]:
+                    total = builder.fadd(builder.load(held[0][r, v]), builder.load(part[r, v]))
+                    builder.store(total, held[0][r, v])
+            if late:
                 with builder.if_then(add):
                     for r, v in each:
-                        total = builder.fadd(builder.load(held[r][v]), builder.load(at[r][v], align=4))
-                        builder.store(total, held[r][v])
+                        total = builder.fadd(builder.load(held[0][r, v]), builder.load(at[r][v], align=4))
+                        builder.store(total, held[0][r, v])
             for r, v in each:
-                builder.store(builder.load(held[r][v]), at[r][v], align=4)
+                builder.store(builder.load(held[0][r, v]), at[r][v], align=4)
             return context.get_dummy_value()
 
         return signature, generate
@@ -431,3 +458,5 @@ multiply_far = _tile(ROWS, 2, far=True)
 """As `multiply_two`, for a `c` that is not in the nearest cache."""
 multiply_one = _tile(ROWS, 1)
 """As `multiply_two`, for LANES columns."""
+multiply_apart = _tile(ROWS, 1, sums=2)
+"""As `multiply_one`, with every other term summed apart, and c added at the end: less is rounded away."""

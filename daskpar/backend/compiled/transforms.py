@@ -1,10 +1,10 @@
-"""Winograd's transforms of tiles, on vectors of channels: F(2×2, 3×3) down, F(4, 3) across.
+"""Winograd's transforms of tiles, on vectors of channels: F(4×4, 3×3).
 
-Down, a tile of 2 rows of outputs comes from 4 rows of inputs, and the polynomials are evaluated at the points
-0, 1, -1 and infinity; across, 4 columns come from 6 at 0, ±3/4, ±3/2 and infinity. Aᵀ, Bᵀ and G are those of
-Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", sec. 4. Points so near to each
-other, instead of 0, ±1 and ±2, halve the rounding error (Barabasz et al. 2020, "Error analysis and improving
-the accuracy of Winograd convolution for deep neural networks").
+Down and across, 4 pixels of the output come from 6 of the input, with the polynomials evaluated at the points
+0, ±23/32, ±23/16 and infinity. Aᵀ, Bᵀ and G are those of Lavin and Gray 2016, "Fast algorithms for
+convolutional neural networks", sec. 4. Points so near to each other, instead of 0, ±1 and ±2, leave a quarter
+of the rounding error (Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd
+convolution for deep neural networks").
 """
 
 from __future__ import annotations
@@ -12,38 +12,30 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from daskpar.backend.compiled.simd import LANES, fma, load, splat, store
+from daskpar.backend.compiled.simd import LANES, at_least, fma, load, splat, store
 
-TALL, WIDE = 2, 4
+SIDE = 4
 """Height and width of a tile of outputs."""
-HIGH, BROAD = TALL + 2, WIDE + 2
+REACH = SIDE + 2
 """Height and width of the tile of inputs that it comes from."""
-PLANES = HIGH * BROAD
-"""Products for every tile, input channel and output channel; 3·3·TALL·WIDE without the transforms."""
+PLANES = REACH * REACH
+"""Products for every tile, input channel and output channel; 9·SIDE² without the transforms."""
 
-_NEAR, _FAR = 0.75, 1.5  # the points across
-DOWN = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_NEAR, _FAR = 23 / 32, 23 / 16
 _POINTS = np.array([0, _NEAR, -_NEAR, _FAR, -_FAR])
 _APART = (_POINTS[:, None] - _POINTS + np.eye(5)).prod(axis=1, keepdims=True)
-ACROSS = np.vstack([_POINTS[:, None] ** np.arange(3) / _APART, [0, 0, 1]])
-"""G, which takes the three taps of a kernel to the points, down and across."""
+TAPS = np.vstack([_POINTS[:, None] ** np.arange(3) / _APART, [0, 0, 1]])
+"""G, which takes three taps of a kernel to the points."""
 
 _P, _Q = np.float32(_NEAR), np.float32(_FAR)
 _PP, _QQ, _PPP, _QQQ = _P * _P, _Q * _Q, _P * _P * _P, _Q * _Q * _Q  # none of these is rounded
 _PPQQ, _SUM = _PP * _QQ, _PP + _QQ
-_PQQ, _PPQ = _P * _QQ, _PP * _Q
-_ZERO = np.float32(0)
 
 
-@njit(inline="always")
-def _down(a, b, c, d):
-    """Bᵀ of four numbers."""
-    return a - c, b + c, c - b, b - d
-
-
-@njit(inline="always")
-def _across(a, b, c, d, e, f):
+@njit(nogil=True, cache=True, boundscheck=False)
+def _to_points(six):
     """Bᵀ of six numbers."""
+    a, b, c, d, e, f = six
     high, low = fma(splat(-_QQ), c, e), fma(splat(-_PP), c, e)
     near, far = splat(_P) * fma(splat(-_QQ), b, d), splat(_Q) * fma(splat(-_PP), b, d)
     first = fma(splat(_PPQQ), a, fma(splat(-_SUM), c, e))
@@ -51,146 +43,145 @@ def _across(a, b, c, d, e, f):
     return first, high + near, high - near, low + far, low - far, last
 
 
-@njit(inline="always")
-def _column(x, at, row):
-    """Bᵀ of the four pixels down from x[at]."""
-    return _down(load(x, at), load(x, at + row), load(x, at + 2 * row), load(x, at + 3 * row))
+@njit(nogil=True, cache=True, boundscheck=False)
+def _to_points_back(six):
+    """B of six numbers: the adjoint of `_to_points`."""
+    a, b, c, d, e, f = six
+    near, far, close, wide = b + c, d + e, splat(_P) * (b - c), splat(_Q) * (d - e)
+    second = fma(splat(_PPQQ), f, fma(splat(-_QQ), close, splat(-_PP) * wide))
+    third = fma(splat(-_QQ), near, fma(splat(-_PP), far, splat(-_SUM) * a))
+    fourth = fma(splat(-_SUM), f, close + wide)
+    return splat(_PPQQ) * a, second, third, fourth, a + near + far, f
 
 
-@njit(inline="always")
-def _store_row(out, at, step, six):
-    store(out, at, six[0])
-    store(out, at + step, six[1])
-    store(out, at + 2 * step, six[2])
-    store(out, at + 3 * step, six[3])
-    store(out, at + 4 * step, six[4])
-    store(out, at + 5 * step, six[5])
-
-
-@njit(inline="always")
-def _store_column(out, at, step, upper, lower):
-    store(out, at, upper)
-    store(out, at + 6 * step, upper + lower)
-    store(out, at + 12 * step, upper - lower)
-    store(out, at + 18 * step, splat(_ZERO) - lower)
-
-
-@njit(inline="always")
-def input_tile(x, at, row, channels, out, there, step):
-    """Bᵀ·d·B of the tile at x[at] into planes of `out`, `step` elements apart."""
-    for c in range(0, channels, LANES):
-        here = at + c
-        p, q = _column(x, here, row), _column(x, here + channels, row)
-        r, s = _column(x, here + 2 * channels, row), _column(x, here + 3 * channels, row)
-        t, u = _column(x, here + 4 * channels, row), _column(x, here + 5 * channels, row)
-        _store_row(out, there + c, step, _across(p[0], q[0], r[0], s[0], t[0], u[0]))
-        _store_row(out, there + c + 6 * step, step, _across(p[1], q[1], r[1], s[1], t[1], u[1]))
-        _store_row(out, there + c + 12 * step, step, _across(p[2], q[2], r[2], s[2], t[2], u[2]))
-        _store_row(out, there + c + 18 * step, step, _across(p[3], q[3], r[3], s[3], t[3], u[3]))
-
-
-@njit(inline="always")
-def _upper(m, at, row):
-    return load(m, at) + load(m, at + row) + load(m, at + 2 * row)
-
-
-@njit(inline="always")
-def _lower(m, at, row):
-    return load(m, at + row) - load(m, at + 2 * row) - load(m, at + 3 * row)
-
-
-@njit(inline="always")
-def _store_outputs(y, at, units, shift, a, b, c, d, e, f):
-    """Aᵀ of six numbers, plus `shift`, as four pixels of `units` channels."""
+@njit(nogil=True, cache=True, boundscheck=False)
+def _from_points(six):
+    """Aᵀ of six numbers."""
+    a, b, c, d, e, f = six
     near, far, close, wide = b + c, d + e, b - c, d - e
-    store(y, at, a + near + far + shift)
-    store(y, at + units, fma(splat(_P), close, fma(splat(_Q), wide, shift)))
-    store(y, at + 2 * units, fma(splat(_PP), near, fma(splat(_QQ), far, shift)))
-    store(y, at + 3 * units, fma(splat(_PPP), close, fma(splat(_QQQ), wide, f + shift)))
+    second = fma(splat(_P), close, splat(_Q) * wide)
+    third = fma(splat(_PP), near, splat(_QQ) * far)
+    return a + near + far, second, third, fma(splat(_PPP), close, fma(splat(_QQQ), wide, f))
 
 
-@njit(inline="always")
-def output_tile(m, at, step, units, bias, y, there, row):
-    """Aᵀ·m·A of planes of `m`, plus the bias, into the tile of pixels at y[there]."""
-    down = 6 * step
-    for c in range(0, units, LANES):
-        here, shift = at + c, load(bias, c)
-        p, q, r = _upper(m, here, down), _upper(m, here + step, down), _upper(m, here + 2 * step, down)
-        here += 3 * step
-        s, t, u = _upper(m, here, down), _upper(m, here + step, down), _upper(m, here + 2 * step, down)
-        _store_outputs(y, there + c, units, shift, p, q, r, s, t, u)
-        here = at + c
-        p, q, r = _lower(m, here, down), _lower(m, here + step, down), _lower(m, here + 2 * step, down)
-        here += 3 * step
-        s, t, u = _lower(m, here, down), _lower(m, here + step, down), _lower(m, here + 2 * step, down)
-        _store_outputs(y, there + row + c, units, shift, p, q, r, s, t, u)
-
-
-@njit(inline="always")
-def _spread(a, b, c, d):
-    """A of four numbers."""
+@njit(nogil=True, cache=True, boundscheck=False)
+def _from_points_back(four):
+    """A of four numbers: the adjoint of `_from_points`."""
+    a, b, c, d = four
     high, low = fma(splat(_PP), c, a), fma(splat(_QQ), c, a)
     near = fma(splat(_PPP), d, splat(_P) * b)
     far = fma(splat(_QQQ), d, splat(_Q) * b)
     return a, high + near, high - near, low + far, low - far, d
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True, boundscheck=False)
+def _four(x, at, step):
+    """Four vectors of x, `step` elements apart."""
+    return load(x, at), load(x, at + step), load(x, at + 2 * step), load(x, at + 3 * step)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def _six(x, at, step):
+    """Six vectors of x, `step` elements apart."""
+    a, b, c, d = _four(x, at, step)
+    return a, b, c, d, load(x, at + 4 * step), load(x, at + 5 * step)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def _store_four(out, at, step, a, b, c, d):
+    store(out, at, a)
+    store(out, at + step, b)
+    store(out, at + 2 * step, c)
+    store(out, at + 3 * step, d)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def _store_six(out, at, step, six):
+    a, b, c, d, e, f = six
+    _store_four(out, at, step, a, b, c, d)
+    store(out, at + 4 * step, e)
+    store(out, at + 5 * step, f)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def input_tile(x, at, row, channels, out, there, step):
+    """Bᵀ·d·B of the tile of inputs at x[at] into planes of `out`, `step` elements apart."""
+    for i in range(0, channels, LANES):
+        here, to, down = at + i, there + i, 6 * step
+        a, b = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
+        here += 2 * channels
+        c, d = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
+        here += 2 * channels
+        e, f = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
+        _store_six(out, to, step, _to_points((a[0], b[0], c[0], d[0], e[0], f[0])))
+        _store_six(out, to + down, step, _to_points((a[1], b[1], c[1], d[1], e[1], f[1])))
+        _store_six(out, to + 2 * down, step, _to_points((a[2], b[2], c[2], d[2], e[2], f[2])))
+        _store_six(out, to + 3 * down, step, _to_points((a[3], b[3], c[3], d[3], e[3], f[3])))
+        _store_six(out, to + 4 * down, step, _to_points((a[4], b[4], c[4], d[4], e[4], f[4])))
+        _store_six(out, to + 5 * down, step, _to_points((a[5], b[5], c[5], d[5], e[5], f[5])))
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def _store_pixels(y, at, units, shift, floor, four):
+    a, b, c, d = four
+    a, b = at_least(a + shift, floor), at_least(b + shift, floor)
+    _store_four(y, at, units, a, b, at_least(c + shift, floor), at_least(d + shift, floor))
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def output_tile(m, at, step, units, bias, lowest, y, there, row):
+    """Aᵀ·m·A of planes of `m`, plus the bias and not below `lowest`, into the tile of pixels at y[there]."""
+    floor = splat(lowest)
+    for i in range(0, units, LANES):
+        here, to, down, shift = at + i, there + i, 6 * step, load(bias, i)
+        a, b = _from_points(_six(m, here, down)), _from_points(_six(m, here + step, down))
+        here += 2 * step
+        c, d = _from_points(_six(m, here, down)), _from_points(_six(m, here + step, down))
+        here += 2 * step
+        e, f = _from_points(_six(m, here, down)), _from_points(_six(m, here + step, down))
+        upper = _from_points((a[0], b[0], c[0], d[0], e[0], f[0]))
+        _store_pixels(y, to, units, shift, floor, upper)
+        second = _from_points((a[1], b[1], c[1], d[1], e[1], f[1]))
+        _store_pixels(y, to + row, units, shift, floor, second)
+        third = _from_points((a[2], b[2], c[2], d[2], e[2], f[2]))
+        _store_pixels(y, to + 2 * row, units, shift, floor, third)
+        lower = _from_points((a[3], b[3], c[3], d[3], e[3], f[3]))
+        _store_pixels(y, to + 3 * row, units, shift, floor, lower)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
 def gradient_tile(dy, at, row, units, out, there, step, bias):
     """A·dy·Aᵀ of the tile of pixels at dy[at] into planes of `out`; adds the pixels to `bias`."""
-    for c in range(0, units, LANES):
-        here = at + c
-        p, q = load(dy, here), load(dy, here + units)
-        r, s = load(dy, here + 2 * units), load(dy, here + 3 * units)
-        here += row
-        t, u = load(dy, here), load(dy, here + units)
-        v, w = load(dy, here + 2 * units), load(dy, here + 3 * units)
-        store(bias, c, load(bias, c) + (((p + q) + (r + s)) + ((t + u) + (v + w))))
-        upper, lower = _spread(p, q, r, s), _spread(t, u, v, w)
-        to = there + c
-        _store_column(out, to, step, upper[0], lower[0])
-        _store_column(out, to + step, step, upper[1], lower[1])
-        _store_column(out, to + 2 * step, step, upper[2], lower[2])
-        _store_column(out, to + 3 * step, step, upper[3], lower[3])
-        _store_column(out, to + 4 * step, step, upper[4], lower[4])
-        _store_column(out, to + 5 * step, step, upper[5], lower[5])
+    for i in range(0, units, LANES):
+        here, to, down = at + i, there + i, 6 * step
+        p, q = _four(dy, here, row), _four(dy, here + units, row)
+        here += 2 * units
+        r, s = _four(dy, here, row), _four(dy, here + units, row)
+        some = ((p[0] + p[1]) + (p[2] + p[3])) + ((q[0] + q[1]) + (q[2] + q[3]))
+        rest = ((r[0] + r[1]) + (r[2] + r[3])) + ((s[0] + s[1]) + (s[2] + s[3]))
+        store(bias, i, load(bias, i) + (some + rest))
+        a, b, c, d = _from_points_back(p), _from_points_back(q), _from_points_back(r), _from_points_back(s)
+        _store_six(out, to, step, _from_points_back((a[0], b[0], c[0], d[0])))
+        _store_six(out, to + down, step, _from_points_back((a[1], b[1], c[1], d[1])))
+        _store_six(out, to + 2 * down, step, _from_points_back((a[2], b[2], c[2], d[2])))
+        _store_six(out, to + 3 * down, step, _from_points_back((a[3], b[3], c[3], d[3])))
+        _store_six(out, to + 4 * down, step, _from_points_back((a[4], b[4], c[4], d[4])))
+        _store_six(out, to + 5 * down, step, _from_points_back((a[5], b[5], c[5], d[5])))
 
 
-@njit(inline="always")
-def _column_back(m, at, row):
-    """B of the four numbers down a column of planes."""
-    a, b, c, d = load(m, at), load(m, at + row), load(m, at + 2 * row), load(m, at + 3 * row)
-    return a, b - c + d, b + c - a, splat(_ZERO) - d
-
-
-@njit(inline="always")
-def _add_pixel(dx, at, value):
-    store(dx, at, load(dx, at) + value)
-
-
-@njit(inline="always")
-def _add_row(dx, at, channels, a, b, c, d, e, f):
-    """Adds B of six numbers to six pixels."""
-    near, far, close, wide = b + c, d + e, splat(_P) * (b - c), splat(_Q) * (d - e)
-    _add_pixel(dx, at, splat(_PPQQ) * a)
-    _add_pixel(dx, at + channels, fma(splat(_PPQQ), f, fma(splat(-_QQ), close, splat(-_PP) * wide)))
-    middle = fma(splat(-_QQ), near, fma(splat(-_PP), far, splat(-_SUM) * a))
-    _add_pixel(dx, at + 2 * channels, middle)
-    _add_pixel(dx, at + 3 * channels, fma(splat(-_SUM), f, close + wide))
-    _add_pixel(dx, at + 4 * channels, a + near + far)
-    _add_pixel(dx, at + 5 * channels, f)
-
-
-@njit(inline="always")
-def add_tile(m, at, step, channels, dx, there, row):
-    """Adds B·m·Bᵀ of planes of `m` to the tile of pixels at dx[there]."""
-    down = 6 * step
-    for c in range(0, channels, LANES):
-        here, to = at + c, there + c
-        p, q = _column_back(m, here, down), _column_back(m, here + step, down)
-        r, s = _column_back(m, here + 2 * step, down), _column_back(m, here + 3 * step, down)
-        t, u = _column_back(m, here + 4 * step, down), _column_back(m, here + 5 * step, down)
-        _add_row(dx, to, channels, p[0], q[0], r[0], s[0], t[0], u[0])
-        _add_row(dx, to + row, channels, p[1], q[1], r[1], s[1], t[1], u[1])
-        _add_row(dx, to + 2 * row, channels, p[2], q[2], r[2], s[2], t[2], u[2])
-        _add_row(dx, to + 3 * row, channels, p[3], q[3], r[3], s[3], t[3], u[3])
+@njit(nogil=True, cache=True, boundscheck=False)
+def back_tile(m, at, step, channels, out):
+    """B·m·Bᵀ of planes of `m` as a tile of pixels, the whole of `out`."""
+    for i in range(0, channels, LANES):
+        here, down, row = at + i, 6 * step, 6 * channels
+        a, b = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
+        here += 2 * step
+        c, d = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
+        here += 2 * step
+        e, f = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
+        _store_six(out, i, channels, _to_points_back((a[0], b[0], c[0], d[0], e[0], f[0])))
+        _store_six(out, i + row, channels, _to_points_back((a[1], b[1], c[1], d[1], e[1], f[1])))
+        _store_six(out, i + 2 * row, channels, _to_points_back((a[2], b[2], c[2], d[2], e[2], f[2])))
+        _store_six(out, i + 3 * row, channels, _to_points_back((a[3], b[3], c[3], d[3], e[3], f[3])))
+        _store_six(out, i + 4 * row, channels, _to_points_back((a[4], b[4], c[4], d[4], e[4], f[4])))
+        _store_six(out, i + 5 * row, channels, _to_points_back((a[5], b[5], c[5], d[5], e[5], f[5])))

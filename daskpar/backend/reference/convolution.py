@@ -41,8 +41,11 @@ class Geometry(NamedTuple):
         return height, width
 
 
-def conv2d(x: Array, weight: Array, bias: Array | None, how: Geometry) -> Array:
-    """y (rows, height', width', out); `weight` (height, width, in / groups, out), `bias` (out,) or None."""
+def conv2d(x: Array, weight: Array, bias: Array | None, how: Geometry, rectify: bool = False) -> Array:
+    """y (rows, height', width', out); `weight` (height, width, in / groups, out), `bias` (out,) or None.
+
+    With `rectify` what is below zero becomes zero.
+    """
     xp = array_module(x)
     padded = surround(x, how)
     out = how.output(x.shape[1:3], weight.shape[:2])
@@ -55,15 +58,25 @@ def conv2d(x: Array, weight: Array, bias: Array | None, how: Geometry) -> Array:
             target[..., columns] = product.reshape(*target.shape[:3], -1)
     if bias is not None:
         y += bias
-    return y
+    return xp.maximum(y, 0, out=y) if rectify else y
 
 
 def conv2d_backward(
-    x: Array, weight: Array, dy: Array, how: Geometry, input_gradient: bool = True
+    x: Array,
+    weight: Array,
+    dy: Array,
+    how: Geometry,
+    input_gradient: bool = True,
+    rectified: bool = False,
 ) -> tuple[Array | None, Array, Array]:
-    """(dx, or None where nobody needs it, gradient of the weight, gradient of the bias)."""
+    """(dx, or None where nobody needs it, gradient of the weight, gradient of the bias).
+
+    With `rectified` what stands in dx where x is not above zero becomes zero.
+    """
     bias = array_module(dy).sum(dy.reshape(-1, dy.shape[-1]), axis=0)
     dx = conv2d_input_gradient(dy, weight, x.shape[1:3], how) if input_gradient else None
+    if dx is not None and rectified:
+        dx *= x > 0
     return dx, conv2d_weight_gradient(x, dy, weight.shape, how), bias
 
 
