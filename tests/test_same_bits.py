@@ -66,7 +66,8 @@ def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, workers", [("threads", 1), ("threads", 4), ("processes", 1), ("processes", 4)]
+    "kind, workers",
+    [("threads", 1), ("threads", 4), pytest.param("processes", 1, marks=pytest.mark.slow), ("processes", 4)],
 )
 def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
     with open_client(kind, workers, dashboard_port=0) as client:

@@ -59,8 +59,8 @@ class Planner:
         machine = (platform.node(), platform.processor())
         where = (type(executor).__name__, self.apart, self.workers, *machine)
         what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)
-        self.cache = Cache("3", where, what, part.source.x_shape)
-        self.network_cache = Cache("3", where)
+        self.cache = Cache("4", where, what, part.source.x_shape)
+        self.network_cache = Cache("4", where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner
         self.network = self._network()
