@@ -11,10 +11,8 @@ import numpy as np
 from numba import njit
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.simd import LANES, ROWS, multiply_two, turn
+from daskpar.backend.compiled.simd import LANES, ROWS, WIDE, multiply_two, turn
 from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
-
-_WIDE = 2 * LANES
 
 
 def attention(
@@ -43,7 +41,7 @@ def attention_backward(
 def _fits(z: np.ndarray, *others: np.ndarray) -> bool:
     """Whether positions and the features of a head fill whole tiles, of arrays that lie in order."""
     plain = all(array.flags.c_contiguous and array.dtype == np.float32 for array in (z, *others))
-    return plain and LANES == 16 and z.shape[1] % _WIDE == 0 and z.shape[4] % _WIDE == 0
+    return plain and LANES == 16 and z.shape[1] % WIDE == 0 and z.shape[4] % WIDE == 0
 
 
 @njit(inline="always")
@@ -73,7 +71,7 @@ def _attention(z, weights, merged, shape, factor, causal):
             _turned(z, q + width, line, positions, size, keys)
             for r in range(0, positions, ROWS):
                 seen, here = _seen(r, positions, causal), w + r * positions
-                for c in range(0, seen, _WIDE):
+                for c in range(0, seen, WIDE):
                     multiply_two(
                         *(z, q + r * line, line, 1, keys, c, positions),
                         *(weights, here + c, positions, size, False),
@@ -82,7 +80,7 @@ def _attention(z, weights, merged, shape, factor, causal):
                     start = here + i * positions
                     known = r + i + 1 if causal else positions
                     _softmax_of(weights, weights, start, start + known, start + positions, factor)
-                for c in range(0, size, _WIDE):
+                for c in range(0, size, WIDE):
                     multiply_two(
                         *(weights, here, positions, 1, z, v + c, line),
                         *(merged, to + r * width + c, width, seen, False),
@@ -102,14 +100,14 @@ def _attention_backward(z, weights, dy, dz, shape, factor, causal):
             _turned(z, v, line, positions, size, values)
             for r in range(0, positions, ROWS):
                 seen, here = _seen(r, positions, causal), r * positions
-                for c in range(0, seen, _WIDE):
+                for c in range(0, seen, WIDE):
                     multiply_two(
                         *(dy, above + r * width, width, 1, values, c, positions),
                         *(scores, here + c, positions, size, False),
                     )
                 for i in range(r * positions, (r + ROWS) * positions, positions):
                     _softmax_back(weights, w + i, scores, scores, i, seen, factor)
-                for c in range(0, size, _WIDE):
+                for c in range(0, size, WIDE):
                     multiply_two(
                         *(scores, here, positions, 1, z, k + c, line),
                         *(dz, q + r * line + c, line, seen, False),
@@ -117,7 +115,7 @@ def _attention_backward(z, weights, dy, dz, shape, factor, causal):
             for r in range(0, positions, ROWS):
                 first = r if causal else 0  # of the queries that see these keys
                 deep = positions - first
-                for c in range(0, size, _WIDE):
+                for c in range(0, size, WIDE):
                     multiply_two(
                         *(scores, first * positions + r, 1, positions, z, q + first * line + c, line),
                         *(dz, k + r * line + c, line, deep, False),

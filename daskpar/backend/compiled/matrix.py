@@ -23,6 +23,7 @@ from daskpar.backend.compiled.crew import APART, Crew, array_at, crew, place_of,
 from daskpar.backend.compiled.simd import (
     LANES,
     ROWS,
+    WIDE,
     at_least,
     copy_rows,
     load,
@@ -35,7 +36,6 @@ from daskpar.backend.compiled.simd import (
     where_positive,
 )
 
-WIDE = 2 * LANES
 DEPTH = 1024  # at most, of the inner dimension at a time
 _LINES = 32
 _HELD = 128 * 1024  # numbers of a that stay in the second cache: 512 KB

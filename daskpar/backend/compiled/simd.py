@@ -18,9 +18,10 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-_WIDE = "avx512f" in binding.get_host_cpu_features() and binding.get_host_cpu_features()["avx512f"]
-LANES = 16 if _WIDE else 8
-ROWS = 8 if _WIDE else 4  # of a tile of two vectors a row: what the registers hold
+_AVX512 = binding.get_host_cpu_features().get("avx512f", False)
+LANES = 16 if _AVX512 else 8
+WIDE = 2 * LANES  # columns of a tile in registers
+ROWS = 8 if _AVX512 else 4  # of a tile: what the registers hold
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)

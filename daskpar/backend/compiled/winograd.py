@@ -7,7 +7,8 @@ adjoint of each of these steps. Tiles are worked through in blocks whose transfo
 
     x ─ Bᵀ·B ─> V (36, tiles, in) ─ · U (36, in, out) ─> M (36, tiles, out) ─ Aᵀ·A ─> y
 
-Tiles of 4×4 would take 36 for every 144, and lose more than 1e-6 of the largest output to rounding.
+The products' rounding errors are what counts most, for the transforms make differences of large numbers: so
+each sum is put together from sums of _TERMS / 2 terms.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from daskpar.backend.compiled.transforms import (
 from daskpar.backend.reference.convolution import Geometry, Pair
 
 _BLOCK = 24  # tiles: a multiple of ROWS; for 64 channels V and M are 220 KB each
-_TERMS = 16  # that are summed before the sum is added to others, for less rounding
+_TERMS = 16  # that are summed, the even and the odd ones apart, before they are added to others
 _LINE = 16  # numbers in a line of the cache
 _ZERO, _LOWEST = np.float32(0), np.float32(-np.inf)
 
@@ -92,19 +93,17 @@ def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, dep
         for r in range(0, rows, ROWS):
             into = c_at + r * c_row + n
             for k in range(0, depth, _TERMS):
-                left, right, few = (
-                    a_at + r * a_row + k * a_step,
-                    b_at + k * b_step + n,
-                    min(_TERMS, depth - k),
-                )
-                more = add or k > 0
+                left, right = a_at + r * a_row + k * a_step, b_at + k * b_step + n
+                few, more = min(_TERMS, depth - k), add or k > 0
                 multiply_apart(a, left, a_row, a_step, b, right, b_step, c, into, c_row, few, more)
 
 
 @njit(inline="always")
 def _apart(channels):
-    """Elements from one plane of V or M to the next: an odd number of cache lines, so that those of a tile,
-    one in each plane, do not all fall into the few places that a power of two would leave them."""
+    """Elements from one plane of V or M to the next.
+
+    An odd number of cache lines: those of a tile, one in each plane, have places of their own in the cache.
+    """
     return _BLOCK * channels + _LINE
 
 
