@@ -13,7 +13,7 @@ from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Gradient, Lane, Rounded, Spec, Sums
 from daskpar.graph.tasks.load import first_row, load_batch
-from daskpar.nn.layer import Context
+from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect, first_not_finite
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
@@ -30,15 +30,22 @@ def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chun
 
 
 def differentiate(
-    spec: Spec, params: Array, batch: Chunk, step: int, row: int, into: Array | None = None
+    spec: Spec,
+    params: Array,
+    batch: Chunk,
+    step: int,
+    row: int,
+    into: Array | None = None,
+    named: tuple[Params, Params] | None = None,
 ) -> Gradient:
     """Gradient of the loss over a batch, in `accumulate` slices one after the other.
 
-    `into`: a buffer to write into, which the caller owns.
+    `into`: a buffer to write into, which the caller owns. `named`: the views of `params` and of that, where
+    the caller has them at hand.
     """
     xp = array_module(params)
     buffer = xp.zeros_like(params) if into is None else into
-    views, out = spec.table.views(params), spec.table.views(buffer)
+    views, out = named or (spec.table.views(params), spec.table.views(buffer))
     rows = len(batch.x)
     sums: Sums = ()
     for k in range(spec.accumulate):

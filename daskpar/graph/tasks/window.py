@@ -39,6 +39,7 @@ def train_window(
     state = State(state.step, params, slots, () if fresh else state.log)
     scratch = [array_module(params).zeros_like(params) for _ in lanes]
     gradients = [Gradient(buffer, ()) for buffer in scratch]
+    weights, outs = spec.table.views(params), [spec.table.views(buffer) for buffer in scratch]
     spans = _apart(spec, len(lanes))
     log: list[Logged] = []
 
@@ -65,9 +66,8 @@ def train_window(
             scratch[lane][...] = 0
             return Gradient(scratch[lane], ())
         batch = draw(spec.order, epoch, pieces, [at[p.stream, p.chunk] for p in pieces])
-        return differentiate(
-            spec, params, batch, step, first_row(spec, step, lanes[lane]), into=scratch[lane]
-        )
+        row, named = first_row(spec, step, lanes[lane]), (weights, outs[lane])
+        return differentiate(spec, params, batch, step, row, scratch[lane], named)
 
     side_by_side(len(lanes), train)
     return Lane(State(state.step + len(rates), params, slots, (*state.log, *log)))
