@@ -16,7 +16,13 @@ from daskpar.backend.whole import write_whole
 from daskpar.train.run_folder import versions
 
 COLUMNS = ("work", "who", "ms a step", "from - to", "GFLOP/s", "plain product", "their time / ours", "MB")
-COLOURS = ("#1f77b4", "#aec7e8", "#c7c7c7", "#dbdb8d", "#e7ba52")
+COLOURS = {
+    "daskpar": "#1f77b4",
+    "torch": "#aec7e8",
+    "sklearn": "#c7c7c7",
+    "dask-ml": "#dbdb8d",
+    "jax": "#e7ba52",
+}
 
 
 def machine() -> dict[str, Any]:
@@ -118,7 +124,7 @@ def write_chart(result: dict[str, Any], path: Path) -> None:
             title=f"{found['work']}: ms a step",
             tools="save",
         )
-        plot.hbar(y=list(bars), right=ms, height=0.7, color=(COLOURS * 2)[: len(bars)])
+        plot.hbar(y=list(bars), right=ms, height=0.7, color=[COLOURS[who] for who in bars])
         labels = [f" {value:.3g}" for value in ms]
         plot.text(x=ms, y=list(bars), text=labels, text_baseline="middle", text_font_size="12px")
         plot.x_range.start, plot.x_range.end = 0, 1.15 * max(ms)
