@@ -103,22 +103,38 @@ def _store_six(out, at, step, six):
     store(out, at + 5 * step, f)
 
 
+@njit(inline="always")
+def _both_ways(points, x, at, column, row, channels, out, there, step):
+    """`points` of the six numbers down each column, and then of the six across each row, of a tile at x[at].
+
+    `column`, `row`: elements from one column, and one row, of the tile to the next. Those of the result lie
+    `step` and 6·step apart.
+    """
+    for i in range(0, channels, LANES):
+        here, to, down = at + i, there + i, 6 * step
+        a, b = points(_six(x, here, row)), points(_six(x, here + column, row))
+        here += 2 * column
+        c, d = points(_six(x, here, row)), points(_six(x, here + column, row))
+        here += 2 * column
+        e, f = points(_six(x, here, row)), points(_six(x, here + column, row))
+        _store_six(out, to, step, points((a[0], b[0], c[0], d[0], e[0], f[0])))
+        _store_six(out, to + down, step, points((a[1], b[1], c[1], d[1], e[1], f[1])))
+        _store_six(out, to + 2 * down, step, points((a[2], b[2], c[2], d[2], e[2], f[2])))
+        _store_six(out, to + 3 * down, step, points((a[3], b[3], c[3], d[3], e[3], f[3])))
+        _store_six(out, to + 4 * down, step, points((a[4], b[4], c[4], d[4], e[4], f[4])))
+        _store_six(out, to + 5 * down, step, points((a[5], b[5], c[5], d[5], e[5], f[5])))
+
+
 @njit(nogil=True, cache=True, boundscheck=False)
 def input_tile(x, at, row, channels, out, there, step):
     """Bᵀ·d·B of the tile of inputs at x[at] into planes of `out`, `step` elements apart."""
-    for i in range(0, channels, LANES):
-        here, to, down = at + i, there + i, 6 * step
-        a, b = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
-        here += 2 * channels
-        c, d = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
-        here += 2 * channels
-        e, f = _to_points(_six(x, here, row)), _to_points(_six(x, here + channels, row))
-        _store_six(out, to, step, _to_points((a[0], b[0], c[0], d[0], e[0], f[0])))
-        _store_six(out, to + down, step, _to_points((a[1], b[1], c[1], d[1], e[1], f[1])))
-        _store_six(out, to + 2 * down, step, _to_points((a[2], b[2], c[2], d[2], e[2], f[2])))
-        _store_six(out, to + 3 * down, step, _to_points((a[3], b[3], c[3], d[3], e[3], f[3])))
-        _store_six(out, to + 4 * down, step, _to_points((a[4], b[4], c[4], d[4], e[4], f[4])))
-        _store_six(out, to + 5 * down, step, _to_points((a[5], b[5], c[5], d[5], e[5], f[5])))
+    _both_ways(_to_points, x, at, channels, row, channels, out, there, step)
+
+
+@njit(nogil=True, cache=True, boundscheck=False)
+def back_tile(m, at, step, channels, out):
+    """B·m·Bᵀ of planes of `m` as a tile of pixels, the whole of `out`."""
+    _both_ways(_to_points_back, m, at, step, 6 * step, channels, out, 0, channels)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
@@ -167,21 +183,3 @@ def gradient_tile(dy, at, row, units, out, there, step, bias):
         _store_six(out, to + 3 * down, step, _from_points_back((a[3], b[3], c[3], d[3])))
         _store_six(out, to + 4 * down, step, _from_points_back((a[4], b[4], c[4], d[4])))
         _store_six(out, to + 5 * down, step, _from_points_back((a[5], b[5], c[5], d[5])))
-
-
-@njit(nogil=True, cache=True, boundscheck=False)
-def back_tile(m, at, step, channels, out):
-    """B·m·Bᵀ of planes of `m` as a tile of pixels, the whole of `out`."""
-    for i in range(0, channels, LANES):
-        here, down, row = at + i, 6 * step, 6 * channels
-        a, b = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
-        here += 2 * step
-        c, d = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
-        here += 2 * step
-        e, f = _to_points_back(_six(m, here, down)), _to_points_back(_six(m, here + step, down))
-        _store_six(out, i, channels, _to_points_back((a[0], b[0], c[0], d[0], e[0], f[0])))
-        _store_six(out, i + row, channels, _to_points_back((a[1], b[1], c[1], d[1], e[1], f[1])))
-        _store_six(out, i + 2 * row, channels, _to_points_back((a[2], b[2], c[2], d[2], e[2], f[2])))
-        _store_six(out, i + 3 * row, channels, _to_points_back((a[3], b[3], c[3], d[3], e[3], f[3])))
-        _store_six(out, i + 4 * row, channels, _to_points_back((a[4], b[4], c[4], d[4], e[4], f[4])))
-        _store_six(out, i + 5 * row, channels, _to_points_back((a[5], b[5], c[5], d[5], e[5], f[5])))

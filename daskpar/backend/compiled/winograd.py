@@ -108,11 +108,11 @@ def _apart(channels):
 
 
 @njit(inline="always")
-def _copy_tile(x, scratch, image, top, left, height, width, channels, tall, wide):
-    """The tall×wide pixels from (top, left) on into `scratch`, zeros where they lie outside of the image."""
-    for i in range(tall):
-        for j in range(wide):
-            at = (i * wide + j) * channels
+def _copy_tile(x, scratch, image, top, left, height, width, channels, side):
+    """The side×side pixels from (top, left) on into `scratch`, zeros where they lie outside of the image."""
+    for i in range(side):
+        for j in range(side):
+            at = (i * side + j) * channels
             if 0 <= top + i < height and 0 <= left + j < width:
                 here = image + ((top + i) * width + left + j) * channels
                 for c in range(0, channels, LANES):
@@ -164,7 +164,7 @@ def _fill(x, x_shape, y_shape, pad_top, pad_left, first, count, scratch, out):
             at = start + (top * width + left) * channels
             input_tile(x, at, width * channels, channels, out, there, step)
         else:
-            _copy_tile(x, scratch, start, top, left, height, width, channels, REACH, REACH)
+            _copy_tile(x, scratch, start, top, left, height, width, channels, REACH)
             input_tile(scratch, 0, REACH * channels, channels, out, there, step)
 
 
@@ -217,7 +217,7 @@ def _backward(x, turned, dy, dx, sums, bias, x_shape, y_shape, pad_top, pad_left
                 at = start + (top * out_width + left) * units
                 gradient_tile(dy, at, out_width * units, units, m, there, step, bias)
             else:
-                _copy_tile(dy, scratch, start, top, left, out_height, out_width, units, SIDE, SIDE)
+                _copy_tile(dy, scratch, start, top, left, out_height, out_width, units, SIDE)
                 gradient_tile(scratch, 0, SIDE * units, units, m, there, step, bias)
         for k in range(PLANES):
             a_at, b_at, c_at = k * wide, k * step, k * channels * units
