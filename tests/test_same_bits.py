@@ -27,6 +27,7 @@ LAYOUTS = [
     Layout(data=2, tiles=3, shards=2),
     Layout(data=4, fan_in=2, wire="float16"),
     Layout(data=2, tiles=2, shards=2, wire="float16"),
+    Layout(data=2, grain="layer", wire="float16"),
 ]
 IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
