@@ -115,16 +115,13 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
         import numpy as np
 
         from daskpar.build import open_data
+        from daskpar.data.check import as_array
         from daskpar.data.files import open_npy
 
         config = load_config(config_path, overrides)
         trainer = restored(config)
         if source is not None:
-            x: Any = open_npy(source)
-            if x.dtype.kind not in "fiub":
-                raise InputError(f"{source}: expected numbers, got {x.dtype}")
-            if x.dtype.kind == "f" and not np.isfinite(x).all():
-                raise InputError(f"{source}: NaN or infinite values in the examples; clean the data first")
+            x: Any = as_array(open_npy(source), source)
         else:
             test = open_data(config).test
             if test is None:

@@ -11,7 +11,7 @@ from daskpar.data import Part
 from daskpar.graph.spec import Spec
 from daskpar.train import Trainer
 from daskpar.train.fit import new_token
-from daskpar.train.prepare import fit_transforms, make_order, make_spec
+from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec
 
 
 class Prepared(NamedTuple):
@@ -31,7 +31,7 @@ def prepare(config: Config) -> Prepared:
     try:
         over = (part, executor, new_token(), order.chunk_rows)
         transforms = fit_transforms(trainer.transforms, *over, "x")
-        targets = fit_transforms(trainer.targets, *over, "y")
+        targets = fit_targets(trainer, transforms, *over)
     finally:
         executor.close()
     return Prepared(trainer, part, make_spec(trainer, part.source, order, transforms, targets))

@@ -43,17 +43,25 @@ def prepare(
     `x_dtype`: another dtype for the examples, e.g. int32 for tokens.
     """
     xp, x_dtype = module_named(module), x_dtype or precision
+    if len(x) != len(y):
+        raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} of targets; expected one a row")
     stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
-    x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, xp.asarray(y), "targets")
+    texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
+    x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, y if texts else xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
         x = x if stays else transformed(x, transforms, x_dtype)
         if targets and isinstance(targets[0], Examples):
             y = x
         for fitted in targets:
             y = fitted.apply(y)
-        if is_floating(y):
-            y = y.astype(precision, copy=False)
-    return Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
+        y = y.astype(precision, copy=False) if is_floating(y) else native(y)
+    chunk = Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
+    return chunk if xp is np else Chunk(chunk.x, xp.asarray(chunk.y))
+
+
+def native(values: Array) -> Array:
+    """Return whole numbers in the byte order of this machine: compiled kernels know no other."""
+    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:
@@ -74,6 +82,14 @@ def overlaps(values: Any) -> bool:
         return False
     reach = sum((n - 1) * abs(step) for n, step in zip(values.shape, values.strides, strict=True))
     return reach + values.itemsize < values.nbytes
+
+
+def not_finite(values: Array) -> Array:
+    """Return (rows,) booleans: which rows hold NaN or infinite values."""
+    xp = array_module(values)
+    if not is_floating(values):
+        return xp.zeros(len(values), dtype=bool)
+    return ~xp.isfinite(values).all(axis=tuple(range(1, values.ndim)))
 
 
 def _finite(name: str, values: Array, what: str) -> Array:

@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from daskpar.data.source import Rows, Source, check_pair
+from daskpar.data.check import as_array, check_block, check_dtype, check_pair
+from daskpar.data.frames import common_dtype
+from daskpar.data.source import Rows, Source, class_numbers
 from daskpar.errors import InputError
 
 
@@ -60,9 +62,7 @@ class DaskArrays(Source):
         return graph, keys[0], keys[1]
 
     def labels(self) -> np.ndarray:
-        if self.y.ndim != 1 or self.y.dtype.kind not in "iu":
-            raise InputError(f"distribution stratified needs integer classes; the targets are {self.y.dtype}")
-        return np.asarray(self.y.compute())
+        return class_numbers(as_array(self.y.compute(), "train", "targets"))
 
 
 class Column:
@@ -84,31 +84,77 @@ def from_dask(x: Any, y: Any, hold: Callable[[Any, Any], Source], where: str = "
     """
     import dask.array as da
 
-    x, y = (as_array(part, where) for part in (x, y))
-    x, y = (part if isinstance(part, da.Array) else np.asarray(part) for part in (x, y))
+    x, y = (
+        checked(part, where, what) if is_dask(part) else as_array(part, where, what)
+        for part, what in ((x, "examples"), (y, "targets"))
+    )
     check_pair(x, y, where)
     if not isinstance(y, da.Array):
-        y = da.from_array(Column(hold(y, y), 1), chunks=(x.chunks[0], *y.shape[1:]))
+        y = da.from_array(Column(hold(_nothing(y), y), 1), chunks=(x.chunks[0], *y.shape[1:]))
     if not isinstance(x, da.Array):
-        x = da.from_array(Column(hold(x, x), 0), chunks=(y.chunks[0], *x.shape[1:]))
+        x = da.from_array(Column(hold(x, _nothing(x)), 0), chunks=(y.chunks[0], *x.shape[1:]))
     return DaskArrays(x, y)
 
 
-def as_array(part: Any, where: str) -> Any:
-    """A dask array from a dask array, dataframe or series; anything else as it is."""
+def _nothing(rows: Any) -> np.ndarray:
+    """Return as many rows without columns: what is held comes in pairs."""
+    return np.empty((len(rows), 0))
+
+
+def checked(part: Any, where: str, what: str = "examples") -> Any:
+    """Return a dask array from a dask array, dataframe or series, whose blocks are checked as they are loaded.
+
+    See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype that is no number.
+    """
     import dask.array as da
 
-    if hasattr(type(part), "to_dask_array"):  # dask.dataframe: lengths of partitions must be counted
-        part = part.to_dask_array(lengths=True)
-    if is_dask(part) and not isinstance(part, da.Array):
+    if hasattr(type(part), "to_dask_array"):
+        part = _numbers(part, where, what).to_dask_array(lengths=True)  # lengths of partitions must be counted
+    if not isinstance(part, da.Array) and isinstance(getattr(part, "data", None), da.Array):
+        part = part.data  # of xarray
+    if not isinstance(part, da.Array):
         raise InputError(f"{where}: expected a dask array, dataframe or series, got {type(part).__name__}")
-    if any(math.isnan(n) for n in getattr(part, "shape", ())):
+    if any(math.isnan(n) for n in part.shape):
         raise InputError(
             f"{where}: a dask array of unknown length {part.shape}; call compute_chunk_sizes() first"
         )
-    return part
+    if not part.shape:
+        raise InputError(f"{where}: {what} must have an axis of rows, got a single value")
+    labels = what == "targets" and part.dtype.kind in "OST"  # texts: which objects they are, blocks will tell
+    if not labels:
+        check_dtype(part.dtype, where, what)
+    dtype = part.dtype if part.dtype.isnative else part.dtype.newbyteorder("=")
+    return part.map_blocks(_checked, where, what, dtype=dtype, meta=np.empty((0,) * part.ndim, dtype))
+
+
+def _checked(block: Any, where: str, what: str, block_info: Any = None) -> np.ndarray:
+    place, told = block_info[0]["chunk-location"], block_info[None]
+    return check_block(block, where, what, tuple(place), tuple(told["chunk-shape"]), told["dtype"])
+
+
+def _numbers(frame: Any, where: str, what: str) -> Any:
+    """Return a dask frame or series whose columns all hold numbers of one dtype, or labels for targets."""
+    meta = frame._meta
+    columns = {"": meta.dtype} if meta.ndim == 1 else dict(zip(meta.columns, meta.dtypes, strict=True))
+    dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
+    if dtype is None or all(column == dtype for column in columns.values()):
+        return frame
+    nullable = not all(isinstance(column, np.dtype) for column in columns.values())
+    return frame.map_partitions(_as_floats if nullable else _as_dtype, dtype)
+
+
+def _as_dtype(frame: Any, dtype: np.dtype) -> Any:
+    return frame.astype(dtype)
+
+
+def _as_floats(frame: Any, dtype: np.dtype) -> Any:
+    """Return the frame with missing values as NaN, which only floats have."""
+    wide = np.result_type(dtype, np.float64)
+    values = frame.to_numpy(dtype=wide, na_value=np.nan)
+    named = {"name": frame.name} if frame.ndim == 1 else {"columns": frame.columns}
+    return type(frame)(values, index=frame.index, **named)
 
 
 def is_dask(value: Any) -> bool:
-    """Whether `value` is a dask array, dataframe or series."""
-    return hasattr(value, "__dask_graph__")
+    """Whether `value` is a dask array, dataframe or series, or an xarray array over one."""
+    return hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None

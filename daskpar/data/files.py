@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from daskpar.data.source import Source, check_pair
+from daskpar.data.check import check_pair
+from daskpar.data.source import Source
 from daskpar.errors import InputError
 
 
@@ -25,6 +26,9 @@ class Npy(Source):
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
 
+    def plain_targets(self) -> np.ndarray:
+        return self.arrays()[1]
+
 
 @dataclass(frozen=True)
 class Npz(Source):
@@ -34,6 +38,9 @@ class Npz(Source):
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_npz(self.path, stamp(self.path))
+
+    def plain_targets(self) -> np.ndarray:
+        return self.arrays()[1]
 
 
 def stamp(path: str) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from daskpar.data.source import Source, check_pair
+from daskpar.data.check import check_pair
+from daskpar.data.source import Source
 from daskpar.errors import InputError
 
 _FILES = {

@@ -77,26 +77,22 @@ class Source:
         return x[rows], y[rows]
 
     def labels(self) -> np.ndarray:
-        """All targets as integer classes, for stratified sampling."""
-        y = self.arrays()[1]
-        if y.ndim != 1 or y.dtype.kind not in "iu":
-            raise InputError(
-                f"distribution stratified needs integer classes, one a row; the targets are {y.dtype} "
-                f"of shape {y.shape}"
-            )
-        return np.asarray(y)
+        """One integer class a row, for stratified sampling."""
+        return class_numbers(self.arrays()[1])
+
+    def plain_targets(self) -> np.ndarray | None:
+        """All targets as they are stored, where looking at them costs little and nobody has numbered them."""
+        return None
 
 
-def check_pair(x: Any, y: Any, where: str) -> None:
-    """Refuse arrays that cannot be examples and their targets."""
-    for what, part in (("examples", x), ("targets", y)):
-        if not getattr(part, "shape", ()):
-            raise InputError(f"{where}: {what} must have an axis of rows, got a single value")
-    if x.shape[0] != y.shape[0]:
+def class_numbers(y: np.ndarray) -> np.ndarray:
+    """Return integer classes (rows,) from whole numbers, texts or bools, (rows,) or (rows, 1), or one-hot rows."""
+    y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2 and all((np.count_nonzero(rows, axis=1) == 1).all() for rows in (y[:100], y)):
+        return y.argmax(axis=1)
+    if y.ndim != 1 or y.dtype.kind not in "iubU":
         raise InputError(
-            f"{where}: {x.shape[0]} rows of examples but {y.shape[0]} labels; expected one a row"
+            f"distribution stratified needs integer classes, one a row; the targets are {y.dtype} "
+            f"of shape {y.shape}"
         )
-    if x.shape[0] == 0:
-        raise InputError(f"{where}: zero rows; expected at least one example")
-    if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
-        raise InputError(f"{where}: expected numbers, got examples of {x.dtype} and targets of {y.dtype}")
+    return np.asarray(y) if y.dtype.kind in "iu" else np.unique(y, return_inverse=True)[1]

@@ -6,24 +6,17 @@ A transform measures each chunk (`measure`), adds the measures of chunks (`combi
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
-from daskpar.errors import InputError
+from daskpar.data.categories import Categories, Labels, NumberLabels, OneHot
+from daskpar.data.fitted import Fitted, Measure, Transform
 from daskpar.registry import Table, named
-
-Measure = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A transform with its numbers: `apply(x)` is a pure function that keeps rows and dtype."""
-
-    def apply(self, x: Array) -> Array:
-        raise TypeError(f"{type(self).__name__} has no apply")
 
 
 @dataclass(frozen=True)
@@ -52,19 +45,16 @@ class Affine(Fitted):
         with np.errstate(invalid="ignore"):  # what is not finite is refused with its chunk
             return (x - shift) * factor
 
+    def undo(self, values: Array) -> Array:
+        xp = array_module(values)
+        wide = values.astype(xp.float64)  # a mean far from zero leaves float32 no digits for the rest
+        shape = values.shape[1:] if math.prod(self.shape) == math.prod(values.shape[1:]) else self.shape
+        factor = xp.asarray(self.factor, dtype=xp.float64).reshape(shape)
+        spread = xp.where(factor == 0, 0.0, 1 / xp.where(factor == 0, 1.0, factor))
+        return wide * spread + xp.asarray(self.shift, dtype=xp.float64).reshape(shape)
 
-@dataclass(frozen=True)
-class Categories(Fitted):
-    """Each column becomes one column a category; a value not seen in training gives zeros."""
-
-    values: tuple[tuple[float, ...], ...]
-
-    def apply(self, x: Array) -> Array:
-        xp = array_module(x)
-        columns = x.reshape(x.shape[0], -1)
-        dtype = x.dtype if x.dtype.kind == "f" else xp.float32
-        hot = [columns[:, i, None] == xp.asarray(known, dtype=x.dtype) for i, known in enumerate(self.values)]
-        return xp.concatenate(hot, axis=1).astype(dtype)
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        return self.undo(classes)
 
 
 @dataclass(frozen=True)
@@ -78,22 +68,6 @@ class Examples(Fitted):
 
     def apply(self, x: Array) -> Array:
         return x.reshape(x.shape[0], -1) if self.flat else x
-
-
-@dataclass(frozen=True)
-class Transform:
-    """The contract of a transform that is yet to be fitted."""
-
-    kind: ClassVar[str] = "transform"
-
-    def measure(self, x: np.ndarray) -> Measure:
-        raise TypeError(f"{type(self).__name__} measures nothing")
-
-    def combine(self, a: Measure, b: Measure) -> Measure:
-        raise TypeError(f"{type(self).__name__} measures nothing")
-
-    def fit(self, measure: Measure) -> Fitted:
-        raise TypeError(f"{type(self).__name__} cannot be fitted")
 
 
 @dataclass(frozen=True)
@@ -150,25 +124,6 @@ class Inputs(Transform):
     kind: ClassVar[str] = "inputs"
 
 
-@dataclass(frozen=True)
-class OneHot(Transform):
-    """Each integer column becomes one column a category of the training part."""
-
-    kind: ClassVar[str] = "one_hot"
-
-    def measure(self, x: np.ndarray) -> Measure:
-        columns = x.reshape(len(x), -1)
-        return tuple(np.unique(columns[:, i]) for i in range(columns.shape[1]))
-
-    def combine(self, a: Measure, b: Measure) -> Measure:
-        return tuple(np.union1d(i, j) for i, j in zip(a, b, strict=True))
-
-    def fit(self, measure: Measure) -> Fitted:
-        if max(len(column) for column in measure) > 10_000:
-            raise InputError("transform one_hot: a column has over 10,000 values; is it a category?")
-        return Categories(tuple(tuple(float(v) for v in column) for column in measure))
-
-
 def _affine(shift: np.ndarray, divisor: np.ndarray) -> Affine:
     return Affine(_floats(shift), _floats(1 / divisor), shift.shape)
 
@@ -177,12 +132,31 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(v) for v in np.ravel(values))
 
 
-TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot, Inputs)}
-FITTED = {f.__name__: f for f in (Pixels, Affine, Categories, Examples)}
+TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot, NumberLabels, Inputs)}
+FITTED = {f.__name__: f for f in (Pixels, Affine, Categories, Labels, Examples)}
 
 
 def transform(entry: Any) -> Transform:
     return named("transform", TRANSFORMS, entry)
+
+
+def undo(targets: Sequence[Fitted], values: Array) -> Array:
+    """Return numbers (rows, ...) of a model in the units of its targets before they were transformed."""
+    for fitted in reversed(targets):
+        values = fitted.undo(values)
+    return values
+
+
+def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:
+    """Return the labels of class numbers, as the targets held them before they were transformed."""
+    for fitted in reversed(targets):
+        classes = fitted.decode(classes)
+    return classes
+
+
+def labels_of(targets: Sequence[Fitted]) -> tuple[Any, ...]:
+    """Return the labels that transforms of targets number, in order; empty where none does."""
+    return next((fitted.labels for fitted in targets if fitted.labels), ())
 
 
 def to_json(fitted: Fitted) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from daskpar.backend.array import Array, module_named, travelling
 from daskpar.data.order import Order
-from daskpar.data.transforms import Fitted
+from daskpar.data.transforms import Fitted, decode
 from daskpar.graph.partition import Partition, Span
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
@@ -74,6 +76,12 @@ class Spec:
     def table_of(self, span: Span | None) -> ParameterTable:
         """Where parameters lie in the buffer of the place of `span`; None: in the whole model's."""
         return self.table if span is None else self.partition.places[span.place].table
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The labels of a classifier's classes, in the order of its outputs."""
+        count = self.loss.classes(self.out_shape) or (self.out_shape[-1] if self.loss.classifies else 0)
+        return decode(self.targets, np.arange(count))
 
     @property
     def x_dtype(self) -> str:

@@ -56,6 +56,14 @@ class Loss:
                 f"the targets hold {target_shape or 'a number'}; they must have one shape"
             )
 
+    def conform(self, targets: Array, out_shape: Shape) -> Array:
+        """Return targets (rows, ...) in the shape and kind that the loss computes with, where they can be."""
+        return targets
+
+    def classes(self, out_shape: Shape) -> int | None:
+        """Return how many classes outputs tell apart; None where each answers for itself, or numbers."""
+        return None
+
     def refuses(self, targets: Array, out_shape: Shape) -> str | None:
         """What is wrong with the values of some targets, or None."""
         return None
@@ -124,17 +132,31 @@ class SoftmaxCrossEntropy(Loss):
         if integer and target_shape != out_shape[:-1]:
             raise InputError(
                 f"{self.kind}: targets of shape {target_shape} per example do not fit outputs {out_shape}; "
-                f"expected classes of shape {out_shape[:-1]}"
+                f"expected classes of shape {out_shape[:-1]}, or one-hot rows of shape {out_shape}"
             )
         if not integer and target_shape != out_shape:
+            whole = " (classes that are floats: .astype(int))" if _squeezed(target_shape) == out_shape[:-1] else ""
             raise InputError(
                 f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
-                f"expected integer classes, or probabilities of shape {out_shape}"
+                f"expected integer classes, or probabilities of shape {out_shape}{whole}"
             )
         if self.class_weights is not None and len(self.class_weights) != out_shape[-1]:
             raise InputError(
                 f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
             )
+
+    def conform(self, targets: Array, out_shape: Shape) -> Array:
+        """Bools count as whole numbers, one column of classes as its classes, whole one-hot rows as floats."""
+        if targets.dtype.kind == "b":
+            targets = targets.astype(np.uint8)
+        if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):
+            targets = targets.reshape(targets.shape[:-1])
+        if targets.dtype.kind in "iu" and targets.shape[1:] == out_shape:
+            targets = targets.astype(np.float64)  # then in the run's precision, as probabilities are
+        return targets
+
+    def classes(self, out_shape: Shape) -> int | None:
+        return out_shape[-1] if out_shape else None
 
     def refuses(self, targets: Array, out_shape: Shape) -> str | None:
         classes = out_shape[-1]
@@ -143,7 +165,7 @@ class SoftmaxCrossEntropy(Loss):
             if low < 0 or high >= classes:
                 return (
                     f"classes from {low} to {high} for a model with {classes} outputs; "
-                    f"expected 0 to {classes - 1}"
+                    f"expected 0 to {classes - 1} (other labels: targets=[\"labels\"])"
                 )
         elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
             return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
@@ -234,9 +256,15 @@ class BinaryCrossEntropy(Loss):
     kind: ClassVar[str] = "binary_cross_entropy"
     classifies: ClassVar[bool] = True
 
+    def classes(self, out_shape: Shape) -> int | None:
+        return 2 if math.prod(out_shape) == 1 else None
+
     def refuses(self, targets: Array, out_shape: Shape) -> str | None:
         low, high = float(targets.min()), float(targets.max())
-        return None if 0 <= low <= high <= 1 else f"targets from {low:g} to {high:g}; expected 0 to 1"
+        if 0 <= low <= high <= 1:
+            return None
+        labels = " (two other labels: targets=[\"labels\"])" if math.prod(out_shape) == 1 else ""
+        return f"targets from {low:g} to {high:g}; expected 0 to 1{labels}"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)

@@ -8,14 +8,19 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
+from daskpar.data.sparse import SparseRows
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.graph.spec import Spec
 from daskpar.graph.tasks import add_sums
 from daskpar.train.history import scores
+
+_ROWS = 8192  # of a sparse matrix that are made dense at once
 
 
 def evaluate_part(
@@ -47,7 +52,16 @@ def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key]) -> dict[str, 
     return scores(spec, reduce(add_sums, map(executor.result, keys), ()))
 
 
-def predict_lazily(spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str) -> Any:
+def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: Any = None) -> np.ndarray:
+    """Predictions for an array (rows, ...), in this process; sparse rows are made dense a chunk at a time."""
+    rows = _ROWS if isinstance(x, SparseRows) else max(1, len(x))
+    starts = range(0, max(1, len(x)), rows)
+    return np.concatenate([tasks.predict(spec, owner, x[i : i + rows], kind, fill, i) for i in starts])
+
+
+def predict_lazily(
+    spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str, fill: Any = None
+) -> Any:
     """Predictions for a dask array (rows, ...) as a dask array, one block a block of rows."""
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
@@ -56,12 +70,14 @@ def predict_lazily(spec: Spec, states: Sequence[Path], x: Any, kind: str, token:
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, spec)
     owner = _loaded(graph, model, states, ())
-    like = tasks.predict(spec, tasks.load_initial(spec), _one_example(spec, x), kind)
+    like = tasks.predict(spec, tasks.load_initial(spec), np.zeros((1, *x.shape[1:]), x.dtype), kind, fill)
     inner = (0,) * (like.ndim - 1)
+    starts = np.cumsum((0, *x.chunks[0])).tolist()
     for i, key in enumerate(x.__dask_keys__()):
         while isinstance(key, list):
             (key,) = key
-        graph.add("predict", (i, *inner), tasks.predict, Ref(model), Ref(owner), Ref(key), kind)
+        what = Ref(model), Ref(owner), Ref(key), kind, fill, starts[i]
+        graph.add("predict", (i, *inner), tasks.predict, *what)
     name = f"predict-{token}"
     layers = HighLevelGraph.from_collections(name, graph.flat(), dependencies=[x])
     chunks = (x.chunks[0], *((n,) for n in like.shape[1:]))
@@ -78,6 +94,3 @@ def _loaded(graph: Graph, model: Key, states: Sequence[Path], index: Key) -> Key
         keys[0] if len(keys) == 1 else graph.add("gather-members", index, tasks.gather_members, *refs(keys))
     )
 
-
-def _one_example(spec: Spec, x: Any) -> Any:
-    return spec.xp.zeros((1, *x.shape[1:]), dtype=spec.x_dtype)

@@ -32,7 +32,7 @@ from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
 from daskpar.train.history import Record, check_monitor, scores
-from daskpar.train.prepare import fit_transforms, make_order, make_spec, saved_transforms
+from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec, saved_transforms
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -77,7 +77,7 @@ class Fit:
         else:
             pass_over = (train, executor, self.token, order.chunk_rows)
             transforms = fit_transforms(trainer.transforms, *pass_over, "x")
-            targets = fit_transforms(trainer.targets, *pass_over, "y")
+            targets = fit_targets(trainer, transforms, *pass_over)
         self.spec = trainer.spec_ = make_spec(trainer, train.source, order, transforms, targets)
         self._measure_lanes()
         self.schedule = optim.schedule(trainer.schedule)

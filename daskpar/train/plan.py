@@ -21,7 +21,7 @@ from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
 from daskpar.train.history import pace
 from daskpar.train.network import measure_network
-from daskpar.train.prepare import fit_transforms, make_order, make_spec
+from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec
 
 
 class Choice(NamedTuple):
@@ -58,7 +58,7 @@ class Planner:
         self.memory = min((w["memory_limit"] or math.inf for w in seen.values()), default=math.inf)
         over = (part, executor, "0plan", trainer.chunk_rows or part.source.chunk_rows)
         self.transforms: Sequence[Fitted] = fit_transforms(trainer.transforms, *over, "x")
-        self.targets: Sequence[Fitted] = fit_transforms(trainer.targets, *over, "y")
+        self.targets: Sequence[Fitted] = fit_targets(trainer, self.transforms, *over)
         machine = (platform.node(), platform.processor())
         where = (type(executor).__name__, self.apart, self.workers, *machine)
         what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)

@@ -12,10 +12,20 @@ import numpy as np
 
 from daskpar.backend.random import spawning
 from daskpar.cluster.executor import Executor
+from daskpar.data.categories import Labels, NumberLabels, labels_in, listed
 from daskpar.data.order import KINDS, Order, choose_streams
 from daskpar.data.part import Part
 from daskpar.data.source import Source
-from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
+from daskpar.data.transforms import (
+    Examples,
+    Fitted,
+    Inputs,
+    Pixels,
+    Transform,
+    from_json,
+    labels_of,
+    transform,
+)
 from daskpar.errors import InputError, unknown
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
@@ -112,7 +122,14 @@ def make_spec(
         flat = len(spec.out_shape) == 1 < len(in_shape) and math.prod(in_shape) == spec.out_shape[0]
         spec = replace(spec, targets=(Examples(flat),))
     for fitted in spec.targets:
-        y = fitted.apply(y)
+        y = np.zeros(y.shape, int) if isinstance(fitted, Labels) else fitted.apply(y)
+    y = spec.loss.conform(y, spec.out_shape)
+    labels, classes = labels_of(spec.targets), spec.loss.classes(spec.out_shape)
+    if labels and classes is not None and len(labels) != classes:
+        raise InputError(
+            f"{spec.loss.kind}: {len(labels)} labels in the targets ({listed(labels)}) for a model with "
+            f"{spec.out_shape[-1]} outputs; expected {classes} labels"
+        )
     if order.kind == "stratified" and (y.ndim > 2 or learns_inputs(spec.targets)):
         raise InputError(
             f"distribution stratified needs one class an example; the targets are of shape {y.shape[1:]}"
@@ -236,6 +253,38 @@ def fit_transforms(
         executor.release(keys)
         fitted.append(step.fit(reduce(step.combine, measures)))
     return tuple(fitted)
+
+
+def fit_targets(
+    trainer: Trainer,
+    transforms: Sequence[Fitted],
+    part: Part,
+    executor: Executor,
+    token: str,
+    chunk_rows: int,
+) -> tuple[Fitted, ...]:
+    """Fit the transforms of the targets, and number labels that are not 0, 1, 2, ... already.
+
+    The labels are those of all the data, also of the rows that are held out.
+    """
+    source, loss = part.source, nn.loss(trainer.loss)
+    texts = np.dtype(source.y_dtype).kind in "UO"
+    if trainer.targets or not loss.classifies or math.prod(source.y_shape) != 1:
+        return fit_transforms(trainer.targets, part, executor, token, chunk_rows, "y")
+    y = source.plain_targets()
+    if y is None:
+        return fit_transforms([NumberLabels()] if texts else [], part, executor, token, chunk_rows, "y")
+    labels = labels_in(y) if y.dtype.kind in "iuU" else None
+    if labels is None:
+        return ()
+    if not texts:
+        in_shape = _shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
+        outputs = nn.model(trainer.model).init(spawning(trainer.seed), in_shape)[1]
+        classes = loss.classes(outputs) or 0
+        known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
+        if known or len(labels.values) != classes:
+            return ()
+    return (labels,)
 
 
 def learns_inputs(targets: Sequence[Any]) -> bool:

@@ -18,8 +18,9 @@ from weakref import finalize
 import numpy as np
 
 from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
-from daskpar.data.dask_arrays import as_array, from_dask, is_dask
-from daskpar.data.held import Held, Spilled, hold
+from daskpar.data.check import as_array
+from daskpar.data.dask_arrays import checked, from_dask, is_dask
+from daskpar.data.held import Given, hold
 from daskpar.data.order import Order
 from daskpar.data.part import Part
 from daskpar.data.source import Source
@@ -32,7 +33,7 @@ from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta
-from daskpar.train.evaluate import evaluate_part, predict_lazily
+from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
 from daskpar.train.fit import Fit, new_token
 from daskpar.train.history import Record
 from daskpar.train.plan import Planner
@@ -67,7 +68,8 @@ class Trainer:
 
     After `fit`: `state_` (parameters and slots, after `steps_` steps), `history_` (a record an evaluation),
     `steps_run_` of `steps_planned_`, `seconds_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`,
-    `names_` (of the classes, or characters, where the data name them), `trace_` (with `profile`: what ran
+    `classes_` (the labels, in the order of a classifier's outputs), `names_` (of the classes, or characters,
+    where the data name them), `trace_` (with `profile`: what ran
     when; `trace_.profile()` tells where the time went).
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
@@ -193,17 +195,24 @@ class Trainer:
             rows = self.chunk_rows or part.source.chunk_rows
             return evaluate_part(self.spec_, self._state_files(), part, executor, new_token(), rows)
 
-    def predict(self, X: Any, kind: str = "outputs") -> Any:
+    def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
-        `kind`: `outputs` of the model, `probabilities`, or `classes`.
+        `kind`: `outputs` of the model, `probabilities`, or `classes`: the labels that `fit` was given. Numbers
+        come in the units of `y`, also behind `targets=["standardise"]`. A row with NaN or infinite values has
+        NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
+        Raises InputError for examples that `fit` would refuse.
         """
         if kind not in tasks.PREDICTIONS:
             raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
         self._check_fitted()
         if is_dask(X):
-            return predict_lazily(self.spec_, self._state_files(), as_array(X, "predict"), kind, new_token())
-        return tasks.predict(self.spec_, self._owner(), np.asarray(X), kind)
+            x = checked(X, "predict")
+            return predict_lazily(self.spec_, self._state_files(), x, kind, new_token(), fill)
+        x = as_array(X, "predict")
+        if not x.shape:
+            raise InputError("predict: examples must have an axis of rows, got a single value")
+        return predict_in_chunks(self.spec_, self._owner(), x, kind, fill)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
@@ -215,6 +224,12 @@ class Trainer:
         self.history_, self.steps_ = meta["history"], self.state_.step
         self.names_ = tuple(meta.get("names", ()))
         return self
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
+        self._check_fitted()
+        return self.spec_.classes
 
     @property
     def parameters_(self) -> dict[str, np.ndarray]:
@@ -250,7 +265,7 @@ class Trainer:
         if self.layout_.lanes == "auto" and self.layout_.data == 1:
             self._chosen = replace(self.layout_, data=worker_count(client))
         executor = choose_executor(client, self.layout_.places, self.blas_threads)
-        self._held: list[Held | Spilled] = []
+        self._held: list[Given] = []
         try:
             yield executor
         finally:

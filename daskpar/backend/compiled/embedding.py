@@ -8,6 +8,8 @@ from numba import njit
 
 def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:
     table = np.zeros((rows, values.shape[-1]), np.float32)
+    if numbers.size * values.shape[-1] != values.size:
+        raise ValueError(f"numbers of shape {numbers.shape} for rows of shape {values.shape}")
     _scatter(np.ascontiguousarray(numbers).reshape(-1), np.ascontiguousarray(values).reshape(-1), table)
     return table
 
@@ -16,6 +18,8 @@ def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarr
 def _scatter(numbers, values, table):
     width = table.shape[1]
     for i in range(numbers.size):
+        if numbers[i] < 0 or numbers[i] >= table.shape[0]:
+            raise IndexError("scatter_rows: a number beyond the table")
         row = table[numbers[i]]
         for c in range(width):
             row[c] += values[i * width + c]

@@ -37,10 +37,14 @@ def softmax_backward(weights: np.ndarray, dy: np.ndarray, factor: float) -> np.n
 
 def cross_entropy(outputs: np.ndarray, classes: np.ndarray, smoothing: float) -> tuple[float, np.ndarray]:
     count = outputs.shape[-1]
+    if classes.size * count != outputs.size:
+        raise ValueError(f"classes of shape {classes.shape} for outputs of shape {outputs.shape}")
     gradient = np.empty(outputs.shape, np.float32)
-    flat = np.ascontiguousarray(outputs).reshape(-1), np.ascontiguousarray(classes).reshape(-1)
+    numbers = np.ascontiguousarray(classes, dtype=np.int64).reshape(-1)  # one dtype, one compilation
     low, even = np.float32(smoothing / count), np.float32(1 - smoothing)
-    loss = _cross_entropy(*flat, gradient.reshape(-1), count, low, even)
+    loss = _cross_entropy(
+        np.ascontiguousarray(outputs).reshape(-1), numbers, gradient.reshape(-1), count, low, even
+    )
     return float(loss), gradient
 
 
@@ -134,6 +138,8 @@ def _cross_entropy(outputs, classes, gradient, count, low, even):
             row[c] = _LOW
         peak, sums = _softmax_row(row, size)
         norm = np.float64(peak) + math.log(np.float64(sums))
+        if classes[at] < 0 or classes[at] >= count:
+            raise IndexError("cross_entropy: a class beyond the outputs")
         own = start + classes[at]
         loss += (norm - outputs[own]) * even + (norm * count - sums_all) * low
         share = np.float32(1) / sums

@@ -10,7 +10,7 @@ from daskpar.graph.tasks.gradient import (
     measure,
     reduce_gradient,
 )
-from daskpar.graph.tasks.infer import PREDICTIONS, evaluate, gather_members, predict
+from daskpar.graph.tasks.infer import PREDICTIONS, Owner, evaluate, gather_members, predict
 from daskpar.graph.tasks.load import (
     fetch_state,
     first_row,
@@ -65,6 +65,7 @@ from daskpar.graph.tasks.wire import keep_residual, load_residual, round_gradien
 __all__ = [
     "PREDICTIONS",
     "At",
+    "Owner",
     "ParameterServer",
     "add_outputs",
     "add_parameters",

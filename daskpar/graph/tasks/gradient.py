@@ -10,6 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.data.chunk import Chunk
+from daskpar.data.transforms import undo
 from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Gradient, Lane, Rounded, Spec, Sums
 from daskpar.graph.tasks.load import first_row, load_batch
@@ -80,6 +81,8 @@ def measure(spec: Spec, outputs: Array, targets: Array) -> tuple[Sums, Array]:
     """Sums of loss, weights and metrics over rows, and the gradient of the loss."""
     loss, weight, dy = spec.loss(outputs, targets)
     sums: Sums = (loss, weight)
+    if spec.metrics and not spec.loss.classifies:
+        outputs, targets = undo(spec.targets, outputs), undo(spec.targets, targets)  # in the units of y
     for metric in spec.metrics:
         sums += metric.sums(outputs, targets)
     return sums, dy

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.array import Array, to_numpy
-from daskpar.data.chunk import Chunk, transformed
+from daskpar.data.chunk import Chunk, not_finite, transformed
+from daskpar.data.transforms import decode, undo
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, measure, quietly
+from daskpar.graph.tasks.load import check_ids, check_shape
 from daskpar.nn.layer import Context
 
 PREDICTIONS = ("outputs", "probabilities", "classes")
@@ -44,13 +46,48 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
 
 
 @quietly
-def predict(spec: Spec, owner: Owner, x: Any, kind: str = "outputs") -> np.ndarray:
-    """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host."""
+def predict(
+    spec: Spec, owner: Owner, x: Any, kind: str = "outputs", fill: Any = None, first: int = 0
+) -> np.ndarray:
+    """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
+
+    Numbers come in the units, and classes as the labels, that the targets had. Rows that are not finite have
+    NaN for outputs, and `fill` for a class; without a `fill` they are refused by their numbers, of which the
+    first is `first`.
+    """
     xp = spec.xp
-    x = transformed(xp.asarray(x), spec.transforms, spec.x_dtype)
-    if x.shape[1:] != spec.in_shape:
-        raise InputError(f"predict: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
-    turn = {"probabilities": spec.loss.activate, "classes": spec.loss.decide}.get(kind, lambda y: y)
+    check_ids(spec, "predict", x)
+    x = xp.asarray(x)
+    strange = not_finite(x)
+    x = transformed(x, spec.transforms, spec.x_dtype)
+    check_shape(spec, "predict", x)
     starts = range(0, max(1, len(x)), _ROWS)
-    out = [turn(_outputs(spec, owner, x[i : i + _ROWS])) for i in starts]
-    return to_numpy(xp.concatenate(out) if len(out) > 1 else out[0])
+    out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]
+    outputs = xp.concatenate(out) if len(out) > 1 else out[0]
+    strange = to_numpy(strange | not_finite(x) | xp.isnan(outputs).any(axis=tuple(range(1, outputs.ndim))))
+    if kind == "classes" and spec.loss.classifies:
+        return _labelled(spec, to_numpy(spec.loss.decide(outputs)), np.flatnonzero(strange), fill, first)
+    if kind == "probabilities" and spec.loss.classifies:
+        outputs = spec.loss.activate(outputs)
+    elif not spec.loss.classifies:
+        outputs = undo(spec.targets, outputs).astype(spec.precision, copy=False)
+    values = to_numpy(outputs)
+    if strange.any():
+        values[strange] = np.nan
+    return values
+
+
+def _labelled(spec: Spec, classes: np.ndarray, strange: np.ndarray, fill: Any, first: int) -> np.ndarray:
+    """Return the labels of class numbers; the rows `strange` have none."""
+    if not len(strange):
+        return decode(spec.targets, classes)
+    if fill is None:
+        rows = ", ".join(map(str, (strange + first)[:5])) + (", ..." if len(strange) > 5 else "")
+        raise InputError(
+            f"predict: no class for {len(strange)} rows with NaN or infinite values: {rows}; clean the data "
+            "first, or choose what they become, e.g. fill=-1"
+        )
+    labels = decode(spec.targets, classes)
+    labels = labels.astype(np.result_type(labels.dtype, np.asarray(fill).dtype))
+    labels[strange] = fill
+    return labels

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from daskpar.backend.array import to_numpy
+import numpy as np
+
+from daskpar.backend.array import is_floating, to_numpy
 from daskpar.backend.random import spawning
 from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.part import Part
@@ -69,18 +71,40 @@ def load_data(spec: Spec, part: Part, where: tuple[Any, ...]) -> Chunk:
 
 def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's."""
+    where = f"{part.name} data"
+    check_ids(spec, where, x)
     how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
     chunk = prepare(part.name, x, y, spec.precision, *how)
-    if chunk.x.shape[1:] != spec.in_shape:
-        raise InputError(
-            f"{part.name} data: examples of shape {chunk.x.shape[1:]}, the model expects {spec.in_shape}"
-        )
-    wrong = None
-    if len(chunk.y):
-        wrong = spec.model.refuses(chunk.x) or spec.loss.refuses(chunk.y, spec.out_shape)
+    check_shape(spec, where, chunk.x)
+    targets = spec.loss.conform(chunk.y, spec.out_shape)
+    try:
+        spec.loss.check(spec.out_shape, targets.shape[1:], targets.dtype)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    wrong = spec.loss.refuses(targets, spec.out_shape) if len(targets) else None
     if wrong is not None:
-        raise InputError(f"{part.name} data: {wrong}")
-    return chunk
+        raise InputError(f"{where}: {wrong}")
+    return Chunk(chunk.x, targets.astype(spec.precision, copy=False) if is_floating(targets) else targets)
+
+
+def check_ids(spec: Spec, where: str, x: Any) -> None:
+    """Refuse examples that are no ids of a model that takes tokens, as they are: a cast may hide it."""
+    if not spec.model.tokens:
+        return
+    if np.dtype(x.dtype).kind not in "iub":
+        raise InputError(
+            f"{where}: the examples are {x.dtype}; {spec.model.layers[0].kind} takes whole numbers, "
+            "e.g. .astype(int)"
+        )
+    wrong = spec.model.refuses(x) if len(x) else None
+    if wrong is not None:
+        raise InputError(f"{where}: {wrong}")
+
+
+def check_shape(spec: Spec, where: str, x: Any) -> None:
+    """Refuse examples (rows, ...) of another shape than the model takes."""
+    if x.shape[1:] != spec.in_shape:
+        raise InputError(f"{where}: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
 
 
 def read_rows(part: Part, where: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -1,0 +1,146 @@
+"""Categories and labels: values that are told apart, not calculated with.
+
+Whole numbers stay whole numbers, however large: beside 2**53 neighbours are one number in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module, to_numpy
+from daskpar.data.fitted import Fitted, Measure, Transform
+from daskpar.errors import InputError
+
+Value = int | float | str
+_MOST = 10_000  # values of a column, or labels
+
+
+@dataclass(frozen=True)
+class Categories(Fitted):
+    """Each column becomes one column a category; a value not seen in training gives zeros."""
+
+    values: tuple[tuple[Value, ...], ...]
+
+    def apply(self, x: Array) -> Array:
+        xp = array_module(x)
+        columns = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+        dtype = x.dtype if x.dtype.kind == "f" else xp.float32
+        hot = [_matches(columns[:, i], known) for i, known in enumerate(self.values)]
+        return xp.concatenate(hot, axis=1).astype(dtype)
+
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        if len(self.values) != 1 or classes.ndim != 1:  # several columns, or an answer an output
+            return classes
+        return np.array(self.values[0])[classes]
+
+    @property
+    def labels(self) -> tuple[Value, ...]:
+        return self.values[0] if len(self.values) == 1 else ()
+
+
+@dataclass(frozen=True)
+class Labels(Fitted):
+    """Labels (rows, ...) become the numbers of classes: places in `values`, sorted, from 0 on."""
+
+    values: tuple[Value, ...]
+
+    def apply(self, x: Array) -> Array:
+        known, given = np.array(self.values), to_numpy(x)
+        if given.dtype.kind not in {"U": "U", "f": "fiub"}.get(known.dtype.kind, "iub"):
+            raise InputError(f"targets are {given.dtype}; expected labels as in training: {listed(self.values)}")
+        alike = given.astype(known.dtype, copy=False)  # a wrapped number is found out below
+        classes = np.searchsorted(known, alike).clip(max=len(known) - 1)
+        strange = known[classes] != given
+        if strange.any():
+            raise InputError(
+                f"label {given[strange][0]!s} is none of the {len(known)} of training: {listed(self.values)}"
+            )
+        return classes
+
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        return np.array(self.values)[classes]
+
+    @property
+    def labels(self) -> tuple[Value, ...]:
+        return self.values
+
+
+@dataclass(frozen=True)
+class OneHot(Transform):
+    """Each column becomes one column a category of the training part."""
+
+    kind: ClassVar[str] = "one_hot"
+
+    def measure(self, x: np.ndarray) -> Measure:
+        columns = x.reshape(len(x), math.prod(x.shape[1:]))
+        return tuple(np.unique(columns[:, i]) for i in range(columns.shape[1]))
+
+    def combine(self, a: Measure, b: Measure) -> Measure:
+        return tuple(np.union1d(i, j) for i, j in zip(a, b, strict=True))
+
+    def fit(self, measure: Measure) -> Fitted:
+        if max(len(column) for column in measure) > _MOST:
+            raise InputError(f"transform one_hot: a column has over {_MOST:,} values; is it a category?")
+        return Categories(tuple(tuple(column.tolist()) for column in measure))
+
+
+@dataclass(frozen=True)
+class NumberLabels(Transform):
+    """For targets: labels of any kind become classes from 0 on, in sorted order; predictions are labels again.
+
+    Whole numbers and texts that lie in memory or in a file do so without being asked, where the model has an
+    output for each label of the data.
+    """
+
+    kind: ClassVar[str] = "labels"
+
+    def measure(self, x: np.ndarray) -> Measure:
+        return (np.unique(x),)
+
+    def combine(self, a: Measure, b: Measure) -> Measure:
+        return (np.union1d(a[0], b[0]),)
+
+    def fit(self, measure: Measure) -> Fitted:
+        if len(measure[0]) > _MOST:
+            raise InputError(f"targets: over {_MOST:,} different labels; are they classes?")
+        return Labels(tuple(measure[0].tolist()))
+
+
+def labels_in(y: np.ndarray) -> Labels | None:
+    """The labels of whole targets (rows,), or None where they are the classes 0, 1, 2, ... already."""
+    if y.dtype.kind in "iu":
+        low, high = int(y.min()), int(y.max())
+        if low >= 0 and high < max(len(y), 2) and np.bincount(y.astype(np.int64), minlength=high + 1).all():
+            return None
+    values = np.unique(y)
+    return Labels(tuple(values.tolist())) if len(values) <= _MOST else None
+
+
+def _matches(column: Array, known: Sequence[Value]) -> Array:
+    """Which of the known values each value of a column is: (rows, values) of booleans.
+
+    Compared as they are: whole numbers are never rounded to the nearest float, nor wrapped to a narrower type.
+    """
+    xp = array_module(column)
+    dtype = column.dtype
+    if dtype.kind == "U":
+        return column[:, None] == xp.asarray(known)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            exact = [isinstance(v, float) or float(dtype.type(v)) == v for v in known]
+        return (column[:, None] == xp.asarray(known, dtype=dtype)) & xp.asarray(exact)
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    exact = [v == int(v) and low <= v <= high for v in known]
+    whole = [int(v) if fits else 0 for v, fits in zip(known, exact, strict=True)]
+    return (column[:, None] == xp.asarray(whole, dtype=dtype)) & xp.asarray(exact)
+
+
+def listed(values: Sequence[Value]) -> str:
+    """Return a few of the values, for a message."""
+    few = ", ".join(map(str, values[:5]))
+    return few if len(values) <= 5 else f"{few}, ... {values[-1]}"

@@ -1,0 +1,53 @@
+"""The contracts of transforms: one that is yet to be fitted, and one with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from daskpar.backend.array import Array
+
+Measure = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A transform with its numbers: `apply(x)` is a pure function that keeps rows and dtype.
+
+    Of targets there is a way back, too: `undo` for the numbers that a model of numbers returns, `decode` for
+    the classes that a classifier chooses.
+    """
+
+    def apply(self, x: Array) -> Array:
+        raise TypeError(f"{type(self).__name__} has no apply")
+
+    def undo(self, values: Array) -> Array:
+        """Return numbers (rows, ...) in the units that they had before `apply`."""
+        return values
+
+    def decode(self, classes: np.ndarray) -> np.ndarray:
+        """Return the labels of class numbers, which `apply` has made from them."""
+        return classes
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """The labels by class number; empty where the transform does not number classes."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The contract of a transform that is yet to be fitted."""
+
+    kind: ClassVar[str] = "transform"
+
+    def measure(self, x: np.ndarray) -> Measure:
+        raise TypeError(f"{type(self).__name__} measures nothing")
+
+    def combine(self, a: Measure, b: Measure) -> Measure:
+        raise TypeError(f"{type(self).__name__} measures nothing")
+
+    def fit(self, measure: Measure) -> Fitted:
+        raise TypeError(f"{type(self).__name__} cannot be fitted")

@@ -1,0 +1,98 @@
+"""Frames and series: columns of numbers, whatever their library keeps them as."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from daskpar.errors import InputError
+
+
+def is_frame(values: Any) -> bool:
+    """Return whether `values` is a frame or series of pandas, or turns into one; or an array of xarray."""
+    if _is_pandas(values):
+        return True
+    kinds = ("DataFrame", "Series", "Table", "ChunkedArray", "DataArray", "Dataset", "LazyFrame")
+    return type(values).__name__ in kinds and not hasattr(values, "__array_namespace__")
+
+
+def from_frame(values: Any, where: str, what: str) -> Any:
+    """Return the numbers of a frame (rows, columns) or series (rows,), or a series of labels for targets.
+
+    Bools and nullable integers become numbers, missing values NaN. Raises InputError that names the columns
+    that hold something else.
+    """
+    kind = type(values).__name__
+    if kind == "Dataset" or kind == "LazyFrame":
+        raise InputError(f"{where}: {what} are a {kind}; pass one array, e.g. .to_array() or .collect()")
+    if kind == "DataArray":
+        return values.data
+    if not _is_pandas(values):
+        values = _to_pandas(values)
+    if not _is_pandas(values):
+        return values  # a library without pandas at hand: NumPy has the last word
+    columns = {"": values.dtype} if values.ndim == 1 else dict(zip(values.columns, values.dtypes, strict=True))
+    dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
+    if dtype is None:
+        labels = values.iloc[:, 0] if values.ndim == 2 else values
+        if hasattr(labels, "cat"):
+            labels = labels.astype(labels.cat.categories.dtype)
+        return labels.to_numpy(dtype=None if isinstance(labels.dtype, np.dtype) else object)
+    if any(_has_missing(column) for column in ([values] if values.ndim == 1 else _columns(values))):
+        dtype = np.result_type(dtype, np.float16 if dtype.kind == "f" else np.float64)
+    return values.to_numpy(dtype=dtype, na_value=np.nan) if dtype.kind == "f" else values.to_numpy(dtype=dtype)
+
+
+def common_dtype(columns: Mapping[Any, Any], where: str, what: str, labels: bool = False) -> np.dtype | None:
+    """Return the dtype that holds the numbers of all columns, given their dtypes by name.
+
+    None where a single column of `labels` holds no numbers. Raises InputError for columns of anything else.
+    """
+    from pandas.api.types import is_complex_dtype, is_numeric_dtype
+
+    others = {n: d for n, d in columns.items() if not is_numeric_dtype(d) or is_complex_dtype(d)}
+    if others and labels:
+        return None
+    if others:
+        named = ", ".join(f"{name!r} ({dtype})" if name != "" else str(dtype) for name, dtype in others.items())
+        raise InputError(
+            f"{where}: expected numbers, got {what} with columns {named[:300]}; encode them, e.g. with "
+            "pandas.get_dummies(frame, dtype=float) or .cat.codes, or drop them"
+        )
+    if not columns:
+        raise InputError(f"{where}: {what} are a frame without columns")
+    return np.result_type(*(_numpy_dtype(dtype) for dtype in columns.values()))
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype:
+    """Return the NumPy dtype of a column's numbers: Int64, int64[pyarrow] and Sparse[int64] are int64."""
+    for name in ("numpy_dtype", "subtype"):
+        inner = getattr(dtype, name, None)
+        if isinstance(inner, np.dtype) and inner.kind in "fiub":
+            return inner
+    if isinstance(dtype, np.dtype):
+        return dtype
+    return np.dtype(np.float64)
+
+
+def _columns(frame: Any) -> list[Any]:
+    return [frame.iloc[:, i] for i in range(frame.shape[1])]
+
+
+def _has_missing(column: Any) -> bool:
+    return not isinstance(column.dtype, np.dtype) and bool(column.isna().any())
+
+
+def _is_pandas(values: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(values, pandas.DataFrame | pandas.Series)
+
+
+def _to_pandas(values: Any) -> Any:
+    try:
+        return values.to_pandas()
+    except Exception:  # without pandas or pyarrow, or by a method of another meaning
+        return values.to_numpy() if hasattr(values, "to_numpy") else values
