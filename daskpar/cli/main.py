@@ -127,7 +127,10 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
             if test is None:
                 raise InputError(f"{config_path}: data.test is 0; give examples with --input")
             x = test.read(slice(0, test.rows))[0]
-        predictions = trainer.predict(x, kind)
+        try:
+            predictions = trainer.predict(x, kind)
+        except InputError as error:
+            raise InputError(str(error).replace("predict:", f"{source or config_path}:", 1)) from None
         with writing(output) as file:
             np.save(file, predictions)
         out.print(f"{output}: {kind} of {len(predictions)} examples", highlight=False)

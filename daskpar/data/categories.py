@@ -52,7 +52,8 @@ class Labels(Fitted):
     def apply(self, x: Array) -> Array:
         known, given = np.array(self.values), to_numpy(x)
         if given.dtype.kind not in {"U": "U", "f": "fiub"}.get(known.dtype.kind, "iub"):
-            raise InputError(f"targets are {given.dtype}; expected labels as in training: {listed(self.values)}")
+            known_ones = listed(self.values)
+            raise InputError(f"targets are {given.dtype}; expected labels as in training: {known_ones}")
         alike = given.astype(known.dtype, copy=False)  # a wrapped number is found out below
         classes = np.searchsorted(known, alike).clip(max=len(known) - 1)
         strange = known[classes] != given
@@ -91,9 +92,9 @@ class OneHot(Transform):
 
 @dataclass(frozen=True)
 class NumberLabels(Transform):
-    """For targets: labels of any kind become classes from 0 on, in sorted order; predictions are labels again.
+    """For targets: labels of any kind become classes from 0 on, sorted; predictions are labels again.
 
-    Whole numbers and texts that lie in memory or in a file do so without being asked, where the model has an
+    Texts, and whole numbers of arrays and files, are numbered without being asked, where the model has an
     output for each label of the data.
     """
 
@@ -124,7 +125,7 @@ def labels_in(y: np.ndarray) -> Labels | None:
 def _matches(column: Array, known: Sequence[Value]) -> Array:
     """Which of the known values each value of a column is: (rows, values) of booleans.
 
-    Compared as they are: whole numbers are never rounded to the nearest float, nor wrapped to a narrower type.
+    Compared as they are: whole numbers are neither rounded to a float nor wrapped to a narrower type.
     """
     xp = array_module(column)
     dtype = column.dtype

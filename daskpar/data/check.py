@@ -1,13 +1,15 @@
-"""The door for data: everything that people bring as examples and targets becomes an array here, or is refused.
+"""The door for data: examples and targets that people bring become arrays here, or are refused.
 
-| brought | taken as |
-|---|---|
-| NumPy arrays, lists, tensors of torch, JAX, CuPy and others | an array on the host, in the byte order of this machine |
-| frames and series of pandas, polars, Arrow, xarray arrays | numbers: bools and nullable integers count, missing ones are NaN |
-| sparse matrices of SciPy | rows that are made dense a chunk at a time (`daskpar.data.sparse`) |
-| dask arrays, frames and series | blocks, each compared with what it says of itself when it is loaded |
-| labels: texts, categories, whole numbers, bools | as they are; `daskpar.data.categories` numbers them |
-| masked values, units, dates, complex numbers, Python objects, texts as examples | refused, by that word |
+Taken:
+
+* NumPy arrays, lists, tensors of torch, JAX, CuPy and others: an array on the host, in its byte order.
+* Frames and series of pandas, polars, Arrow, arrays of xarray: numbers. Bools and nullable integers count,
+  missing values are NaN.
+* Sparse matrices of SciPy: rows that are made dense a chunk at a time (`daskpar.data.sparse`).
+* dask arrays, frames and series: blocks, each compared with what the array says of it when it is loaded.
+* Labels (texts, categories, whole numbers, bools): as they are. `daskpar.data.categories` numbers them.
+
+Refused, by that word: masked values, units, dates, complex numbers, Python objects, texts as examples.
 
 Checked at the door, before anything runs: the container, the dtype, one target a row. Checked of every chunk
 where it is loaded, on a worker (`daskpar.graph.tasks.load`): the lengths, the shapes against model and loss,
@@ -58,7 +60,8 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
         masked = int(np.ma.count_masked(array))
         if masked:
             raise InputError(
-                f"{where}: {masked} masked values in the {what}; fill them, e.g. with .filled(0), or drop their rows"
+                f"{where}: {masked} masked values in the {what}; fill them, e.g. with .filled(0), or drop "
+                "their rows"
             )
         array = array.data
     if array.dtype.kind == "S":
@@ -163,9 +166,9 @@ def _from_objects(array: np.ndarray, where: str, what: str) -> np.ndarray:
             continue
         if not isinstance(value, str) and np.isscalar(value):
             continue
-        where_it_is = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "") if place else "it"
+        spot = ", ".join(f"{name} {i}" for name, i in zip(("row", "column"), place, strict=False)) or "it"
         raise InputError(
-            f"{where}: expected {wanted}, got {what} of object: {where_it_is} holds {str(value)[:40]!r}, "
+            f"{where}: expected {wanted}, got {what} of object: {spot} holds {str(value)[:40]!r}, "
             f"a {type(value).__name__}; give {wanted}, e.g. .astype(float)"
         )
     if what == "targets" and array.size and all(isinstance(value, str) for value in array.flat):

@@ -44,7 +44,7 @@ def prepare(
     """
     xp, x_dtype = module_named(module), x_dtype or precision
     if len(x) != len(y):
-        raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} of targets; expected one a row")
+        raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} labels; expected one a row")
     stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
     texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
     x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, y if texts else xp.asarray(y), "targets")

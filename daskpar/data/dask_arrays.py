@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from daskpar.data.check import as_array, check_block, check_dtype, check_pair
-from daskpar.data.frames import common_dtype
+from daskpar.data.frames import common_dtype, dtypes_of
 from daskpar.data.source import Rows, Source, class_numbers
 from daskpar.errors import InputError
 
@@ -102,14 +102,14 @@ def _nothing(rows: Any) -> np.ndarray:
 
 
 def checked(part: Any, where: str, what: str = "examples") -> Any:
-    """Return a dask array from a dask array, dataframe or series, whose blocks are checked as they are loaded.
+    """Return a dask array from a dask array, dataframe or series, with blocks that are checked when loaded.
 
-    See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype that is no number.
+    See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype of no numbers.
     """
     import dask.array as da
 
     if hasattr(type(part), "to_dask_array"):
-        part = _numbers(part, where, what).to_dask_array(lengths=True)  # lengths of partitions must be counted
+        part = _numbers(part, where, what).to_dask_array(lengths=True)  # which must be counted
     if not isinstance(part, da.Array) and isinstance(getattr(part, "data", None), da.Array):
         part = part.data  # of xarray
     if not isinstance(part, da.Array):
@@ -135,7 +135,7 @@ def _checked(block: Any, where: str, what: str, block_info: Any = None) -> np.nd
 def _numbers(frame: Any, where: str, what: str) -> Any:
     """Return a dask frame or series whose columns all hold numbers of one dtype, or labels for targets."""
     meta = frame._meta
-    columns = {"": meta.dtype} if meta.ndim == 1 else dict(zip(meta.columns, meta.dtypes, strict=True))
+    columns = dtypes_of(meta)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
     if dtype is None or all(column == dtype for column in columns.values()):
         return frame

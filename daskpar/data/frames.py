@@ -34,16 +34,27 @@ def from_frame(values: Any, where: str, what: str) -> Any:
         values = _to_pandas(values)
     if not _is_pandas(values):
         return values  # a library without pandas at hand: NumPy has the last word
-    columns = {"": values.dtype} if values.ndim == 1 else dict(zip(values.columns, values.dtypes, strict=True))
+    columns = dtypes_of(values)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
     if dtype is None:
         labels = values.iloc[:, 0] if values.ndim == 2 else values
         if hasattr(labels, "cat"):
             labels = labels.astype(labels.cat.categories.dtype)
         return labels.to_numpy(dtype=None if isinstance(labels.dtype, np.dtype) else object)
-    if any(_has_missing(column) for column in ([values] if values.ndim == 1 else _columns(values))):
+    series = [values] if values.ndim == 1 else [values.iloc[:, i] for i in range(values.shape[1])]
+    if any(_has_missing(column) for column in series):
         dtype = np.result_type(dtype, np.float16 if dtype.kind == "f" else np.float64)
-    return values.to_numpy(dtype=dtype, na_value=np.nan) if dtype.kind == "f" else values.to_numpy(dtype=dtype)
+    return (
+        values.to_numpy(dtype=dtype, na_value=np.nan) if dtype.kind == "f" else values.to_numpy(dtype=dtype)
+    )
+
+
+def dtypes_of(frame: Any) -> dict[Any, Any]:
+    """Return the dtypes of a frame's columns by name, or that of a series by no name."""
+    if frame.ndim == 1:
+        return {"": frame.dtype}
+    names = [str(name) if list(frame.columns).count(name) == 1 else i for i, name in enumerate(frame.columns)]
+    return dict(zip(names, frame.dtypes, strict=True))
 
 
 def common_dtype(columns: Mapping[Any, Any], where: str, what: str, labels: bool = False) -> np.dtype | None:
@@ -57,7 +68,7 @@ def common_dtype(columns: Mapping[Any, Any], where: str, what: str, labels: bool
     if others and labels:
         return None
     if others:
-        named = ", ".join(f"{name!r} ({dtype})" if name != "" else str(dtype) for name, dtype in others.items())
+        named = ", ".join(f"{name!r} ({dtype})".removeprefix("'' ") for name, dtype in others.items())
         raise InputError(
             f"{where}: expected numbers, got {what} with columns {named[:300]}; encode them, e.g. with "
             "pandas.get_dummies(frame, dtype=float) or .cat.codes, or drop them"
@@ -76,10 +87,6 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
     if isinstance(dtype, np.dtype):
         return dtype
     return np.dtype(np.float64)
-
-
-def _columns(frame: Any) -> list[Any]:
-    return [frame.iloc[:, i] for i in range(frame.shape[1])]
 
 
 def _has_missing(column: Any) -> bool:

@@ -86,7 +86,7 @@ class Source:
 
 
 def class_numbers(y: np.ndarray) -> np.ndarray:
-    """Return integer classes (rows,) from whole numbers, texts or bools, (rows,) or (rows, 1), or one-hot rows."""
+    """Return integer classes (rows,) from labels (rows,) or (rows, 1), or from one-hot rows."""
     y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim == 2 and all((np.count_nonzero(rows, axis=1) == 1).all() for rows in (y[:100], y)):
         return y.argmax(axis=1)

@@ -135,7 +135,8 @@ class SoftmaxCrossEntropy(Loss):
                 f"expected classes of shape {out_shape[:-1]}, or one-hot rows of shape {out_shape}"
             )
         if not integer and target_shape != out_shape:
-            whole = " (classes that are floats: .astype(int))" if _squeezed(target_shape) == out_shape[:-1] else ""
+            floats = _squeezed(target_shape) == out_shape[:-1]
+            whole = " (classes that are floats: .astype(int))" if floats else ""
             raise InputError(
                 f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
                 f"expected integer classes, or probabilities of shape {out_shape}{whole}"
@@ -146,7 +147,7 @@ class SoftmaxCrossEntropy(Loss):
             )
 
     def conform(self, targets: Array, out_shape: Shape) -> Array:
-        """Bools count as whole numbers, one column of classes as its classes, whole one-hot rows as floats."""
+        """Take bools for whole numbers, a column of classes for classes, whole one-hot rows for floats."""
         if targets.dtype.kind == "b":
             targets = targets.astype(np.uint8)
         if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):

@@ -198,7 +198,7 @@ class Trainer:
     def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
-        `kind`: `outputs` of the model, `probabilities`, or `classes`: the labels that `fit` was given. Numbers
+        `kind`: `outputs` of the model, `probabilities`, or `classes`: labels as `fit` was given them. Numbers
         come in the units of `y`, also behind `targets=["standardise"]`. A row with NaN or infinite values has
         NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
         Raises InputError for examples that `fit` would refuse.

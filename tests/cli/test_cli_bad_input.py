@@ -97,7 +97,7 @@ TABLE = {
     ),
     "text": (
         arrays(np.array([["a"] * 4] * 100)),
-        "{folder}/a.npz: expected numbers, got examples of <U1 and targets of int64",
+        "{folder}/a.npz: expected numbers, got examples of <U1: texts; encode them as numbers",
     ),
     "a batch larger than the data": (
         train(batch=5000),
@@ -169,7 +169,7 @@ TABLE = {
     "numbers where classes are expected": (
         arrays(y=np.linspace(0, 1, 100)),
         "softmax_cross_entropy: targets are float64 of shape () per example; expected integer classes, or "
-        "probabilities of shape (3,)",
+        "probabilities of shape (3,) (classes that are floats: .astype(int))",
     ),
     "targets of another shape": (
         sections(loss="mean_squared_error"),
@@ -178,11 +178,13 @@ TABLE = {
     ),
     "classes out of range": (
         sections(model=["flatten", {"dense": 9}], data={"source": "digits", "validation": 0}),
-        "train data: classes from 0 to 9 for a model with 9 outputs; expected 0 to 8",
+        "train data: classes from 0 to 9 for a model with 9 outputs; expected 0 to 8 "
+        '(other labels: targets=["labels"])',
     ),
     "negative classes": (
-        arrays(y=np.arange(100) % 3 - 1),
-        "train data: classes from -1 to 1 for a model with 3 outputs; expected 0 to 2",
+        arrays(y=np.arange(100) % 4 - 1),
+        "train data: classes from -1 to 2 for a model with 3 outputs; expected 0 to 2 "
+        '(other labels: targets=["labels"])',
     ),
     "stratified without classes": (
         arrays(
@@ -320,14 +322,20 @@ def test_what_was_not_trained(project, command):
             "predict",
             ["--input", "{folder}/shape.npy"],
             {},
-            "predict: examples of shape (5,), the model expects (8, 8, 1)",
+            "{folder}/shape.npy: examples of shape (5,), the model expects (8, 8, 1)",
         ),
-        ("predict", ["--input", "{folder}/text.npy"], {}, "{folder}/text.npy: expected numbers, got <U1"),
+        (
+            "predict",
+            ["--input", "{folder}/text.npy"],
+            {},
+            "{folder}/text.npy: expected numbers, got examples of <U1: texts; encode them as numbers",
+        ),
         (
             "predict",
             ["--input", "{folder}/nan.npy"],
             {},
-            "{folder}/nan.npy: NaN or infinite values in the examples; clean the data first",
+            "{folder}/nan.npy: no class for 3 rows with NaN or infinite values: 0, 1, 2; clean the data first, "
+            "or choose what they become, e.g. fill=-1",
         ),
         (
             "predict",

@@ -280,7 +280,8 @@ def test_program_refuses_in_one_line(project):
     done = program("train", "tiny.yaml", *THREADS, *sets, cwd=project.folder)
     assert done.returncode == 2
     assert done.stderr == (
-        "daskpar: train data: classes from 0 to 9 for a model with 3 outputs; expected 0 to 2\n"
+        "daskpar: train data: classes from 0 to 9 for a model with 3 outputs; expected 0 to 2 "
+        '(other labels: targets=["labels"])\n'
     )
     assert project.files() == before
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from daskpar.data import hold
-from daskpar.data.dask_arrays import DaskArrays, as_array, from_dask, is_dask
+from daskpar.data.check import as_array
+from daskpar.data.dask_arrays import DaskArrays, checked, from_dask, is_dask
 from daskpar.data.part import Part
 from daskpar.errors import InputError
 
@@ -59,7 +60,7 @@ def test_labels():
     x = da.from_array(X)
     np.testing.assert_array_equal(from_dask(x, da.from_array(Y, chunks=3), hold).labels(), Y)
     with pytest.raises(
-        InputError, match="distribution stratified needs integer classes; the targets are flo"
+        InputError, match="distribution stratified needs integer classes, one a row; the targets are flo"
     ):
         from_dask(x, da.from_array(Y * 1.0), hold).labels()
 
@@ -86,7 +87,7 @@ def test_unknown_lengths():
         (
             da.from_array(np.array(["a"])),
             da.zeros(1),
-            "fit: expected numbers, got examples of <U1 and targets",
+            "fit: expected numbers, got examples of <U1: texts",
         ),
         (dask.delayed(X), Y, "fit: expected a dask array, dataframe or series, got Delayed"),
         (da.zeros((2, 2)), dask.delayed(Y), "fit: expected a dask array, dataframe or series, got Delayed"),
@@ -115,7 +116,7 @@ def test_dataframes(rows):
     x, y = blocks(source, rows)
     np.testing.assert_array_equal(x, X[rows])
     np.testing.assert_array_equal(y, Y[rows])
-    assert isinstance(as_array(frame["a"], "predict"), da.Array)
+    assert isinstance(checked(frame["a"], "predict"), da.Array)
 
 
 def test_dataframes_of_text_are_refused():
@@ -123,7 +124,7 @@ def test_dataframes_of_text_are_refused():
     import pandas as pd
 
     frame = frames.from_pandas(pd.DataFrame({"a": ["x", "y"], "b": [0, 1]}), npartitions=1)
-    with pytest.raises(InputError, match="fit: expected numbers, got examples of"):
+    with pytest.raises(InputError, match="fit: expected numbers, got examples with columns 'a'"):
         from_dask(frame[["a"]], frame["b"], hold)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from daskpar.data import Npy, Npz, hold
 from daskpar.data.files import open_npy
-from daskpar.data.source import Source, check_pair
+from daskpar.data.check import check_pair
+from daskpar.data.source import Source
 from daskpar.errors import InputError
 
 X = np.random.default_rng(0).standard_normal((20, 3, 2)).astype(np.float32)
@@ -130,7 +131,7 @@ def text(folder, name):
         (lambda f: saved_npz(f, X[:0], Y[:0]), "a.npz: zero rows; expected at least one example"),
         (lambda f: saved_npy(f, X[:0], Y[:0]), "x.npy: zero rows; expected at least one example"),
         (lambda f: saved_npz(f, y=np.float64(3)), "a.npz: targets must have an axis of rows, got a single"),
-        (lambda f: saved_npz(f, x=np.array(["a"] * 20)), "expected numbers, got examples of <U1 and targets"),
+        (lambda f: saved_npz(f, x=np.array(["a"] * 20)), "got examples of <U1: texts; encode"),
     ],
 )
 def test_files_refused(tmp_path, make, message):
@@ -154,8 +155,8 @@ def test_a_truncated_npy(tmp_path):
     [
         (np.zeros((3, 2)), np.zeros(4), "here: 3 rows of examples but 4 labels; expected one a row"),
         (np.zeros((0, 2)), np.zeros(0), "here: zero rows; expected at least one example"),
-        (np.array(["a", "b"]), np.zeros(2), "here: expected numbers, got examples of <U1 and targets of"),
-        (np.zeros(2), np.array([None, None]), "here: expected numbers, got examples of float64 and targets"),
+        (np.array(["a", "b"]), np.zeros(2), "here: expected numbers, got examples of <U1: texts;"),
+        (np.zeros(2), np.array([None, None]), "here: expected numbers, got targets of object"),
         (np.zeros(2, "M8[s]"), np.zeros(2), "here: expected numbers, got examples of datetime64[s]"),
         (np.zeros(2, complex), np.zeros(2), "here: expected numbers, got examples of complex128"),
         (np.float64(1), np.zeros(1), "here: examples must have an axis of rows, got a single value"),

@@ -178,7 +178,7 @@ def test_refuses(options: dict[str, Any], message: str) -> None:
             lambda x, y: (np.where(x > 0.9, np.nan, x), y),
             "train data: NaN or infinite values in the examples",
         ),
-        (lambda x, y: (x, y - 3), "classes from -3 to 6"),
+        (lambda x, y: (x, np.maximum(y, 1) - 3), "classes from -2 to 6"),
         (lambda x, y: (x, None), "targets are missing"),
     ],
 )
