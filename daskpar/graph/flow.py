@@ -224,4 +224,5 @@ class Flow:
         places = [self.place(lane, number, branch) for lane in self._lanes for branch in branches]
         index = (self.step, verb, number, micro)
         tree = (self.graph, "reduce-statistics", index, keys, places, self.layout.fan_in)
-        return add_tree(*tree, root=True, reduce=tasks.reduce_statistics)[0]
+        add = tasks.reduce_statistics if operation else tasks.reduce_moments
+        return add_tree(*tree, root=True, reduce=add)[0]

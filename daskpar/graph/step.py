@@ -308,12 +308,12 @@ class StepBuilder(BaseBuilder):
             given: Any = (front.lr, fresh, Ref(state), *refs(gradients))
             return graph.add("update", index, tasks.update, Ref(self.model), *given, lane=place)
         sums = Ref(front.sums) if front.sums else ()
-        squares = self._squares(graph, front, ("cut",) if "cut" in index else ()) if gradients else None
-        given = (span, front.lr, fresh, Ref(state), sums, squares, *refs(gradients))
+        norms = self._norms(graph, front, ("cut",) if "cut" in index else ()) if gradients else None
+        given = (span, front.lr, fresh, Ref(state), sums, norms, *refs(gradients))
         return graph.add("update", index, tasks.update_part, Ref(self.model), *given, lane=place)
 
-    def _squares(self, graph: Graph, front: Front, mark: tuple[Any, ...]) -> Any:
-        """The sums of squares of all parts of the gradient, where its norm is clipped."""
+    def _norms(self, graph: Graph, front: Front, mark: tuple[Any, ...]) -> Any:
+        """The norms of all parts of the gradient, where that of the whole is clipped."""
         if self.spec.clip.norm is None:
             return None
         found = []

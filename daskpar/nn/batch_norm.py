@@ -12,6 +12,9 @@ from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Width, Window
 from daskpar.nn.layer import Context, Params, Shape, Sharing, positive
+from daskpar.nn.moments import count_of, moments_about, spread, summed
+
+_FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond it squares cancel in float32
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,25 @@ class BatchNorm(Sharing):
         return self.backward_with(params, saved, dy, self.gather_backward(params, saved, dy, ctx), ctx)
 
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:
-        """(3, channels): Σ(x − m), Σ(x − m)² and the count, where m is the running mean.
+        """(3, channels): the mean less the running mean, Σ(x − mean)², and the count.
 
-        Sums of x itself would cancel in float32 where the mean is far from zero.
+        Squares are summed about the running mean, which costs no pass of its own, or where that is too far
+        from the mean about the mean that the first pass found: else they would cancel in float32.
         """
-        away = x - spread(params["running_mean"], x)
-        if ctx.mask is not None:
-            away *= ctx.mask[..., None]
-        sums = array_module(x).empty((3, x.shape[-1]), dtype=x.dtype)
-        sums[0] = summed(away)
-        away *= away
-        sums[1] = summed(away)
-        sums[2] = _count(x, ctx.mask)
-        return sums
+        pivot = params["running_mean"]
+        moments = moments_about(pivot, x, ctx.mask)
+        offset, squares, count = moments
+        variance = squares / array_module(x).maximum(count, 1)
+        if bool((offset * offset > _FAR * (variance + self.epsilon)).any()):
+            near = pivot + offset
+            moments = moments_about(near, x, ctx.mask)
+            moments[0] += near - pivot
+        return moments
 
     def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
-        """`forward`, by the mean and variance that `sums` of one or several chunks tell."""
-        offset, variance, _ = _moments(sums)
-        return self._normalise(params, x, params["running_mean"] + offset, variance, sums, ctx)
+        """`forward`, by the mean and variance that one or several chunks have gathered."""
+        variance = sums[1] / array_module(x).maximum(sums[2], 1)
+        return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
     def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:
         """(2, channels): Σdy and Σdy·x̂, where x̂ is what was normalised, before scale and shift."""
@@ -97,14 +101,17 @@ class BatchNorm(Sharing):
         xp = array_module(x)
         share: Any = 1.0
         if gathered is not None:
-            share = _count(x, mask) / xp.maximum(gathered[2], 1)
+            share = count_of(x, mask) / xp.maximum(gathered[2], 1)
         grads: Params = {}
         for name, row in (("scale", 1), ("shift", 0)):
             if name in params:
                 grads[name] = xp.multiply(sums[row], share, out=ctx.space(name))
-        for name, row in (("running_mean", 0), ("running_variance", 1), ("running_batches", 2)):
-            count = params[name].shape[0]
-            grads[name] = xp.zeros_like(params[name]) if gathered is None else (gathered[row] * share)[:count]
+        running = None if gathered is None else self._running(params, gathered)
+        for row, name in enumerate(("running_mean", "running_variance", "running_batches")):
+            value = params[name]
+            grads[name] = xp.zeros_like(value)
+            if running is not None:
+                grads[name] += (running[row] * share)[: len(value)]
         if not ctx.input_gradient:
             return None, grads
         slope = inverse * params["scale"] if self.scale else inverse
@@ -124,9 +131,11 @@ class BatchNorm(Sharing):
         mean, variance, batches = (params[f"running_{n}"] for n in ("mean", "variance", "batches"))
         xp = array_module(mean)
         count = sums["running_batches"]
-        stacked = (sums["running_mean"], sums["running_variance"], xp.broadcast_to(count, mean.shape))
-        offset, biased, count_or_one = _moments(stacked)
-        unbiased = biased * (count_or_one / xp.maximum(count_or_one - 1, 1))
+        rows = xp.maximum(count, 1)
+        offset = sums["running_mean"] / rows
+        away = self._away(params, offset)
+        biased = xp.maximum(sums["running_variance"] / rows - away * away, 0)
+        unbiased = biased * (rows / xp.maximum(rows - 1, 1))
         seen = (count > 0).astype(mean.dtype)
         new = seen * (1 - self.momentum)
         return {
@@ -134,6 +143,29 @@ class BatchNorm(Sharing):
             "running_variance": variance + new * (unbiased - variance),
             "running_batches": batches + seen,
         }
+
+    def _running(self, params: Params, gathered: Array) -> tuple[Array, Array, Array]:
+        """What `observe` needs of a chunk, as sums that add up: Σ(x − m), Σ(x − c)² and the count.
+
+        m is the running mean, c a point near the means of all chunks, so that squares do not cancel.
+        """
+        offset, squares, count = gathered
+        away = self._away(params, offset)
+        return offset * count, squares + count * away * away, count
+
+    def _away(self, params: Params, offset: Array) -> Array:
+        """The distance of a mean, `offset` from the running one, from the mean of all batches so far.
+
+        The running mean begins at 0 and takes tens of batches to reach the data's; divided by
+        1 − momentum^batches it is there after the first (Kingma and Ba 2015, sec. 3). Before the first there
+        is none: in float32, which may have no digits for squares about 0, each chunk then takes its own mean,
+        and the variance between the chunks of one batch is left out.
+        """
+        xp, mean, batches = array_module(offset), params["running_mean"], params["running_batches"]
+        begun = batches > 0
+        rest = xp.where(begun, self.momentum**batches, 0)  # of a mean that has begun
+        away = offset - mean * (rest / (1 - rest))
+        return away if mean.dtype.itemsize > 4 else xp.where(begun, away, xp.zeros_like(away))
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 7 * math.prod(out_shape)
@@ -157,19 +189,6 @@ class BatchNorm(Sharing):
         return y, (x, mean, inverse, sums, ctx.mask)
 
 
-def _count(x: Array, mask: Array | None) -> Any:
-    """How many values of each channel count."""
-    return float(math.prod(x.shape[:-1])) if mask is None else mask.sum(dtype=x.dtype)
-
-
-def _moments(sums: Any) -> tuple[Array, Array, Array]:
-    """Mean less running mean, biased variance, and count (at least 1), from what `gather` gave."""
-    xp = array_module(sums[0])
-    count = xp.maximum(sums[2], 1)
-    offset = sums[0] / count
-    return offset, xp.maximum(sums[1] / count - offset * offset, 0), count
-
-
 def last_axis(layer: str, in_shape: Shape) -> int:
     """The number of channels of an example of `in_shape`."""
     if not in_shape:
@@ -177,20 +196,3 @@ def last_axis(layer: str, in_shape: Shape) -> int:
             f"{layer}: expected examples of one axis or more, got shape (); put a dense before it"
         )
     return in_shape[-1]
-
-
-def spread(vector: Array, x: Array) -> Array:
-    """A (channels,) vector in the shape of an example of `x`: loops over whole examples, not channels, are
-    three times as fast."""
-    return array_module(vector).tile(vector, (*x.shape[1:-1], 1))
-
-
-def summed(x: Array, axis: int = 0) -> Array:
-    """The sum over all axes from `axis` to the last but one.
-
-    One axis after the other: ten times as fast as all of them at once where channels are few, and less is
-    lost to rounding.
-    """
-    while x.ndim > axis + 1:
-        x = x.sum(axis=axis)
-    return x

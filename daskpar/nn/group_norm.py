@@ -10,8 +10,9 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.batch_norm import last_axis, spread, summed
+from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.moments import spread, summed
 
 
 @dataclass(frozen=True)

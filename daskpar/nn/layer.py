@@ -151,8 +151,9 @@ class Layer:
 class Sharing(Layer):
     """A layer that normalises by sums over the rows of a chunk or, where `sync` is set, of the whole batch.
 
-    `gather` and `gather_backward` give sums that add up over chunks; `forward_with` and `backward_with` take
-    the total. `forward` and `backward` are the same with the sums of the chunk alone.
+    `gather` gives moments, which `nn.moments.combine` puts together over chunks, `gather_backward` sums that
+    add up; `forward_with` and `backward_with` take the total. `forward` and `backward` are the same with what
+    the chunk alone has gathered.
     """
 
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:

@@ -7,7 +7,7 @@ Every tensor starts at a multiple of 64 bytes; the gaps are zero and stay zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.errors import NotFiniteError
 from daskpar.nn.layer import Params, Shape
 
 ALIGN = 16  # elements: 64 bytes of float32
@@ -137,6 +138,23 @@ def first_not_finite(table: ParameterTable, buffer: Array) -> str | None:
         if not bool(xp.isfinite(value).all()):
             return name
     return None
+
+
+def check_finite(table: ParameterTable, step: int, params: Array, slots: Mapping[str, Array]) -> None:
+    """Refuse a state with a NaN or an infinity, by the name of the tensor.
+
+    `slots`: of the optimizer; those not as long as `params` are passed over.
+    """
+    bad = first_not_finite(table, params)
+    if bad is not None:
+        raise NotFiniteError(f"step {step}: parameter {bad} is not finite after the last update")
+    for name, slot in slots.items():
+        bad = first_not_finite(table, slot) if slot.shape == params.shape else None
+        if bad is not None:
+            raise NotFiniteError(
+                f"step {step}: the optimizer's {name} of {bad} is not finite: gradients too large to be "
+                "squared; scale the data, or set train.clip.value"
+            )
 
 
 def _walk(params: Params, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
-from daskpar.nn.batch_norm import last_axis, spread, summed
+from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.moments import spread, summed
 
 
 @dataclass(frozen=True)

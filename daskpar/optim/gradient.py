@@ -8,9 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from daskpar.backend.array import Array, array_module
-from daskpar.errors import InputError
+from daskpar.errors import InputError, NotFiniteError
 from daskpar.optim.optimizer import Tensors, blocks, decay_into
+
+_SMALL = 1e-30  # a sum of squares below which float32 has begun to lose them
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,37 @@ class Clip:
             if limit is not None and not limit > 0:
                 raise InputError(f"clip.{name}={limit} must be above zero")
 
-    def apply(self, grads: Array, squares: float | None = None) -> None:
-        """`squares`: the sum of squares of the whole gradient, where `grads` are a part of it."""
+    def apply(self, grads: Array, norm: float | None = None) -> None:
+        """Limit a gradient in place. `norm`: that of the whole gradient, where `grads` are a part of it.
+
+        Raises NotFiniteError where the norm is NaN or infinite.
+        """
         xp = array_module(grads)
         if self.value is not None:
             xp.clip(grads, -self.value, self.value, out=grads)
         if self.norm is not None:
-            size = math.sqrt(self.squares(grads) if squares is None else squares)
+            size = self.size(grads) if norm is None else norm
+            if not math.isfinite(size):
+                raise NotFiniteError(
+                    f"the norm of the gradient is {size}; lower optimizer.lr, or scale the data"
+                )
             if size > self.norm:
                 grads *= self.norm / size
 
-    def squares(self, grads: Array) -> float:
-        """The sum of squares of a gradient, each element limited to ±`value`."""
+    def size(self, grads: Array) -> float:
+        """The norm of a gradient, each element limited to ±`value`.
+
+        Scaled before it is squared where squares overflow or vanish, as BLAS's nrm2 does it.
+        """
         xp = array_module(grads)
         if self.value is not None:
             grads = xp.clip(grads, -self.value, self.value)
-        return float(xp.sum(grads * grads))
+        with np.errstate(over="ignore"):
+            squares = float(xp.sum(grads * grads))
+        if _SMALL < squares < math.inf:
+            return math.sqrt(squares)
+        largest = float(xp.max(xp.abs(grads), initial=0.0))
+        if not 0 < largest < math.inf:
+            return largest
+        scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest
+        return largest * math.sqrt(float(xp.sum(scaled * scaled)))

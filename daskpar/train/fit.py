@@ -13,7 +13,7 @@ from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
-from daskpar.errors import InputError, NotFiniteError
+from daskpar.errors import InputError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph
 from daskpar.graph.builder import builder_for
@@ -22,7 +22,7 @@ from daskpar.graph.partition import cut_operations
 from daskpar.graph.spec import Log, State, Sums
 from daskpar.graph.state_file import read_state, write_state
 from daskpar.graph.tasks import add_sums
-from daskpar.nn.parameters import first_not_finite
+from daskpar.nn.parameters import check_finite
 from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.plan.measure import lane_weights, operation_times
@@ -123,13 +123,10 @@ class Fit:
             self.cut = event
             self._at_cut(event)
             if self.ended or event.step == self.total:
-                state = self.executor.result(event.state).state
+                state = self._state(event)
                 break
         if state is None:  # resumed after its last step, or after a callback had ended it
-            state = read_state(self.spec, str(self.root))
-        bad = first_not_finite(self.spec.table, state.params)
-        if bad is not None:
-            raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite after the last update")
+            state = self._checked(read_state(self.spec, str(self.root)))
         trainer.state_, trainer.steps_run_ = state, state.step
         trainer.seconds_ = time.perf_counter() - self._started
         for callback in self.callbacks:
@@ -158,7 +155,7 @@ class Fit:
 
     def keep_best(self) -> State:
         """The state at the cut in progress; written to `checkpoints/best` where there is a folder."""
-        state = self.executor.result(self.cut.state).state
+        state = self._state(self.cut)
         if self.checkpoints:
             self.checkpoints.save(self.spec, state, self._meta(), "best")
         return state
@@ -222,13 +219,21 @@ class Fit:
                 self.ended = bool(callback.after_evaluation(self.trainer, record)) or self.ended
             self._begin_record()
         if (cut.save or self.ended) and self.checkpoints:
-            state = self.executor.result(cut.state).state
+            state = self._state(cut)
             self.driver.root = self.checkpoints.save(self.spec, state, self._meta()) / STATE
         elif cut.root and not self.ended:
             before, self.driver.root = self.driver.root, self.scratch() / f"root-{cut.step}.safetensors"
-            write_state(self.spec, self.executor.result(cut.state).state, self.driver.root)
+            write_state(self.spec, self._state(cut), self.driver.root)
             if before is not None and before.parent == self.scratch():
                 before.unlink(missing_ok=True)  # nothing in flight refers to it any more
+
+    def _state(self, cut: Cut) -> State:
+        return self._checked(self.executor.result(cut.state).state)
+
+    def _checked(self, state: State) -> State:
+        """Return a state, looked at: neither parameters nor slots that overflowed go unsaid into a file."""
+        check_finite(self.spec.table, state.step, state.params, state.slots)
+        return state
 
     def _begin_record(self) -> None:
         self._sums, self._each = (), {"loss": [], "lr": []}

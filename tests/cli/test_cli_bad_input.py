@@ -334,8 +334,8 @@ def test_what_was_not_trained(project, command):
             "predict",
             ["--input", "{folder}/nan.npy"],
             {},
-            "{folder}/nan.npy: no class for 3 rows with NaN or infinite values: 0, 1, 2; clean the data first, "
-            "or choose what they become, e.g. fill=-1",
+            "{folder}/nan.npy: no class for 3 rows with NaN or infinite values: 0, 1, 2; clean the data "
+            "first, or choose what they become, e.g. fill=-1",
         ),
         (
             "predict",

@@ -17,6 +17,7 @@ from daskpar.nn import (
     GroupNorm,
     MaxPool,
 )
+from daskpar.nn.moments import combine
 from daskpar.nn.space import Rows, needed
 
 ROWS = 3
@@ -178,7 +179,7 @@ def test_tiles_share_the_statistics_of_a_synchronised_batch_norm():
     ctx = Context(training=True)
     y, dx, grads = run(layer, params, x, dy, ctx)
     tiles = [slice(*span) for span in in_two(5)]
-    sums = sum(layer.gather(params, x[:, tile], ctx) for tile in tiles)
+    sums = combine(*(layer.gather(params, x[:, tile], ctx) for tile in tiles))
     passed = [layer.forward_with(params, x[:, tile], sums, ctx) for tile in tiles]
     np.testing.assert_allclose(np.concatenate([out for out, _ in passed], axis=1), y, **CLOSE)
     back = list(zip(tiles, [saved for _, saved in passed], strict=True))

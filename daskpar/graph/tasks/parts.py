@@ -13,7 +13,7 @@ from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, explain_not_finite, gradient_of, measure, quietly
 from daskpar.graph.tasks.rows import with_edges, with_halo
-from daskpar.nn import program
+from daskpar.nn import moments, program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
 
@@ -74,7 +74,7 @@ def forward_part(
     else:
         flow = program.Flow(value.y, value.mask, value.held)
     ctx, params = _context(spec, at), _params(spec, at, owners)
-    sums = reduce_statistics(shared)
+    sums = gathered_by(shared)
     out, saved = _forward(operations, (part.first, part.stop), params, flow, ctx, sums, at.recompute)
     if part.section is not None:
         return Forward(out.x, saved, out.mask)
@@ -178,7 +178,7 @@ def backward_part(
     saved = _saved(forward, operations, (part.first, part.stop), params, ctx)
     flow = program.Flow(_own(above.dx, cut, at), None, above.held)
     if upper is not None:
-        total = reduce_statistics(shared)
+        total = gathered_by(shared)
         first = _saved(upper, operations, (part.stop, part.stop + 1), params, ctx)[0]
         dx, grads = program.backward_shared(operations, part.stop, params, first, flow.x, total, ctx)
         collect(grads, out)
@@ -295,10 +295,17 @@ def reduce_sums(*values: Sums) -> Sums:
     return reduce(add_sums, values)
 
 
-def reduce_statistics(*values: Any) -> Array:
-    """The sum of what lanes have gathered for a layer that shares statistics, in the order given.
+def reduce_moments(*values: Any) -> Array:
+    """The moments that lanes have gathered for a layer that shares statistics, as of one."""
+    return moments.combine(*map(gathered_by, values))
 
-    Values are sums, or what a lane's task gave with its sums; None, where nothing is shared, stays None.
-    """
-    found: list[Any] = [value.sums if isinstance(value, Forward | Backward) else value for value in values]
-    return sum(found[1:], found[0])
+
+def reduce_statistics(*values: Any) -> Array:
+    """The sum of what lanes have gathered on the way back through such a layer, in the order given."""
+    first, *others = map(gathered_by, values)
+    return sum(others, first)
+
+
+def gathered_by(value: Any) -> Any:
+    """Return what a lane's task has gathered, or a node of the tree; None where nothing is shared."""
+    return value.sums if isinstance(value, Forward | Backward) else value

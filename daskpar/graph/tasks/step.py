@@ -49,14 +49,14 @@ def update_part(
     fresh: bool,
     owner: Lane,
     sums: Sums,
-    squares: Sequence[float] | None,
+    norms: Sequence[float] | None,
     *values: Any,
 ) -> Lane:
     """Some parameters and their slots one step on, from gradients; before the first, as they are.
 
     `span`: what of the parameters the state holds, None for all. `values` are gradients of all of that, or of
-    parts of it; `sums` those of loss and metrics, where the gradients carry none. `squares`: sums of squares
-    of all parts of the gradient, where it is clipped by its norm. `fresh` begins a new log.
+    parts of it; `sums` those of loss and metrics, where the gradients carry none. `norms`: those of all parts
+    of the gradient, where it is clipped by its norm. `fresh` begins a new log.
     """
     state = owner.state._replace(log=()) if fresh else owner.state
     if not values and not sums:
@@ -64,7 +64,7 @@ def update_part(
     total, found = total_of(state.params, span, values)
     slots = {name: value.copy() for name, value in state.slots.items()}
     owned = state._replace(params=state.params.copy(), slots=slots)
-    norm = None if squares is None else math.fsum(squares)
+    norm = None if norms is None else math.hypot(*norms)
     return Lane(advance(spec, owned, total, sums or found, lr, span, norm))
 
 
@@ -85,11 +85,11 @@ def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[A
 
 @quietly
 def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
-    """The sum of squares of a part of the gradient, as it will be when it is clipped."""
+    """The norm of a part of the gradient, as it will be when it is clipped."""
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
     copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
-    return spec.clip.squares(total[copied:])
+    return spec.clip.size(total[copied:])
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
@@ -115,11 +115,14 @@ def advance(
     sums: Sums,
     lr: float,
     span: Span | None = None,
-    squares: float | None = None,
+    norm: float | None = None,
 ) -> State:
     """One update in place: `state` and `total` belong to the caller, who gives them away."""
     observed = _prepared(spec, state, total, sums, span)
-    spec.clip.apply(total, squares)
+    try:
+        spec.clip.apply(total, norm)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"step {state.step}: {error}") from None
     params, slots = spec.optimizer.update(
         state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
     )

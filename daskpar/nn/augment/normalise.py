@@ -10,9 +10,10 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.batch_norm import last_axis, spread
+from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.moments import spread
 
 Numbers = float | tuple[float, ...]
 """One for all channels, or one a channel."""
