@@ -119,7 +119,7 @@ def make_spec(
         )
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
-        metric.check(spec.out_shape, y.shape[1:])
+        metric.check(spec.loss, spec.out_shape, y.shape[1:])
     if spec.model.tokens and (transforms or np.dtype(source.x_dtype).kind not in "iub"):
         how = "transformed, e.g. scaled to 0 to 1" if transforms else f"of {np.dtype(source.x_dtype)}"
         raise InputError(

@@ -81,7 +81,7 @@ def measure(spec: Spec, outputs: Array, targets: Array) -> tuple[Sums, Array]:
     loss, weight, dy = spec.loss(outputs, targets)
     sums: Sums = (loss, weight)
     for metric in spec.metrics:
-        sums += metric.sums(outputs, targets)
+        sums += metric.sums(outputs, targets, spec.loss)
     return sums, dy
 
 
