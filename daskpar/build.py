@@ -92,10 +92,11 @@ def _source(config: Config) -> Source:
 
 def check(config: Config) -> None:
     """Refuse what a config names wrongly before anything is started."""
-    nn.model(config.model), nn.loss(config.loss)
+    nn.model(config.model)
     optim.optimizer(config.optimizer), optim.schedule(config.schedule)
+    loss = nn.loss(config.loss)
     for metric in config.metrics:
-        nn.metric(metric)
+        nn.metric(metric).check_task(loss)
     for entry in (*config.data.transforms, *config.data.targets):
         transform(entry)
     run_length(config.train.epochs, config.train.steps, 1)

@@ -80,7 +80,8 @@ class Spec:
     @property
     def classes(self) -> np.ndarray:
         """The labels of a classifier's classes, in the order of its outputs."""
-        count = self.loss.classes(self.out_shape) or (self.out_shape[-1] if self.loss.classifies else 0)
+        outputs = self.out_shape[-1] if self.loss.task != "numbers" and self.out_shape else 0
+        count = self.loss.classes(self.out_shape) or outputs
         return decode(self.targets, np.arange(count))
 
     @property

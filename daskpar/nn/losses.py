@@ -24,10 +24,15 @@ from daskpar.nn.layer import Shape, positive
 
 @dataclass(frozen=True)
 class Loss:
-    """The contract of a loss. Axis 0 of `outputs` and `targets` is the example."""
+    """The contract of a loss. Axis 0 of `outputs` and `targets` is the example.
+
+    `task`: what the outputs say, by which metrics go. "classes": the largest of the outputs along the last
+    axis names the class. "labels": each output is a yes where it is above 0, whatever the others are.
+    "numbers": the outputs are what is predicted.
+    """
 
     kind: ClassVar[str] = "loss"
-    classifies: ClassVar[bool] = False
+    task: ClassVar[str] = "numbers"
 
     @property
     def splits(self) -> bool:
@@ -112,7 +117,7 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
     kind: ClassVar[str] = "softmax_cross_entropy"
-    classifies: ClassVar[bool] = True
+    task: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -255,7 +260,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     kind: ClassVar[str] = "binary_cross_entropy"
-    classifies: ClassVar[bool] = True
+    task: ClassVar[str] = "labels"
 
     def classes(self, out_shape: Shape) -> int | None:
         return 2 if math.prod(out_shape) == 1 else None

@@ -1,7 +1,7 @@
 """Metrics as sums over examples: chunks are measured apart and their sums added.
 
-`sums(outputs, targets)` returns a flat tuple of Python floats, so that sums of chunks add element by
-element; `value(sums)` turns the total into what is reported.
+`sums(outputs, targets, loss)` returns a flat tuple of Python floats, so that sums of chunks add up element
+by element; `value(sums)` turns the total into what is reported. `loss.task` tells what the outputs say.
 """
 
 from __future__ import annotations
@@ -10,38 +10,71 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
+from daskpar.nn.exact_sums import moments, spread
 from daskpar.nn.layer import Shape, positive
+from daskpar.nn.losses import Loss
 
 Sums = tuple[float, ...]
+_SUITABLE = {"classes": "accuracy, top_k or confusion", "labels": "accuracy", "numbers": "rmse or r2"}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The contract of a metric. Early stopping goes by `larger_is_better`, where the value is `scalar`."""
+    """The contract of a metric. A metric of one's own defines `kind` and `sums`, and where needed the rest.
+
+    `tasks`: the tasks of the losses beside which it has a meaning (see `Loss.task`); others are refused.
+    `width` is the number of sums, `value` what is made of them: a float, NaN where there is none, or anything
+    that JSON can hold where `scalar` is False. `undefined` tells why there may be no value. Early stopping
+    goes by `larger_is_better`, where the value is `scalar`.
+    """
 
     kind: ClassVar[str] = "metric"
+    tasks: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
     larger_is_better: ClassVar[bool] = True
     scalar: ClassVar[bool] = True
+    undefined: ClassVar[str] = "there is nothing to take the mean of"
 
     @property
     def name(self) -> str:
         return self.kind
 
     def width(self, outputs: int) -> int:
-        """How many sums there are, for a model with so many outputs per example."""
+        """The number of sums, for a model with so many outputs per example."""
         return 2
 
-    def check(self, out_shape: Shape, target_shape: Shape) -> None:
-        """Refuse outputs or targets (shapes without the example axis) that cannot be measured so."""
-        if target_shape not in (out_shape, out_shape[:-1]):
+    def check_task(self, loss: Loss) -> None:
+        """Refuse a loss beside which the metric has no meaning. Raises InputError."""
+        if loss.task not in self.tasks:
+            use = _SUITABLE.get(loss.task, "another metric")
+            raise InputError(
+                f"metric {self.kind}: {loss.kind} learns {loss.task}, {self.kind} measures "
+                f"{' or '.join(self.tasks)}; use {use}, or another loss"
+            )
+
+    def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:
+        """Refuse a loss, outputs or targets (shapes without the example axis) that cannot be measured so.
+
+        Raises InputError.
+        """
+        self.check_task(loss)
+        if loss.task == "classes":
+            fits = target_shape in (out_shape, out_shape[:-1])
+        else:
+            fits = math.prod(out_shape) == math.prod(target_shape)
+        if not fits:
             raise InputError(
                 f"metric {self.kind}: the targets hold {target_shape or 'a number'} per example, "
                 f"the model returns {out_shape}"
             )
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
+        """The sums over a chunk. `outputs`: (rows, ...), as the model returns them; `loss.activate` makes
+        probabilities of those of a classifier. `targets`: (rows, ...), as the loss takes them.
+        """
         raise TypeError(f"{type(self).__name__} is no metric")
 
     def value(self, sums: Sums) -> Any:
@@ -51,23 +84,40 @@ class Metric:
 
 def _classes(targets: Array, outputs: Array) -> Array:
     """Integer classes from integer or one-hot (or probability) targets."""
-    if targets.ndim == outputs.ndim and outputs.shape[-1] > 1:
-        return array_module(targets).argmax(targets, axis=-1)
-    return targets
+    return array_module(targets).argmax(targets, axis=-1) if targets.ndim == outputs.ndim else targets
+
+
+def _decided(outputs: Array) -> Array:
+    """Whether each example's outputs name a class: NaN does not."""
+    xp = array_module(outputs)
+    return ~xp.isnan(xp.max(outputs, axis=-1))
 
 
 @dataclass(frozen=True)
 class Accuracy(Metric):
-    """Share of examples whose class is right; with one output, the class is 1 where the output is above 0."""
+    """Share of classes that are right; beside a loss of labels, of outputs on the right side of 0.
 
+    With `exact` an example counts where all of it is right, each of its labels or each step of a sequence
+    (the subset accuracy of scikit-learn); the name is then `exact_accuracy`.
+    """
+
+    exact: bool = False
     kind: ClassVar[str] = "accuracy"
+    tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
+    @property
+    def name(self) -> str:
+        return "exact_accuracy" if self.exact else self.kind
+
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
         xp = array_module(outputs)
-        if outputs.ndim == 1 or outputs.shape[-1] == 1:
-            right = (outputs > 0) == (targets.reshape(outputs.shape) > 0.5)
+        if loss.task == "labels":
+            yes = targets.reshape(outputs.shape) > 0.5
+            right = xp.where(yes, outputs > 0, outputs <= 0)  # so that a NaN is never right
         else:
-            right = xp.argmax(outputs, axis=-1) == _classes(targets, outputs)
+            right = (xp.argmax(outputs, axis=-1) == _classes(targets, outputs)) & _decided(outputs)
+        if self.exact:
+            right = xp.all(right.reshape(right.shape[0], -1), axis=1)
         return float(xp.sum(right)), float(math.prod(right.shape))
 
 
@@ -77,6 +127,7 @@ class TopK(Metric):
 
     k: int = 5
     kind: ClassVar[str] = "top_k"
+    tasks: ClassVar[tuple[str, ...]] = ("classes",)
 
     def __post_init__(self) -> None:
         positive("top_k", k=self.k)
@@ -85,12 +136,13 @@ class TopK(Metric):
     def name(self) -> str:
         return f"top_{self.k}"
 
-    def check(self, out_shape: Shape, target_shape: Shape) -> None:
+    def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:
+        self.check_task(loss)
         if not out_shape or out_shape[-1] < 2:
             raise InputError(f"metric top_k: the model returns {out_shape}; expected an output a class")
-        super().check(out_shape, target_shape)
+        super().check(loss, out_shape, target_shape)
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
         xp = array_module(outputs)
         classes = _classes(targets, outputs)
         own = xp.take_along_axis(outputs, classes[..., None], axis=-1)
@@ -100,79 +152,101 @@ class TopK(Metric):
 
 @dataclass(frozen=True)
 class RMSE(Metric):
-    """Root of the mean squared error, over all outputs."""
+    """Root of the mean squared error, over all outputs; of probabilities, for a classifier."""
 
     kind: ClassVar[str] = "rmse"
     larger_is_better: ClassVar[bool] = False
 
-    def check(self, out_shape: Shape, target_shape: Shape) -> None:
+    def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:
+        self.check_task(loss)
         if math.prod(out_shape) != math.prod(target_shape):
+            use = ""
+            if loss.task == "classes":
+                use = " (probabilities or one-hot targets), or use accuracy"
             raise InputError(
                 f"metric {self.kind}: the targets hold {target_shape or 'a number'} per example, "
-                f"the model returns {out_shape}; they must have one shape"
+                f"the model returns {out_shape}; they must have one shape{use}"
             )
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
-        error = outputs - targets.reshape(outputs.shape).astype(outputs.dtype)
-        return float(array_module(error).sum(error * error)), float(math.prod(error.shape))
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
+        return _residual(outputs, targets, loss), float(math.prod(outputs.shape))
 
     def value(self, sums: Sums) -> Any:
         return math.sqrt(sums[0] / sums[1]) if sums[1] else math.nan
+
+
+def _residual(outputs: Array, targets: Array, loss: Loss) -> float:
+    """The sum of squared differences between targets and what a person reads."""
+    error = _wide(loss.activate(outputs)) - _wide(targets)
+    return float((error * error).sum())
+
+
+def _wide(x: Array) -> np.ndarray:
+    """All of `x` in float64 (elements,), on the host: a device computes in the run's precision only."""
+    return to_numpy(x).reshape(-1).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class R2(RMSE):
     """1 - residual / total sum of squares, over all outputs together (their mean taken as one).
 
-    Sums: residual, Σt, Σt², count.
+    Of probabilities, for a classifier. Sums: residual, count, Σt and Σt², the last two as pairs of floats
+    (see `exact_sums`). No value where the targets do not vary.
     """
 
     kind: ClassVar[str] = "r2"
     larger_is_better: ClassVar[bool] = True
+    undefined: ClassVar[str] = "the targets do not vary, or there is only one"
 
     def width(self, outputs: int) -> int:
-        return 4
+        return 6
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
-        xp = array_module(outputs)
-        t = targets.reshape(outputs.shape).astype(outputs.dtype)
-        count = float(math.prod(t.shape))
-        if not count:
-            return 0.0, 0.0, 0.0, 0.0
-        error, middle = outputs - t, float(xp.sum(t)) / count
-        around = t - middle  # Σt² - (Σt)²/n would cancel in float32, so squares are summed about a mean
-        offset = float(xp.sum(around)) / count
-        mean = middle + offset
-        squares = float(xp.sum(around * around)) - count * offset * offset + count * mean * mean
-        return float(xp.sum(error * error)), count * mean, squares, count
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
+        t = _wide(targets)
+        if not t.size:
+            return (0.0,) * 6
+        pivot = float(t[0])  # a target, so that equal ones are exactly 0 apart
+        around = t - pivot
+        count = float(t.size)
+        split = moments(count, pivot, float(around.sum()), float((around * around).sum()))
+        return _residual(outputs, targets, loss), count, *split
 
     def value(self, sums: Sums) -> Any:
-        residual, total, squares, count = sums
-        spread = squares - total * total / count if count else 0.0
-        return 1 - residual / spread if spread > 0 else math.nan
+        residual, count, *pairs = sums
+        total = spread(count, (pairs[0], pairs[1]), (pairs[2], pairs[3]))
+        return 1 - residual / total if total > 0 else math.nan
 
 
 @dataclass(frozen=True)
 class Confusion(Metric):
-    """Counts of (true class, predicted class), as rows of lists."""
+    """Counts of (true class, predicted class), as rows of lists; of no and yes for a single label."""
 
     kind: ClassVar[str] = "confusion"
+    tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
     scalar: ClassVar[bool] = False
 
     def width(self, outputs: int) -> int:
         return max(outputs, 2) ** 2
 
-    def sums(self, outputs: Array, targets: Array) -> Sums:
-        import numpy as np
+    def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:
+        super().check(loss, out_shape, target_shape)
+        if loss.task == "labels" and out_shape and out_shape[-1] > 1:
+            raise InputError(
+                f"metric {self.kind}: {loss.kind} learns {out_shape[-1]} labels that do not exclude each "
+                "other; use accuracy, a single output, or softmax_cross_entropy"
+            )
 
-        single = outputs.ndim == 1 or outputs.shape[-1] == 1
-        classes = 2 if single else outputs.shape[-1]
-        if single:
-            predicted, true = outputs.reshape(-1) > 0, targets.reshape(-1) > 0.5
+    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
+        if loss.task == "labels":
+            classes = 2
+            outputs = outputs.reshape(-1, 1)
+            predicted, true = outputs[:, 0] > 0, targets.reshape(-1) > 0.5
         else:
+            classes = outputs.shape[-1]
             predicted, true = array_module(outputs).argmax(outputs, axis=-1), _classes(targets, outputs)
         cell = to_numpy(true).reshape(-1).astype(int) * classes + to_numpy(predicted).reshape(-1)
-        return tuple(float(n) for n in np.bincount(cell, minlength=classes * classes))
+        counted = cell[to_numpy(_decided(outputs)).reshape(-1)]
+        return tuple(float(n) for n in np.bincount(counted, minlength=classes * classes))
 
     def value(self, sums: Sums) -> list[list[int]]:
         side = math.isqrt(len(sums))

@@ -60,7 +60,8 @@ class Callback:
 class EarlyStopping(Callback):
     """Ends the training when `monitor` has not improved for `patience` evaluations.
 
-    `min_delta` is what counts as an improvement. With `restore` the best state becomes the model's.
+    `min_delta` is what counts as an improvement; NaN never does. With `restore` the best state becomes the
+    model's; where no evaluation had a value, the last one is.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class EarlyStopping(Callback):
     def reset(self) -> None:
         self.best_value: float | None = None
         self.best_step = 0
-        self.waited = 0
+        self.waited = -1  # the first evaluation waits for nothing, whether it has a value or not
         self.best_state: State | None = None
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
@@ -108,14 +109,17 @@ class EarlyStopping(Callback):
 
 
 class Plateau(Callback):
-    """Lowers the learning rate when a metric stands still; `factor` multiplies the rates of later steps."""
+    """Lowers the learning rate when a metric stands still; `factor` multiplies the rates of later steps.
+
+    A metric that has no value (NaN) stands still.
+    """
 
     def __init__(self, schedule: ReduceOnPlateau):
         self.schedule = schedule
         self.monitor: str = schedule.monitor
         self.factor = 1.0
         self.best: float | None = None
-        self.waited = 0
+        self.waited = -1  # as in EarlyStopping
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
         value = monitored(record, self.monitor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -13,27 +14,42 @@ import numpy as np
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.data.sparse import SparseRows
+from daskpar.errors import InputError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
-from daskpar.graph.spec import Spec
+from daskpar.graph.spec import Spec, Sums
 from daskpar.graph.tasks import add_sums
-from daskpar.train.history import scores
+from daskpar.train.history import scores, without_value
+
+logger = logging.getLogger("daskpar")
 
 _ROWS = 8192  # of a sparse matrix that are made dense at once
 
 
 def evaluate_part(
-    spec: Spec, states: Sequence[Path], part: Part, executor: Executor, token: str, chunk_rows: int
+    spec: Spec,
+    states: Sequence[Path],
+    part: Part,
+    executor: Executor,
+    token: str,
+    chunk_rows: int,
+    said: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Loss and metrics over a part, with the state in a file that the workers see; or several, on average."""
+    """Loss and metrics over a part, with the state in a file that the workers see; or several, on average.
+
+    A score without a value is told of, but for those of which it is `said` already.
+    """
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
     owner = _loaded(graph, model, states, (part.name,))
     keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
     executor.submit(graph, keys, 1)
-    found = evaluated(spec, executor, keys)
+    found = evaluated(spec, executor, keys, part.name)
     executor.release(keys)
+    for name, line in without_value(spec, part.name, found).items():
+        if name not in said:
+            logger.warning("%s", line)
     return found
 
 
@@ -47,9 +63,19 @@ def add_evaluation(
     )
 
 
-def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key]) -> dict[str, Any]:
-    """Loss and metrics from what `add_evaluation`'s tasks found, chunk by chunk in order."""
-    return scores(spec, reduce(add_sums, map(executor.result, keys), ()))
+def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key], name: str) -> dict[str, Any]:
+    """Loss and metrics of the part `name` from what `add_evaluation`'s tasks found, chunk by chunk in order.
+
+    Raises InputError where the weights of all rows are zero: there is no loss then.
+    """
+    none: Sums = ()
+    sums = reduce(add_sums, map(executor.result, keys), none)
+    if sums and sums[1] == 0:
+        raise InputError(
+            f"{name} data: the weights of all rows sum to zero, so {spec.loss.kind} has no value; "
+            "give rows of classes that weigh something, or change class_weights"
+        )
+    return scores(spec, sums)
 
 
 def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: Any = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -31,11 +32,13 @@ from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
-from daskpar.train.history import Record, check_monitor, scores
+from daskpar.train.history import Record, check_monitor, scores, without_value
 from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec, saved_transforms
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
+
+logger = logging.getLogger("daskpar")
 
 
 def new_token() -> str:
@@ -97,7 +100,7 @@ class Fit:
         self.step, self.seconds = 0, 0.0
         self.root: Path | None = None
         self.ended = False
-        trainer.history_ = []
+        trainer.history_, trainer._without_value = [], frozenset()
         self._begin_record()
         if found and meta:
             self._take_up(found, meta)
@@ -245,12 +248,17 @@ class Fit:
             "epoch": cut.step / self.spec.order.steps,
             "lr": self._each["lr"][-1] if self._each["lr"] else None,
             "train": scores(self.spec, self._sums),
-            "validation": evaluated(self.spec, self.executor, cut.scores),
+            "validation": evaluated(self.spec, self.executor, cut.scores, "validation"),
             "seconds": round(seconds, 3),
             "examples_per_second": round(self.spec.order.drawn(cut.step) / seconds, 1),
             "each_step": self._each,
         }
         self.trainer.history_.append(record)
+        for part in ("train", "validation"):
+            for name, line in without_value(self.spec, part, record[part]).items():
+                if name not in self.trainer._without_value:
+                    logger.warning("step %d: %s; it counts as no improvement", cut.step, line)
+                    self.trainer._without_value |= {name}
 
     def _meta(self) -> dict[str, Any]:
         return {

@@ -16,7 +16,7 @@ Record = dict[str, Any]
 
 
 def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
-    """Loss and metrics by name, from their sums over examples."""
+    """Loss and metrics by name, from their sums over examples; NaN for one that has no value."""
     if not sums:
         return {}
     out: dict[str, Any] = {"loss": sums[0] / sums[1] if sums[1] else math.nan}
@@ -24,7 +24,8 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
     outputs = spec.out_shape[-1] if spec.out_shape else 1
     for metric in spec.metrics:
         width = metric.width(outputs)
-        out[metric.name] = metric.value(sums[at : at + width])
+        value = metric.value(sums[at : at + width])
+        out[metric.name] = _number(value) if metric.scalar else value
         at += width
     return out
 
@@ -47,16 +48,36 @@ def check_monitor(spec: Spec, name: str, validation: bool) -> None:
 def monitored(record: Record, name: str) -> float:
     """The value of `train.loss`, `validation.accuracy`, ... in a record."""
     part, _, metric = name.partition(".")
-    return float(record[part][metric])
+    return _number(record[part][metric])
 
 
 def improves(spec: Spec, name: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Whether a monitored value is better than the best so far, by more than `min_delta`."""
-    if best is None or math.isnan(best):
-        return True
+    """Whether a monitored value is better than the best so far, by more than `min_delta`.
+
+    NaN never is, nor is the worst of all values, such as an infinite loss: not even the first.
+    """
     metric = name.partition(".")[2]
     grows = any(m.name == metric and m.larger_is_better for m in spec.metrics)
+    if best is None or math.isnan(best):
+        best = -math.inf if grows else math.inf
     return (value - best if grows else best - value) > min_delta
+
+
+def without_value(spec: Spec, part: str, values: dict[str, Any]) -> dict[str, str]:
+    """A line for each score of a part that is not a finite number, by its full name."""
+    undefined = {"loss": "the model's outputs, or their squares, are not finite"}
+    if math.isfinite(values.get("loss", 0.0)):
+        undefined |= {metric.name: metric.undefined for metric in spec.metrics}
+    lines = {}
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            has = "has no value" if math.isnan(value) else f"is {value}"
+            lines[f"{part}.{name}"] = f"{part}.{name} {has}: {undefined.get(name, undefined['loss'])}"
+    return lines
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def to_json(value: Any, **options: Any) -> str:

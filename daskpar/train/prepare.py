@@ -136,7 +136,7 @@ def make_spec(
         )
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
-        metric.check(spec.out_shape, y.shape[1:])
+        metric.check(spec.loss, spec.out_shape, y.shape[1:])
     if spec.model.tokens and (transforms or np.dtype(source.x_dtype).kind not in "iub"):
         how = "transformed, e.g. scaled to 0 to 1" if transforms else f"of {np.dtype(source.x_dtype)}"
         raise InputError(
@@ -269,7 +269,7 @@ def fit_targets(
     """
     source, loss = part.source, nn.loss(trainer.loss)
     texts = np.dtype(source.y_dtype).kind in "UO"
-    if trainer.targets or not loss.classifies or math.prod(source.y_shape) != 1:
+    if trainer.targets or loss.task == "numbers" or math.prod(source.y_shape) != 1:
         return fit_transforms(trainer.targets, part, executor, token, chunk_rows, "y")
     y = source.plain_targets()
     if y is None:

@@ -140,6 +140,7 @@ class Trainer:
         self.profile = profile
 
     _chosen: Layout | None = None
+    _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
     spec_: Spec
     state_: State
     history_: list[Record]
@@ -193,7 +194,8 @@ class Trainer:
         with self._session() as executor:
             part = self._part(X, y, "test", executor).once()
             rows = self.chunk_rows or part.source.chunk_rows
-            return evaluate_part(self.spec_, self._state_files(), part, executor, new_token(), rows)
+            data = (self._state_files(), part, executor, new_token(), rows)
+            return evaluate_part(self.spec_, *data, said=self._without_value)
 
     def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.backend.array import Array, array_module
+from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.backend.kernels import kernels
 from daskpar.data.chunk import Chunk
 from daskpar.data.transforms import undo
@@ -81,10 +81,10 @@ def measure(spec: Spec, outputs: Array, targets: Array) -> tuple[Sums, Array]:
     """Sums of loss, weights and metrics over rows, and the gradient of the loss."""
     loss, weight, dy = spec.loss(outputs, targets)
     sums: Sums = (loss, weight)
-    if spec.metrics and not spec.loss.classifies:
-        outputs, targets = undo(spec.targets, outputs), undo(spec.targets, targets)  # in the units of y
+    if spec.metrics and spec.targets and spec.loss.task == "numbers":  # metrics are in the units of y
+        outputs, targets = (undo(spec.targets, to_numpy(values)) for values in (outputs, targets))
     for metric in spec.metrics:
-        sums += metric.sums(outputs, targets)
+        sums += metric.sums(outputs, targets, spec.loss)
     return sums, dy
 
 

@@ -65,13 +65,11 @@ def predict(
     out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]
     outputs = xp.concatenate(out) if len(out) > 1 else out[0]
     strange = to_numpy(strange | not_finite(x) | xp.isnan(outputs).any(axis=tuple(range(1, outputs.ndim))))
-    if kind == "classes" and spec.loss.classifies:
+    if kind == "classes" and spec.loss.task != "numbers":
         return _labelled(spec, to_numpy(spec.loss.decide(outputs)), np.flatnonzero(strange), fill, first)
-    if kind == "probabilities" and spec.loss.classifies:
-        outputs = spec.loss.activate(outputs)
-    elif not spec.loss.classifies:
-        outputs = undo(spec.targets, outputs).astype(spec.precision, copy=False)
-    values = to_numpy(outputs)
+    values = to_numpy(spec.loss.activate(outputs) if kind == "probabilities" else outputs)
+    if spec.loss.task == "numbers" and spec.targets:
+        values = undo(spec.targets, values).astype(spec.precision, copy=False)
     if strange.any():
         values[strange] = np.nan
     return values
