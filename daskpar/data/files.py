@@ -119,7 +119,7 @@ def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np
     with archive.open(info) as member:
         header = _read_header(member, info.file_size)
     if info.compress_type != zipfile.ZIP_STORED or 0 in header.shape:
-        check_memory(path, info.file_size, f"array {name}")
+        check_memory(path, info.file_size, f"array {name}", "save it uncompressed, to be mapped")
         with archive.open(info) as member:
             member.read(header.start)
             return _read(member, header)

@@ -17,7 +17,7 @@ import numpy as np
 
 from daskpar.data.folders import Listing, find_images, folder_version
 from daskpar.data.orientation import orientation
-from daskpar.data.reading import decoding, read_bytes, shown, without_warnings
+from daskpar.data.reading import check_memory, decoding, read_bytes, shown, without_warnings
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
 
@@ -102,6 +102,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
         opened = _open(image, raw, path)
         if opened.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
             raise InputError(f"{shown(path)}: {opened.mode} pixels; expected pictures of 8 bits a channel")
+        check_memory(path, 8 * opened.width * opened.height, "the picture")
         opened.load()
         turn = _TURNS.get(orientation(opened.info))
         opened.info.pop("transparency", None)  # which is dropped, as the fourth channel of others is

@@ -128,6 +128,8 @@ def _read_idx(path: Path, file: Any, size: int | None) -> np.ndarray:
         )
     shape = tuple(int(n) for n in np.frombuffer(lengths, dtype=">u4"))
     count = math.prod(shape)
+    if count >= 1 << 63:
+        raise InputError(f"{name}: truncated or damaged; its header promises more bytes than any file has")
     follow = None if size is None else size - 4 - len(lengths)
     if follow is None or follow == count:
         check_memory(path, count, "its content")

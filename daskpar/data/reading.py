@@ -95,15 +95,16 @@ def available_memory() -> int:
     return min(psutil.virtual_memory().available, MEMORY_LIMIT)
 
 
-def check_memory(path: str | os.PathLike[str], size: int, what: str) -> None:
+def check_memory(
+    path: str | os.PathLike[str], size: int, what: str, instead: str = "use a smaller file"
+) -> None:
     """Refuse data that declare more bytes than there is memory for, before any is taken.
 
-    `what`: the data, e.g. "array x". Raises InputError.
+    `what`: the data, e.g. "array x"; `instead`: advice. Raises InputError.
     """
     if size > 1 << 24 and size > available_memory():
         raise InputError(
-            f"{shown(path)}: {what} takes {size / 1e9:,.1f} GB of memory, more than there is; use a "
-            "smaller file, or an uncompressed one of NumPy, which is mapped and not read whole"
+            f"{shown(path)}: {what} takes {size / 1e9:,.1f} GB of memory, more than there is; {instead}"
         )
 
 
