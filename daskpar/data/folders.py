@@ -62,7 +62,7 @@ def folder_version(path: str) -> tuple[Stamp, ...]:
 
 @lru_cache(maxsize=16)
 def _classes(path: str, stamped: Stamp) -> _Folder:
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):
         raise InputError(
             f"{shown(path)}: no such folder; expected one with a folder of pictures for each class"
         )

@@ -53,7 +53,9 @@ def find_mnist(folder: str | None = None) -> str:
         for place in (Path(given) / "mnist", Path(given)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)
-        raise InputError(f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz")
+        raise InputError(
+            f"{shown(given)}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz"
+        )
     return _download()
 
 
@@ -74,7 +76,7 @@ def _download() -> str:
 
 
 def _existing(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
+    return next((p for p in (folder / f"{name}.gz", folder / name) if os.path.isfile(p)), None)
 
 
 def _stamp(folder: Path, name: str) -> Stamp:
@@ -88,7 +90,7 @@ def _open(folder: str, part: str, stamped: Stamp) -> tuple[np.ndarray, np.ndarra
     for name in _FILES[part]:
         path = _existing(Path(folder), name)
         if path is None:
-            raise InputError(f"{Path(folder) / name}: no such file, gzipped or not")
+            raise InputError(f"{shown(Path(folder) / name)}: no such file, gzipped or not")
         paths.append(path)
     images, labels = read_idx(paths[0]), read_idx(paths[1])
     for path, array, axes in ((paths[0], images, 3), (paths[1], labels, 1)):
