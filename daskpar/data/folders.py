@@ -1,9 +1,9 @@
 """List the pictures of a folder, one folder within it for each class.
 
 Names that begin with a dot, and what macOS, Windows and network storage leave behind (`_LEFT`), are passed
-over. So are files of other endings and folders within the folders of classes. How many of each is said in one
-line when a folder is listed. Entries with the ending of a picture that are no files (named pipes, links to
-nothing) are refused by name: pictures would be missing.
+over. So are files of other endings and folders within the folders of classes, and pictures beside those
+folders. How many of each is said in one line when a folder is listed. Entries with the ending of a picture
+that are no files (named pipes, links to nothing) are refused by name: pictures would be missing.
 """
 
 from __future__ import annotations
@@ -79,14 +79,16 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
     top = _classes(path, stamps[0])
     files: list[str] = []
     labels: list[int] = []
-    passed = list(top.passed)
+    strays = [("a picture outside the folders of classes", str(Path(path) / f)) for f in top.files]
+    passed = [*top.passed, *(stray for stray in strays if _is_picture(stray[1]))]
     for number, name in enumerate(top.folders):
         folder = Path(path) / name
         entries = _entries(folder)
         ignored = [*entries.passed, *(("a folder within a class", str(folder / f)) for f in entries.folders)]
-        pictures = [str(folder / f) for f in entries.files if os.path.splitext(f)[1].lower() in ENDINGS]
-        others = [f for f in entries.files if os.path.splitext(f)[1].lower() not in ENDINGS]
-        ignored += [("a file of another ending", str(folder / f)) for f in others]
+        pictures = [str(folder / f) for f in entries.files if _is_picture(f)]
+        ignored += [
+            ("a file of another ending", str(folder / f)) for f in entries.files if not _is_picture(f)
+        ]
         if not pictures:
             holds = f"; it holds {_counted(ignored)}" if ignored else ""
             raise InputError(
@@ -110,13 +112,17 @@ def _entries(folder: str | Path) -> _Folder:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in _LEFT:
                 passed.append(("a hidden or system entry", entry.path))
-            elif entry.is_dir():
+            elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 folders.append(entry.name)
             else:
-                if not entry.is_file() and os.path.splitext(entry.name)[1].lower() in ENDINGS:
-                    check_file(entry.path, "a picture")  # which says what it is
+                if _is_picture(entry.name) and not entry.is_file(follow_symlinks=False):
+                    check_file(entry.path, "a picture")  # a link to one, or refused as what it is
                 files.append(entry.name)
     return _Folder(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(passed)))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in ENDINGS
 
 
 def _counted(passed: Iterable[tuple[str, str]]) -> str:

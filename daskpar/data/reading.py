@@ -39,9 +39,10 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
     """
     try:
         status = os.stat(path)
-        age = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
-        if 0 <= age < _TICK:
-            time.sleep((_TICK - age) / 1e9)
+        now = time.time_ns()
+        ages = [now - changed for changed in (status.st_mtime_ns, status.st_ctime_ns)]
+        if any(0 <= age < _TICK for age in ages):
+            time.sleep(_TICK / 1e9)
             status = os.stat(path)
     except (OSError, ValueError):
         return ()

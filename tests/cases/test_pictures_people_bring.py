@@ -252,10 +252,13 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, caplog: Any) -> None:
     for name in ("cat/.a", "cat/.b.png", "dog/Thumbs.db", "dog/notes.txt"):
         (tmp_path / name).write_bytes(DOUBLE)
     (tmp_path / "dog" / "puppies.png").mkdir()
+    saved(tmp_path / "stray.PNG")
+    (tmp_path / "labels.csv").write_text("not told: no picture is lost for it")
     assert source.rows == 8 and source.rows == 8
     (record,) = [r for r in caplog.records if r.name.startswith("daskpar.data")]
     assert record.getMessage() == (
-        f"{tmp_path}: 8 pictures; passed over 3 × a hidden or system entry ({tmp_path}/cat/.a), "
+        f"{tmp_path}: 8 pictures; passed over 1 × a picture outside the folders of classes "
+        f"({tmp_path}/stray.PNG), 3 × a hidden or system entry ({tmp_path}/cat/.a), "
         f"1 × a folder within a class ({tmp_path}/dog/puppies.png), "
         f"1 × a file of another ending ({tmp_path}/dog/notes.txt)"
     )
@@ -290,6 +293,10 @@ def unix_socket(path: Path) -> None:
         server.close()
 
 
+def to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
 def to_nothing(path: Path) -> None:
     path.symlink_to("moved-away.png")
 
@@ -301,6 +308,7 @@ def to_nothing(path: Path) -> None:
         (pipe, "is a named pipe"),
         (unix_socket, "is a socket"),
         (to_nothing, "a link to a file that is not there"),
+        (to_itself, "Too many levels of symbolic links"),
     ],
 )
 def test_what_is_no_file_is_refused_by_name(tmp_path: Path, put: Callable[[Path], None], said: str) -> None:
