@@ -410,7 +410,7 @@ def whole(name: str, folder: Path) -> bytes:
     return FILES[name]
 
 
-@settings(derandomize=True, max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(sorted(FILES)),
     changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=3),

@@ -159,7 +159,7 @@ def test_prompts_refused(prompt: str) -> None:
     assert len(str(error.value)) < 250 and str(error.value).isprintable()
 
 
-@settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     raw=st.one_of(
         st.binary(max_size=60),
