@@ -95,7 +95,7 @@ def test_parts(tmp_path, data, source, rows, distribution):
         ),
         (
             {"source": "text", "path": "none.txt"},
-            "none.txt: No such file or directory; expected a text file in UTF-8",
+            "none.txt: no such file; expected a text file in UTF-8",
         ),
         (
             {"source": "text", "path": "a", "distribution": "stratified"},

@@ -24,10 +24,11 @@ def written(
             "this model does not write text; sample takes one that was trained on data.source=text and "
             "returns an output for each character at each place"
         )
-    begin = encode(prompt, characters) or [characters.index("\n") if "\n" in characters else 0]
+    known = encode(prompt, characters)
+    begin = known or [characters.index("\n") if "\n" in characters else 0]
 
     def outputs(window: np.ndarray) -> np.ndarray:
         return trainer.predict(window)[..., : len(characters)]
 
     tokens = continuation(outputs, begin, spec.in_shape[0], length, temperature, top_k, seed)
-    return chain(prompt, (characters[token] for token in tokens))
+    return (characters[token] for token in chain(known, tokens))

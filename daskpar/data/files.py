@@ -1,19 +1,32 @@
-"""`.npy` and `.npz` files, mapped into memory."""
+"""`.npy` and `.npz` files, mapped into memory.
+
+A header has to promise exactly the bytes that follow it. Arrays in an uncompressed `.npz` are mapped, so
+their check sums (CRC-32) are computed once, by the first process that opens the file; see `Npz`. A `.npy`
+file has none. Pickled arrays (of objects) are refused.
+"""
 
 from __future__ import annotations
 
-import os
+import io
+import math
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from daskpar.data.check import check_pair
+from daskpar.data.reading import Stamp, check_file, check_memory, decoding, shown, stamp, without_warnings
 from daskpar.data.source import Source
 from daskpar.errors import InputError
+
+_BLOCK = 1 << 22  # bytes of a check sum at a time
+_LONGEST = 1 << 16  # bytes of a header; NumPy itself takes no more than 10,000
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_READERS[(3, 0)] = np.lib.format.read_array_header_2_0  # UTF-8 in names of fields, which are refused
+_checked: dict[str, Stamp] = {}  # files whose check sums this process has computed
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,10 @@ class Npy(Source):
 
     x: str
     y: str
+
+    @property
+    def version(self) -> Stamp:
+        return stamp(self.x) + stamp(self.y)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
@@ -32,80 +49,148 @@ class Npy(Source):
 
 @dataclass(frozen=True)
 class Npz(Source):
-    """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole."""
+    """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole.
+
+    Opening an uncompressed file reads it once, as fast as the disk and about 1 GB/s allow, to compare its
+    check sums. A worker that opens the very file that the client has checked (`checked`: its stamp) does
+    not do so again, and reads the rows that it needs alone; one that has another copy of it does.
+    """
 
     path: str
+    checked: Stamp = field(default=(), kw_only=True, compare=False, repr=False)
+
+    @property
+    def version(self) -> Stamp:
+        return stamp(self.path)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_npz(self.path, stamp(self.path))
+        stamped = stamp(self.path)
+        return _open_npz(self.path, stamped, stamped in (self.checked, _checked.get(self.path)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "checked": _checked.get(self.path, self.checked)}
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]
 
 
-def stamp(path: str) -> tuple[int, ...]:
-    """What changes when a file is written anew, so that an open one is not taken for it."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+class _Header(NamedTuple):
+    """The header of an array, `start` bytes long."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    start: int
+
+    @property
+    def order(self) -> Any:
+        return "F" if self.fortran else "C"
 
 
 @lru_cache(maxsize=16)
-def _open_pair(x: str, y: str, *stamps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _open_pair(x: str, y: str, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     pair = open_npy(x), open_npy(y)
-    check_pair(*pair, where=x)
+    check_pair(*pair, where=shown(x))
     return pair
 
 
 def open_npy(path: str) -> np.ndarray:
     """A `.npy` file, mapped into memory. Raises InputError where it is missing or damaged."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected a .npy file")
-    try:
-        with open(path, "rb") as file:  # NumPy takes other files for pickles, and advises to load those
-            np.lib.format.read_magic(file)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error})") from None
+    size = check_file(path, "a .npy file")
+    with decoding(path, "a .npy file"):
+        with open(path, "rb") as file:
+            header = _read_header(file, size)
+        return _map(path, header, header.start)
 
 
 @lru_cache(maxsize=16)
-def _open_npz(path: str, stamped: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected a .npz file with arrays x and y")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-            if not {"x.npy", "y.npy"} <= set(archive.namelist()):
-                raise InputError(
-                    f"{path}: holds {', '.join(sorted(names)) or 'nothing'}; expected arrays x and y"
-                )
-            pair = _member(path, archive, "x"), _member(path, archive, "y")
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable .npz file ({error})") from None
-    check_pair(*pair, where=path)
+def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.ndarray]:
+    check_file(path, "a .npz file with arrays x and y")
+    with decoding(path, "a .npz file"), zipfile.ZipFile(path) as archive:
+        members = set(archive.namelist())
+        if not {"x.npy", "y.npy"} <= members:
+            names = sorted(shown(name.removesuffix(".npy")) for name in members)
+            listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+            raise InputError(f"{shown(path)}: holds {listed or 'nothing'}; expected arrays x and y")
+        pair = _member(path, archive, "x", checked), _member(path, archive, "y", checked)
+    check_pair(*pair, where=shown(path))
+    _checked[path] = stamped
     return pair
 
 
-def _member(path: str, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np.ndarray:
     """An array of the archive; where it is stored as it is, a map of that part of the file."""
     info = archive.getinfo(f"{name}.npy")
+    if info.flag_bits & 1:
+        raise InputError(f"{shown(path)}: array {name} is encrypted; save it without a password")
     with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(member)
-        header = member.tell()
-    if info.compress_type != zipfile.ZIP_STORED or dtype.hasobject or 0 in shape:
+        header = _read_header(member, info.file_size)
+    if info.compress_type != zipfile.ZIP_STORED or 0 in header.shape:
+        check_memory(path, info.file_size, f"array {name}", "save it uncompressed, to be mapped")
         with archive.open(info) as member:
-            return np.lib.format.read_array(member, allow_pickle=False)
+            member.read(header.start)
+            return _read(member, header)
     with open(path, "rb") as file:  # the local header's name and extra field may differ from the directory's
         file.seek(info.header_offset + 26)
         name_length, extra_length = (int.from_bytes(file.read(2), "little") for _ in range(2))
-    offset = info.header_offset + 30 + name_length + extra_length + header
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+        start = info.header_offset + 30 + name_length + extra_length
+        if not checked and _crc(file, start, info.file_size) != info.CRC:
+            raise InputError(
+                f"{shown(path)}: array {name} is damaged, its check sum (CRC-32) is another; copy it anew"
+            )
+    return _map(path, header, start + header.start)
+
+
+def _read_header(file: IO[bytes], size: int) -> _Header:
+    """The header that an array of `size` bytes begins with. Raises ValueError, and what NumPy raises."""
+    version = np.lib.format.read_magic(file)
+    if version not in _READERS:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
+    raw = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(raw, "little")
+    if length > _LONGEST:  # before it is read: a compressed one may be of any size
+        raise ValueError(f"a header of {length} bytes")
+    raw += file.read(length)
+    # of Python 2, of names of dtypes, and of what looks like a number in a damaged header
+    with without_warnings(r"Reading `\.npy`|Data type alias|invalid "):
+        shape, fortran, dtype = _READERS[version](io.BytesIO(raw))
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded, which are pickled Python code; save numbers")
+    shape = tuple(int(length) for length in shape)
+    start = np.lib.format.MAGIC_LEN + len(raw)
+    promised = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or promised != size - start:
+        raise ValueError(
+            f"its header promises {promised} bytes for {dtype} of shape {shape}, {size - start} follow"
+        )
+    return _Header(shape, fortran, dtype, start)
+
+
+def _map(path: str, header: _Header, start: int) -> np.ndarray:
+    if 0 in header.shape or not header.dtype.itemsize:  # no bytes, which cannot be mapped
+        return np.zeros(header.shape, header.dtype)
+    return np.memmap(path, header.dtype, "r", start, header.shape, header.order)
+
+
+def _read(file: IO[bytes], header: _Header) -> np.ndarray:
+    """The array that follows its header. Reads to the end, where the check sum is compared."""
+    values = np.empty(header.shape, header.dtype, header.order)
+    raw = values.reshape(-1, order="A").view(np.uint8) if values.nbytes else np.empty(0, np.uint8)
+    filled = 0
+    while filled < len(raw):
+        block = np.frombuffer(file.read(min(_BLOCK, len(raw) - filled)), np.uint8)
+        if not len(block):
+            raise ValueError(f"{len(raw)} bytes were promised, {filled} follow")
+        raw[filled : filled + len(block)] = block
+        filled += len(block)
+    file.read(1)
+    return values
+
+
+def _crc(file: IO[bytes], start: int, size: int) -> int:
+    """CRC-32 of some bytes of a file."""
+    file.seek(start)
+    crc = 0
+    while size > 0 and (block := file.read(min(_BLOCK, size))):
+        crc, size = zlib.crc32(block, crc), size - len(block)
+    return crc

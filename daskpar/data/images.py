@@ -1,21 +1,36 @@
 """Pictures in a folder, one folder within it for each class.
 
 pets/cat/1.jpg   pets/cat/2.png   pets/dog/1.jpg        classes: cat 0, dog 1
+
+A picture is turned as its EXIF says, and nothing else of its metadata matters. Of several frames the first
+counts; transparency is dropped. Pictures of 16 bits a grey pixel are refused, as is what cannot be decoded.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from daskpar.data.folders import Listing, find_images, folder_version
+from daskpar.data.orientation import orientation
+from daskpar.data.reading import check_memory, decoding, read_bytes, shown, without_warnings
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
+_EXIF = b"Exif\0\0"
+_TURNS = {  # orientations of EXIF, as Pillow names what undoes them
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 @dataclass(frozen=True)
@@ -57,64 +72,69 @@ class Images(Source):
     @property
     def names(self) -> tuple[str, ...]:
         """The classes: the names of their folders, sorted."""
-        return find_images(self.path)[0]
+        return self._listing().classes
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        return tuple(n for stamp in folder_version(self.path) for n in stamp)
 
     def labels(self) -> np.ndarray:
-        return find_images(self.path)[2]
+        return self._listing().labels
 
     def read(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        _, files, labels = find_images(self.path)
+        _, files, labels = self._listing()
         wanted = np.arange(len(files))[rows]
         x = np.empty((len(wanted), *self.x_shape), dtype=np.uint8)
         for i, row in enumerate(wanted):
             x[i] = read_image(Path(files[row]), self.size, self.channels)
         return x, labels[rows]
 
-
-@lru_cache(maxsize=4)
-def find_images(path: str) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
-    """(classes, files, class of each file). Raises InputError for a folder that does not hold any."""
-    _pillow()
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{path}: no such folder; expected one with a folder of pictures for each class")
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not classes:
-        raise InputError(f"{path}: no folders of classes in it; expected e.g. {folder / 'cat' / '1.png'}")
-    files: list[str] = []
-    labels: list[int] = []
-    for number, name in enumerate(classes):
-        found = sorted(str(p) for p in (folder / name).iterdir() if p.suffix.lower() in ENDINGS)
-        if not found:
-            raise InputError(
-                f"{folder / name}: no pictures in it; expected files such as {', '.join(ENDINGS)}"
-            )
-        files += found
-        labels += [number] * len(found)
-    return tuple(classes), tuple(files), np.array(labels, dtype=np.int32)
+    def _listing(self) -> Listing:
+        _pillow()  # before a folder is listed for nothing
+        return find_images(self.path)
 
 
 def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     """A picture as bytes (height, width, channels). Raises InputError that names a damaged file."""
-    image, operations = _pillow()
-    try:
-        with image.open(path) as opened:
-            if opened.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
-                raise InputError(f"{path}: {opened.mode} pixels; expected pictures of 8 bits a channel")
-            picture = operations.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-    except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable picture ({error})") from None
-    height, width = size
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), image.Resampling.BILINEAR)
-    return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
+    image = _pillow()
+    raw = read_bytes(path, "a picture")
+    with decoding(path, "a picture"):
+        opened = _open(image, raw, path)
+        if opened.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
+            raise InputError(f"{shown(path)}: {opened.mode} pixels; expected pictures of 8 bits a channel")
+        check_memory(path, 8 * opened.width * opened.height, "the picture")
+        opened.load()
+        turn = _TURNS.get(orientation(opened.info))
+        opened.info.pop("transparency", None)  # which is dropped, as the fourth channel of others is
+        picture = opened.convert("RGB" if channels == 3 else "L")
+        if turn is not None:
+            picture = picture.transpose(image.Transpose[turn])
+        height, width = size
+        if picture.size != (width, height):
+            picture = picture.resize((width, height), image.Resampling.BILINEAR)
+        return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
 
 
-def _pillow() -> tuple[Any, Any]:
+def _open(image: Any, raw: bytes, path: Path) -> Any:
+    """Pillow's picture, of which the header is read. Warnings about metadata are of no use here."""
+    with without_warnings(module=r"PIL\b"):
+        try:
+            try:
+                return image.open(io.BytesIO(raw))
+            except Exception:
+                if not raw.startswith(b"\xff\xd8") or _EXIF not in raw:
+                    raise
+            # Pillow looks for the resolution of a JPEG in its EXIF, and fails on some values.
+            opened = image.open(io.BytesIO(raw.replace(_EXIF, b"Left\0\0")))
+            opened.info["exif"] = raw[raw.index(_EXIF) :]
+            return opened
+        except image.UnidentifiedImageError:
+            raise InputError(f"{shown(path)}: not a readable picture (of no format that is known)") from None
+
+
+def _pillow() -> Any:
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise InputError("data.source=images needs Pillow: pip install 'daskpar[images]'") from None
-    return Image, ImageOps
+    return Image

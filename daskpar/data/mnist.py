@@ -5,14 +5,15 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from daskpar.data.check import check_pair
+from daskpar.data.reading import Stamp, check_file, check_memory, decoding, shown, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 
@@ -27,6 +28,7 @@ _MD5 = {  # of the gzip files that the mirrors carry
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+_AXES = 64  # of a NumPy array
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ class Mnist(Source):
     peak: float | None = field(default=255.0, kw_only=True)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open(self.folder, self.part)
+        return _open(self.folder, self.part, self.version)
+
+    @property
+    def version(self) -> Stamp:
+        return tuple(n for name in _FILES[self.part] for n in _stamp(Path(self.folder), name))
 
 
 def find_mnist(folder: str | None = None) -> str:
@@ -48,7 +54,9 @@ def find_mnist(folder: str | None = None) -> str:
         for place in (Path(given) / "mnist", Path(given)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)
-        raise InputError(f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz")
+        raise InputError(
+            f"{shown(given)}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz"
+        )
     return _download()
 
 
@@ -69,16 +77,21 @@ def _download() -> str:
 
 
 def _existing(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
+    return next((p for p in (folder / f"{name}.gz", folder / name) if os.path.isfile(p)), None)
+
+
+def _stamp(folder: Path, name: str) -> Stamp:
+    path = _existing(folder, name)
+    return () if path is None else stamp(path)
 
 
 @lru_cache(maxsize=4)
-def _open(folder: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+def _open(folder: str, part: str, stamped: Stamp) -> tuple[np.ndarray, np.ndarray]:
     paths = []
     for name in _FILES[part]:
         path = _existing(Path(folder), name)
         if path is None:
-            raise InputError(f"{Path(folder) / name}: no such file, gzipped or not")
+            raise InputError(f"{shown(Path(folder) / name)}: no such file, gzipped or not")
         paths.append(path)
     images, labels = read_idx(paths[0]), read_idx(paths[1])
     for path, array, axes in ((paths[0], images, 3), (paths[1], labels, 1)):
@@ -96,26 +109,41 @@ def read_idx(path: Path) -> np.ndarray:
     The format: two zero bytes, the type (8 for bytes), the number of axes, the length of each as a
     big-endian 32-bit integer, then the values in C order (http://yann.lecun.com/exdb/mnist/).
     """
-    try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read, truncated or damaged ({error})") from None
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != 8:
-        raise InputError(f"{path}: not an IDX file of bytes; expected it to begin with 00 00 08")
-    header = 4 + 4 * data[3]
-    if len(data) < header:
+    size = check_file(path, "an IDX file")
+    with decoding(path, "an IDX file", "cannot be read, truncated or damaged"), open(path, "rb") as plain:
+        zipped = plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        return _read_idx(path, gzip.GzipFile(fileobj=plain) if zipped else plain, None if zipped else size)
+
+
+def _read_idx(path: Path, file: Any, size: int | None) -> np.ndarray:
+    """`size`: bytes of the file, where it is not compressed. No more is read than the header promises."""
+    name, begin = shown(path), file.read(4)
+    if len(begin) < 4 or begin[:3] != b"\0\0\x08":
+        raise InputError(f"{name}: not an IDX file of bytes; expected it to begin with 00 00 08")
+    if begin[3] > _AXES:
+        raise InputError(f"{name}: its header promises {begin[3]} axes; expected {_AXES} at most")
+    lengths = file.read(4 * begin[3])
+    if len(lengths) < 4 * begin[3]:
         raise InputError(
-            f"{path}: truncated or damaged; its header should have {header} bytes, not {len(data)}"
+            f"{name}: truncated or damaged; its header should have {4 + 4 * begin[3]} bytes, "
+            f"not {4 + len(lengths)}"
         )
-    shape = tuple(int(n) for n in np.frombuffer(data[4:header], dtype=">u4"))
+    shape = tuple(int(n) for n in np.frombuffer(lengths, dtype=">u4"))
     count = math.prod(shape)
-    if len(data) - header != count:
-        raise InputError(
-            f"{path}: truncated or damaged; its header promises {count} bytes for shape {shape}, "
-            f"{len(data) - header} follow"
-        )
-    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+    if count >= 1 << 63:
+        raise InputError(f"{name}: truncated or damaged; its header promises more bytes than any file has")
+    follow = None if size is None else size - 4 - len(lengths)
+    if follow is None or follow == count:
+        check_memory(path, count, "its content")
+        data = file.read(count + 1)  # to the end of a gzip file, where its check sum is compared
+        if len(data) == count:
+            return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+        follow = len(data)
+    raise InputError(
+        f"{name}: truncated or damaged; its header promises {count} bytes for shape {shape}, "
+        f"{'more' if size is None and follow > count else follow} follow"
+    )
 
 
 @dataclass(frozen=True)

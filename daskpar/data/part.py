@@ -59,7 +59,7 @@ class Part:
     def where(self, positions: slice | np.ndarray) -> Rows:
         """The rows of the source at these positions of the part."""
         if self.stratified or (self.shuffled and (self.low, self.high) != (0.0, 1.0)):
-            return _index(self)[positions]
+            return _index(self, self.source.version)[positions]
         start = self._bounds()[0]
         if isinstance(positions, slice):
             return slice(start + positions.start, start + positions.stop)
@@ -71,7 +71,7 @@ class Part:
 
 
 @lru_cache(maxsize=64)
-def _index(part: Part) -> np.ndarray:
+def _index(part: Part, version: tuple[int, ...]) -> np.ndarray:
     rng = generator(part.seed, "split")
     start, stop = part._bounds()
     if part.stratified:

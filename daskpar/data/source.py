@@ -49,6 +49,11 @@ class Source:
         return self.arrays()[1].dtype
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """Numbers that change when the files behind the source are written anew; none for arrays."""
+        return ()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the classes are called, in order; nothing where they have no names."""
         return ()

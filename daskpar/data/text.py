@@ -8,6 +8,7 @@ targets     [i r s t]                      evaluation lays windows side by side
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskpar.data.files import stamp
+from daskpar.data.encoding import decode
 from daskpar.data.part import Part
+from daskpar.data.reading import Stamp, read_bytes, shown, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 
 _SHAKESPEARE = "tinyshakespeare.txt"
+_EXPECTED = "a text file in UTF-8"
 
 
 class Encoded(NamedTuple):
@@ -34,7 +37,8 @@ class Encoded(NamedTuple):
 class Text(Source):
     """Windows of `block` characters (rows, block), and the characters that follow each (rows, block).
 
-    They are drawn from the share `low` to `high` of a text in UTF-8 and begin `every` characters apart. A
+    They are drawn from the share `low` to `high` of a text and begin `every` characters apart. The text is
+    in UTF-8, or in UTF-16 or UTF-32 with a byte order mark; its lines end with \\n (see `decode`). A
     character's number is its place among the characters of the whole file, sorted (as nanoGPT prepares
     shakespeare_char). Training windows overlap in memory: they are views of one array of bytes.
     """
@@ -45,13 +49,17 @@ class Text(Source):
     high: float = 1.0
     every: int = 1
 
+    @property
+    def version(self) -> Stamp:
+        return stamp(self.path)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         tokens = read_text(self.path, stamp(self.path)).tokens
         within = tokens[int(self.low * len(tokens)) : int(self.high * len(tokens))]
         if len(within) <= self.block:
             raise InputError(
-                f"{self.path}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of the text "
-                f"are too few for {self.block} and the one that follows; use a smaller data.block"
+                f"{shown(self.path)}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of "
+                f"the text are too few for {self.block} and the one that follows; use a smaller data.block"
             )
         windows = np.lib.stride_tricks.sliding_window_view(within, self.block + 1)[:: self.every]
         return windows[:, :-1], windows[:, 1:]
@@ -92,19 +100,19 @@ def find_text(path: str | None) -> str:
 
 
 @lru_cache(maxsize=4)
-def read_text(path: str, stamped: tuple[int, ...]) -> Encoded:
+def read_text(path: str, stamped: Stamp) -> Encoded:
     """The characters of a file as numbers. Raises InputError for what is no text."""
-    try:
-        text = Path(path).read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; expected a text file in UTF-8") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
+    raw = read_bytes(path, _EXPECTED, copies=10)
+    text = decode(raw, shown(path))
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    known, tokens = np.unique(codes, return_inverse=True)
+    used = np.zeros(sys.maxunicode + 1, dtype=bool)
+    used[codes] = True
+    known = np.flatnonzero(used)
     if len(known) < 2:
-        raise InputError(f"{path}: holds {len(known)} different characters; expected a text")
-    return Encoded(tokens.astype(np.min_scalar_type(len(known) - 1)), "".join(map(chr, known)))
+        raise InputError(f"{shown(path)}: holds {len(known)} different characters; expected a text")
+    number = np.zeros(len(used), dtype=np.min_scalar_type(len(known) - 1))
+    number[known] = np.arange(len(known))
+    return Encoded(number[codes], "".join(map(chr, known)))
 
 
 def split_text(source: Text, validation: float, test: float) -> tuple[Part, Part | None, Part | None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from daskpar.backend.random import spawning
+from daskpar.data.encoding import plain
 from daskpar.errors import InputError
 
 
@@ -57,11 +58,15 @@ def continuation(
 
 
 def encode(text: str, vocabulary: Sequence[str]) -> list[int]:
-    """The numbers of the characters of a text. Raises InputError that names those which are not known."""
+    """The numbers of the characters of a prompt; see `daskpar.data.encoding.plain`.
+
+    Raises InputError that names the characters which are not known.
+    """
+    text = plain(text)
     number = {character: i for i, character in enumerate(vocabulary)}
     strange = sorted(set(text) - number.keys())
     if strange:
-        named = ", ".join(map(repr, strange))
+        named = ", ".join(map(repr, strange[:10])) + (f" and {len(strange) - 10} more" * (len(strange) > 10))
         raise InputError(f"the prompt holds {named}, which the text that the model was trained on does not")
     return [number[character] for character in text]
 

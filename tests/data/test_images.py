@@ -9,7 +9,7 @@ import pytest
 from daskpar import Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Images, Part, split
-from daskpar.data.images import find_images, read_image
+from daskpar.data.images import read_image
 from daskpar.errors import InputError
 
 Image = pytest.importorskip("PIL.Image", reason="needs the images extra")
@@ -20,7 +20,6 @@ WHITE, RED = (255, 255, 255), (255, 0, 0)
 @pytest.fixture
 def folder(tmp_path):
     """Six red pictures and four white ones, in many formats, sizes and modes."""
-    find_images.cache_clear()
     endings = ["png", "bmp", "ppm", "webp", "PNG", "png"]
     for name, colour, n in (("white", WHITE, 4), ("red", RED, 6)):
         (tmp_path / name).mkdir()

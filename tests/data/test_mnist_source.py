@@ -62,7 +62,7 @@ WHOLE = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
         (idx(np.zeros(0, np.uint8))[:4] + b"\xff\xff\xff\xff", "promises 4294967295 bytes"),
         (gzip.compress(WHOLE)[:-9], "cannot be read, truncated or damaged"),
         (b"\x1f\x8b" + b"?" * 40, "cannot be read, truncated or damaged"),
-        (None, "cannot be read, truncated or damaged ([Errno 2] No such file or directory"),
+        (None, "no such file; expected an IDX file"),
     ],
     ids=lambda v: "" if isinstance(v, bytes) else None,
 )

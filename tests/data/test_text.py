@@ -152,7 +152,8 @@ def test_numbers_that_overlap_are_cast():
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"\xff\xfe", "not a text file in UTF-8 (invalid start byte at byte 0)"),
+        (b"\xff\xff", "not a text file in UTF-8 (invalid start byte at byte 0: 0xff); save it in UTF-8"),
+        (b"\xff\xfe", "holds 0 different characters; expected a text"),
         (b"", "holds 0 different characters; expected a text"),
         (b"aaaaaaaaa", "holds 1 different characters; expected a text"),
         (

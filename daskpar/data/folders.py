@@ -1,0 +1,133 @@
+"""List the pictures of a folder, one folder within it for each class.
+
+Names that begin with a dot, and what macOS, Windows and network storage leave behind (`_LEFT`), are passed
+over. So are files of other endings and folders within the folders of classes, and pictures beside those
+folders. How many of each is said in one line when a folder is listed. Entries with the ending of a picture
+that are no files (named pipes, links to nothing) are refused by name: pictures would be missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from daskpar.data.reading import Stamp, check_file, decoding, shown, stamp
+from daskpar.errors import InputError
+
+logger = logging.getLogger("daskpar.data")
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
+_LEFT = {
+    *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin"),
+    *("system volume information", "lost+found", "@eadir", "#recycle", "__pycache__"),
+}
+
+
+class Listing(NamedTuple):
+    """`classes`: names, sorted; `files`: paths, class by class; `labels` (files,): class of each, int32."""
+
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
+
+
+class _Folder(NamedTuple):
+    """Entries of one folder: names of `folders` and `files`, and what was passed over: (kind, path)."""
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+    passed: tuple[tuple[str, str], ...]
+
+
+def find_images(path: str) -> Listing:
+    """Return the pictures of a folder; listed anew where it, or a folder of a class, has changed.
+
+    Raises InputError for a folder that does not hold a folder of pictures for each class.
+    """
+    return _listing(path, folder_version(path))
+
+
+def folder_version(path: str) -> tuple[Stamp, ...]:
+    """Return the stamps of a folder and of those of its classes."""
+    top = stamp(path)
+    return top, *(stamp(os.path.join(path, name)) for name in _classes(path, top).folders)
+
+
+@lru_cache(maxsize=16)
+def _classes(path: str, stamped: Stamp) -> _Folder:
+    if not os.path.isdir(path):
+        raise InputError(
+            f"{shown(path)}: no such folder; expected one with a folder of pictures for each class"
+        )
+    entries = _entries(path)
+    if not entries.folders:
+        raise InputError(
+            f"{shown(path)}: no folders of classes in it; expected e.g. {shown(Path(path) / 'cat' / '1.png')}"
+        )
+    return entries
+
+
+@lru_cache(maxsize=4)
+def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
+    top = _classes(path, stamps[0])
+    files: list[str] = []
+    labels: list[int] = []
+    strays = [("a picture outside the folders of classes", str(Path(path) / f)) for f in top.files]
+    passed = [*top.passed, *(stray for stray in strays if _is_picture(stray[1]))]
+    for number, name in enumerate(top.folders):
+        folder = Path(path) / name
+        entries = _entries(folder)
+        ignored = [*entries.passed, *(("a folder within a class", str(folder / f)) for f in entries.folders)]
+        pictures = [str(folder / f) for f in entries.files if _is_picture(f)]
+        ignored += [
+            ("a file of another ending", str(folder / f)) for f in entries.files if not _is_picture(f)
+        ]
+        if not pictures:
+            holds = f"; it holds {_counted(ignored)}" if ignored else ""
+            raise InputError(
+                f"{shown(folder)}: no pictures in it; expected files such as {', '.join(ENDINGS)}{holds}"
+            )
+        files += pictures
+        labels += [number] * len(pictures)
+        passed += ignored
+    if passed:
+        # Worker processes list the same folder: there it is no news.
+        level = logging.WARNING if parent_process() is None else logging.DEBUG
+        logger.log(level, "%s: %d pictures; passed over %s", shown(path), len(files), _counted(passed))
+    array = np.array(labels, dtype=np.int32)
+    array.flags.writeable = False  # shared by all who ask
+    return Listing(top.folders, tuple(files), array)
+
+
+def _entries(folder: str | Path) -> _Folder:
+    folders, files, passed = [], [], []
+    with decoding(folder, "a folder"), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in _LEFT:
+                passed.append(("a hidden or system entry", entry.path))
+            elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                folders.append(entry.name)
+            else:
+                if _is_picture(entry.name) and not entry.is_file(follow_symlinks=False):
+                    check_file(entry.path, "a picture")  # a link to one, or refused as what it is
+                files.append(entry.name)
+    return _Folder(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(passed)))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in ENDINGS
+
+
+def _counted(passed: Iterable[tuple[str, str]]) -> str:
+    """Return the number of entries of each kind, each with the first of them."""
+    kinds: dict[str, list[str]] = {}
+    for kind, path in passed:
+        kinds.setdefault(kind, []).append(path)
+    return ", ".join(f"{len(paths)} × {kind} ({shown(paths[0])})" for kind, paths in kinds.items())
