@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from daskpar.data.source import Source, check_pair
-from daskpar.errors import InputError
+from daskpar.errors import InputError, unknown
+from daskpar.settings import checked_arguments
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -36,10 +37,16 @@ class Mnist(Source):
     part: str
     peak: float | None = field(default=255.0, kw_only=True)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.part not in _FILES:
+            raise unknown("part of MNIST", self.part, _FILES)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part)
 
 
+@checked_arguments("data.")
 def find_mnist(folder: str | None = None) -> str:
     """The folder with the IDX files: the one given, `$DASKPAR_DATA/mnist`, or a download checked by hash."""
     given = folder or os.environ.get("DASKPAR_DATA")

@@ -14,6 +14,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.registry import Table, named
+from daskpar.settings import Block
 
 Measure = tuple[Any, ...]
 
@@ -81,7 +82,7 @@ class Examples(Fitted):
 
 
 @dataclass(frozen=True)
-class Transform:
+class Transform(Block):
     """The contract of a transform that is yet to be fitted."""
 
     kind: ClassVar[str] = "transform"

@@ -9,6 +9,7 @@ from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.graph.schedule import SCHEDULES
+from daskpar.settings import Block
 
 GRAINS = ("window", "step", "stage", "layer")
 BALANCES = ("flops", "parameters", "bytes", "time")
@@ -17,7 +18,7 @@ WIRES = ("full", "float16")
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Block):
     """How one training step is cut into tasks.
 
     `data`: into how many lanes the rows of a batch are cut; with `lanes` not into equal ones, but as these

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -229,7 +230,7 @@ class Conv1d(Layer):
         except InputError as error:
             raise InputError(str(error).replace("conv2d", self.kind)) from None
 
-    @property
+    @cached_property
     def _flat(self) -> Conv2d:
         """The same over images of one row."""
         padding = (0, self.padding) if isinstance(self.padding, int) else self.padding

@@ -144,7 +144,7 @@ class TiedEmbedding(Embedding):
     def _inner(self) -> Sequential:
         return Sequential(self.layers)
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Embedding, Unembedding]:
         """What stands before and after the layers, with one table for both."""
         return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)

@@ -20,10 +20,11 @@ from daskpar.backend.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape, positive
+from daskpar.settings import Block
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Block):
     """The contract of a loss. Axis 0 of `outputs` and `targets` is the example."""
 
     kind: ClassVar[str] = "loss"

@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape, positive
+from daskpar.settings import Block
 
 Sums = tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Block):
     """The contract of a metric. Early stopping goes by `larger_is_better`, where the value is `scalar`."""
 
     kind: ClassVar[str] = "metric"

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.optim.optimizer import Tensors, blocks, decay_into
+from daskpar.settings import Block
 
 
 @dataclass(frozen=True)
-class Penalty:
+class Penalty(Block):
     """Adds the gradient of l1·|w| + ½·l2·|w|² for the tensors that weight decay applies to.
 
     The reported loss stays that of the data.
@@ -37,7 +38,7 @@ class Penalty:
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Block):
     """Limits each element to ±`value`, and then the norm of the whole gradient to `norm`."""
 
     value: float | None = None

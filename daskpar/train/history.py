@@ -11,6 +11,7 @@ from typing import Any
 
 from daskpar.errors import unknown
 from daskpar.graph.spec import Spec, Sums
+from daskpar.settings import for_json
 
 Record = dict[str, Any]
 
@@ -60,7 +61,10 @@ def improves(spec: Spec, name: str, value: float, best: float | None, min_delta:
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON in which numbers that are not finite are null: JSON has no other word for them."""
+    """JSON in which numbers that are not finite are null: JSON has no other word for them.
+
+    Raises InputError for what JSON cannot carry.
+    """
 
     def finite(part: Any) -> Any:
         if isinstance(part, dict):
@@ -69,4 +73,4 @@ def to_json(value: Any, **options: Any) -> str:
             return [finite(inner) for inner in part]
         return None if isinstance(part, float) and not math.isfinite(part) else part
 
-    return json.dumps(finite(value), **options)
+    return json.dumps(finite(for_json(value)), **options)

@@ -46,9 +46,6 @@ def make_order(
     layout = trainer.layout_
     if trainer.distribution not in KINDS:
         raise unknown("distribution", trainer.distribution, KINDS)
-    for name in ("batch", "accumulate"):
-        if getattr(trainer, name) < 1:
-            raise InputError(f"train.{name}={getattr(trainer, name)} must be at least 1")
     run_length(trainer.epochs, trainer.steps, 1)
     if trainer.accumulate > 1 and layout.grain in ("stage", "layer"):
         raise InputError(

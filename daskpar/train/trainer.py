@@ -30,6 +30,7 @@ from daskpar.graph.spec import Lane, Spec, State
 from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
+from daskpar.settings import arguments, at_least_one, checked, shown
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta
 from daskpar.train.evaluate import evaluate_part, predict_lazily
@@ -110,8 +111,6 @@ class Trainer:
         self.optimizer = optimizer
         self.metrics = metrics
         self.schedule = schedule
-        if isinstance(layout, str) and layout != "auto":
-            raise InputError(f"layout={layout!r}: expected a Layout, or auto")
         self.layout = layout
         self.batch = batch
         self.epochs = epochs
@@ -136,6 +135,10 @@ class Trainer:
         self.client = client
         self.blas_threads = blas_threads
         self.profile = profile
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; where it is a setting it passes through the door (`daskpar.settings`) first."""
+        super().__setattr__(name, _setting(name, value) if name in _SETTINGS else value)
 
     _chosen: Layout | None = None
     spec_: Spec
@@ -281,10 +284,14 @@ class Trainer:
         train = self._part(X, y, "train", executor)
         if not isinstance(X, Part):
             train = replace(train, seed=self.seed, stratified=self.distribution == "stratified")
-        if isinstance(validation, Real):
-            return train.split(float(validation))
+        if isinstance(validation, Real) or getattr(validation, "shape", None) == ():
+            return train.split(validation)
         if validation is None or isinstance(validation, Part):
             return train, validation
+        if not isinstance(validation, list | tuple) or len(validation) != 2:
+            raise InputError(
+                f"validation={shown(validation)}: expected a share such as 0.1, a pair of arrays, or a Part"
+            )
         x, labels = validation
         return train, self._part(x, labels, "validation", executor)
 
@@ -315,6 +322,25 @@ class Trainer:
             if not path.exists():
                 write_state(self.spec_, self.state_, path)
         return path
+
+
+_SETTINGS = {
+    name: hint
+    for name, hint in arguments(Trainer.__init__).items()
+    if not name.endswith("_every")  # intervals are read when the length of an epoch is known
+}
+_COUNTS = {"streams": "data", "chunk_rows": "data", "keep": "checkpoint", "blas_threads": "cluster"}
+_COUNTS |= dict.fromkeys(("batch", "epochs", "steps", "accumulate"), "train")
+"""Settings that are counts, and the section of a config in which each stands."""
+
+
+def _setting(name: str, value: Any) -> Any:
+    if name == "layout" and not (value is None or value == "auto" or isinstance(value, Layout)):
+        raise InputError(f"layout={shown(value)}: expected a Layout, or auto")
+    value = checked(name, value, _SETTINGS[name])
+    if name in _COUNTS:
+        at_least_one(f"{_COUNTS[name]}.{name}", value)
+    return value
 
 
 def _remove(folder: Path) -> None:
