@@ -50,7 +50,8 @@ class Embedding(Layer):
         return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        return None if self.padding is None else x != self.padding
+        """Of sequences (rows, positions); masks of other shapes have no meaning to the layers that follow."""
+        return None if self.padding is None or x.ndim != 2 else x != self.padding
 
     def refuses(self, x: Array) -> str | None:
         low, high = (int(x.min()), int(x.max())) if math.prod(x.shape) else (0, 0)
