@@ -89,7 +89,8 @@ class Layout(Block):
         for name in ("average_every", "synchronous_until", "staleness"):
             if getattr(self, name) < 0:
                 raise InputError(f"layout.{name}={getattr(self, name)} must not be negative")
-        if self.replicas == 1 and (self.average_every, self.synchronous_until, self.outer) != (1, 0, None):
+        averages = (self.average_every, self.synchronous_until) != (1, 0) or self.outer is not None
+        if self.replicas == 1 and averages:
             raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
         if self.staleness and self.update != "stale":
             raise InputError(f"layout.staleness={self.staleness} is for update: stale")

@@ -151,6 +151,7 @@ class TiedEmbedding(Embedding):
         return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        self._inner.refuse_tokens(self.kind)
         own, inner = rng.spawn(2)
         params, shape = super().init(own, in_shape)
         nested, out_shape = self._inner.init(inner, shape)

@@ -114,6 +114,8 @@ class SoftmaxCrossEntropy(Loss):
             object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
             if min(self.class_weights, default=0.0) < 0:
                 raise InputError(f"class_weights={list(self.class_weights)} must not be negative")
+            if not any(self.class_weights):
+                raise InputError(f"class_weights={list(self.class_weights)} must not all be zero")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
         if not out_shape or out_shape[-1] < 2:

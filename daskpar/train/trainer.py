@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from numbers import Real
 from pathlib import Path
 from shutil import rmtree
@@ -318,7 +319,8 @@ class Trainer:
         self._check_fitted()
         state, path = getattr(self, "saved_", (None, None))
         if state is not self.state_ or path is None or not path.exists():
-            path = lasting_folder() / f"state-{digest(self.spec_, self.state_)[:16]}.safetensors"
+            described = f"{digest(self.spec_, self.state_)} {self.state_.step} {self.spec_.table}"
+            path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
             if not path.exists():
                 write_state(self.spec_, self.state_, path)
         return path
