@@ -152,6 +152,12 @@ def make_spec(
             f"train.accumulate={trainer.accumulate} cannot be had with {shares}: {{sync: true}}, whose "
             "statistics are those of the whole batch"
         )
+    for name, most, things in (
+        ("microbatches", order.batch, "rows of a batch"),
+        ("shards", spec.table.count, "parameters"),
+    ):
+        if getattr(layout, name) > most:
+            raise InputError(f"layout.{name}={getattr(layout, name)} is more than the {most} {things}")
     for name in ("width", "shards"):
         if getattr(layout, name) > 1 and not spec.optimizer.elementwise:
             raise InputError(
@@ -196,7 +202,7 @@ def bare_spec(
         order=order,
         seed=trainer.seed,
         precision=trainer.precision,
-        accumulate=trainer.accumulate,
+        accumulate=min(trainer.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
     )
