@@ -12,6 +12,7 @@ from types import GenericAlias
 from typing import Any, get_type_hints
 
 from daskpar.errors import InputError, unknown
+from daskpar.settings import Block, Unfit, fitted, plain, shown
 
 Table = Mapping[str, Callable[..., Any]]
 
@@ -54,7 +55,10 @@ def named(what: str, table: Table, entry: Any) -> Any:
                 raise InputError(f"{what} {name!r}: expected a list of layers, got {value!r}")
             values[key] = tuple(named(what, table, part) for part in value)
         else:
-            values[key] = _checked(f"{what} {name!r}: {key}", value, hints[key])
+            try:
+                values[key] = fitted(value, hints[key])
+            except Unfit as error:
+                raise InputError(f"{what} {name!r}: {key}: {error}, got {shown(plain(value))}") from None
     missing = [f.name for f in fields(build) if f.name not in values and _required(f)]
     if missing:
         raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")
@@ -62,25 +66,10 @@ def named(what: str, table: Table, entry: Any) -> Any:
 
 
 def _contract(table: Table) -> type:
-    """The class that all blocks of a table derive from, next to `object`."""
+    """The class that all blocks of a table derive from, next to `Block`."""
     block: Any = next(iter(table.values()))
-    return block.__mro__[-2]
+    return next(base for base in block.__mro__ if Block in base.__bases__)
 
 
 def _required(field: Any) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
-
-
-def _checked(where: str, value: Any, hint: Any) -> Any:
-    """`value` as the type that the block declares; YAML's 1 passes for 1.0, its "1e-3" does not."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(hint).validate_python(_tuples(value), strict=True)
-    except ValidationError as error:
-        raise InputError(f"{where}: {error.errors()[0]['msg'].lower()}, got {_tuples(value)!r}") from None
-
-
-def _tuples(value: Any) -> Any:
-    """Lists, as YAML has them, as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -8,9 +8,9 @@ import numpy as np
 
 from daskpar.backend.random import spawning
 from daskpar.data import Order
-from daskpar.nn import Context, ParameterTable, Sequential, SoftmaxCrossEntropy
+from daskpar.nn import Context, Loss, ParameterTable, Sequential, SoftmaxCrossEntropy
 from daskpar.nn.parameters import collect
-from daskpar.optim import Adam, Tensors
+from daskpar.optim import Adam, Optimizer, Tensors
 
 
 def batches(order: Order, x: np.ndarray, y: np.ndarray, epoch: int) -> Any:
@@ -40,12 +40,14 @@ def train(
     lr: float,
     seed: int,
     precision: str | None = None,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
 ) -> dict[str, np.ndarray]:
-    """Parameters by name after `epochs` of Adam on softmax cross-entropy."""
+    """Parameters by name after `epochs` of Adam on softmax cross-entropy, or of what else is given."""
     params, _ = model.init(spawning(seed), x.shape[1:])
     table = ParameterTable.of(params)
     buffer = table.flatten(params, precision or x.dtype)
-    optimizer, loss = Adam(lr), SoftmaxCrossEntropy()
+    optimizer, loss = optimizer or Adam(lr), loss or SoftmaxCrossEntropy()
     slots = optimizer.init(buffer)
     step = 0
     for epoch in range(epochs):

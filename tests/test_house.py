@@ -13,8 +13,8 @@ import pytest
 import daskpar
 
 HOUSE = Path(daskpar.__file__).parent
-FLOORS = ["errors", "backend", "registry", "nn", "optim", "data", "graph", "plan", "cluster", "train"]
-FLOORS += ["dashboard", "config", "build", "cli"]
+FLOORS = ["errors", "settings", "backend", "registry", "nn", "optim", "data", "graph", "plan", "cluster"]
+FLOORS += ["train", "dashboard", "config", "build", "cli"]
 
 
 def modules() -> list[Path]:

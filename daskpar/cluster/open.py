@@ -17,6 +17,7 @@ from daskpar.cluster import cuda, kubernetes
 from daskpar.cluster.executor import THREADED
 from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import InputError
+from daskpar.settings import at_least_one, checked_arguments
 
 KINDS = ("threads", "processes", THREADED, "address", "cuda", "kubernetes")
 _PORT = 8787
@@ -29,6 +30,7 @@ _CALM = {
 
 
 @contextmanager
+@checked_arguments("cluster.")
 def open_client(
     kind: str = "threads",
     workers: int = 2,
@@ -43,6 +45,9 @@ def open_client(
     only. `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any.
     Raises InputError where the cluster cannot be had.
     """
+    at_least_one("cluster.workers", workers)
+    if dashboard_port is not None and not 0 <= dashboard_port < 2**16:
+        raise InputError(f"cluster.dashboard_port={dashboard_port} must be from 0 to 65535")
     if kind == THREADED:
         yield THREADED
         return

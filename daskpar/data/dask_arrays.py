@@ -85,7 +85,7 @@ def from_dask(x: Any, y: Any, hold: Callable[[Any, Any], Source], where: str = "
     import dask.array as da
 
     x, y = (
-        checked(part, where, what) if is_dask(part) else as_array(part, where, what)
+        checked_blocks(part, where, what) if is_dask(part) else as_array(part, where, what)
         for part, what in ((x, "examples"), (y, "targets"))
     )
     check_pair(x, y, where)
@@ -101,7 +101,7 @@ def _nothing(rows: Any) -> np.ndarray:
     return np.empty((len(rows), 0))
 
 
-def checked(part: Any, where: str, what: str = "examples") -> Any:
+def checked_blocks(part: Any, where: str, what: str = "examples") -> Any:
     """Return a dask array from a dask array, dataframe or series, with blocks that are checked when loaded.
 
     See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype of no numbers.

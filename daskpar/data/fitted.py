@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array
+from daskpar.settings import Block
 
 Measure = tuple[Any, ...]
 
@@ -38,7 +39,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Transform:
+class Transform(Block):
     """The contract of a transform that is yet to be fitted."""
 
     kind: ClassVar[str] = "transform"

@@ -31,6 +31,8 @@ _TURNS = {  # orientations of EXIF, as Pillow names what undoes them
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+_LARGEST = 65_535
+"""Pixels along a side that pictures are resized to."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Images(Source):
     size: tuple[int, int]
     channels: int = 3
     peak: float | None = field(default=255.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(1 <= side <= _LARGEST for side in self.size):
+            raise InputError(f"images.size={self.size}: height and width must be from 1 to {_LARGEST}")
+        if self.channels not in (1, 3):
+            raise InputError(f"images.channels={self.channels} must be 1, for grey, or 3, for colours")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return self.read(slice(0, self.rows))

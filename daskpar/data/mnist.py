@@ -15,7 +15,8 @@ import numpy as np
 from daskpar.data.check import check_pair
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, shown, stamp
 from daskpar.data.source import Source
-from daskpar.errors import InputError
+from daskpar.errors import InputError, unknown
+from daskpar.settings import checked_arguments
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -39,6 +40,11 @@ class Mnist(Source):
     part: str
     peak: float | None = field(default=255.0, kw_only=True)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.part not in _FILES:
+            raise unknown("part of MNIST", self.part, _FILES)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part, self.version)
 
@@ -47,6 +53,7 @@ class Mnist(Source):
         return tuple(n for name in _FILES[self.part] for n in _stamp(Path(self.folder), name))
 
 
+@checked_arguments("data.")
 def find_mnist(folder: str | None = None) -> str:
     """The folder with the IDX files: the one given, `$DASKPAR_DATA/mnist`, or a download checked by hash."""
     given = folder or os.environ.get("DASKPAR_DATA")

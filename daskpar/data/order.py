@@ -24,6 +24,7 @@ import numpy as np
 from daskpar.backend.array import Array, to_numpy
 from daskpar.backend.random import generator
 from daskpar.errors import InputError
+from daskpar.settings import Block, at_least_one
 
 KINDS = ("uniform", "random", "stratified")
 _STREAMS = 16
@@ -39,7 +40,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(Block):
     """How `rows` rows are drawn in batches.
 
     `uniform`: in order; stream g takes the g-th share of each batch. `random`: stream g owns the g-th
@@ -56,6 +57,8 @@ class Order:
     drop_last: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("batch", "streams", "chunk_rows"):
+            at_least_one(f"order.{name}", getattr(self, name))
         if self.batch > self.rows:
             raise InputError(f"train.batch={self.batch} is larger than the {self.rows} rows of training data")
 

@@ -11,10 +11,11 @@ from daskpar.backend.random import generator
 from daskpar.data.order import stratify
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
+from daskpar.settings import Block, checked_arguments
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Block):
     """The rows of `source` between two shares (`low`, `high`) of a seeded shuffle of them.
 
     Without `shuffled` they are taken as they lie, so that a part of a dask array is a slice of it. With
@@ -30,11 +31,18 @@ class Part:
     stratified: bool = False
     shuffled: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high <= 1:
+            raise InputError(
+                f"part.low={self.low} and part.high={self.high} must be from 0 to 1, low not above high"
+            )
+
     @property
     def rows(self) -> int:
         start, stop = self._bounds()
         return stop - start
 
+    @checked_arguments("validation ")
     def split(self, share: float) -> tuple[Part, Part]:
         """This part less a share of its rows, and that share, for validation."""
         if not 0 < share < 1:
@@ -79,6 +87,7 @@ def _index(part: Part, version: tuple[int, ...]) -> np.ndarray:
     return np.sort(rng.permutation(part.source.rows)[start:stop])
 
 
+@checked_arguments("data.")
 def split(
     source: Source, validation: float, test: float, seed: int, stratified: bool, shuffled: bool = True
 ) -> tuple[Part, Part | None, Part | None]:

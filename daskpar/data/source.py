@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from daskpar.errors import InputError
+from daskpar.settings import Block
 
 Rows = slice | np.ndarray
 """Which rows to read: a slice, or integer indices."""
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Block):
     """Examples and targets of one origin, row by row.
 
     A subclass says how its arrays are opened; opening is cheap the second time in the same process, and
@@ -23,6 +24,10 @@ class Source:
     """
 
     peak: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.peak is not None and not self.peak > 0:
+            raise InputError(f"{type(self).__name__.lower()}.peak={self.peak} must be above zero")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""

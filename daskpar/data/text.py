@@ -21,6 +21,7 @@ from daskpar.data.part import Part
 from daskpar.data.reading import Stamp, read_bytes, shown, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError
+from daskpar.settings import at_least_one, checked_arguments
 
 _SHAKESPEARE = "tinyshakespeare.txt"
 _EXPECTED = "a text file in UTF-8"
@@ -48,6 +49,15 @@ class Text(Source):
     low: float = 0.0
     high: float = 1.0
     every: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_one("text.block", self.block)
+        at_least_one("text.every", self.every)
+        if not 0 <= self.low <= self.high <= 1:
+            raise InputError(
+                f"text.low={self.low} and text.high={self.high} must be from 0 to 1, low not above high"
+            )
 
     @property
     def version(self) -> Stamp:
@@ -88,6 +98,7 @@ class Text(Source):
         return replace(self, high=at), replace(self, low=at).once()
 
 
+@checked_arguments("data.")
 def find_text(path: str | None) -> str:
     """The file given, or `$DASKPAR_DATA/tinyshakespeare.txt`."""
     folder = os.environ.get("DASKPAR_DATA")
@@ -115,8 +126,12 @@ def read_text(path: str, stamped: Stamp) -> Encoded:
     return Encoded(number[codes], "".join(map(chr, known)))
 
 
+@checked_arguments("data.")
 def split_text(source: Text, validation: float, test: float) -> tuple[Part, Part | None, Part | None]:
     """(train, validation, test), one after the other in the text: what is held out was never read."""
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0 <= share < 1:
+            raise InputError(f"data.{name}={share} must be at least 0 and below 1")
     first, second = 1 - validation - test, 1 - test
     if first <= 0:
         raise InputError(f"data.validation={validation} and data.test={test} leave no text for training")

@@ -9,6 +9,7 @@ from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.graph.schedule import SCHEDULES
+from daskpar.settings import Block
 
 GRAINS = ("window", "step", "stage", "layer")
 BALANCES = ("flops", "parameters", "bytes", "time")
@@ -17,7 +18,7 @@ WIRES = ("full", "float16")
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Block):
     """How one training step is cut into tasks.
 
     `data`: into how many lanes the rows of a batch are cut; with `lanes` not into equal ones, but as these
@@ -88,7 +89,8 @@ class Layout:
         for name in ("average_every", "synchronous_until", "staleness"):
             if getattr(self, name) < 0:
                 raise InputError(f"layout.{name}={getattr(self, name)} must not be negative")
-        if self.replicas == 1 and (self.average_every, self.synchronous_until, self.outer) != (1, 0, None):
+        averages = (self.average_every, self.synchronous_until) != (1, 0) or self.outer is not None
+        if self.replicas == 1 and averages:
             raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
         if self.staleness and self.update != "stale":
             raise InputError(f"layout.staleness={self.staleness} is for update: stale")

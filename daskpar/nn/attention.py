@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +41,7 @@ class MultiHeadAttention(Layer):
         initialiser(self.init_weight)
         _ = self._dropout
 
-    @property
+    @cached_property
     def _dropout(self) -> Dropout:
         return Dropout(self.dropout)
 

@@ -7,6 +7,7 @@ What is computed, and what is saved for the backward pass, is the same as layer 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,8 +52,10 @@ def forward(
     rectify = [children[i - first].rectify for i in own]
     biases = [p.get("bias") for p in given]
     outputs = kernels(x).dense_chain(x, [p["weight"] for p in given], biases, rectify)
-    inputs = dict(zip(own, [x, *outputs[:-1]], strict=True))  # a rectifier keeps the output before it
-    saved = [inputs[i] if i in inputs else outputs[own.index(i - 1)] for i in range(first, stop)]
+    inputs = dict(zip(own, [x, *outputs[:-1]], strict=True))
+    saved: list[Any] = []
+    for i in range(first, stop):  # a rectifier keeps the output of the dense layer before it
+        saved.append(inputs[i] if i in inputs else outputs[bisect_left(own, i) - 1])
     return outputs[-1], saved if children[0].backward else [None] * len(saved)
 
 

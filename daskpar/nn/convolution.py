@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.backend.reference.convolution import Geometry, Pair
+from daskpar.backend.reference.convolution import Geometry, Pair, extent
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width, Window
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.sizes import require_room
 
 Sizes = int | tuple[int, int]
 """One number for height and width, or one each."""
+PADDINGS = ("valid", "same", "causal")
 Padding = Sizes | str | tuple[Pair, Pair]
 """A name, sizes, or (above, below) and (left, right)."""
 
@@ -25,6 +28,15 @@ Padding = Sizes | str | tuple[Pair, Pair]
 def pair(value: Any) -> Any:
     """Two of a number; a pair as it is."""
     return (value, value) if isinstance(value, int) else value
+
+
+def require_padding(layer: str, padding: Padding) -> None:
+    """Refuse padding by a name that is not known, or by negative numbers."""
+    if isinstance(padding, str):
+        if padding not in PADDINGS:
+            raise InputError(f"{layer}.padding={padding!r} is not known; use valid, same, or a number")
+    elif min(min(pair(edge)) for edge in pair(padding)) < 0:
+        raise InputError(f"{layer}.padding={padding} must not be negative; to take pixels away, use crop")
 
 
 def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:
@@ -40,11 +52,10 @@ def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) 
         return (0, 0), (0, 0)
     if padding == "causal":
         return (taps[0] - 1, 0), (taps[1] - 1, 0)
-    if padding != "same":
-        raise InputError(f"{layer}.padding={padding!r} is not known; use valid, same, or a number")
+    require_padding(layer, padding)
     out = []
-    for size, extent, step in zip(image, taps, stride, strict=True):
-        missing = max(0, (-(-size // step) - 1) * step + extent - size)
+    for size, reach, step in zip(image, taps, stride, strict=True):
+        missing = max(0, (-(-size // step) - 1) * step + reach - size)
         out.append((missing // 2, missing - missing // 2))
     return out[0], out[1]
 
@@ -75,6 +86,7 @@ class Conv2d(Layer):
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         for name, value in {**sizes, "channels": self.channels, "groups": self.groups}.items():
             positive(self.kind, **{name: min(pair(value))})
+        require_padding(self.kind, self.padding)
         if self.channels % self.groups:
             raise InputError(f"{self.kind}: groups={self.groups} does not divide channels={self.channels}")
         initialiser(self.init_weight), initialiser(self.init_bias)
@@ -98,7 +110,13 @@ class Conv2d(Layer):
                 f"{self.kind}: a kernel of {pair(self.kernel)} does not fit into images of {in_shape}; use a "
                 "smaller kernel, or padding: same"
             )
+        self._require_room((height, width), inside)
         return self._parameters(rng, inside // self.groups), (*out, self.channels)
+
+    def _require_room(self, image: Pair, channels: int) -> None:
+        """Refuse images that would be too large with the zeros around them."""
+        size = extent(image, self.geometry(image))
+        require_room(f"{self.kind}: an image with padding={self.padding}", (*size, channels))
 
     def _parameters(self, rng: np.random.Generator, inside: int) -> Params:
         kernel = pair(self.kernel)
@@ -162,6 +180,7 @@ class ConvTranspose2d(Conv2d):
         out = self._output((height, width))
         if min(out) < 1:
             raise InputError(f"{self.kind}: padding={self.padding} leaves nothing of images of {in_shape}")
+        self._require_room(out, self.channels)
         params = self._parameters(rng, inside)
         params["weight"] = params["weight"].swapaxes(2, 3)
         return params, (*out, self.channels)
@@ -224,12 +243,13 @@ class Conv1d(Layer):
 
     def __post_init__(self) -> None:
         positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        require_padding(self.kind, self.padding)
         try:
             _ = self._flat
         except InputError as error:
             raise InputError(str(error).replace("conv2d", self.kind)) from None
 
-    @property
+    @cached_property
     def _flat(self) -> Conv2d:
         """The same over images of one row."""
         padding = (0, self.padding) if isinstance(self.padding, int) else self.padding

@@ -50,7 +50,8 @@ class Embedding(Layer):
         return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        return None if self.padding is None else x != self.padding
+        """Of sequences (rows, positions); masks of other shapes have no meaning to the layers that follow."""
+        return None if self.padding is None or x.ndim != 2 else x != self.padding
 
     def refuses(self, x: Array) -> str | None:
         low, high = (int(x.min()), int(x.max())) if math.prod(x.shape) else (0, 0)
@@ -144,12 +145,13 @@ class TiedEmbedding(Embedding):
     def _inner(self) -> Sequential:
         return Sequential(self.layers)
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Embedding, Unembedding]:
         """What stands before and after the layers, with one table for both."""
         return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        self._inner.refuse_tokens(self.kind)
         own, inner = rng.spawn(2)
         params, shape = super().init(own, in_shape)
         nested, out_shape = self._inner.init(inner, shape)

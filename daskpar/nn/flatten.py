@@ -42,6 +42,12 @@ class Reshape(Layer):
     shape: tuple[int, ...]
     kind: ClassVar[str] = "reshape"
 
+    def __post_init__(self) -> None:
+        if any(size < 1 and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
+            raise InputError(
+                f"reshape.shape={self.shape}: expected sizes of at least 1; one may be -1, for what is left"
+            )
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         count, known = math.prod(in_shape), math.prod(n for n in self.shape if n != -1)
         if self.shape.count(-1) == 1 and known > 0 and count % known == 0:

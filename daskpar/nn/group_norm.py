@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,7 +35,8 @@ class GroupNorm(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         channels = last_axis("group_norm", in_shape)
         if channels % self.groups:
-            fit = ", ".join(str(n) for n in range(1, channels + 1) if channels % n == 0)
+            divisors = (n for n in range(1, min(channels, 10_000) + 1) if channels % n == 0)
+            fit = ", ".join(map(str, islice(divisors, 20)))
             raise InputError(
                 f"group_norm.groups={self.groups} does not divide the {channels} channels of shape "
                 f"{in_shape}; use one of {fit}"

@@ -11,6 +11,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width, Window
+from daskpar.settings import Block
 
 Shape = tuple[int, ...]
 Params = dict[str, Any]
@@ -75,7 +76,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Block):
     """Hyper-parameters of a block operation; holds no arrays.
 
     `forward(params, x, ctx) -> (y, saved)` and `backward(params, saved, dy, ctx) -> (dx, grads)` are pure:

@@ -20,10 +20,11 @@ from daskpar.backend.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape, positive
+from daskpar.settings import Block
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(Block):
     """The contract of a loss. Axis 0 of `outputs` and `targets` is the example.
 
     `task`: what the outputs say, by which metrics go. "classes": the largest of the outputs along the last
@@ -126,6 +127,8 @@ class SoftmaxCrossEntropy(Loss):
             object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
             if min(self.class_weights, default=0.0) < 0:
                 raise InputError(f"class_weights={list(self.class_weights)} must not be negative")
+            if not any(self.class_weights):
+                raise InputError(f"class_weights={list(self.class_weights)} must not all be zero")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
         if not out_shape or out_shape[-1] < 2:

@@ -17,13 +17,14 @@ from daskpar.errors import InputError
 from daskpar.nn.exact_sums import moments, spread
 from daskpar.nn.layer import Shape, positive
 from daskpar.nn.losses import Loss
+from daskpar.settings import Block
 
 Sums = tuple[float, ...]
 _SUITABLE = {"classes": "accuracy, top_k or confusion", "labels": "accuracy", "numbers": "rmse or r2"}
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Block):
     """The contract of a metric. A metric of one's own defines `kind` and `sums`, and where needed the rest.
 
     `tasks`: the tasks of the losses beside which it has a meaning (see `Loss.task`); others are refused.

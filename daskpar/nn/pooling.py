@@ -12,9 +12,10 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
-from daskpar.nn.convolution import Padding, Sizes, padded, pair
+from daskpar.nn.convolution import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.sizes import require_room
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Pool(Layer):
 
     def __post_init__(self) -> None:
         positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
+        require_padding(self.kind, self.padding)
         edges = () if isinstance(self.padding, str) else pair(self.padding)
         if any(2 * max(pair(edge)) > size for edge, size in zip(edges, pair(self.size), strict=False)):
             raise InputError(f"{self.kind}.padding={self.padding} must be at most half of size={self.size}")
@@ -58,6 +60,8 @@ class Pool(Layer):
                 f"{self.kind}: windows of {size} do not fit into {in_shape}; use smaller ones, or padding: "
                 "same"
             )
+        padded_size = (*extent(_image(in_shape), how), in_shape[-1])
+        require_room(f"{self.kind}: an image with padding={self.padding}", padded_size)
         return {}, (*out[-len(in_shape) + 1 :], in_shape[-1])
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:

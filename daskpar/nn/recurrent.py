@@ -18,6 +18,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import glorot
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.sizes import require_room
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Recurrent(Layer):
 
 def orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
     """A random orthogonal matrix (size, size), by which a state keeps its length (Saxe et al. 2014)."""
+    require_room("parameters", (size, size))
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
     return q * np.where(np.diag(r) < 0, -1.0, 1.0)
 

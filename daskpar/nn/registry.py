@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from daskpar.errors import InputError
 from daskpar.nn.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
 from daskpar.nn.attention import MultiHeadAttention
 from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
@@ -37,6 +39,7 @@ from daskpar.nn.simple_rnn import SimpleRNN
 from daskpar.nn.spatial_dropout import SpatialDropout
 from daskpar.nn.transformer import FeedForward, TransformerBlock
 from daskpar.registry import Table, named
+from daskpar.settings import shown
 
 _DENSE = (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, SpatialDropout, Flatten, Reshape)
 _IMAGES = (Conv1d, Conv2d, ConvTranspose2d, MaxPool, AvgPool, GlobalAvgPool, Pad, Crop)
@@ -67,7 +70,17 @@ def model(entries: Any) -> Sequential:
     """A model from a list of entries; a Sequential is returned as it is."""
     if isinstance(entries, Sequential):
         return entries
-    return Sequential(tuple(layer(entry) for entry in entries))
+    if isinstance(entries, str | Mapping | Layer) or not isinstance(entries, Iterable):
+        raise InputError(f"model={shown(entries)}: expected a list of layers")
+    layers = []
+    for i, entry in enumerate(entries):
+        try:
+            layers.append(layer(entry))
+        except InputError as error:
+            raise InputError(
+                str(error) if str(error).startswith("layer") else f"layer {i}: {error}"
+            ) from None
+    return Sequential(tuple(layers))
 
 
 def loss(entry: Any) -> Loss:

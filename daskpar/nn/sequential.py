@@ -16,6 +16,10 @@ from daskpar.nn import chain
 from daskpar.nn.activations import ReLU
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.pooling import MaxPool
+from daskpar.nn.sizes import require_room
+
+_MOST = 10_000
+"""Layers that a `Repeat` may stand for."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Repeat(Layer):
     def __post_init__(self) -> None:
         positive("repeat", times=self.times)
         object.__setattr__(self, "layers", written_out(self.layers))
+        if self.times * len(self.layers) > _MOST:
+            raise InputError(
+                f"repeat.times={self.times} of {len(self.layers)} layers is more than {_MOST} layers"
+            )
 
 
 def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:
@@ -75,10 +83,35 @@ class Sequential(Layer):
         shape = in_shape
         for i, (layer, child) in enumerate(zip(self.layers, rng.spawn(len(self.layers)), strict=True)):
             try:
-                params[str(i)], shape = layer.init(child, shape)
+                params[str(i)], shape = self._begun(i, layer, child, shape)
             except InputError as error:
                 raise InputError(f"layer {i}: {error}") from None
         return params, shape
+
+    def _begun(self, i: int, layer: Layer, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        """`init` of one layer. Refuses shapes and sizes that no layer can do anything with."""
+        if 0 in in_shape:
+            raise InputError(f"{layer.kind}: examples of shape {in_shape} hold no numbers")
+        if i and layer.tokens:
+            raise InputError(
+                f"{layer.kind}: takes whole numbers, so it can only be the first layer of a model"
+            )
+        try:
+            params, shape = layer.init(rng, in_shape)
+        except MemoryError:
+            raise InputError(
+                f"{layer.kind}: its parameters do not fit into memory; use smaller sizes"
+            ) from None
+        require_room(f"{layer.kind}: an output", shape)
+        return params, shape
+
+    def refuse_tokens(self, outer: str) -> None:
+        """Refuse, within a layer of kind `outer`, to begin with a layer that takes whole numbers."""
+        if self.tokens:
+            kind = self.layers[0].kind
+            raise InputError(
+                f"{outer}: {kind} takes whole numbers, so it can only be the first layer of a model"
+            )
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         return self.run(params, x, ctx)[:2]
@@ -215,6 +248,8 @@ class Residual(Layer):
         return (main, Sequential(self.shortcut)) if self.shortcut else (main,)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        for branch in self._branches:
+            branch.refuse_tokens(self.kind)
         params, out_shape = self._branches[0].init(rng, in_shape)
         if not self.shortcut and out_shape != in_shape:
             raise InputError(

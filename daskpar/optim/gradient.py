@@ -13,12 +13,13 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.optim.optimizer import Tensors, blocks, decay_into
+from daskpar.settings import Block
 
 _SMALL = 1e-30  # a sum of squares below which float32 has begun to lose them
 
 
 @dataclass(frozen=True)
-class Penalty:
+class Penalty(Block):
     """Adds the gradient of l1·|w| + ½·l2·|w|² for the tensors that weight decay applies to.
 
     The reported loss stays that of the data.
@@ -41,7 +42,7 @@ class Penalty:
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Block):
     """Limits each element to ±`value`, and then the norm of the whole gradient to `norm`."""
 
     value: float | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
 from daskpar.optim.optimizer import Optimizer, Slots, Tensors
 
 
@@ -35,6 +36,11 @@ class LARS(Optimizer):
     kind: ClassVar[str] = "lars"
     elementwise: ClassVar[bool] = False
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.trust > 0:
+            raise InputError(f"lars.trust={self.trust} must be above zero")
 
     def _in_place(
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.blocks import blocks
 from daskpar.errors import InputError
+from daskpar.settings import Block
 
 Slots = dict[str, Array]
 Ranges = tuple[tuple[int, int], ...]
@@ -36,7 +37,7 @@ def _within(ranges: Ranges, start: int, stop: int) -> Ranges:
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Block):
     """Hyper-parameters of an update rule; holds no arrays."""
 
     lr: float = 1e-3

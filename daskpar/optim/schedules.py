@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daskpar.errors import InputError
+from daskpar.settings import Block
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Block):
     """`warmup` steps of a linear rise from 0, then the schedule itself over the steps that are left."""
 
     warmup: int = 0

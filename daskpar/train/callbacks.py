@@ -7,11 +7,13 @@ All run on the client, in the order of the steps, while later windows may alread
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from daskpar.errors import InputError
 from daskpar.graph.spec import State, Sums
 from daskpar.optim.schedules import ReduceOnPlateau
+from daskpar.settings import at_least_one, checked_arguments
 from daskpar.train.history import Record, improves, monitored
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class EarlyStopping(Callback):
     model's; where no evaluation had a value, the last one is.
     """
 
+    @checked_arguments("early_stopping.")
     def __init__(
         self,
         monitor: str = "validation.loss",
@@ -71,8 +74,9 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore: bool = True,
     ):
-        if patience < 1:
-            raise InputError(f"early_stopping.patience={patience} must be at least 1")
+        at_least_one("early_stopping.patience", patience)
+        if not 0 <= min_delta < math.inf:
+            raise InputError(f"early_stopping.min_delta={min_delta} must be at least 0, and finite")
         self.monitor: str = monitor
         self.patience, self.min_delta, self.restore = patience, min_delta, restore
         self.reset()

@@ -18,6 +18,7 @@ from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph.spec import Spec, State
 from daskpar.graph.state_file import write_state
 from daskpar.nn.parameters import first_not_finite
+from daskpar.settings import at_least_one, for_json
 
 STATE = "state.safetensors"
 META = "state.json"
@@ -27,8 +28,7 @@ class Checkpoints:
     """The checkpoints of a run in `folder`, of which the last `keep` stay."""
 
     def __init__(self, folder: Path, keep: int = 3):
-        if keep < 1:
-            raise InputError(f"checkpoint.keep={keep} must be at least 1")
+        at_least_one("checkpoint.keep", keep)
         self.folder = folder
         self.keep = keep
 
@@ -46,19 +46,20 @@ class Checkpoints:
     def save(self, spec: Spec, state: State, meta: dict[str, Any], name: str | None = None) -> Path:
         """Write one and remove those beyond `keep`; with a `name` it is apart from these. Returns its folder.
 
-        Raises InputError when it cannot be written; the ones before it remain. Raises NotFiniteError
-        rather than write parameters that are not finite.
+        Raises InputError when it cannot be written, or when JSON cannot carry `meta`; the ones before it
+        remain. Raises NotFiniteError rather than write parameters that are not finite.
         """
         bad = first_not_finite(spec.table, state.params)
         if bad is not None:
             raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite; nothing was written")
+        described = _as_json({"step": state.step, **meta})
         target = self.folder / (name or f"step-{state.step:08d}")
         partial = self.folder / f".{target.name}.partial"
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             write_state(spec, state, partial / STATE)
-            write_whole(partial / META, json.dumps({"step": state.step, **meta}))
+            write_whole(partial / META, described)
             replace_folder(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -83,6 +84,16 @@ class Checkpoints:
 
     def _steps(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("step-*") if (p / META).is_file())
+
+
+def _as_json(meta: dict[str, Any]) -> str:
+    try:
+        return json.dumps(meta, default=for_json)  # fast: only what is not Python's own is looked at
+    except (
+        TypeError,
+        InputError,
+    ):  # keys of dictionaries are NumPy's numbers, or a value is nothing for JSON
+        return json.dumps(for_json(meta, META))
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

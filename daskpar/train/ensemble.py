@@ -10,6 +10,7 @@ from typing import Any
 from daskpar.cluster.setup import blas_threads
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane
+from daskpar.settings import at_least_one, checked_arguments
 from daskpar.train.trainer import Trainer
 
 
@@ -24,9 +25,9 @@ class Ensemble(Trainer):
 
     members_: list[Trainer]
 
+    @checked_arguments()
     def __init__(self, model: Any, *, members: int = 5, **options: Any):
-        if members < 1:
-            raise InputError(f"members={members} must be at least 1")
+        at_least_one("members", members)
         super().__init__(model, **options)
         self.members = members
         self._options = options

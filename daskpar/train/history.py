@@ -11,6 +11,7 @@ from typing import Any
 
 from daskpar.errors import unknown
 from daskpar.graph.spec import Spec, Sums
+from daskpar.settings import for_json
 
 Record = dict[str, Any]
 
@@ -81,7 +82,10 @@ def _number(value: Any) -> float:
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON in which numbers that are not finite are null: JSON has no other word for them."""
+    """JSON in which numbers that are not finite are null: JSON has no other word for them.
+
+    Raises InputError for what JSON cannot carry.
+    """
 
     def finite(part: Any) -> Any:
         if isinstance(part, dict):
@@ -90,4 +94,4 @@ def to_json(value: Any, **options: Any) -> str:
             return [finite(inner) for inner in part]
         return None if isinstance(part, float) and not math.isfinite(part) else part
 
-    return json.dumps(finite(value), **options)
+    return json.dumps(finite(for_json(value)), **options)

@@ -56,9 +56,6 @@ def make_order(
     layout = trainer.layout_
     if trainer.distribution not in KINDS:
         raise unknown("distribution", trainer.distribution, KINDS)
-    for name in ("batch", "accumulate"):
-        if getattr(trainer, name) < 1:
-            raise InputError(f"train.{name}={getattr(trainer, name)} must be at least 1")
     run_length(trainer.epochs, trainer.steps, 1)
     if trainer.accumulate > 1 and layout.grain in ("stage", "layer"):
         raise InputError(
@@ -172,6 +169,12 @@ def make_spec(
             f"train.accumulate={trainer.accumulate} cannot be had with {shares}: {{sync: true}}, whose "
             "statistics are those of the whole batch"
         )
+    for name, most, things in (
+        ("microbatches", order.batch, "rows of a batch"),
+        ("shards", spec.table.count, "parameters"),
+    ):
+        if getattr(layout, name) > most:
+            raise InputError(f"layout.{name}={getattr(layout, name)} is more than the {most} {things}")
     for name in ("width", "shards"):
         if getattr(layout, name) > 1 and not spec.optimizer.elementwise:
             raise InputError(
@@ -216,7 +219,7 @@ def bare_spec(
         order=order,
         seed=trainer.seed,
         precision=trainer.precision,
-        accumulate=trainer.accumulate,
+        accumulate=min(trainer.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
     )

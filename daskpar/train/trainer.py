@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from numbers import Real
 from pathlib import Path
 from shutil import rmtree
@@ -19,7 +20,7 @@ import numpy as np
 
 from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
 from daskpar.data.check import as_array
-from daskpar.data.dask_arrays import checked, from_dask, is_dask
+from daskpar.data.dask_arrays import checked_blocks, from_dask, is_dask
 from daskpar.data.held import Given, hold
 from daskpar.data.order import Order
 from daskpar.data.part import Part
@@ -31,6 +32,7 @@ from daskpar.graph.spec import Lane, Spec, State
 from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
+from daskpar.settings import arguments, at_least_one, checked, shown
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta
 from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
@@ -112,8 +114,6 @@ class Trainer:
         self.optimizer = optimizer
         self.metrics = metrics
         self.schedule = schedule
-        if isinstance(layout, str) and layout != "auto":
-            raise InputError(f"layout={layout!r}: expected a Layout, or auto")
         self.layout = layout
         self.batch = batch
         self.epochs = epochs
@@ -138,6 +138,10 @@ class Trainer:
         self.client = client
         self.blas_threads = blas_threads
         self.profile = profile
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; where it is a setting it passes through the door (`daskpar.settings`) first."""
+        super().__setattr__(name, _setting(name, value) if name in _SETTINGS else value)
 
     _chosen: Layout | None = None
     _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
@@ -209,7 +213,7 @@ class Trainer:
             raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
         self._check_fitted()
         if is_dask(X):
-            x = checked(X, "predict")
+            x = checked_blocks(X, "predict")
             return predict_lazily(self.spec_, self._state_files(), x, kind, new_token(), fill)
         x = as_array(X, "predict")
         if not x.shape:
@@ -298,10 +302,14 @@ class Trainer:
         train = self._part(X, y, "train", executor)
         if not isinstance(X, Part):
             train = replace(train, seed=self.seed, stratified=self.distribution == "stratified")
-        if isinstance(validation, Real):
-            return train.split(float(validation))
+        if isinstance(validation, Real) or getattr(validation, "shape", None) == ():
+            return train.split(validation)
         if validation is None or isinstance(validation, Part):
             return train, validation
+        if not isinstance(validation, list | tuple) or len(validation) != 2:
+            raise InputError(
+                f"validation={shown(validation)}: expected a share such as 0.1, a pair of arrays, or a Part"
+            )
         x, labels = validation
         return train, self._part(x, labels, "validation", executor)
 
@@ -328,10 +336,30 @@ class Trainer:
         self._check_fitted()
         state, path = getattr(self, "saved_", (None, None))
         if state is not self.state_ or path is None or not path.exists():
-            path = lasting_folder() / f"state-{digest(self.spec_, self.state_)[:16]}.safetensors"
+            described = f"{digest(self.spec_, self.state_)} {self.state_.step} {self.spec_.table}"
+            path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
             if not path.exists():
                 write_state(self.spec_, self.state_, path)
         return path
+
+
+_SETTINGS = {
+    name: hint
+    for name, hint in arguments(Trainer.__init__).items()
+    if not name.endswith("_every")  # intervals are read when the length of an epoch is known
+}
+_COUNTS = {"streams": "data", "chunk_rows": "data", "keep": "checkpoint", "blas_threads": "cluster"}
+_COUNTS |= dict.fromkeys(("batch", "epochs", "steps", "accumulate"), "train")
+"""Settings that are counts, and the section of a config in which each stands."""
+
+
+def _setting(name: str, value: Any) -> Any:
+    if name == "layout" and not (value is None or value == "auto" or isinstance(value, Layout)):
+        raise InputError(f"layout={shown(value)}: expected a Layout, or auto")
+    value = checked(name, value, _SETTINGS[name])
+    if name in _COUNTS:
+        at_least_one(f"{_COUNTS[name]}.{name}", value)
+    return value
 
 
 def _remove(folder: Path) -> None:

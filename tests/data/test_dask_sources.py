@@ -7,7 +7,7 @@ import pytest
 
 from daskpar.data import hold
 from daskpar.data.check import as_array
-from daskpar.data.dask_arrays import DaskArrays, checked, from_dask, is_dask
+from daskpar.data.dask_arrays import DaskArrays, checked_blocks, from_dask, is_dask
 from daskpar.data.part import Part
 from daskpar.errors import InputError
 
@@ -116,7 +116,7 @@ def test_dataframes(rows):
     x, y = blocks(source, rows)
     np.testing.assert_array_equal(x, X[rows])
     np.testing.assert_array_equal(y, Y[rows])
-    assert isinstance(checked(frame["a"], "predict"), da.Array)
+    assert isinstance(checked_blocks(frame["a"], "predict"), da.Array)
 
 
 def test_dataframes_of_text_are_refused():

@@ -32,6 +32,11 @@ class RandomCrop(Augmentation):
         positive("random_crop", rows=self.rows, columns=self.columns)
         if self.padding < 0:
             raise InputError(f"random_crop.padding={self.padding} must be at least 0")
+        if self.padding > max(self.rows, self.columns):
+            raise InputError(
+                f"random_crop.padding={self.padding} would leave crops without a pixel of the image; use at "
+                f"most {max(self.rows, self.columns)}"
+            )
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, channels = image("random_crop", in_shape)

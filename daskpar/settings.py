@@ -1,0 +1,301 @@
+"""The door for settings given from Python: each becomes a plain Python value of the type that it declares.
+
+NumPy's numbers count as Python's, an array of no axes as its number, lists and arrays as tuples, and paths
+as texts. Nothing else is converted: 16.0 is no whole number, "16" no number, True no 1. A block (a layer, an
+optimizer, a `Layout`, a source, ...) passes through when it is made, before its own checks of ranges; a
+Trainer's arguments when they are set; those of functions by `checked_arguments`. Names in YAML pass through
+`daskpar.registry`, which asks the same questions.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache, wraps
+from pathlib import Path
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from daskpar.errors import InputError
+
+_LARGEST = 2**63
+"""Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
+_PLAIN: tuple[type, ...] = (bool, int, float, str, NoneType)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Unfit(Exception):
+    """A value is not of the type that was asked for; the argument says why."""
+
+
+class Block:
+    """Base of the frozen dataclasses that people configure: the fields are checked against their hints.
+
+    Raises InputError for a field of another type, and for a number that is not finite.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__dict__.get("__post_init__")
+        if own is None:
+            return
+
+        @wraps(own)
+        def checked_post_init(self: Block) -> None:
+            _check_types(self)
+            own(self)
+            _check_finite(self)
+
+        cls.__post_init__ = checked_post_init  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check_finite(self)
+
+
+class Declared(NamedTuple):
+    """A field: its name, its hint, its default, and the plain types that it takes as they are."""
+
+    name: str
+    hint: Any
+    default: Any
+    plain: tuple[type, ...]
+
+
+def _check_types(block: Any) -> None:
+    for name, hint, default, plain in _declared(type(block)):  # type: ignore[arg-type]
+        value = getattr(block, name)
+        if value is default or (type(value) in plain and (type(value) is not int or abs(value) < _LARGEST)):
+            continue
+        object.__setattr__(block, name, checked(f"{_called(block)}.{name}", value, hint))
+
+
+def _check_finite(block: Any) -> None:
+    for name, *_ in _declared(type(block)):  # type: ignore[arg-type]
+        value = getattr(block, name)
+        if isinstance(value, float | tuple) and not all(map(math.isfinite, _floats(value))):
+            raise InputError(f"{_called(block)}.{name}={value}: expected a finite number")
+
+
+def _floats(value: Any) -> Iterator[float]:
+    """The floats in nested tuples."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _floats(part)
+    elif isinstance(value, float):
+        yield value
+
+
+@cache
+def _declared(block: Any) -> tuple[Declared, ...]:
+    """The fields of a block; none where a user's block has hints that cannot be resolved."""
+    try:
+        hints = get_type_hints(block)
+    except (NameError, TypeError):
+        return ()
+    return tuple(
+        Declared(f.name, hints[f.name], f.default, _plain_types(hints[f.name]))
+        for f in fields(block)
+        if f.init and _is_ours(hints[f.name])
+    )
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    """The plain types that a hint takes; whole numbers pass for numbers."""
+    types = tuple(option for option in _options(hint) if option in _PLAIN)
+    return (*types, int) if float in types else types
+
+
+def _called(block: Any) -> str:
+    return str(getattr(block, "kind", None) or type(block).__name__.lower())
+
+
+def checked(where: str, value: Any, hint: Any) -> Any:
+    """`value` as a plain value of the type `hint`. `where` names the setting.
+
+    Raises InputError, in one line, for a value of another type.
+    """
+    try:
+        value = fitted(value, hint)
+    except Unfit:
+        raise InputError(f"{where}={shown(value)}: expected {described(hint)}") from None
+    if not where.endswith("seed") and any(abs(number) >= _LARGEST for number in _whole_numbers(value)):
+        raise InputError(f"{where}={shown(value)}: expected whole numbers below 2**63")
+    return value
+
+
+def fitted(value: Any, hint: Any) -> Any:
+    """`value` as a plain value of the type `hint`. Raises Unfit where it is of another type."""
+    if not _is_ours(hint):
+        return value
+    if get_origin(hint) is Sequence:
+        return _listed(value, get_args(hint)[0])
+    if is_dataclass(hint):
+        if not isinstance(value, hint):  # type: ignore[arg-type]
+            raise Unfit(f"input should be a {described(hint)}")
+        return value
+    options = _options(hint)
+    if isinstance(value, os.PathLike) and str in options and Path not in options:
+        value = os.fspath(value)
+    try:
+        return _adapter(hint).validate_python(plain(value))
+    except ValueError as error:  # pydantic's ValidationError, which is heavy to import
+        raise Unfit(error.errors()[0]["msg"].lower()) from None  # type: ignore[attr-defined]
+
+
+@cache
+def _is_ours(hint: Any) -> bool:
+    """Whether a hint is made of what settings are made of; what else users' own blocks hold is left alone."""
+    if hint in (*_PLAIN, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
+        return True
+    parts = [part for part in get_args(hint) if part is not ...]
+    return get_origin(hint) in (tuple, Union, UnionType) and all(map(_is_ours, parts))
+
+
+def _listed(value: Any, kind: Any) -> Any:
+    """A list or tuple as it is, all of whose parts must be of a kind, where that is a class."""
+    if not isinstance(value, list | tuple):
+        raise Unfit("input should be a list")
+    if kind is not Any and not all(isinstance(part, kind) for part in value):
+        raise Unfit(f"input should be a list of {kind.__name__}")
+    return value
+
+
+@cache
+def _adapter(hint: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(_by_instance(hint), config=ConfigDict(strict=True))
+
+
+def _by_instance(hint: Any) -> Any:
+    """A hint in which dataclasses stand for their instances; pydantic would look at their fields."""
+    from pydantic import InstanceOf
+
+    if is_dataclass(hint):
+        return Annotated[hint, InstanceOf()]
+    origin, parts = get_origin(hint), tuple(map(_by_instance, get_args(hint)))
+    if origin in (UnionType, Union):
+        return Union[parts]  # noqa: UP007
+    return GenericAlias(tuple, parts) if origin is tuple else hint
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+
+
+def plain(value: Any) -> Any:
+    """NumPy's numbers, and arrays of no axes, as Python's; lists, tuples and other arrays as tuples."""
+    if type(value) in _PLAIN:
+        return value
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+        return float(value) if isinstance(value, np.floating) else value  # long doubles stay NumPy's
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return plain(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+def for_json(value: Any, where: str = "JSON") -> Any:
+    """`value` with NumPy's numbers and arrays, paths, and blocks as JSON has them, dictionaries' keys too.
+
+    Raises InputError for what JSON cannot carry; `where` is the name of the whole.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Mapping):
+        keys = (key if isinstance(key, str) else for_json(key, where) for key in value)
+        return {key: for_json(part, f"{where}.{key}") for key, part in zip(keys, value.values(), strict=True)}
+    value = plain(value)
+    if isinstance(value, tuple):
+        return [for_json(part, f"{where}.{i}") for i, part in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Block) and is_dataclass(value):
+        return {_called(value): {f.name: for_json(getattr(value, f.name), where) for f in fields(value)}}
+    if not isinstance(value, _PLAIN):
+        raise InputError(
+            f"{where}: a {type(value).__name__} cannot be kept as JSON; use numbers, texts, lists and "
+            "dictionaries"
+        )
+    return value
+
+
+def checked_arguments(where: str = "") -> Callable[[F], F]:
+    """Let a function's arguments pass through the door, by its hints; `where` comes before their names."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        named = [name for name, parameter in signature.parameters.items() if parameter.kind not in several]
+
+        @wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            bound = signature.bind(*args, **options)
+            hints = arguments(function)
+            for name in named:
+                if name in bound.arguments and name in hints:
+                    bound.arguments[name] = checked(where + name, bound.arguments[name], hints[name])
+            return function(*bound.args, **bound.kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+@cache
+def arguments(function: Any) -> dict[str, Any]:
+    """The hints of a function's arguments."""
+    return {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
+
+
+def at_least_one(where: str, value: int | None) -> None:
+    """Refuse a count below 1."""
+    if value is not None and value < 1:
+        raise InputError(f"{where}={value} must be at least 1")
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _whole_numbers(part)
+    elif isinstance(value, int):
+        yield value
+
+
+def shown(value: Any, longest: int = 80) -> str:
+    """`value` in a line of an error, cut off where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    Path: "a path",
+    NoneType: "None",
+}
+
+
+def described(hint: Any) -> str:
+    """A type in words, e.g. "a whole number or None"."""
+    if hint in _WORDS:
+        return _WORDS[hint]
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return " or ".join(dict.fromkeys(map(described, parts)))
+    if origin is tuple and parts[-1:] == (...,):
+        return f"a list, each {described(parts[0])}"
+    if origin is tuple:
+        return f"({', '.join(map(described, parts))})"
+    if origin is Sequence:
+        return "a list" if parts[0] is Any else f"a list, each {described(parts[0])}"
+    return f"a {hint.__name__}" if isinstance(hint, type) else str(hint)
