@@ -14,7 +14,7 @@ import daskpar
 
 HOUSE = Path(daskpar.__file__).parent
 FLOORS = ["errors", "backend", "registry", "nn", "optim", "data", "graph", "plan", "cluster", "train"]
-FLOORS += ["dashboard", "config", "build", "cli"]
+FLOORS += ["dashboard", "yaml_text", "config", "build", "cli"]
 
 
 def modules() -> list[Path]:
