@@ -32,7 +32,7 @@ from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
 from daskpar.nn.pad import Crop, Pad
 from daskpar.nn.pooling import AvgPool, MaxPool
 from daskpar.nn.rms_norm import RMSNorm
-from daskpar.nn.sequential import Repeat, Residual, Sequential
+from daskpar.nn.sequential import Repeat, Residual, Sequential, count_layers, require_buildable
 from daskpar.nn.simple_rnn import SimpleRNN
 from daskpar.nn.spatial_dropout import SpatialDropout
 from daskpar.nn.transformer import FeedForward, TransformerBlock
@@ -64,10 +64,15 @@ def layer(entry: Any) -> Layer:
 
 
 def model(entries: Any) -> Sequential:
-    """A model from a list of entries; a Sequential is returned as it is."""
+    """A model from a list of entries; a Sequential is returned as it is.
+
+    Raises InputError for what is unknown or wrong, and for more than `MOST_LAYERS` layers.
+    """
     if isinstance(entries, Sequential):
         return entries
-    return Sequential(tuple(layer(entry) for entry in entries))
+    built = Sequential(tuple(layer(entry) for entry in entries))
+    require_buildable(count_layers(built) - 1)
+    return built
 
 
 def loss(entry: Any) -> Loss:
