@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -46,11 +47,10 @@ def _end(line: str, code: int) -> None:
 @contextmanager
 def writing(path: str) -> Iterator[BinaryIO]:
     """A file that appears whole or not at all; a device or a pipe is written to as it is."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
-    if target.exists() and not target.is_file():
-        partial = target
+    target = partial = Path(path)
     with told_of(path):
+        if target.is_file() or not target.exists():
+            partial = target.with_name(f".{target.name}.partial")
         try:
             with open(partial, "wb") as file:
                 yield file
@@ -214,7 +214,9 @@ def plan(config_path: str, overrides: tuple[str, ...], fresh: bool) -> None:
 @main.command()
 @config_command
 @click.option("--layout", "layouts", multiple=True, metavar="YAML", help="Run this one, too.")
-@click.option("--best", default=3, show_default=True, help="How many of the best to run.")
+@click.option(
+    "--best", default=3, show_default=True, type=click.IntRange(0), help="How many of the best to run."
+)
 @click.option(
     "--steps", default=40, show_default=True, type=click.IntRange(1), help="Of each of five stretches."
 )
@@ -266,6 +268,9 @@ def simulate(
 
         config, numbers = load_config(config_path, overrides), whole_numbers(workers)
         given = {"bandwidth": bandwidth, "hop": hop, "scheduler": scheduler}
+        for name, value in given.items():
+            if value is not None and not (0 < value < math.inf or (value == 0 and name != "bandwidth")):
+                raise InputError(f"--{name} {value}: expected a number above zero")
         found, network = planning.simulate(config, numbers, given, fresh, _meanwhile)
         wide().print(planning.scaling_table(found, network))
         with told_of(output):
@@ -295,7 +300,7 @@ def whole_numbers(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1:
+    if not numbers or min(numbers) < 1 or max(numbers) > 1_000_000:
         raise InputError(f"--workers {text}: expected whole numbers from 1 on, e.g. 1,8,64")
     return numbers
 

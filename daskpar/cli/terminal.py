@@ -79,8 +79,11 @@ def wide() -> Console:
 
 def echo(text: str) -> None:
     """Write a text to standard output as it is, at once; a command whose reader has gone ends."""
+    if sys.stdout is None:  # closed by whoever started the command
+        return
     try:
-        click.echo(text, nl=False)
+        sys.stdout.write(text)  # click.echo would write UTF-8 where the encoding is ASCII
+        sys.stdout.flush()
     except BrokenPipeError:
         _drop(sys.stdout)
         sys.exit(0)
