@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -239,14 +240,18 @@ def _explain(error: ValidationError) -> str:
         *outer, key = first["loc"]
         section = f" in {'.'.join(map(str, outer))}" if outer else ""
         return str(unknown(f"key{section}", key, _section(outer).model_fields))
-    where = [part for part in first["loc"] if part not in _ENTRY]
+    entry = not _ENTRY.isdisjoint(first["loc"])
+    if not entry:  # of the kinds of value that a key takes, the one that is nearest to what it got
+        alike = [e for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
+        first = max(alike, key=lambda e: len(e["loc"]))
+    where = [part for part in first["loc"] if not _LABEL.fullmatch(str(part))]
     name = ".".join(one_line(str(part), 50) for part in where)
     if first["type"] == "missing":
         return f"{name} is missing"
     wanted = first["msg"].replace("Input", "value", 1).replace("String", "value", 1)
     if first["type"] == "model_type":
         wanted = f"expected keys such as {', '.join(list(_section(where).model_fields)[:3])}"
-    elif len(where) < len(first["loc"]):
+    elif entry:
         wanted = "expected a name or one `name: arguments`"
     hint = ""
     if first["type"] == "string_type" and isinstance(first["input"], bool):
@@ -254,8 +259,11 @@ def _explain(error: ValidationError) -> str:
     return f"{name}: {wanted}, got {shown(first['input'])}{hint}"
 
 
-_ENTRY = ("str", "dict[str,any]")
+_ENTRY = frozenset({"str", "dict[str,any]"})
 """What pydantic adds to the place of a wrong `Entry`."""
+
+_LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
+"""What it adds to the place of a value that may be of several kinds."""
 
 
 def _section(path: list[Any]) -> type[BaseModel]:

@@ -123,7 +123,7 @@ for _kind, _pattern, _first in (
     ("merge", "<<", "<"),
 ):
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"(?:{_pattern})$"), list(_first))
-    if _kind == "float":
+    if _kind in ("int", "float"):
         Dumper.add_implicit_resolver(_TAG + _kind, re.compile(f"(?:{_pattern})$"), list(_first))
 _Loader.yaml_constructors = {
     tag: construct
