@@ -82,8 +82,7 @@ def echo(text: str) -> None:
     if sys.stdout is None:  # closed by whoever started the command
         return
     try:
-        sys.stdout.write(text)  # click.echo would write UTF-8 where the encoding is ASCII
-        sys.stdout.flush()
+        click.echo(text, sys.stdout, nl=False)  # a file of its choice would be in UTF-8 where this is ASCII
     except BrokenPipeError:
         _drop(sys.stdout)
         sys.exit(0)
