@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
-from daskpar.errors import InputError, unknown
+from daskpar import yaml_text
+from daskpar.errors import InputError, one_line, shown, unknown
 
 Entry = str | dict[str, Any]
 """A block by name: `relu`, `dense: 512` or `dense: {units: 512}`."""
 
 
-class Section(BaseModel):
-    """Keys that are not known are refused, and so are values of another type."""
+def _as_path(text: str) -> str:
+    """Return a path as Python has it, also where file names are not in UTF-8; refuse what none can be."""
+    try:
+        if "\0" not in text:
+            return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        pass
+    raise PydanticCustomError("path", "value should be a path without NUL and other unusable characters")
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+
+def _not_tiny(value: float) -> float:
+    if value < 1e-30:  # whose reciprocal float32 may not hold
+        raise PydanticCustomError("tiny", "value should be at least 1e-30")
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_as_path)]
+Peak = Annotated[float, Field(gt=0, le=1e30), AfterValidator(_not_tiny)]
+
+
+class Section(BaseModel):
+    """Keys that are not known are refused, and so are values of another type, NaN and infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RunSection(Section):
     name: str = Field("run", pattern=r"^\w[\w.-]*$", description="the run's folder within `dir`")
-    dir: str = "runs"
+    dir: PathText = "runs"
 
 
 class DataSection(Section):
     source: Literal["digits", "mnist", "npz", "npy", "text", "images"] = "digits"
-    path: str | None = Field(
+    path: PathText | None = Field(
         None, description="npz: the file; mnist: a folder; text: a file; images: a folder"
     )
-    x: str | None = Field(None, description="npy: the file of the examples")
-    y: str | None = Field(None, description="npy: the file of the targets")
+    x: PathText | None = Field(None, description="npy: the file of the examples")
+    y: PathText | None = Field(None, description="npy: the file of the targets")
     validation: float = Field(0.1, ge=0, lt=1, description="share of the rows, held out of training")
     test: float | None = Field(
         None, ge=0, lt=1, description="0.2 if left out, of text 0; mnist has test data of its own"
@@ -42,9 +66,7 @@ class DataSection(Section):
         None, min_length=2, max_length=2, description="images: height and width that they are resized to"
     )
     channels: Literal[1, 3] = Field(3, description="images: 1 for grey, 3 for colours")
-    peak: float | None = Field(
-        None, gt=0, description="the raw value that becomes 1, e.g. 255 for bytes of npz"
-    )
+    peak: Peak | None = Field(None, description="the raw value that becomes 1, e.g. 255 for bytes of npz")
     distribution: Literal["random", "uniform", "stratified"] = "random"
     chunk_rows: int | None = Field(None, ge=1, description="8192 if left out, of text all")
     streams: int | None = Field(None, ge=1, description="chunks that a batch is drawn from side by side")
@@ -152,32 +174,11 @@ class Config(Section):
     @property
     def folder(self) -> Path:
         """Where the run leaves what it found."""
-        return Path(self.run.dir) / self.run.name
+        return Path(self.run.dir) / _as_path(self.run.name)
 
     def as_yaml(self) -> str:
         """The config with every default written out."""
-        return yaml.dump(self.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: 1e-3 is a number, and no key is given twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the texts that `_Loader` would take for numbers."""
-
-
-_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")  # YAML 1.1 wants more: 1.0e-3
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+        return yaml.dump(self.model_dump(), Dumper=yaml_text.Dumper, sort_keys=False)
 
 
 def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
@@ -185,19 +186,9 @@ def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
 
     Raises InputError in one line for what is missing, unknown or wrong.
     """
-    try:
-        values = yaml.load(Path(path).read_text("utf-8"), _Loader)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
-    except yaml.YAMLError as error:
-        at = getattr(error, "problem_mark", None)
-        line = f" in line {at.line + 1}" if at else ""
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError(f"{path}: not valid YAML{line} ({problem})") from None
+    values = yaml_text.read(path)
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {values!r}")
+        raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {shown(values)}")
     for override in overrides:
         _override(values, override)
     try:
@@ -207,9 +198,11 @@ def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
 
 
 def _override(values: dict[str, Any], override: str) -> None:
+    with suppress(UnicodeDecodeError):  # arguments come in the locale's encoding, configs are in UTF-8
+        override = os.fsencode(override).decode("utf-8")
     name, equals, text = override.partition("=")
     *path, leaf = name.split(".")
-    if not equals or not all([*path, leaf]):
+    if not equals or not all([*path, leaf]) or len(path) > 10:
         raise InputError(f"--set {override}: expected e.g. train.epochs=3")
     at = values
     for part in path:
@@ -219,20 +212,21 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(at, dict):
             raise InputError(f"--set {override}: {part} has no keys within")
     try:
-        at[leaf] = yaml.load(text, _Loader)
-    except yaml.YAMLError:
-        raise InputError(f"--set {override}: the value is not valid YAML") from None
+        at[leaf] = yaml_text.parse(text)
+    except InputError as error:
+        raise InputError(f"--set {override}: the value is {error}") from None
 
 
 def read_layout(text: str) -> dict[str, Any]:
     """The arguments of a layout that is written as in a config. Raises InputError, in one line."""
     try:
-        values = yaml.load(text, _Loader)
-        if not isinstance(values, dict):
-            raise InputError(f"layout {text}: expected keys and values, e.g. {{data: 2, shards: 2}}")
+        values = yaml_text.parse(text)
+    except InputError as error:
+        raise InputError(f"layout {text}: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"layout {text}: expected keys and values, e.g. {{data: 2, shards: 2}}")
+    try:
         found = dict(vars(Config.model_validate({"model": ["flatten"], "layout": values}).layout))
-    except yaml.YAMLError:
-        raise InputError(f"layout {text}: not valid YAML") from None
     except ValidationError as error:
         raise InputError(_explain(error)) from None
     del found["auto"]
@@ -242,24 +236,34 @@ def read_layout(text: str) -> dict[str, Any]:
 def _explain(error: ValidationError) -> str:
     """The first thing that is wrong, by its full name; a key that is not known before one that is missing."""
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = [part for part in first["loc"] if part not in _ENTRY]
-    name = ".".join(map(str, where))
     if first["type"] == "extra_forbidden":
-        section = _section(where[:-1])
-        at = f" in {'.'.join(map(str, where[:-1]))}" if where[:-1] else ""
-        return str(unknown(f"key{at}", where[-1], section.model_fields))
+        *outer, key = first["loc"]
+        section = f" in {'.'.join(map(str, outer))}" if outer else ""
+        return str(unknown(f"key{section}", key, _section(outer).model_fields))
+    entry = not _ENTRY.isdisjoint(first["loc"])
+    if not entry:  # of the kinds of value that a key takes, the one that is nearest to what it got
+        alike = [e for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
+        first = max(alike, key=lambda e: len(e["loc"]))
+    where = [part for part in first["loc"] if not _LABEL.fullmatch(str(part))]
+    name = ".".join(one_line(str(part), 50) for part in where)
     if first["type"] == "missing":
         return f"{name} is missing"
     wanted = first["msg"].replace("Input", "value", 1).replace("String", "value", 1)
     if first["type"] == "model_type":
         wanted = f"expected keys such as {', '.join(list(_section(where).model_fields)[:3])}"
-    elif len(where) < len(first["loc"]):
+    elif entry:
         wanted = "expected a name or one `name: arguments`"
-    return f"{name}: {wanted}, got {first['input']!r}"
+    hint = ""
+    if first["type"] == "string_type" and isinstance(first["input"], bool):
+        hint = "; YAML takes yes, no, on, off, true and false for booleans, put it in quotes"
+    return f"{name}: {wanted}, got {shown(first['input'])}{hint}"
 
 
-_ENTRY = ("str", "dict[str,any]")
+_ENTRY = frozenset({"str", "dict[str,any]"})
 """What pydantic adds to the place of a wrong `Entry`."""
+
+_LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
+"""What it adds to the place of a value that may be of several kinds."""
 
 
 def _section(path: list[Any]) -> type[BaseModel]:

@@ -43,10 +43,13 @@ def refusal(tmp_path, text, *overrides):
         (f"{MODEL}train: {{batch: 2, batch: 3}}", "not valid YAML in line 2 (key 'batch' twice)"),
         (
             "a: \0",
-            "not valid YAML (unacceptable character #x0000: special characters are not allowed in "
-            '"<unicode string>", position 3)',
+            "not valid YAML in line 1 (character U+0000 is not allowed; expected a text file in UTF-8)",
         ),
-        (b"\xff\xfe", "not a text file in UTF-8 (invalid start byte at byte 0)"),
+        (
+            b"\xff\xfe",
+            "not a text file in UTF-8 (invalid start byte at byte 0, in line 1; it begins as UTF-16 does, "
+            "save it as UTF-8)",
+        ),
         # keys
         ("data: {}", "model is missing"),
         ("modle: [relu]", "key 'modle' is not known; did you mean 'model'?"),
@@ -193,7 +196,11 @@ def test_overrides_in_turn(tmp_path):
         ("", "--set : expected e.g. train.epochs=3"),
         (".=3", "--set .=3: expected e.g. train.epochs=3"),
         ("train..epochs=3", "--set train..epochs=3: expected e.g. train.epochs=3"),
-        ("train.epochs=[1", "--set train.epochs=[1: the value is not valid YAML"),
+        (
+            "train.epochs=[1",
+            "--set train.epochs=[1: the value is not valid YAML in line 1 (expected ',' or ']', but got "
+            "'<stream end>')",
+        ),
         ("model.0=relu", "--set model.0=relu: model has no keys within"),
         ("train.batch.x=3", "train.batch: value should be a valid integer, got {'x': 3}"),
         ("train.epohs=3", "key in train 'epohs' is not known; did you mean 'epochs'?"),

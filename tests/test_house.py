@@ -14,7 +14,7 @@ import daskpar
 
 HOUSE = Path(daskpar.__file__).parent
 FLOORS = ["errors", "settings", "backend", "registry", "nn", "optim", "data", "graph", "plan", "cluster"]
-FLOORS += ["train", "dashboard", "config", "build", "cli"]
+FLOORS += ["train", "dashboard", "yaml_text", "config", "build", "cli"]
 
 
 def modules() -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,13 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from rich.console import Console
 
+from daskpar.cli.terminal import Commands, echo, err, out, warnings_in_lines, wide
 from daskpar.config import Config, load_config
-from daskpar.errors import ClusterLostError, InputError, NotFiniteError
+from daskpar.errors import ClusterLostError, InputError, NotFiniteError, one_line
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the machine's state, not ours: no traceback
 
 
@@ -26,29 +25,32 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the machine's state, not ou
 def told_in_one_line() -> Iterator[None]:
     """Turn errors into a line and an exit code."""
     try:
-        yield
+        with warnings_in_lines():
+            yield
     except (InputError, NotFiniteError, ClusterLostError) as error:
-        line = " ".join(part.strip() for part in str(error).splitlines())
-        err.print(f"daskpar: {line}", style="red", markup=False, highlight=False)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        _end(str(error), 2 if isinstance(error, InputError) else 1)
+    except MemoryError as error:
+        _end(f"out of memory ({error}); use a smaller model, train.batch or data.chunk_rows", 1)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _FULL and error.filename is None:
             raise
-        err.print(f"daskpar: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        err.print("daskpar: stopped", style="red")
-        sys.exit(130)
+        _end("stopped", 130)
+
+
+def _end(line: str, code: int) -> None:
+    err.print(f"daskpar: {one_line(line)}", style="red")
+    sys.exit(code)
 
 
 @contextmanager
 def writing(path: str) -> Iterator[BinaryIO]:
     """A file that appears whole or not at all; a device or a pipe is written to as it is."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.partial")
-    if target.exists() and not target.is_file():
-        partial = target
+    target = partial = Path(path)
     with told_of(path):
+        if target.is_file() or not target.exists():
+            partial = target.with_name(f".{target.name}.partial")
         try:
             with open(partial, "wb") as file:
                 yield file
@@ -68,7 +70,7 @@ def config_command(function: Callable[..., None]) -> Callable[..., None]:
     return click.argument("config_path", metavar="CONFIG")(function)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="daskpar")
 def main() -> None:
     """Neural networks trained as Dask task graphs."""
@@ -99,7 +101,7 @@ def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
         data = getattr(open_data(config), part)
         if data is None:
             raise InputError(f"{config_path}: data.{part} is 0; there is nothing to evaluate on")
-        click.echo(to_json({part: restored(config).evaluate(data)}))
+        echo(to_json({part: restored(config).evaluate(data)}) + "\n")
 
 
 @main.command()
@@ -133,7 +135,7 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
             raise InputError(str(error).replace("predict:", f"{source or config_path}:", 1)) from None
         with writing(output) as file:
             np.save(file, predictions)
-        out.print(f"{output}: {kind} of {len(predictions)} examples", highlight=False)
+        out.print(f"{output}: {kind} of {len(predictions)} examples")
 
 
 @main.command()
@@ -158,8 +160,8 @@ def sample(
 
         trainer = restored(load_config(config_path, overrides))
         for character in written(trainer, prompt, length, temperature, top_k, seed):
-            click.echo(character, nl=False)  # which also flushes
-        click.echo()
+            echo(character)
+        echo("\n")
 
 
 @main.command()
@@ -173,9 +175,9 @@ def model(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
         found = prepare(load_config(config_path, overrides)).spec
         if as_json:
-            click.echo(json.dumps(as_dict(found), indent=2))
+            echo(json.dumps(as_dict(found), indent=2) + "\n")
         else:
-            Console(width=None if out.is_terminal else 200).print(table(found))
+            wide().print(table(found))
 
 
 @main.command()
@@ -194,7 +196,7 @@ def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int)
             file.write(draw(built.flat()).encode())
         counts = count(built)
         tasks = ", ".join(f"{n} {operation}" for operation, n in sorted(counts.tasks.items()))
-        out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path", highlight=False)
+        out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path")
 
 
 @main.command()
@@ -206,13 +208,15 @@ def plan(config_path: str, overrides: tuple[str, ...], fresh: bool) -> None:
         from daskpar.cli import plan as planning
 
         choices = planning.plan(load_config(config_path, overrides), fresh, _meanwhile)
-        _wide().print(planning.choices_table(choices))
+        wide().print(planning.choices_table(choices))
 
 
 @main.command()
 @config_command
 @click.option("--layout", "layouts", multiple=True, metavar="YAML", help="Run this one, too.")
-@click.option("--best", default=3, show_default=True, help="How many of the best to run.")
+@click.option(
+    "--best", default=3, show_default=True, type=click.IntRange(0), help="How many of the best to run."
+)
 @click.option(
     "--steps", default=40, show_default=True, type=click.IntRange(1), help="Of each of five stretches."
 )
@@ -233,10 +237,10 @@ def compare(
 
         config = load_config(config_path, overrides)
         found = planning.compare(config, layouts, best, steps, fresh, _meanwhile)
-        _wide().print(planning.comparison_table(found))
+        wide().print(planning.comparison_table(found))
         with told_of(output):
             planning.write_comparison(found, Path(output), f"{config.run.name}: layouts")
-        out.print(output, highlight=False)
+        out.print(output)
 
 
 @main.command()
@@ -264,12 +268,15 @@ def simulate(
 
         config, numbers = load_config(config_path, overrides), whole_numbers(workers)
         given = {"bandwidth": bandwidth, "hop": hop, "scheduler": scheduler}
+        for name, value in given.items():
+            if value is not None and not (0 < value < math.inf or (value == 0 and name != "bandwidth")):
+                raise InputError(f"--{name} {value}: expected a number above zero")
         found, network = planning.simulate(config, numbers, given, fresh, _meanwhile)
-        _wide().print(planning.scaling_table(found, network))
+        wide().print(planning.scaling_table(found, network))
         with told_of(output):
             limit = 1 / max(network.scheduler, 1e-9)
             write_scaling(found, limit, Path(output), f"{config.run.name}: more workers")
-        out.print(output, highlight=False)
+        out.print(output)
 
 
 @main.command()
@@ -280,11 +287,11 @@ def config(config_path: str | None, overrides: tuple[str, ...], schema: bool) ->
     """Print a config with every default written out, or the JSON schema of all."""
     with told_in_one_line():
         if schema:
-            click.echo(json.dumps(Config.model_json_schema(), indent=2))
+            echo(json.dumps(Config.model_json_schema(), indent=2) + "\n")
         elif config_path is None:
             raise InputError("config: expected a CONFIG, or --schema")
         else:
-            click.echo(load_config(config_path, overrides).as_yaml(), nl=False)
+            echo(load_config(config_path, overrides).as_yaml())
 
 
 def whole_numbers(text: str) -> list[int]:
@@ -293,7 +300,7 @@ def whole_numbers(text: str) -> list[int]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1:
+    if not numbers or min(numbers) < 1 or max(numbers) > 1_000_000:
         raise InputError(f"--workers {text}: expected whole numbers from 1 on, e.g. 1,8,64")
     return numbers
 
@@ -308,12 +315,7 @@ def told_of(output: str) -> Iterator[None]:
 
 
 def _meanwhile(line: str) -> None:
-    err.print(line, style="dim", markup=False, highlight=False)
-
-
-def _wide() -> Console:
-    """A console that does not fold tables where nobody looks at a terminal."""
-    return Console(width=None if out.is_terminal else 200)
+    err.print(line, style="dim")
 
 
 def restored(config: Config) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from daskpar.graph.spec import Spec
@@ -24,7 +23,7 @@ def table(spec: Spec) -> Table:
     found.add_column("FLOPs", f"{total['flops']:,}", justify="right", no_wrap=True)
     found.add_column("bytes kept", f"{total['kept_bytes']:,}", justify="right", no_wrap=True)
     for row in rows:
-        label = escape("  " * row.depth + " ".join(filter(None, (row.layer, row.arguments))))
+        label = "  " * row.depth + " ".join(filter(None, (row.layer, row.arguments)))
         numbers = (f"{n:,}" for n in (row.parameters, row.flops, row.kept_bytes))
         found.add_row(row.number, label, _shape(row.out_shape), *numbers)
     found.caption = "FLOPs: forward, an example. Bytes kept: for the backward pass, an example, in float32."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from daskpar.cli.terminal import Terminal
 from daskpar.train.callbacks import Callback, Entry
 from daskpar.train.history import Record, scores
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def progress(console: Console | None = None) -> Callback:
     """A callback that tells how a run goes, in the way that suits where the output goes."""
-    console = console or Console()
+    console = console or Terminal()
     return BarProgress(console) if console.is_terminal else LineProgress(console)
 
 

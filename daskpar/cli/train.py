@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from daskpar.backend.whole import write_whole
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
@@ -28,7 +29,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
     """Train as the config says and write the run's folder; with `profile`, where the time went, too."""
 
     def tell(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
+        console.print(line)
 
     folder = RunFolder(config.folder, config.as_yaml(), resume, tell)
     folder.check()
@@ -102,7 +103,7 @@ def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")
     for name, rows in tables(found).items():
-        table.add_row(f"[bold]{name}")
+        table.add_row(Text(name, "bold"))
         for kind, *values in rows:
             table.add_row(f"  {kind}", *values)
         table.add_section()

@@ -27,6 +27,7 @@ from daskpar.nn.program import (
     boundaries,
     differentiated,
     first_trained,
+    holder,
     merge,
     operations,
     shapes,
@@ -260,10 +261,9 @@ def _places(
     """The places of a lane: for each stage all branches. Tied parameters belong to the first stage."""
     places, taken = [], set()
     shape = {e.name: e.shape for e in table.entries}
-    in_tiles = {n for n in shape if tiled and any(op.holds(n) for op in program[slice(*tiled)])}
+    in_tiles = set(filter(holder(program[slice(*tiled)]), shape)) if tiled else set()
     for stage, (first, stop) in enumerate(pairwise([0, *ends])):
-        names = [name for name in shape if any(op.holds(name) for op in program[first:stop])]
-        names = [name for name in names if name not in taken]
+        names = [name for name in filter(holder(program[first:stop]), shape) if name not in taken]
         names.sort(key=lambda name: name not in in_tiles)  # first, and so at the same place in all buffers
         taken |= set(names)
         for branch in range(layout.breadth):
@@ -324,10 +324,10 @@ def _spans(
     program: Program, span: tuple[int, int], places: Sequence[Place], stage: int, branch: int
 ) -> tuple[Span, ...]:
     first, stop = differentiated(program, span)
-    mine = program[first:stop]
+    holds = holder(program[first:stop])
     found = []
     for number, place in enumerate(places):
-        held = [e for e in place.table.entries if any(op.holds(e.name) for op in mine)]
+        held = [e for e in place.table.entries if holds(e.name)]
         own = (place.stage, place.branch) == (stage, branch)
         if own or (held and place.branch == branch):
             start = held[0].start if held else 0

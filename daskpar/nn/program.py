@@ -10,8 +10,9 @@ shortcuts hold back meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,20 @@ class Operation:
     @property
     def shares(self) -> bool:
         return self.sharing is not None
+
+
+def holder(operations: Iterable[Operation]) -> Callable[[str], bool]:
+    """Return a test for names of parameters: does one of these operations hold it?"""
+    places: dict[bool, set[str]] = {False: set(), True: set()}
+    for operation in operations:
+        if operation.role == "run":
+            places[operation.shallow].add(".".join(map(str, operation.path)))
+
+    def holds(name: str) -> bool:
+        outer = accumulate(name.split(".")[:-1], "{}.{}".format)
+        return name.rpartition(".")[0] in places[True] or any(place in places[False] for place in outer)
+
+    return holds
 
 
 def synchronised(layer: Layer) -> bool:
@@ -291,7 +306,7 @@ def placed(ctx: Context, path: tuple[int, ...], input_gradient: bool = True) -> 
 
 def extent(table: ParameterTable, program: Program, span: tuple[int, int]) -> tuple[int, int]:
     """The slice of the flat buffer that holds the parameters of operations `span`."""
-    return table.extent(lambda name: any(op.holds(name) for op in program[slice(*span)]))
+    return table.extent(holder(program[slice(*span)]))
 
 
 def first_trained(table: ParameterTable, program: Program) -> int:

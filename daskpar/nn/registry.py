@@ -34,7 +34,7 @@ from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
 from daskpar.nn.pad import Crop, Pad
 from daskpar.nn.pooling import AvgPool, MaxPool
 from daskpar.nn.rms_norm import RMSNorm
-from daskpar.nn.sequential import Repeat, Residual, Sequential
+from daskpar.nn.sequential import Repeat, Residual, Sequential, count_layers, require_buildable
 from daskpar.nn.simple_rnn import SimpleRNN
 from daskpar.nn.spatial_dropout import SpatialDropout
 from daskpar.nn.transformer import FeedForward, TransformerBlock
@@ -67,7 +67,10 @@ def layer(entry: Any) -> Layer:
 
 
 def model(entries: Any) -> Sequential:
-    """A model from a list of entries; a Sequential is returned as it is."""
+    """A model from a list of entries; a Sequential is returned as it is.
+
+    Raises InputError for what is unknown or wrong, and for more than `MOST_LAYERS` layers.
+    """
     if isinstance(entries, Sequential):
         return entries
     if isinstance(entries, str | Mapping | Layer) or not isinstance(entries, Iterable):
@@ -80,7 +83,9 @@ def model(entries: Any) -> Sequential:
             raise InputError(
                 str(error) if str(error).startswith("layer") else f"layer {i}: {error}"
             ) from None
-    return Sequential(tuple(layers))
+    built = Sequential(tuple(layers))
+    require_buildable(count_layers(built) - 1)
+    return built
 
 
 def loss(entry: Any) -> Loss:

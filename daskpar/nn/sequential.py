@@ -21,6 +21,9 @@ from daskpar.nn.sizes import require_room
 _MOST = 10_000
 """Layers that a `Repeat` may stand for."""
 
+MOST_LAYERS = 10_000
+"""Layers of a model, those within others included: a bound on what a short config can ask for."""
+
 
 @dataclass(frozen=True)
 class Repeat(Layer):
@@ -50,11 +53,32 @@ def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """
     out: list[Layer] = []
     for layer in layers:
+        require_buildable(len(out) + (len(layer.layers) * layer.times if isinstance(layer, Repeat) else 1))
         out += layer.layers * layer.times if isinstance(layer, Repeat) else (layer,)
     for i in range(1, len(out)):
         if isinstance(out[i], MaxPool) and isinstance(out[i - 1], ReLU):
             out[i - 1], out[i] = out[i], out[i - 1]
     return tuple(out)
+
+
+def require_buildable(count: int) -> None:
+    """Refuse a model of more layers than anybody can train. Raises InputError."""
+    if count > MOST_LAYERS:
+        raise InputError(
+            f"a model of {count:,} layers or more; expected at most {MOST_LAYERS:,}, look at repeat.times"
+        )
+
+
+def count_layers(layer: Layer, known: dict[int, int] | None = None) -> int:
+    """Return how many layers a layer is, those within it included, each as often as it is computed.
+
+    `known`: counts by identity, since what is repeated is one object.
+    """
+    known = {} if known is None else known
+    if id(layer) not in known:
+        within = (*getattr(layer, "layers", ()), *getattr(layer, "shortcut", ()))
+        known[id(layer)] = 1 + sum(count_layers(part, known) for part in within)
+    return known[id(layer)]
 
 
 @dataclass(frozen=True)

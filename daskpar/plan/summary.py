@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -44,21 +45,31 @@ def summarise(model: Sequential, in_shape: Shape) -> tuple[Row, ...]:
     x = np.zeros((_ROWS, *in_shape), dtype="int32" if model.tokens else "float32")
     with np.errstate(all="ignore"):  # zeros are no data: what comes out is not looked at
         _, saved, _ = model.run(table.views(buffer), x, Context(training=True))
-    return tuple(_rows(model, "", in_shape, saved, 0, table, {id(buffer), id(x)}))
+    return tuple(_rows(model, "", in_shape, saved, 0, _counts(table), {id(buffer), id(x)}))
+
+
+def _counts(table: ParameterTable) -> Counter[str]:
+    """Trained parameters by layer, e.g. of "3" and "3.0" for a parameter 3.0.weight."""
+    counts: Counter[str] = Counter()
+    for entry in table.entries:
+        if entry.trains:
+            path = entry.name.split(".")
+            for end in range(1, len(path)):
+                counts[".".join(path[:end])] += math.prod(entry.shape)
+    return counts
 
 
 def _rows(
-    block: Layer, prefix: str, shape: Shape, saved: Any, depth: int, table: ParameterTable, seen: set[int]
+    block: Layer, prefix: str, shape: Shape, saved: Any, depth: int, counts: Counter[str], seen: set[int]
 ) -> Iterator[Row]:
     for number, layer, in_shape, keep in _parts(block, shape, saved):
         name = f"{prefix}{number}"
         out_shape = layer.init(np.random.default_rng(0), in_shape)[1]
-        inner = list(_rows(layer, f"{name}.", in_shape, keep, depth + 1, table, seen))
+        inner = list(_rows(layer, f"{name}.", in_shape, keep, depth + 1, counts, seen))
         parts = sum(row.kept_bytes for row in inner if row.depth == depth + 1)
         kept = parts + new_bytes(keep, seen) // _ROWS
-        count = sum(math.prod(e.shape) for e in table.entries if e.trains and e.name.startswith(f"{name}."))
         flops = layer.flops(in_shape, out_shape)
-        yield Row(name, depth, layer.kind, _arguments(layer), out_shape, count, flops, kept)
+        yield Row(name, depth, layer.kind, _arguments(layer), out_shape, counts[name], flops, kept)
         yield from inner
 
 

@@ -31,7 +31,7 @@ class RunFolder(Callback):
         self.folder, self.config, self.resume, self.tell = folder, config, resume, tell
         self.begun = self.learnt = False
         self.moved: Path | None = None
-        self.earlier: str | None = None
+        self.earlier: bytes | None = None
 
     def check(self) -> None:
         """Refuse to resume where there is nothing to resume from."""
@@ -47,22 +47,24 @@ class RunFolder(Callback):
         config = self.folder / "config.yaml"
         try:
             if self.resume:
-                self.earlier = config.read_text() if config.is_file() else None
-                self.tell(f"resumed at step {trainer.resumed_at_}")
+                self.earlier = config.read_bytes() if config.is_file() else None
             elif self.folder.exists():
                 self.moved = move_aside(self.folder)
-                self.tell(f"{self.folder} was there already; moved to {self.moved}")
-            self.begun = True
+            self.begun = True  # from here on there is something to undo, whatever is raised
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(config, self.config)
             write_whole(self.folder / "history.jsonl", "".join(map(_line, trainer.history_)))
         except OSError as error:
             raise self._cannot(error) from None
+        if self.resume:
+            self.tell(f"resumed at step {trainer.resumed_at_}")
+        elif self.moved is not None:
+            self.tell(f"{self.folder} was there already; moved to {self.moved}")
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> None:
         self.learnt = True
         try:
-            with open(self.folder / "history.jsonl", "a") as file:
+            with open(self.folder / "history.jsonl", "a", encoding="utf-8") as file:
                 file.write(_line(record))
         except OSError as error:
             raise self._cannot(error) from None
