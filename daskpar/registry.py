@@ -11,8 +11,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import GenericAlias
 from typing import Any, get_type_hints
 
-from daskpar.errors import InputError, unknown
-from daskpar.settings import Block, Unfit, fitted, plain, shown
+from daskpar.errors import InputError, shown, unknown
+from daskpar.settings import Block, Unfit, fitted, plain
 
 Table = Mapping[str, Callable[..., Any]]
 
@@ -58,7 +58,7 @@ def named(what: str, table: Table, entry: Any) -> Any:
             try:
                 values[key] = fitted(value, hints[key])
             except Unfit as error:
-                raise InputError(f"{what} {name!r}: {key}: {error}, got {shown(plain(value))}") from None
+                raise InputError(f"{what} {name!r}: {key}: {error}, got {shown(plain(value), 80)}") from None
     missing = [f.name for f in fields(build) if f.name not in values and _required(f)]
     if missing:
         raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")

@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_ori
 
 import numpy as np
 
-from daskpar.errors import InputError
+from daskpar.errors import InputError, shown
 
 _LARGEST = 2**63
 """Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
@@ -123,9 +123,9 @@ def checked(where: str, value: Any, hint: Any) -> Any:
     try:
         value = fitted(value, hint)
     except Unfit:
-        raise InputError(f"{where}={shown(value)}: expected {described(hint)}") from None
+        raise InputError(f"{where}={shown(value, 80)}: expected {described(hint)}") from None
     if not where.endswith("seed") and any(abs(number) >= _LARGEST for number in _whole_numbers(value)):
-        raise InputError(f"{where}={shown(value)}: expected whole numbers below 2**63")
+        raise InputError(f"{where}={shown(value, 80)}: expected whole numbers below 2**63")
     return value
 
 
@@ -267,12 +267,6 @@ def _whole_numbers(value: Any) -> Iterator[int]:
             yield from _whole_numbers(part)
     elif isinstance(value, int):
         yield value
-
-
-def shown(value: Any, longest: int = 80) -> str:
-    """`value` in a line of an error, cut off where it is long."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 _WORDS = {

@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from daskpar.data.check import check_pair
-from daskpar.data.reading import Stamp, check_file, check_memory, decoding, shown, stamp, without_warnings
+from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp, without_warnings
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 
@@ -90,7 +90,7 @@ class _Header(NamedTuple):
 @lru_cache(maxsize=16)
 def _open_pair(x: str, y: str, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     pair = open_npy(x), open_npy(y)
-    check_pair(*pair, where=shown(x))
+    check_pair(*pair, where=x)
     return pair
 
 
@@ -109,11 +109,11 @@ def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.
     with decoding(path, "a .npz file"), zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
         if not {"x.npy", "y.npy"} <= members:
-            names = sorted(shown(name.removesuffix(".npy")) for name in members)
+            names = sorted(name.removesuffix(".npy") for name in members)
             listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-            raise InputError(f"{shown(path)}: holds {listed or 'nothing'}; expected arrays x and y")
+            raise InputError(f"{path}: holds {listed or 'nothing'}; expected arrays x and y")
         pair = _member(path, archive, "x", checked), _member(path, archive, "y", checked)
-    check_pair(*pair, where=shown(path))
+    check_pair(*pair, where=path)
     _checked[path] = stamped
     return pair
 
@@ -122,7 +122,7 @@ def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np
     """An array of the archive; where it is stored as it is, a map of that part of the file."""
     info = archive.getinfo(f"{name}.npy")
     if info.flag_bits & 1:
-        raise InputError(f"{shown(path)}: array {name} is encrypted; save it without a password")
+        raise InputError(f"{path}: array {name} is encrypted; save it without a password")
     with archive.open(info) as member:
         header = _read_header(member, info.file_size)
     if info.compress_type != zipfile.ZIP_STORED or 0 in header.shape:
@@ -136,7 +136,7 @@ def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np
         start = info.header_offset + 30 + name_length + extra_length
         if not checked and _crc(file, start, info.file_size) != info.CRC:
             raise InputError(
-                f"{shown(path)}: array {name} is damaged, its check sum (CRC-32) is another; copy it anew"
+                f"{path}: array {name} is damaged, its check sum (CRC-32) is another; copy it anew"
             )
     return _map(path, header, start + header.start)
 

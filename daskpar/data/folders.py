@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from daskpar.data.reading import Stamp, check_file, decoding, shown, stamp
-from daskpar.errors import InputError
+from daskpar.data.reading import Stamp, check_file, decoding, stamp
+from daskpar.errors import InputError, printable
 
 logger = logging.getLogger("daskpar.data")
 
@@ -64,12 +64,12 @@ def folder_version(path: str) -> tuple[Stamp, ...]:
 def _classes(path: str, stamped: Stamp) -> _Folder:
     if not os.path.isdir(path):
         raise InputError(
-            f"{shown(path)}: no such folder; expected one with a folder of pictures for each class"
+            f"{path}: no such folder; expected one with a folder of pictures for each class"
         )
     entries = _entries(path)
     if not entries.folders:
         raise InputError(
-            f"{shown(path)}: no folders of classes in it; expected e.g. {shown(Path(path) / 'cat' / '1.png')}"
+            f"{path}: no folders of classes in it; expected e.g. {Path(path) / 'cat' / '1.png'}"
         )
     return entries
 
@@ -92,7 +92,7 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
         if not pictures:
             holds = f"; it holds {_counted(ignored)}" if ignored else ""
             raise InputError(
-                f"{shown(folder)}: no pictures in it; expected files such as {', '.join(ENDINGS)}{holds}"
+                f"{folder}: no pictures in it; expected files such as {', '.join(ENDINGS)}{holds}"
             )
         files += pictures
         labels += [number] * len(pictures)
@@ -100,7 +100,7 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
     if passed:
         # Worker processes list the same folder: there it is no news.
         level = logging.WARNING if parent_process() is None else logging.DEBUG
-        logger.log(level, "%s: %d pictures; passed over %s", shown(path), len(files), _counted(passed))
+        logger.log(level, "%s: %d pictures; passed over %s", printable(path), len(files), _counted(passed))
     array = np.array(labels, dtype=np.int32)
     array.flags.writeable = False  # shared by all who ask
     return Listing(top.folders, tuple(files), array)
@@ -130,4 +130,4 @@ def _counted(passed: Iterable[tuple[str, str]]) -> str:
     kinds: dict[str, list[str]] = {}
     for kind, path in passed:
         kinds.setdefault(kind, []).append(path)
-    return ", ".join(f"{len(paths)} × {kind} ({shown(paths[0])})" for kind, paths in kinds.items())
+    return ", ".join(f"{len(paths)} × {kind} ({paths[0]})" for kind, paths in kinds.items())

@@ -17,7 +17,7 @@ import numpy as np
 
 from daskpar.data.folders import Listing, find_images, folder_version
 from daskpar.data.orientation import orientation
-from daskpar.data.reading import check_memory, decoding, read_bytes, shown, without_warnings
+from daskpar.data.reading import check_memory, decoding, read_bytes, without_warnings
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
 
@@ -110,7 +110,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     with decoding(path, "a picture"):
         opened = _open(image, raw, path)
         if opened.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
-            raise InputError(f"{shown(path)}: {opened.mode} pixels; expected pictures of 8 bits a channel")
+            raise InputError(f"{path}: {opened.mode} pixels; expected pictures of 8 bits a channel")
         check_memory(path, 8 * opened.width * opened.height, "the picture")
         opened.load()
         turn = _TURNS.get(orientation(opened.info))
@@ -138,7 +138,7 @@ def _open(image: Any, raw: bytes, path: Path) -> Any:
             opened.info["exif"] = raw[raw.index(_EXIF) :]
             return opened
         except image.UnidentifiedImageError:
-            raise InputError(f"{shown(path)}: not a readable picture (of no format that is known)") from None
+            raise InputError(f"{path}: not a readable picture (of no format that is known)") from None
 
 
 def _pillow() -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.data.check import check_pair
-from daskpar.data.reading import Stamp, check_file, check_memory, decoding, shown, stamp
+from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError, unknown
 from daskpar.settings import checked_arguments
@@ -62,7 +62,7 @@ def find_mnist(folder: str | None = None) -> str:
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)
         raise InputError(
-            f"{shown(given)}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz"
+            f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz"
         )
     return _download()
 
@@ -98,7 +98,7 @@ def _open(folder: str, part: str, stamped: Stamp) -> tuple[np.ndarray, np.ndarra
     for name in _FILES[part]:
         path = _existing(Path(folder), name)
         if path is None:
-            raise InputError(f"{shown(Path(folder) / name)}: no such file, gzipped or not")
+            raise InputError(f"{Path(folder) / name}: no such file, gzipped or not")
         paths.append(path)
     images, labels = read_idx(paths[0]), read_idx(paths[1])
     for path, array, axes in ((paths[0], images, 3), (paths[1], labels, 1)):
@@ -125,7 +125,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 def _read_idx(path: Path, file: Any, size: int | None) -> np.ndarray:
     """`size`: bytes of the file, where it is not compressed. No more is read than the header promises."""
-    name, begin = shown(path), file.read(4)
+    name, begin = path, file.read(4)
     if len(begin) < 4 or begin[:3] != b"\0\0\x08":
         raise InputError(f"{name}: not an IDX file of bytes; expected it to begin with 00 00 08")
     if begin[3] > _AXES:

@@ -49,12 +49,6 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def shown(path: object) -> str:
-    """Return a path as it is printed: without line breaks or other control characters."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
 def cause(error: BaseException) -> str:
     """Return what another library says about an error, in one short line."""
     line = next(iter(str(error).splitlines()), "").strip() or type(error).__name__
@@ -72,12 +66,12 @@ def check_file(path: str | os.PathLike[str], expected: str) -> int:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         what = "a link to a file that is not there" if _is_link(path) else "no such file"
-        raise InputError(f"{shown(path)}: {what}; expected {expected}") from None
+        raise InputError(f"{path}: {what}; expected {expected}") from None
     except OSError as error:
-        raise InputError(f"{shown(path)}: {error.strerror or error}; expected {expected}") from None
+        raise InputError(f"{path}: {error.strerror or error}; expected {expected}") from None
     for is_kind, name in _KINDS:
         if is_kind(status.st_mode):
-            raise InputError(f"{shown(path)}: is {name}, not a file; expected {expected}")
+            raise InputError(f"{path}: is {name}, not a file; expected {expected}")
     return status.st_size
 
 
@@ -105,7 +99,7 @@ def check_memory(
     """
     if size > 1 << 24 and size > available_memory():
         raise InputError(
-            f"{shown(path)}: {what} takes {size / 1e9:,.1f} GB of memory, more than there is; {instead}"
+            f"{path}: {what} takes {size / 1e9:,.1f} GB of memory, more than there is; {instead}"
         )
 
 
@@ -128,10 +122,10 @@ def decoding(path: str | os.PathLike[str], expected: str, problem: str = "") -> 
     except InputError:
         raise
     except MemoryError:
-        raise InputError(f"{shown(path)}: there is not enough memory to read it as {expected}") from None
+        raise InputError(f"{path}: there is not enough memory to read it as {expected}") from None
     except Exception as error:
         problem = problem or f"not a readable {expected.split(' ', 1)[-1]}"
-        raise InputError(f"{shown(path)}: {problem} ({cause(error)})") from None
+        raise InputError(f"{path}: {problem} ({cause(error)})") from None
 
 
 @contextmanager

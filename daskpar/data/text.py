@@ -18,7 +18,7 @@ import numpy as np
 
 from daskpar.data.encoding import decode
 from daskpar.data.part import Part
-from daskpar.data.reading import Stamp, read_bytes, shown, stamp
+from daskpar.data.reading import Stamp, read_bytes, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
@@ -68,7 +68,7 @@ class Text(Source):
         within = tokens[int(self.low * len(tokens)) : int(self.high * len(tokens))]
         if len(within) <= self.block:
             raise InputError(
-                f"{shown(self.path)}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of "
+                f"{self.path}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of "
                 f"the text are too few for {self.block} and the one that follows; use a smaller data.block"
             )
         windows = np.lib.stride_tricks.sliding_window_view(within, self.block + 1)[:: self.every]
@@ -114,13 +114,13 @@ def find_text(path: str | None) -> str:
 def read_text(path: str, stamped: Stamp) -> Encoded:
     """The characters of a file as numbers. Raises InputError for what is no text."""
     raw = read_bytes(path, _EXPECTED, copies=10)
-    text = decode(raw, shown(path))
+    text = decode(raw, path)
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     used = np.zeros(sys.maxunicode + 1, dtype=bool)
     used[codes] = True
     known = np.flatnonzero(used)
     if len(known) < 2:
-        raise InputError(f"{shown(path)}: holds {len(known)} different characters; expected a text")
+        raise InputError(f"{path}: holds {len(known)} different characters; expected a text")
     number = np.zeros(len(used), dtype=np.min_scalar_type(len(known) - 1))
     number[known] = np.arange(len(known))
     return Encoded(number[codes], "".join(map(chr, known)))

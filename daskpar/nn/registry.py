@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from daskpar.errors import InputError
+from daskpar.errors import InputError, shown
 from daskpar.nn.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
 from daskpar.nn.attention import MultiHeadAttention
 from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
@@ -39,7 +39,6 @@ from daskpar.nn.simple_rnn import SimpleRNN
 from daskpar.nn.spatial_dropout import SpatialDropout
 from daskpar.nn.transformer import FeedForward, TransformerBlock
 from daskpar.registry import Table, named
-from daskpar.settings import shown
 
 _DENSE = (Dense, ReLU, Tanh, Sigmoid, GELU, SiLU, Dropout, SpatialDropout, Flatten, Reshape)
 _IMAGES = (Conv1d, Conv2d, ConvTranspose2d, MaxPool, AvgPool, GlobalAvgPool, Pad, Crop)
@@ -74,7 +73,7 @@ def model(entries: Any) -> Sequential:
     if isinstance(entries, Sequential):
         return entries
     if isinstance(entries, str | Mapping | Layer) or not isinstance(entries, Iterable):
-        raise InputError(f"model={shown(entries)}: expected a list of layers")
+        raise InputError(f"model={shown(entries, 80)}: expected a list of layers")
     layers = []
     for i, entry in enumerate(entries):
         try:

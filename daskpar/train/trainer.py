@@ -25,14 +25,14 @@ from daskpar.data.held import Given, hold
 from daskpar.data.order import Order
 from daskpar.data.part import Part
 from daskpar.data.source import Source
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError, shown, unknown
 from daskpar.graph import tasks
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Lane, Spec, State
 from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
-from daskpar.settings import arguments, at_least_one, checked, shown
+from daskpar.settings import arguments, at_least_one, checked
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta
 from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
@@ -308,7 +308,7 @@ class Trainer:
             return train, validation
         if not isinstance(validation, list | tuple) or len(validation) != 2:
             raise InputError(
-                f"validation={shown(validation)}: expected a share such as 0.1, a pair of arrays, or a Part"
+                f"validation={shown(validation, 80)}: expected a share, e.g. 0.1, a pair of arrays, or a Part"
             )
         x, labels = validation
         return train, self._part(x, labels, "validation", executor)
@@ -355,7 +355,7 @@ _COUNTS |= dict.fromkeys(("batch", "epochs", "steps", "accumulate"), "train")
 
 def _setting(name: str, value: Any) -> Any:
     if name == "layout" and not (value is None or value == "auto" or isinstance(value, Layout)):
-        raise InputError(f"layout={shown(value)}: expected a Layout, or auto")
+        raise InputError(f"layout={shown(value, 80)}: expected a Layout, or auto")
     value = checked(name, value, _SETTINGS[name])
     if name in _COUNTS:
         at_least_one(f"{_COUNTS[name]}.{name}", value)
