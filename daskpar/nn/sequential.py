@@ -18,9 +18,6 @@ from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.pooling import MaxPool
 from daskpar.nn.sizes import require_room
 
-_MOST = 10_000
-"""Layers that a `Repeat` may stand for."""
-
 MOST_LAYERS = 10_000
 """Layers of a model, those within others included: a bound on what a short config can ask for."""
 
@@ -39,10 +36,7 @@ class Repeat(Layer):
     def __post_init__(self) -> None:
         positive("repeat", times=self.times)
         object.__setattr__(self, "layers", written_out(self.layers))
-        if self.times * len(self.layers) > _MOST:
-            raise InputError(
-                f"repeat.times={self.times} of {len(self.layers)} layers is more than {_MOST} layers"
-            )
+        require_buildable(self.times * len(self.layers))
 
 
 def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:

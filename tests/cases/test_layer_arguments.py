@@ -150,7 +150,7 @@ BAD: list[tuple[Any, str]] = [
         [{"pad": {"rows": 10**9, "columns": 10**9}}],
         "layer 0: pad: an output of shape (2000000004, 2000000004, 2)",
     ),
-    ([{"repeat": {"times": 10**9, "layers": ["tanh"]}}], "layer 0: repeat.times=1000000000 of 1 layers"),
+    ([{"repeat": {"times": 10**9, "layers": ["tanh"]}}], "layer 0: a model of 1,000,000,000 layers or more"),
     ([{"conv2d": {"channels": 4, "kernel": 7}}], "layer 0: conv2d: a kernel of (7, 7) does not fit into"),
     ([{"conv2d": {"channels": 4, "stride": 0}}], "layer 0: conv2d.stride=0 must be above zero"),
     ([{"conv2d": {"channels": 4, "stride": [1, 0]}}], "layer 0: conv2d.stride=0 must be above zero"),

@@ -140,7 +140,7 @@ TABLE = {
     ),
     "an unknown argument": (
         model({"dense": {"unit": 10}}),
-        "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
+        "layer 1: argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
         sections(loss="softmax_crossentropy"),
