@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import threading
+from typing import Any, ClassVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -18,21 +19,42 @@ class limit_threads:
 
     threadpoolctl lets one thread of a process decide for as long as that thread lives or its context lasts,
     and ignores the others: where workers are threads, the client's thread must be the one to call this.
+
+    Several may be open at once, also in several threads, and close in any order: the last one that was
+    opened is in force, and the first state comes back when all are closed.
     """
 
     _in_force: int | None = None
+    _open: ClassVar[list[limit_threads]] = []
+    _lock = threading.Lock()
 
     def __init__(self, threads: int):
-        self._before = limit_threads._in_force
-        self._limit = ThreadpoolController().limit(limits=threads, user_api="blas")
-        limit_threads._in_force = threads
+        with limit_threads._lock:
+            self.threads = threads
+            self._limit = ThreadpoolController().limit(limits=threads, user_api="blas")
+            self._open.append(self)
+            limit_threads._in_force = threads
 
     def __enter__(self) -> limit_threads:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._limit.__exit__(*error)
-        limit_threads._in_force = self._before
+        with limit_threads._lock:
+            place = next(i for i, limit in enumerate(self._open) if limit is self)
+            del self._open[place]
+            if place < len(self._open):  # what was before this one is restored by the next one
+                self._open[place]._limit = self._limit
+                return
+            self._limit.__exit__(*error)
+            limit_threads._in_force = self._open[-1].threads if self._open else None
+
+
+def _renew() -> None:
+    limit_threads._lock = threading.Lock()  # a forked child has no thread that would release the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def threads_in_force() -> int | None:
