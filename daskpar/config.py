@@ -152,7 +152,7 @@ class Config(Section):
     @property
     def folder(self) -> Path:
         """Where the run leaves what it found."""
-        return Path(self.run.dir) / self.run.name
+        return Path(self.run.dir).expanduser() / self.run.name
 
     def as_yaml(self) -> str:
         """The config with every default written out."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daskpar.data.paths import absolute
 from daskpar.data.source import Source, check_pair
 from daskpar.errors import InputError
 
@@ -22,6 +23,10 @@ class Npy(Source):
     x: str
     y: str
 
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
 
@@ -31,6 +36,9 @@ class Npz(Source):
     """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole."""
 
     path: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", absolute(self.path, "Npz(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_npz(self.path, stamp(self.path))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.data.paths import absolute
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
 
@@ -30,6 +31,9 @@ class Images(Source):
     size: tuple[int, int]
     channels: int = 3
     peak: float | None = field(default=255.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", absolute(self.path, "Images(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return self.read(slice(0, self.rows))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daskpar.data.paths import absolute
 from daskpar.data.source import Source, check_pair
 from daskpar.errors import InputError
 
@@ -36,6 +37,9 @@ class Mnist(Source):
     part: str
     peak: float | None = field(default=255.0, kw_only=True)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", absolute(self.folder, "Mnist(folder=...)"))
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part)
 
@@ -44,6 +48,7 @@ def find_mnist(folder: str | None = None) -> str:
     """The folder with the IDX files: the one given, `$DASKPAR_DATA/mnist`, or a download checked by hash."""
     given = folder or os.environ.get("DASKPAR_DATA")
     if given:
+        given = absolute(given, "the folder of MNIST")
         for place in (Path(given) / "mnist", Path(given)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)

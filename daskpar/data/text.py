@@ -17,6 +17,7 @@ import numpy as np
 
 from daskpar.data.files import stamp
 from daskpar.data.part import Part
+from daskpar.data.paths import absolute
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 
@@ -44,6 +45,9 @@ class Text(Source):
     low: float = 0.0
     high: float = 1.0
     every: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", absolute(self.path, "Text(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         tokens = read_text(self.path, stamp(self.path)).tokens

@@ -27,7 +27,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.plan.measure import lane_weights, operation_times
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
-from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
+from daskpar.train.checkpoint import STATE, Checkpoints, read_meta, saved_as
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
@@ -131,13 +131,14 @@ class Fit:
         if bad is not None:
             raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite after the last update")
         trainer.state_, trainer.steps_run_ = state, state.step
+        trainer.served_ = None  # from here on predictions are by the new state
         trainer.seconds_ = time.perf_counter() - self._started
         for callback in self.callbacks:
             callback.after_training(trainer)
         trainer.steps_ = trainer.state_.step
         if self.checkpoints:
             final = self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
-            trainer.saved_ = (trainer.state_, final / STATE)
+            trainer.saved_ = saved_as(trainer.state_, final / STATE)
         return trainer.state_
 
     def rate(self, step: int) -> float:
