@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.backend import blas
 from daskpar.backend.array import Array, to_numpy
 from daskpar.data.chunk import Chunk, transformed
 from daskpar.errors import InputError
@@ -44,6 +45,7 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
 
 
 @quietly
+@blas.lasting_limit()
 def predict(spec: Spec, owner: Owner, x: Any, kind: str = "outputs") -> np.ndarray:
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host."""
     xp = spec.xp
