@@ -174,7 +174,7 @@ class Config(Section):
     @property
     def folder(self) -> Path:
         """Where the run leaves what it found."""
-        return Path(self.run.dir) / _as_path(self.run.name)
+        return Path(self.run.dir).expanduser() / _as_path(self.run.name)
 
     def as_yaml(self) -> str:
         """The config with every default written out."""

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,9 +78,12 @@ def test_parts(tmp_path, data, source, rows, distribution):
         ({"source": "npy", "y": "y.npy"}, "data.source=npy needs data.x and data.y, two .npy files"),
         (
             {"source": "npz", "path": "none.npz"},
-            "none.npz: no such file; expected a .npz file with arrays x and y",
+            "{folder}/none.npz: no such file; expected a .npz file with arrays x and y",
         ),
-        ({"source": "npy", "x": "none.npy", "y": "y.npy"}, "none.npy: no such file; expected a .npy file"),
+        (
+            {"source": "npy", "x": "none.npy", "y": "y.npy"},
+            "{folder}/none.npy: no such file; expected a .npy file",
+        ),
         (
             {"source": "images"},
             "data.source=images needs data.path, a folder of classes, and data.size, e.g. [32, 32]",
@@ -95,7 +99,7 @@ def test_parts(tmp_path, data, source, rows, distribution):
         ),
         (
             {"source": "text", "path": "none.txt"},
-            "none.txt: no such file; expected a text file in UTF-8",
+            "{folder}/none.txt: no such file; expected a text file in UTF-8",
         ),
         (
             {"source": "text", "path": "a", "distribution": "stratified"},
@@ -120,7 +124,7 @@ def test_data_refused(data, message, monkeypatch):
     monkeypatch.delenv("DASKPAR_DATA", raising=False)
     with pytest.raises(InputError) as error:
         open_data(config(data=data))
-    assert str(error.value) == message
+    assert str(error.value) == message.replace("{folder}", str(Path.cwd()))
 
 
 def test_pixels_of_a_file(tmp_path):
@@ -206,7 +210,7 @@ def test_trainer():
         "evaluate_every": "5 steps",
         "checkpoint_every": "7 steps",
         "keep": 2,
-        "folder": EVERYTHING.folder,
+        "folder": Path.cwd() / EVERYTHING.folder,
         "cache": False,
         "client": "a client",
         "blas_threads": 1,

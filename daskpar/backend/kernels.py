@@ -6,6 +6,7 @@ written in the functions of the array's own module, for everything else. Both gi
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.array import Array
+from daskpar.backend.compiling import LOADING
+
+logger = logging.getLogger("daskpar")
 
 
 def kernels(x: Array) -> Any:
@@ -29,11 +33,15 @@ def are_compiled() -> bool:
 
 @cache
 def _compiled() -> Any:
-    """The compiled kernels; the reference where Numba is not there."""
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return reference
-    from daskpar.backend import compiled
+    """The compiled kernels; the reference where Numba is not there, or switched off."""
+    with LOADING:
+        try:
+            import numba
+        except ImportError:
+            return reference
+        if numba.config.DISABLE_JIT:
+            logger.warning("NUMBA_DISABLE_JIT is set: the reference kernels are used, which are slower")
+            return reference
+        from daskpar.backend import compiled
 
-    return compiled
+        return compiled

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], Any]) -
             raise
 
     with ThreadPoolExecutor(threads - 1) as pool:
-        futures = [pool.submit(run, number) for number in range(1, threads)]
+        futures = [pool.submit(copy_context().run, run, number) for number in range(1, threads)]
         results, errors = [], []
         for number in range(threads):
             try:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write a file in the place of what was there; text as UTF-8.
 
-    It is on the disk when this returns. Raises OSError, e.g. on a full disk, and leaves what was there.
+    It is on the disk when this returns. Several threads or processes may write the same file at once: each
+    has a partial file of its own, and the last one stays.
+    Raises OSError, e.g. on a full disk, and leaves what was there.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(data if isinstance(data, bytes) else data.encode())

@@ -22,21 +22,31 @@ def progress(console: Console | None = None) -> Callback:
     return BarProgress(console) if console.is_terminal else LineProgress(console)
 
 
-class LineProgress(Callback):
-    """A line an evaluation."""
+class ConsoleProgress(Callback):
+    """Progress on a console. A copy, e.g. a pickled one, tells where its own process writes to."""
 
     def __init__(self, console: Console):
         self.console = console
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"console": None}  # which holds a lock, and a terminal of this process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(Console())  # type: ignore[misc]
+
+
+class LineProgress(ConsoleProgress):
+    """A line an evaluation."""
 
     def after_evaluation(self, trainer: Trainer, record: Record) -> None:
         self.console.print(describe(trainer, record), highlight=False, soft_wrap=True)
 
 
-class BarProgress(Callback):
+class BarProgress(ConsoleProgress):
     """A bar over all steps with epoch, loss, examples a second and the time left; evaluations above it."""
 
     def __init__(self, console: Console):
-        self.console = console
+        super().__init__(console)
         self.bar: Progress | None = None
 
     def before_training(self, trainer: Trainer) -> None:

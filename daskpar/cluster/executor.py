@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from dask._task_spec import DataNode
@@ -17,6 +17,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import HERE
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
+from daskpar.cluster.forked import check_own
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
 from daskpar.graph.build import Graph, Key
@@ -60,6 +61,9 @@ class Executor(Protocol):
     def capacity(self, lanes: int) -> tuple[int, int]:
         """(cores that tasks may compute on, those that a task of one of so many lanes computes on)."""
 
+    def at_close(self, undo: Callable[[], Any]) -> None:
+        """Call `undo` when this is closed."""
+
     def close(self) -> None:
         """Let go of everything, and undo what was set in this process."""
 
@@ -74,7 +78,8 @@ class ThreadedExecutor:
         self._values: dict[Key, Any] = {}
         self._threads = threads
         self._record: Record | None = None
-        self._limit = _set_up_this_process(lanes, threads)
+        self._undo = ExitStack()
+        self._undo.push(_set_up_this_process(lanes, threads))
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         from dask.threaded import get
@@ -111,9 +116,12 @@ class ThreadedExecutor:
     def capacity(self, lanes: int) -> tuple[int, int]:
         return blas.cores(), setup.blas_threads(lanes, self._threads)
 
+    def at_close(self, undo: Callable[[], Any]) -> None:
+        self._undo.callback(undo)
+
     def close(self) -> None:
         self._values.clear()
-        self._limit.__exit__(None, None, None)
+        self._undo.close()
 
 
 class ClusterExecutor:
@@ -135,7 +143,9 @@ class ClusterExecutor:
         self.in_process = bool(found) and all(address.startswith("inproc://") for address in found)
         gpus = ["GPU" in worker["resources"] for worker in found.values()]
         self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
-        self._limit = _set_up_this_process(lanes, threads) if self.in_process else nullcontext()
+        self._undo = ExitStack()
+        if self.in_process:
+            self._undo.push(_set_up_this_process(lanes, threads))
 
     def workers(self) -> dict[str, Any]:
         """What is known of the workers by address, in the order of their names."""
@@ -205,9 +215,12 @@ class ClusterExecutor:
         each = setup.blas_threads(setup.lanes_per_host(found, lanes), self._threads)
         return (blas.cores() if here else sum(worker["nthreads"] for worker in found.values())), each
 
+    def at_close(self, undo: Callable[[], Any]) -> None:
+        self._undo.callback(undo)
+
     def close(self) -> None:
         self._futures.clear()  # what nobody wants any more the scheduler drops, running or not
-        self._limit.__exit__(None, None, None)
+        self._undo.close()
 
 
 def _set_up_this_process(lanes: int, threads: int | None) -> Any:
@@ -230,7 +243,11 @@ def current_client(client: Any) -> Any:
             client = Client.current(allow_global=True)
         except ValueError:
             pass
-    return THREADED if client is None else client
+    if client is None:
+        return THREADED
+    if not isinstance(client, str):
+        check_own(client)
+    return client
 
 
 def worker_count(client: Any) -> int:

@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from daskpar.data.check import check_pair
+from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp, without_warnings
 from daskpar.data.source import Source
 from daskpar.errors import InputError
@@ -35,6 +36,11 @@ class Npy(Source):
 
     x: str
     y: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("x", "y"):
+            object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
 
     @property
     def version(self) -> Stamp:
@@ -62,6 +68,10 @@ class Npz(Source):
     @property
     def version(self) -> Stamp:
         return stamp(self.path)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "path", absolute(self.path, "Npz(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         stamped = stamp(self.path)

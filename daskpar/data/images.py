@@ -17,6 +17,7 @@ import numpy as np
 
 from daskpar.data.folders import Listing, find_images, folder_version
 from daskpar.data.orientation import orientation
+from daskpar.data.paths import absolute
 from daskpar.data.reading import check_memory, decoding, read_bytes, without_warnings
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
@@ -54,6 +55,7 @@ class Images(Source):
             raise InputError(f"images.size={self.size}: height and width must be from 1 to {_LARGEST}")
         if self.channels not in (1, 3):
             raise InputError(f"images.channels={self.channels} must be 1, for grey, or 3, for colours")
+        object.__setattr__(self, "path", absolute(self.path, "Images(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return self.read(slice(0, self.rows))

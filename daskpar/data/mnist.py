@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.data.check import check_pair
+from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError, unknown
@@ -44,6 +45,7 @@ class Mnist(Source):
         super().__post_init__()
         if self.part not in _FILES:
             raise unknown("part of MNIST", self.part, _FILES)
+        object.__setattr__(self, "folder", absolute(self.folder, "Mnist(folder=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part, self.version)
@@ -58,6 +60,7 @@ def find_mnist(folder: str | None = None) -> str:
     """The folder with the IDX files: the one given, `$DASKPAR_DATA/mnist`, or a download checked by hash."""
     given = folder or os.environ.get("DASKPAR_DATA")
     if given:
+        given = absolute(given, "the folder of MNIST")
         for place in (Path(given) / "mnist", Path(given)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)

@@ -18,6 +18,7 @@ import numpy as np
 
 from daskpar.data.encoding import decode
 from daskpar.data.part import Part
+from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, read_bytes, stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError
@@ -52,6 +53,7 @@ class Text(Source):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "path", absolute(self.path, "Text(path=...)"))
         at_least_one("text.block", self.block)
         at_least_one("text.every", self.every)
         if not 0 <= self.low <= self.high <= 1:

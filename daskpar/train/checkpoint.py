@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daskpar.backend.whole import write_whole
+from daskpar.data.files import stamp
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph.spec import Spec, State
 from daskpar.graph.state_file import write_state
@@ -102,6 +103,11 @@ def read_meta(folder: Path) -> dict[str, Any]:
         return json.loads((folder / META).read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / META}: not a readable checkpoint ({error})") from None
+
+
+def saved_as(state: State, path: Path) -> tuple[State, Path, tuple[int, ...]]:
+    """A state, the file it lies in, and what changes when another run writes a file in its place."""
+    return state, path, stamp(str(path))
 
 
 def move_aside(path: Path) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.setup import blas_threads
+from daskpar.data.paths import absolute
 from daskpar.errors import InputError
-from daskpar.graph.spec import Lane
+from daskpar.graph.spec import Lane, Spec
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.train.trainer import Trainer
 
@@ -34,47 +35,51 @@ class Ensemble(Trainer):
 
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
-        with self._session() as executor:
+        with self._training_alone(), self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             lanes = self.members * self.layout_.places
-            self.members_ = [
-                self._member(k, blas_threads(lanes, self.blas_threads)) for k in range(self.members)
-            ]
+            members = [self._member(k, blas_threads(lanes, self.blas_threads)) for k in range(self.members)]
             with ThreadPoolExecutor(self.members) as threads:
-                runs = [
-                    threads.submit(m.fit, train, validation=held_out, resume=resume) for m in self.members_
-                ]
+                runs = [threads.submit(m.fit, train, validation=held_out, resume=resume) for m in members]
                 try:
                     for run in runs:
                         run.result()
                 except BaseException:
-                    for member in self.members_:
+                    for member in members:
                         member.stop()
                     raise
-        self.spec_, self.names_ = self.members_[0].spec_, self.members_[0].names_
+        self._take(members)
         return self
 
     def restore(self, checkpoint: str | Path) -> Ensemble:
         """Take up the members in a run's folder, as their last checkpoints have them."""
-        folders = sorted(Path(checkpoint).glob("member-*/checkpoints/final"))
+        folders = sorted(Path(absolute(checkpoint, "restore")).glob("member-*/checkpoints/final"))
         if len(folders) != self.members:
             raise InputError(f"{checkpoint}: {len(folders)} finished members there, expected {self.members}")
-        self.members_ = [self._member(k, None).restore(folder) for k, folder in enumerate(folders)]
-        self.spec_, self.names_ = self.members_[0].spec_, self.members_[0].names_
+        self._take([self._member(k, None).restore(folder) for k, folder in enumerate(folders)])
         return self
+
+    def _take(self, members: list[Trainer]) -> None:
+        self.members_ = members  # at once: other threads may be predicting
+        self.spec_, self.names_ = members[0].spec_, members[0].names_
 
     def _member(self, number: int, threads: int | None) -> Trainer:
         folder = None if self.folder is None else Path(self.folder) / f"member-{number}"
         own = {"seed": self.seed + number, "folder": folder, "blas_threads": threads}
         return Trainer(self.model, **{**self._options, **own, "callbacks": deepcopy(self.callbacks)})
 
+    def _shareable(self, client: Any) -> dict[str, Any]:
+        return {**super()._shareable(client), "_options": {**self._options, "client": client}}
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "members_"):
             raise InputError("this Ensemble is not fitted yet; call fit or restore first")
 
-    def _owner(self) -> Any:
-        return tuple(Lane(member.state_) for member in self.members_)
-
-    def _state_files(self) -> list[Path]:
+    def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         self._check_fitted()
-        return [member._state_file() for member in self.members_]
+        members = self.members_
+        return members[0].spec_, tuple(Lane(member.state_) for member in members)
+
+    def _state_files(self, spec: Spec, owners: tuple[Lane, ...]) -> list[Path]:
+        members = {id(member.state_): member for member in self.members_}
+        return [members.get(id(owner.state), self)._state_file(spec, owner.state) for owner in owners]

@@ -28,7 +28,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.plan.measure import lane_weights, operation_times
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
-from daskpar.train.checkpoint import STATE, Checkpoints, read_meta
+from daskpar.train.checkpoint import STATE, Checkpoints, read_meta, saved_as
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
@@ -131,13 +131,14 @@ class Fit:
         if state is None:  # resumed after its last step, or after a callback had ended it
             state = self._checked(read_state(self.spec, str(self.root)))
         trainer.state_, trainer.steps_run_ = state, state.step
+        trainer.served_ = None  # from here on predictions are by the new state
         trainer.seconds_ = time.perf_counter() - self._started
         for callback in self.callbacks:
             callback.after_training(trainer)
         trainer.steps_ = trainer.state_.step
         if self.checkpoints:
             final = self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
-            trainer.saved_ = (trainer.state_, final / STATE)
+            trainer.saved_ = saved_as(trainer.state_, final / STATE)
         return trainer.state_
 
     def rate(self, step: int) -> float:

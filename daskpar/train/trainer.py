@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from hashlib import sha256
 from numbers import Real
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 from weakref import finalize
 
 import numpy as np
 
 from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
+from daskpar.cluster.storage import check_shared
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import checked_blocks, from_dask, is_dask
-from daskpar.data.held import Given, hold
+from daskpar.data.held import hold
 from daskpar.data.order import Order
 from daskpar.data.part import Part
+from daskpar.data.paths import OwnFolder, absolute, lasting_folder
+from daskpar.data.reading import stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError, shown, unknown
 from daskpar.graph import tasks
@@ -34,7 +34,7 @@ from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
 from daskpar.settings import arguments, at_least_one, checked
 from daskpar.train.callbacks import Callback
-from daskpar.train.checkpoint import STATE, read_meta
+from daskpar.train.checkpoint import STATE, read_meta, saved_as
 from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
 from daskpar.train.fit import Fit, new_token
 from daskpar.train.history import Record
@@ -133,7 +133,7 @@ class Trainer:
         self.evaluate_every = evaluate_every
         self.checkpoint_every = checkpoint_every
         self.keep = keep
-        self.folder = folder
+        self.folder = None if folder is None else Path(absolute(folder, "folder"))
         self.cache = cache
         self.client = client
         self.blas_threads = blas_threads
@@ -155,7 +155,8 @@ class Trainer:
     seconds_: float
     blas_: dict[str, Any]
     resumed_at_: int
-    saved_: tuple[State, Path]
+    saved_: tuple[State, Path, tuple[int, ...]] | None = None
+    served_: tuple[Spec, State] | None = None
     trace_: Trace
 
     @property
@@ -171,6 +172,11 @@ class Trainer:
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
         """
+        with self._training_alone():
+            self._fit_alone(X, y, validation, resume)
+        return self
+
+    def _fit_alone(self, X: Any, y: Any, validation: Any, resume: bool) -> None:
         self._chosen = None
         if self.layout == "auto":
             with self._session() as executor:
@@ -180,6 +186,7 @@ class Trainer:
                 logger.info("layout %s", told(self._chosen))
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
+            self._check_workers_see(executor)
             self.blas_ = executor.describe()
             record = executor.record() if self.profile else None
             self._fit = Fit(self, executor, train, held_out, self._scratch, resume)
@@ -191,15 +198,16 @@ class Trainer:
                 del self._fit
             if record is not None:
                 self.trace_ = trace(self, record, executor)
-        return self
 
     def evaluate(self, X: Any, y: Any = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with self._session() as executor:
             part = self._part(X, y, "test", executor).once()
             rows = self.chunk_rows or part.source.chunk_rows
-            data = (self._state_files(), part, executor, new_token(), rows)
-            return evaluate_part(self.spec_, *data, said=self._without_value)
+            spec, owners = self._fitted()
+            files = self._state_files(spec, owners)
+            self._check_workers_see(executor, *{file.parent for file in files})
+            return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
 
     def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
@@ -211,22 +219,22 @@ class Trainer:
         """
         if kind not in tasks.PREDICTIONS:
             raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
-        self._check_fitted()
+        spec, owners = self._fitted()
         if is_dask(X):
-            x = checked_blocks(X, "predict")
-            return predict_lazily(self.spec_, self._state_files(), x, kind, new_token(), fill)
+            files = self._state_files(spec, owners)
+            return predict_lazily(spec, files, checked_blocks(X, "predict"), kind, new_token(), fill)
         x = as_array(X, "predict")
         if not x.shape:
             raise InputError("predict: examples must have an axis of rows, got a single value")
-        return predict_in_chunks(self.spec_, self._owner(), x, kind, fill)
+        return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
-        folder = Path(checkpoint)
+        folder = Path(absolute(checkpoint, "restore"))
         meta = read_meta(folder)
         self.spec_ = bare_spec(self, meta["in_shape"], Order(**meta["order"]), *saved_transforms(meta))
         self.state_ = read_state(self.spec_, str(folder / STATE))
-        self.saved_ = (self.state_, folder / STATE)
+        self.saved_ = saved_as(self.state_, folder / STATE)
         self.history_, self.steps_ = meta["history"], self.state_.step
         self.names_ = tuple(meta.get("names", ()))
         return self
@@ -271,13 +279,10 @@ class Trainer:
         if self.layout_.lanes == "auto" and self.layout_.data == 1:
             self._chosen = replace(self.layout_, data=worker_count(client))
         executor = choose_executor(client, self.layout_.places, self.blas_threads)
-        self._held: list[Given] = []
         try:
             yield executor
         finally:
             executor.close()
-            for source in self._held:
-                source.release()
 
     def _part(self, X: Any, y: Any, name: str, executor: Executor) -> Part:
         if isinstance(X, Part):
@@ -291,7 +296,7 @@ class Trainer:
 
         def held(x: Any, targets: Any) -> Source:
             source = hold(x, targets, None if executor.in_process else self._scratch(), name)
-            self._held.append(source)
+            executor.at_close(source.release)
             return source
 
         if is_dask(X) or is_dask(y):
@@ -313,33 +318,86 @@ class Trainer:
         x, labels = validation
         return train, self._part(x, labels, "validation", executor)
 
+    @contextmanager
+    def _training_alone(self) -> Iterator[None]:
+        """Refuse a second `fit` meanwhile. Predictions are by the state from before it, if there is one."""
+        token = os.getpid(), object()  # a child that is forked meanwhile is not training
+        running = self.__dict__.setdefault("_training", token)
+        if running is not token and running[0] == token[0]:
+            raise InputError(
+                "this Trainer is training already, e.g. in another thread; wait for it, or train a copy "
+                "(copy.deepcopy)"
+            )
+        self._training = token
+        before = {name: value for name, value in self.__dict__.items() if name.endswith("_")}
+        if "state_" in before:
+            self.served_ = self.spec_, self.state_
+        try:
+            yield
+        except BaseException:
+            if "state_" in before:  # what is half new would predict wrongly
+                self.__dict__.update(before)
+            raise
+        finally:
+            self.served_ = None
+            self.__dict__.pop("_training", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what belongs to this process: its client, its folders and files, a run in progress."""
+        state = self._shareable(self.client if isinstance(self.client, str) else None)
+        state.pop("saved_", None)  # elsewhere another run may have such a file
+        return state
+
+    def __copy__(self) -> Trainer:
+        """A copy for this process, with the same client."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self._shareable(self.client))
+        return other
+
+    def _shareable(self, client: Any) -> dict[str, Any]:
+        live = ("_training", "_fit", "_folder", "served_")
+        state = {name: value for name, value in self.__dict__.copy().items() if name not in live}
+        if self.served_ is not None:
+            state["spec_"], state["state_"] = self.served_
+        return {**state, "client": client}
+
     def _scratch(self) -> Path:
         """A folder of this Trainer's own, which workers see if they see the run's folder."""
-        if not hasattr(self, "_folder"):
-            within = None
-            if self.folder is not None:
-                within = Path(self.folder) / ".scratch"
-                within.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(mkdtemp(prefix="daskpar-", dir=within))
-            finalize(self, _remove, self._folder)
-        return self._folder
+        folder: OwnFolder | None = getattr(self, "_folder", None)
+        if folder is None or not folder.is_ours:
+            folder = OwnFolder(None if self.folder is None else self.folder / ".scratch")
+            finalize(self, folder.remove)
+            self._folder = folder
+        return folder.path
 
-    def _owner(self) -> Any:
-        """What predictions are made with."""
-        return Lane(self.state_)
+    def _check_workers_see(self, executor: Executor, *folders: Path) -> None:
+        """Refuse workers that cannot share files with this process; those of a run are in its folder."""
+        if executor.in_process:
+            return
+        for folder in folders or (self._scratch(),):
+            check_shared(
+                executor, folder, "put folder= (run.dir in a config) on storage that all workers share"
+            )
 
-    def _state_files(self) -> list[Path]:
-        return [self._state_file()]
-
-    def _state_file(self) -> Path:
-        """The fitted state as a file, for tasks to begin with; a lazy prediction may outlive this Trainer."""
+    def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
+        """The spec and the states that predictions are made with, as of now."""
         self._check_fitted()
-        state, path = getattr(self, "saved_", (None, None))
-        if state is not self.state_ or path is None or not path.exists():
-            described = f"{digest(self.spec_, self.state_)} {self.state_.step} {self.spec_.table}"
-            path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
-            if not path.exists():
-                write_state(self.spec_, self.state_, path)
+        spec, state = self.served_ or (self.spec_, self.state_)
+        return spec, (Lane(state),)
+
+    def _state_files(self, spec: Spec, owners: tuple[Lane, ...]) -> list[Path]:
+        return [self._state_file(spec, owner.state) for owner in owners]
+
+    def _state_file(self, spec: Spec, state: State) -> Path:
+        """A fitted state as a file, for tasks to begin with; a lazy prediction may outlive this Trainer."""
+        if self.saved_ is not None:
+            saved, path, stamped = self.saved_
+            if saved is state and stamped and stamp(str(path)) == stamped:
+                return path
+        described = f"{digest(spec, state)} {state.step} {spec.table}"
+        path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
+        if not path.exists():
+            write_state(spec, state, path)
         return path
 
 
@@ -360,18 +418,3 @@ def _setting(name: str, value: Any) -> Any:
     if name in _COUNTS:
         at_least_one(f"{_COUNTS[name]}.{name}", value)
     return value
-
-
-def _remove(folder: Path) -> None:
-    rmtree(folder, ignore_errors=True)
-    if folder.parent.name == ".scratch":
-        with suppress(OSError):
-            folder.parent.rmdir()
-
-
-@cache
-def lasting_folder() -> Path:
-    """A folder that goes with this process."""
-    folder = Path(mkdtemp(prefix="daskpar-"))
-    atexit.register(rmtree, folder, ignore_errors=True)
-    return folder

@@ -3,6 +3,7 @@
 import gzip
 import socket
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def train(**given):
 TABLE = {
     "missing data file": (
         sections(data={"source": "npz", "path": "none.npz"}),
-        "none.npz: no such file; expected a .npz file with arrays x and y",
+        f"{Path.cwd()}/none.npz: no such file; expected a .npz file with arrays x and y",
     ),
     "no data file named": (
         sections(data={"source": "npy"}),

@@ -12,6 +12,7 @@ from typing import Any
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.kept import forget_outdated
+from daskpar.backend.compiling import LOADING
 
 _WHERE = {
     "relu_backward": "activation",
@@ -48,6 +49,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     module = _WHERE.get(name)
-    found = getattr(import_module(f"{__name__}.{module}") if module else reference, name)
+    with LOADING:
+        found = getattr(import_module(f"{__name__}.{module}") if module else reference, name)
     globals()[name] = found
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, exp, fma, load, maximum, minimum, splat, store
 
 _DOUBLE = np.float32(2 * math.sqrt(2 / math.pi))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend import reference
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, ROWS, WIDE, multiply_two, turn
 from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
 

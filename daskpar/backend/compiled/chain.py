@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend import blas, reference
 from daskpar.backend.compiled.crew import array_at, place_of
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.matrix import _NOTHING, _product, scratch, suits
 
 

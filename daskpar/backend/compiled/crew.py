@@ -7,14 +7,16 @@ results are cut between tiles, the bits of a result are the same for any number 
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.extending import intrinsic
 
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import address
 
 APART = 16  # numbers between those of two threads, which lie in cache lines of their own
@@ -122,3 +124,14 @@ def crew(helpers: int) -> Crew:
             if helpers not in _crews:
                 _crews[helpers] = Crew(helpers)
     return _crews[helpers]
+
+
+def _renew() -> None:
+    """Forget the crews of a parent process: a forked child has none of its threads."""
+    global _making
+    _crews.clear()
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

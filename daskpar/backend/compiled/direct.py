@@ -12,10 +12,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.activation import relu_backward
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import (
     LANES,
     ROWS,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from daskpar.backend.compiled.kept import njit
 
 
 def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:

@@ -16,10 +16,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from daskpar.backend import blas, reference
 from daskpar.backend.compiled.crew import APART, Crew, array_at, crew, place_of, seen, tell
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import (
     LANES,
     ROWS,

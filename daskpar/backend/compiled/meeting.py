@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend.compiled.crew import APART, seen, tell
+from daskpar.backend.compiled.kept import njit
 
 
 @njit(nogil=True, cache=True)

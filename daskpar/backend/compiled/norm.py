@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend import reference
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, load, splat, store, total
 
 

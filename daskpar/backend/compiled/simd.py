@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
+
+from daskpar.backend.compiled.kept import njit
 
 _AVX512 = binding.get_host_cpu_features().get("avx512f", False)
 LANES = 16 if _AVX512 else 8

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from daskpar.backend import reference
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, exp, first, fma, largest, load, maximum, splat, store, total
 
 _LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing

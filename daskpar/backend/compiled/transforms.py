@@ -10,8 +10,8 @@ convolution for deep neural networks").
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, at_least, fma, load, splat, store
 
 SIDE = 4

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from daskpar.backend.compiled.kept import njit
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:

@@ -14,8 +14,8 @@ each sum is put together from sums of _TERMS / 2 terms.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, ROWS, load, multiply_apart, splat, store, where_positive
 from daskpar.backend.compiled.transforms import (
     PLANES,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.backend import blas
 from daskpar.backend.array import Array, to_numpy
 from daskpar.data.chunk import Chunk, not_finite, transformed
 from daskpar.data.transforms import decode, undo
@@ -46,6 +47,7 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
 
 
 @quietly
+@blas.lasting_limit()
 def predict(
     spec: Spec, owner: Owner, x: Any, kind: str = "outputs", fill: Any = None, first: int = 0
 ) -> np.ndarray:

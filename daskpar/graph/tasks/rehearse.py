@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from threading import Lock
 from typing import Any
 
-from daskpar.backend.compiling import told
+from daskpar.backend.compiling import LOADING, told
 from daskpar.data.part import Part
 from daskpar.errors import InputError
 from daskpar.graph.spec import Spec
@@ -17,8 +16,6 @@ from daskpar.nn.parameters import collect
 
 logger = logging.getLogger("daskpar")
 
-_ONE_AT_A_TIME = Lock()  # threads that import the compiler together may wait for each other for ever
-
 
 @quietly
 def rehearse(spec: Spec, part: Part, tell: Any = logger.info) -> None:
@@ -27,7 +24,7 @@ def rehearse(spec: Spec, part: Part, tell: Any = logger.info) -> None:
     Kernels are compiled where this machine has not compiled them before, and loaded where it has; `tell` gets
     a line where they are compiled.
     """
-    with _ONE_AT_A_TIME, told(tell):
+    with LOADING, told(tell):
         try:
             chunk = load_data(spec, part, (0, min(2, part.rows)))
         except InputError:

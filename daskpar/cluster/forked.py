@@ -1,0 +1,42 @@
+"""What a forked child must not take over from its parent: threads that are not there, and connections.
+
+A child has the thread that forked and no other. Dask's pools of threads are made anew in it; a client's
+connections stay the parent's, so clients from before the fork are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+from weakref import WeakSet
+
+from daskpar.errors import InputError
+
+_inherited: WeakSet[Any] = WeakSet()
+
+
+def check_own(client: Any) -> None:
+    """Raise InputError for a client that was made before this process was forked."""
+    if client in _inherited:
+        raise InputError(
+            "the client belongs to the process that this one was forked from; open one here, give "
+            'client="threaded-scheduler", or start processes by spawn'
+        )
+
+
+def _renew() -> None:
+    dask_threads: Any = sys.modules.get("dask.threaded")
+    if dask_threads is not None:
+        dask_threads.default_pool = None
+        dask_threads.pools.clear()
+        dask_threads.pools_lock = threading.Lock()
+        dask_threads.main_thread = threading.current_thread()
+    distributed: Any = sys.modules.get("distributed.client")
+    if distributed is not None:
+        _inherited.update(distributed.Client._instances)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
