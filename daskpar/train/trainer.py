@@ -206,7 +206,8 @@ class Trainer:
             rows = self.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
             files = self._state_files(spec, owners)
-            self._check_workers_see(executor, *{file.parent for file in files})
+            if hasattr(self, "_folder"):  # a state may lie where nobody may write
+                self._check_workers_see(executor)
             return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
 
     def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
@@ -370,14 +371,11 @@ class Trainer:
             self._folder = folder
         return folder.path
 
-    def _check_workers_see(self, executor: Executor, *folders: Path) -> None:
+    def _check_workers_see(self, executor: Executor) -> None:
         """Refuse workers that cannot share files with this process; those of a run are in its folder."""
-        if executor.in_process:
-            return
-        for folder in folders or (self._scratch(),):
-            check_shared(
-                executor, folder, "put folder= (run.dir in a config) on storage that all workers share"
-            )
+        if not executor.in_process:
+            advice = "put folder= (run.dir in a config) on storage that all workers share"
+            check_shared(executor, self._scratch(), advice)
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         """The spec and the states that predictions are made with, as of now."""
