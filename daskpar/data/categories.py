@@ -113,7 +113,8 @@ class NumberLabels(Transform):
 
 
 def labels_in(y: np.ndarray) -> Labels | None:
-    """The labels of whole targets (rows,), or None where they are the classes 0, 1, 2, ... already."""
+    """The labels of all targets (rows,) or (rows, 1); None where they are classes 0, 1, 2, ... already."""
+    y = y.reshape(-1)
     if y.dtype.kind in "iu":
         low, high = int(y.min()), int(y.max())
         if low >= 0 and high < max(len(y), 2) and np.bincount(y.astype(np.int64), minlength=high + 1).all():

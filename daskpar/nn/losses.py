@@ -56,6 +56,8 @@ class Loss(Block):
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
         """Refuse targets that do not fit the outputs (shapes without the example axis)."""
+        if np.dtype(target_dtype).kind not in "fiub":
+            raise InputError(f"{self.kind}: the targets are texts ({target_dtype}); expected numbers")
         if _squeezed(out_shape) != _squeezed(target_shape):
             raise InputError(
                 f"{self.kind}: the model returns {out_shape or 'a number'} per example, "
