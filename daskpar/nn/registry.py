@@ -77,9 +77,8 @@ def model(entries: Any) -> Sequential:
         try:
             layers.append(layer(entry))
         except InputError as error:
-            raise InputError(
-                str(error) if str(error).startswith("layer") else f"layer {i}: {error}"
-            ) from None
+            told = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
+            raise InputError(told) from None
     return Sequential(tuple(layers))
 
 
