@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -25,7 +25,7 @@ from daskpar.errors import InputError, shown
 
 _LARGEST = 2**63
 """Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
-_PLAIN: tuple[type, ...] = (bool, int, float, str, NoneType)
+PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, NoneType)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -72,14 +72,14 @@ def _check_types(block: Any) -> None:
         value = getattr(block, name)
         if value is default or (type(value) in plain and (type(value) is not int or abs(value) < _LARGEST)):
             continue
-        object.__setattr__(block, name, checked(f"{_called(block)}.{name}", value, hint))
+        object.__setattr__(block, name, checked(f"{called(block)}.{name}", value, hint))
 
 
 def _check_finite(block: Any) -> None:
     for name, *_ in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
         if isinstance(value, float | tuple) and not all(map(math.isfinite, _floats(value))):
-            raise InputError(f"{_called(block)}.{name}={value}: expected a finite number")
+            raise InputError(f"{called(block)}.{name}={value}: expected a finite number")
 
 
 def _floats(value: Any) -> Iterator[float]:
@@ -107,11 +107,12 @@ def _declared(block: Any) -> tuple[Declared, ...]:
 
 def _plain_types(hint: Any) -> tuple[type, ...]:
     """The plain types that a hint takes; whole numbers pass for numbers."""
-    types = tuple(option for option in _options(hint) if option in _PLAIN)
+    types = tuple(option for option in _options(hint) if option in PLAIN_TYPES)
     return (*types, int) if float in types else types
 
 
-def _called(block: Any) -> str:
+def called(block: Any) -> str:
+    """The name of a block in messages."""
     return str(getattr(block, "kind", None) or type(block).__name__.lower())
 
 
@@ -151,7 +152,7 @@ def fitted(value: Any, hint: Any) -> Any:
 @cache
 def _is_ours(hint: Any) -> bool:
     """Whether a hint is made of what settings are made of; what else users' own blocks hold is left alone."""
-    if hint in (*_PLAIN, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
+    if hint in (*PLAIN_TYPES, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
         return True
     parts = [part for part in get_args(hint) if part is not ...]
     return get_origin(hint) in (tuple, Union, UnionType) and all(map(_is_ours, parts))
@@ -192,7 +193,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 def plain(value: Any) -> Any:
     """NumPy's numbers, and arrays of no axes, as Python's; lists, tuples and other arrays as tuples."""
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN_TYPES:
         return value
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
@@ -200,31 +201,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(map(plain, value))
     return plain(value.tolist()) if isinstance(value, np.ndarray) else value
-
-
-def for_json(value: Any, where: str = "JSON") -> Any:
-    """`value` with NumPy's numbers and arrays, paths, and blocks as JSON has them, dictionaries' keys too.
-
-    Raises InputError for what JSON cannot carry; `where` is the name of the whole.
-    """
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, Mapping):
-        keys = (key if isinstance(key, str) else for_json(key, where) for key in value)
-        return {key: for_json(part, f"{where}.{key}") for key, part in zip(keys, value.values(), strict=True)}
-    value = plain(value)
-    if isinstance(value, tuple):
-        return [for_json(part, f"{where}.{i}") for i, part in enumerate(value)]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Block) and is_dataclass(value):
-        return {_called(value): {f.name: for_json(getattr(value, f.name), where) for f in fields(value)}}
-    if not isinstance(value, _PLAIN):
-        raise InputError(
-            f"{where}: a {type(value).__name__} cannot be kept as JSON; use numbers, texts, lists and "
-            "dictionaries"
-        )
-    return value
 
 
 def checked_arguments(where: str = "") -> Callable[[F], F]:

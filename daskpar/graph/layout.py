@@ -120,13 +120,11 @@ class Layout(Block):
             raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
         weights = tuple(self.lanes)
         object.__setattr__(self, "lanes", weights)
-        shares = ", ".join(f"{weight:g}" for weight in weights)
+        listed = ", ".join(f"{weight:g}" for weight in weights)
         if self.data not in (1, len(weights)):
-            raise InputError(
-                f"layout.lanes=[{shares}] are {len(weights)} lanes, layout.data={self.data}"
-            )
+            raise InputError(f"layout.lanes=[{listed}] are {len(weights)} lanes, layout.data={self.data}")
         if any(not weight > 0 for weight in weights):
-            raise InputError(f"layout.lanes=[{shares}]: weights must be above zero")
+            raise InputError(f"layout.lanes=[{listed}]: weights must be above zero")
         object.__setattr__(self, "data", len(weights))
 
     @property

@@ -79,9 +79,8 @@ def model(entries: Any) -> Sequential:
         try:
             layers.append(layer(entry))
         except InputError as error:
-            raise InputError(
-                str(error) if str(error).startswith("layer") else f"layer {i}: {error}"
-            ) from None
+            told = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
+            raise InputError(told) from None
     built = Sequential(tuple(layers))
     require_buildable(count_layers(built) - 1)
     return built

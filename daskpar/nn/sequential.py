@@ -116,6 +116,10 @@ class Sequential(Layer):
             )
         try:
             params, shape = layer.init(rng, in_shape)
+        except InputError as error:
+            if layer.kind in str(error) or str(error).startswith("layer "):
+                raise
+            raise InputError(f"{layer.kind}: {error}") from None
         except MemoryError:
             raise InputError(
                 f"{layer.kind}: its parameters do not fit into memory; use smaller sizes"

@@ -32,6 +32,6 @@ def require_room(what: str, shape: tuple[int, ...]) -> None:
     size = math.prod(shape) * _PER_NUMBER
     if size > memory():
         raise InputError(
-            f"{what} of shape {shape} would take {size / 2**30:.4g} GiB, this machine has "
-            f"{memory() / 2**30:.4g} GiB; use smaller sizes"
+            f"{what} of shape {shape} would take {size / 2**30:,.1f} GiB, this machine has "
+            f"{memory() / 2**30:,.1f} GiB; use smaller sizes"
         )

@@ -19,7 +19,8 @@ from daskpar.errors import InputError, NotFiniteError
 from daskpar.graph.spec import Spec, State
 from daskpar.graph.state_file import write_state
 from daskpar.nn.parameters import first_not_finite
-from daskpar.settings import at_least_one, for_json
+from daskpar.settings import at_least_one
+from daskpar.train.plain_json import for_json
 
 STATE = "state.safetensors"
 META = "state.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 from daskpar.errors import unknown
 from daskpar.graph.spec import Spec, Sums
-from daskpar.settings import for_json
+from daskpar.train.plain_json import for_json
 
 Record = dict[str, Any]
 

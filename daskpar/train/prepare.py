@@ -173,7 +173,7 @@ def make_spec(
         ("microbatches", order.batch, "rows of a batch"),
         ("shards", spec.table.count, "parameters"),
     ):
-        if getattr(layout, name) > most:
+        if getattr(layout, name) > max(1, most):
             raise InputError(f"layout.{name}={getattr(layout, name)} is more than the {most} {things}")
     for name in ("width", "shards"):
         if getattr(layout, name) > 1 and not spec.optimizer.elementwise:

@@ -20,6 +20,7 @@ from daskpar.nn import Layer, MeanSquaredError, ReLU, Residual, Sequential
 from daskpar.nn.activations import Activation
 from daskpar.nn.embedding import TiedEmbedding
 from daskpar.nn.registry import LAYERS
+from daskpar.nn.registry import model as build
 from daskpar.optim import SGD
 
 ROWS, BATCH, RATE, SEED = 11, 6, 1e-2, 3
@@ -132,6 +133,33 @@ def check(model: Sequential, shape: tuple[int, ...], name: str, precision: str) 
         np.testing.assert_allclose(found[key], value, rtol=0, atol=tolerance, err_msg=key)
     assert trainer.predict(rows).shape == y.shape and np.isfinite(trainer.evaluate(rows, targets)["loss"])
     return None
+
+
+REPEATED: list[tuple[list[Any], tuple[int, ...]]] = [
+    ([{"dense": 4}, "relu", "relu", {"dense": 3}], (3,)),
+    ([{"dense": 4}, "relu", {"dense": 4}, "relu", "relu", "relu", {"dense": 3}, "relu", "relu"], (8,)),
+    (["relu", {"dense": 4}, {"dense": 2}, "relu", "relu", {"dense": 3}], (1,)),
+    (["flatten", {"dense": 16}, "relu", "relu", {"dense": 10}], (8, 8, 1)),
+    ([{"sequential": [{"dense": 3}, "relu", "relu", {"dense": 3}]}, "relu"], (3,)),
+    ([{"residual": [{"dense": 3}, "relu", "relu", {"dense": 3}]}], (3,)),
+    (
+        [
+            {"repeat": {"times": 3, "layers": [{"dense": 3}, {"repeat": {"times": 2, "layers": ["relu"]}}]}},
+            {"dense": 1},
+        ],
+        (3,),
+    ),
+    (
+        [{"embedding": {"words": 7, "features": 2, "padding": 0}}, {"group_norm": 1}, "global_avg_pool"],
+        (3, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize("name", ["whole", "lanes", "layers", "stages", "window"])
+@pytest.mark.parametrize("entries, shape", REPEATED, ids=[str(entries)[:60] for entries, _ in REPEATED])
+def test_layers_repeated_train(entries: Any, shape: tuple[int, ...], name: str) -> None:
+    check(build(entries), shape, name, "float32")
 
 
 CHOICES = (

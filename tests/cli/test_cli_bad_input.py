@@ -141,7 +141,7 @@ TABLE = {
     ),
     "an unknown argument": (
         model({"dense": {"unit": 10}}),
-        "layer 1: argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
+        "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
         sections(loss="softmax_crossentropy"),

@@ -1,0 +1,36 @@
+"""Values of users' callbacks, metrics and blocks as JSON carries them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from daskpar.errors import InputError
+from daskpar.settings import PLAIN_TYPES, Block, called, plain
+
+
+def for_json(value: Any, where: str = "JSON") -> Any:
+    """`value` with NumPy's numbers and arrays, paths, and blocks as JSON has them, dictionaries' keys too.
+
+    Raises InputError for what JSON cannot carry; `where` is the name of the whole.
+    """
+    if type(value) in PLAIN_TYPES:
+        return value
+    if isinstance(value, Mapping):
+        keys = (key if isinstance(key, str) else for_json(key, where) for key in value)
+        return {key: for_json(part, f"{where}.{key}") for key, part in zip(keys, value.values(), strict=True)}
+    value = plain(value)
+    if isinstance(value, tuple):
+        return [for_json(part, f"{where}.{i}") for i, part in enumerate(value)]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Block) and is_dataclass(value):
+        return {called(value): {f.name: for_json(getattr(value, f.name), where) for f in fields(value)}}
+    if not isinstance(value, PLAIN_TYPES):
+        raise InputError(
+            f"{where}: a {type(value).__name__} cannot be kept as JSON; use numbers, texts, lists and "
+            "dictionaries"
+        )
+    return value
