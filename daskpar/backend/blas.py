@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import threading
+from typing import Any, ClassVar
 
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 
@@ -16,27 +18,60 @@ def cores() -> int:
 class limit_threads:
     """Use so many threads for each matrix product of this process; as a context manager, for a while.
 
-    threadpoolctl lets one thread of a process decide for as long as that thread lives or its context lasts,
-    and ignores the others: where workers are threads, the client's thread must be the one to call this.
+    The number counts for the whole process. Where several threads set one, the thread that did so first
+    decides about the libraries for as long as its limits last, and the next one then; limits may end in any
+    order. So what runs side by side, e.g. the members of an ensemble, computes what it would alone.
     """
 
+    _lock = threading.RLock()
+    _active: ClassVar[list[limit_threads]] = []  # the newest last
+    _kept: int | None = None
     _in_force: int | None = None
+    _before: ClassVar[dict[str, int]] = {}
 
     def __init__(self, threads: int):
-        self._before = limit_threads._in_force
-        self._limit = ThreadpoolController().limit(limits=threads, user_api="blas")
-        limit_threads._in_force = threads
+        self.threads, self.thread = threads, threading.get_ident()
+        with self._lock:
+            self._active.append(self)
+            _decide()
 
     def __enter__(self) -> limit_threads:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._limit.__exit__(*error)
-        limit_threads._in_force = self._before
+        with self._lock:
+            if self in self._active:
+                self._active.remove(self)
+                _decide()
+
+
+def keep_threads(threads: int) -> None:
+    """Use so many threads for each matrix product from now on, wherever no `limit_threads` says otherwise."""
+    with limit_threads._lock:
+        limit_threads._kept = threads
+        _decide()
+
+
+def _decide() -> None:
+    """Put in force what the limits say, else what is kept, else what was there before."""
+    limits = limit_threads
+    libraries = ThreadpoolController().select(user_api="blas")
+    if limits._in_force is None:
+        limits._before = {lib["filepath"]: lib["num_threads"] for lib in libraries.info()}
+    limits._in_force = limits._active[-1].threads if limits._active else limits._kept
+    first = [limit.threads for limit in limits._active if limit.thread == limits._active[0].thread]
+    # threadpoolctl has a rule of its own about threads, by which limits of workers would never take effect
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", lambda force: None)
+    for library in libraries.lib_controllers:
+        threads = first[-1] if first else limits._kept or limits._before.get(library.filepath)
+        if threads is not None:
+            release(force=True)
+            library.set_num_threads(threads)
+    release(force=True)
 
 
 def threads_in_force() -> int | None:
-    """What `limit_threads` has set; None where nothing has."""
+    """The number that `limit_threads` or `keep_threads` has set; None where neither has."""
     return limit_threads._in_force
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
@@ -11,7 +12,8 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
     It is on the disk when this returns. Raises OSError, e.g. on a full disk, and leaves what was there.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # trainings side by side may write the same state
+    partial = path.with_name(f".{path.name}.{writer}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(data if isinstance(data, bytes) else data.encode())

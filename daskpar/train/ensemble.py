@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from daskpar.cluster.clients import current_client
 from daskpar.cluster.setup import blas_threads
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane
@@ -33,12 +34,15 @@ class Ensemble(Trainer):
 
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
+        client = current_client(self.client)  # members are threads, for which another might be current
         with self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             lanes = self.members * self.layout_.places
             self.members_ = [
                 self._member(k, blas_threads(lanes, self.blas_threads)) for k in range(self.members)
             ]
+            for member in self.members_:
+                member.client = client
             with ThreadPoolExecutor(self.members) as threads:
                 runs = [
                     threads.submit(m.fit, train, validation=held_out, resume=resume) for m in self.members_
@@ -50,6 +54,9 @@ class Ensemble(Trainer):
                     for member in self.members_:
                         member.stop()
                     raise
+                finally:
+                    for member in self.members_:
+                        member.client = self.client
         self.spec_, self.names_ = self.members_[0].spec_, self.members_[0].names_
         return self
 

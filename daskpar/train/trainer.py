@@ -17,7 +17,8 @@ from weakref import finalize
 
 import numpy as np
 
-from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
+from daskpar.cluster.clients import current_client, worker_count
+from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.data.dask_arrays import as_array, from_dask, is_dask
 from daskpar.data.held import Held, Spilled, hold
 from daskpar.data.order import Order
