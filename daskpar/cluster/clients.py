@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import Any
 
 from daskpar.backend import blas
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError
 
 THREADED = "threaded-scheduler"
 KINDS = ("threads", "processes", THREADED, "address", "cuda", "kubernetes")
@@ -48,7 +48,7 @@ def current_client(client: Any) -> Any:
     if client is None or client == THREADED:
         _check_event_loop()
         return THREADED
-    _check(client, "client" if given else "the current client")
+    _check(client, "the client given" if given else "the current client")
     return client
 
 
@@ -133,7 +133,7 @@ def _not_an_address(text: str) -> InputError:
         return InputError(
             f"client={text!r} is a kind of cluster; pass what `with open_client({text!r}) as client:` gives"
         )
-    return InputError(f"{unknown('client', text, KINDS)}; pass a distributed.Client, or {THREADED!r}")
+    return InputError(f"client={text!r}: expected a distributed.Client, None or {THREADED!r}")
 
 
 def _description(thing: Any) -> str:

@@ -23,7 +23,8 @@ DEFAULT = 600.0  # seconds
 LOOK = 1.0  # seconds between looks at what is known here
 _ASK = 5.0  # seconds between questions to the scheduler
 _SAY = 20.0  # seconds between lines
-_STARTS = 5  # of each worker of our own, without a result between them
+_STARTS = 5  # of each worker of our own, in 30 s or more, without a result between them
+_DYING = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Patience:
         self._idle_since: float | None = None
         self._asked = now
         self._said = now
+        self._begun = now
         self._starts = self._keeper.starts if self._keeper else 0
 
     def check(self) -> None:
@@ -84,7 +86,7 @@ class Patience:
 
     def _check_starts(self, keeper: Keeper) -> None:
         starts = keeper.starts - self._starts
-        if starts > _STARTS * keeper.size:
+        if starts > _STARTS * keeper.size and time.monotonic() - self._begun > _DYING:
             raise ClusterLostError(
                 f"the workers at {self._address} ended again and again: {starts} were started anew, and none "
                 "gave a result; if they ran out of memory, use fewer workers or smaller chunks (chunk_rows)"
