@@ -82,6 +82,7 @@ class Keeper:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+            await self._close_strays()
 
     async def _watch(self) -> None:
         while self._cluster.status == Status.running:
@@ -114,10 +115,21 @@ class Keeper:
     async def _drop(self, name: Any) -> None:
         nanny = self._cluster.workers.pop(name, None)
         if nanny is not None:
-            with suppress(Exception):  # whatever state it is in, it is not to come back
-                await asyncio.wait_for(nanny.close(), 10)
+            await _close(nanny)
 
     async def _correct(self) -> None:
         """Have the cluster start the workers that it lacks."""
-        with suppress(Exception):  # a worker has ended while it started; which one shows
+        try:
             await asyncio.wait_for(self._cluster._correct_state(), _START)
+        except Exception:  # a worker has ended while it started; which one shows
+            await self._close_strays()
+
+    async def _close_strays(self) -> None:
+        """Close nannies that were about to start when that was broken off: the cluster does not know them."""
+        known = set(self._cluster.workers.values())
+        await asyncio.gather(*(_close(nanny) for nanny in set(self._cluster._created) - known))
+
+
+async def _close(nanny: Any) -> None:
+    with suppress(Exception):  # whatever state it is in, it is not to come back
+        await asyncio.wait_for(nanny.close(), 10)

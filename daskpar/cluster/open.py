@@ -68,7 +68,7 @@ def open_client(
         settings["distributed.dashboard.link"] = "{scheme}://127.0.0.1:{port}/status"
     with dask.config.set(settings):
         if kind == "address":
-            with connect(address) as client:
+            with _quiet("client"), connect(address) as client:
                 yield client
             return
         if kind in ("processes", "cuda"):
@@ -87,7 +87,7 @@ def _processes(kind: str, workers: int, dashboard_port: int | None) -> Iterator[
     """A client of a cluster of worker processes, which are kept alive."""
     from distributed import Client
 
-    with _quiet_nannies(), _start(kind, 0, dashboard_port, None, None) as cluster:
+    with _quiet("nanny", "process", "core"), _start(kind, 0, dashboard_port, None, None) as cluster:
         specs = _worker_specs(cluster, kind, workers)
         keeper = Keeper(cluster, specs)
         with main_module.watched() as unguarded, _uninterrupted():
@@ -108,9 +108,9 @@ def _worker_specs(cluster: Any, kind: str, workers: int) -> dict[Any, Any]:
 
 
 @contextmanager
-def _quiet_nannies() -> Iterator[None]:
-    """Keep nannies from logging that workers ended, with tracebacks: they are started anew, or it is told."""
-    loggers = [logging.getLogger(f"distributed.{name}") for name in ("nanny", "process", "core")]
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep these parts of distributed from logging, with tracebacks, what is mended or told in a line."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -38,7 +38,7 @@ def read_patience(value: Any = None) -> float:
     value = dask.config.get(SETTING, None) if value is None else value
     try:
         seconds = DEFAULT if value is None else float(parse_timedelta(value, "s"))
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):  # parse_timedelta raises any
         seconds = math.nan
     if isinstance(value, bool) or not seconds > 0:
         raise InputError(f'{name}={value!r}: expected seconds above 0, or a text such as "5 minutes"')
@@ -82,7 +82,7 @@ class Patience:
             raise ClusterLostError(f"{trouble}; gave up after {waited:.0f} s (cluster.patience)")
         if now - self._said >= min(_SAY, self._seconds / 2):
             self._said = now
-            logger.warning("%s; waiting for some (%.0f of %g s)", trouble, waited, self._seconds)
+            logger.warning("%s; waiting (%.0f of %g s)", trouble, waited, self._seconds)
 
     def _check_starts(self, keeper: Keeper) -> None:
         starts = keeper.starts - self._starts
@@ -99,8 +99,8 @@ class Patience:
             return f"no workers are left at {self._address}"
         if all(worker.get("status") == "paused" for worker in workers.values()):
             return (
-                f"all {len(workers)} workers at {self._address} are paused for memory ({_memory(workers)}), "
-                "and no others are there"
+                f"all {len(workers)} workers at {self._address} are paused, since their memory is full "
+                f"({_memory(workers)}); use workers with more memory, or smaller chunks (chunk_rows)"
             )
         return None
 
