@@ -107,7 +107,7 @@ def open_cluster(config: Config) -> Any:
     """A client of the cluster that a config describes, as a context."""
     cluster = config.cluster
     where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
-    return open_client(*where, cluster.image, cluster.namespace)
+    return open_client(*where, cluster.image, cluster.namespace, cluster.patience)
 
 
 def make_layout(config: Config) -> Layout | str:

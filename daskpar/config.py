@@ -144,6 +144,9 @@ class ClusterSection(Section):
     blas_threads: int | None = Field(None, ge=1, description="for each product; else cores / lanes")
     image: str | None = None
     namespace: str | None = None
+    patience: float = Field(
+        600, gt=0, description="seconds that a cluster without workers is waited for"
+    )
 
 
 class CheckpointSection(Section):

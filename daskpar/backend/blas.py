@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import Any, ClassVar
 
+import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
 
@@ -25,24 +26,23 @@ _mine: ContextVar[Any] = ContextVar("blas_threads", default=_PROCESS)
 class limit_threads:
     """Use so many threads for each matrix product of this process; as a context manager, for a while.
 
-    threadpoolctl lets one thread of a process decide for as long as that thread lives or its context lasts,
-    and ignores the others: where workers are threads, the client's thread must be the one to call this.
-
-    Several may be open at once, also in several threads, and close in any order: the last one that was
-    opened is in force, and the first state comes back when all are closed.
+    The number counts for the whole process. Where several threads set one, the thread that did so first
+    decides about the libraries for as long as its limits last, and the next one then; limits may end in any
+    order. So what runs side by side, e.g. the members of an ensemble, computes what it would alone.
     """
 
+    _lock = threading.RLock()
+    _active: ClassVar[list[limit_threads]] = []  # the newest last
+    _kept: int | None = None
     _in_force: int | None = None
-    _open: ClassVar[list[limit_threads]] = []
-    _lock = threading.Lock()
+    _before: ClassVar[dict[str, int]] = {}
 
     def __init__(self, threads: int):
-        self._token: Token[Any] | None = None  # of a limit that is for a while
+        self.threads, self.thread = threads, threading.get_ident()
+        self._token: Token[Any] | None = None
         with limit_threads._lock:
-            self.threads = threads
-            self._limit = ThreadpoolController().limit(limits=threads, user_api="blas")
-            self._open.append(self)
-            limit_threads._in_force = threads
+            self._active.append(self)
+            _decide()
 
     def __enter__(self) -> limit_threads:
         self._token = _mine.set(self.threads)
@@ -53,34 +53,57 @@ class limit_threads:
             with suppress(ValueError):  # closed by another thread than it was opened by
                 _mine.reset(self._token)
         with limit_threads._lock:
-            place = next(i for i, limit in enumerate(self._open) if limit is self)
-            del self._open[place]
-            if place < len(self._open):  # what was before this one is restored by the next one
-                self._open[place]._limit = self._limit
-                return
-            self._limit.__exit__(*error)
-            limit_threads._in_force = self._open[-1].threads if self._open else None
+            if self in self._active:
+                self._active.remove(self)
+                _decide()
 
 
 def _renew() -> None:
-    limit_threads._lock = threading.Lock()  # a forked child has no thread that would release the parent's
+    """Leave behind, in a forked child, what belongs to threads that are not there."""
+    limits, here = limit_threads, threading.get_ident()
+    limits._lock = threading.RLock()
+    limits._active[:] = [limit for limit in limits._active if limit.thread == here]
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
 
 
+def keep_threads(threads: int) -> None:
+    """Use so many threads for each matrix product from now on, wherever no `limit_threads` says otherwise."""
+    with limit_threads._lock:
+        limit_threads._kept = threads
+        _decide()
+
+
+def _decide() -> None:
+    """Put in force what the limits say, else what is kept, else what was there before."""
+    limits = limit_threads
+    libraries = ThreadpoolController().select(user_api="blas")
+    if limits._in_force is None:
+        limits._before = {lib["filepath"]: lib["num_threads"] for lib in libraries.info()}
+    limits._in_force = limits._active[-1].threads if limits._active else limits._kept
+    first = [limit.threads for limit in limits._active if limit.thread == limits._active[0].thread]
+    # threadpoolctl has a rule of its own about threads, by which limits of workers would never take effect
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", lambda force: None)
+    for library in libraries.lib_controllers:
+        threads = first[-1] if first else limits._kept or limits._before.get(library.filepath)
+        if threads is not None:
+            release(force=True)
+            library.set_num_threads(threads)
+    release(force=True)
+
+
 def threads_in_force() -> int | None:
-    """What `limit_threads` has set; None where nothing has."""
+    """The number that `limit_threads` or `keep_threads` has set; None where neither has."""
     mine = _mine.get()
     return limit_threads._in_force if mine is _PROCESS else mine
 
 
 @contextmanager
 def lasting_limit() -> Iterator[None]:
-    """Go by what is set for good, so that what is computed here does not depend on runs in other threads."""
-    lasting = (limit.threads for limit in reversed(limit_threads._open) if limit._token is None)
-    token = _mine.set(next(lasting, None))
+    """Go by what is kept for good, so that what is computed here does not depend on runs in other threads."""
+    token = _mine.set(limit_threads._kept)
     try:
         yield
     finally:

@@ -44,12 +44,12 @@ def worker_specs(gpus: list[str]) -> dict[int, dict[str, Any]]:
 
 
 def start(dashboard_address: str) -> Any:
-    """A cluster on the GPUs of this machine. Raises InputError where there is none."""
-    gpus = visible_gpus()
+    """A cluster for the GPUs of this machine, without workers yet. Raises InputError without a GPU."""
+    visible_gpus()
     from distributed import Scheduler, SpecCluster
 
     scheduler = {
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "dashboard": True, "dashboard_address": dashboard_address},
     }
-    return SpecCluster(workers=worker_specs(gpus), scheduler=scheduler)
+    return SpecCluster(workers={}, scheduler=scheduler)

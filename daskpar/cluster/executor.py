@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol
 
 from dask._task_spec import DataNode
@@ -17,16 +15,13 @@ from daskpar.backend import blas
 from daskpar.backend.array import HERE
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
-from daskpar.cluster.forked import check_own
+from daskpar.cluster.clients import THREADED, current_client, known_workers, leave_thread_pool
+from daskpar.cluster.patience import LOOK, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
 from daskpar.graph.build import Graph, Key
 
-THREADED = "threaded-scheduler"
 _LOST = "the worker that held the parameters is gone"
-_PATIENCE = 20  # seconds until it is asked whether there still are workers to wait for
-
-logger = logging.getLogger(__name__)
 
 
 class Executor(Protocol):
@@ -89,7 +84,13 @@ class ThreadedExecutor:
         tasks = graph.flat()
         wanted = list(keys)
         needed = {d for task in tasks.values() for d in task.dependencies} | set(wanted)
-        held = {key: DataNode(key, self._values[key]) for key in needed - tasks.keys()}
+        missing = needed - tasks.keys()
+        if not missing <= self._values.keys():
+            raise InputError(
+                "the data are on a cluster, as persisted, and the threaded scheduler cannot reach them; pass "
+                "its client (within a task, client=get_client())"
+            )
+        held = {key: DataNode(key, self._values[key]) for key in missing}
         values = get({**tasks, **held}, wanted, num_workers=blas.cores())
         self._values.update(zip(wanted, values, strict=True))
 
@@ -125,7 +126,7 @@ class ThreadedExecutor:
 
 
 class ClusterExecutor:
-    """A Dask cluster, through its client."""
+    """A Dask cluster, through its client. Within a task, its thread is given back until this is closed."""
 
     _refresh = 1.0  # seconds that a list of workers is taken to hold
 
@@ -136,58 +137,86 @@ class ClusterExecutor:
         self._actors: set[Key] = set()
         self._threads = threads
         self._record: Record | None = None
+        self._patience = Patience(client)
         self._seen = -math.inf
         self._workers: dict[str, Any] = {}
-        found = self.workers()
-        setup.prepare(client, found, lanes, threads)
-        self.in_process = bool(found) and all(address.startswith("inproc://") for address in found)
+        self._take_in(known_workers(client))
+        found = self._workers
+        self.in_process = all(address.startswith("inproc://") for address in found)
         gpus = ["GPU" in worker["resources"] for worker in found.values()]
         self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
+        here = setup.in_this_process(found)
         self._undo = ExitStack()
-        if self.in_process:
-            self._undo.push(_set_up_this_process(lanes, threads))
+        self._undo.callback(_rejoin, leave_thread_pool())
+        try:
+            with self._telling():
+                setup.prepare(client, found, lanes, threads)
+            if here:
+                self._undo.push(_set_up_this_process(lanes, threads))
+        except BaseException:
+            self.close()
+            raise
 
     def workers(self) -> dict[str, Any]:
         """What is known of the workers by address, in the order of their names."""
         if time.monotonic() - self._seen > self._refresh:
-            found = self.client.scheduler_info(n_workers=-1)["workers"]
-            self._workers = dict(sorted(found.items(), key=lambda pair: _natural(pair[1]["name"])))
-            self._seen = time.monotonic()
+            self._take_in(self.client.scheduler_info(n_workers=-1)["workers"])
         return self._workers
+
+    def _take_in(self, workers: dict[str, Any]) -> None:
+        self._workers = dict(sorted(workers.items(), key=lambda pair: _natural(pair[1]["name"])))
+        self._seen = time.monotonic()
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
         if self._record:
             self._record.submitted(graph)
         wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
-        futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
+        with self._telling():
+            futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
         self._futures.update(zip(wanted, futures, strict=True))
         self._actors.update(graph.actors)
 
     def result(self, key: Key) -> Any:
+        return self._awaited(self._futures[key])
+
+    def _awaited(self, future: Any) -> Any:
+        """The value of a future, waiting for it as long as the cluster can be expected to compute it."""
+        self._patience.begin()
+        while True:
+            with self._telling():
+                try:
+                    return future.result(timeout=LOOK)
+                except TimeoutError:
+                    if future.done():  # what the task itself has raised
+                        raise
+                    # what waits for an actor that is lost may wait for ever, but the actor itself has failed
+                    if any(self._futures[actor].status == "error" for actor in self._actors):
+                        raise ServerLostError(_LOST) from None
+                    self._patience.check()
+                except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
+                    if "Actor" not in str(error):
+                        raise
+                    raise ServerLostError(_LOST) from None
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what distributed raises when a cluster is lost into a line."""
         from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
+        from distributed.client import ClosedClientError, FutureCancelledError
         from distributed.comm import CommClosedError
 
-        while True:
-            try:
-                return self._futures[key].result(timeout=1 if self._actors else _PATIENCE)
-            except TimeoutError:
-                # what waits for an actor that is lost may wait for ever, but the actor itself has failed
-                if any(self._futures[actor].status == "error" for actor in self._actors):
-                    raise ServerLostError(_LOST) from None
-                if not self.client.scheduler_info(n_workers=-1)["workers"]:
-                    logger.warning("no workers are left at %s; waiting for some", self._address)
-            except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
-                if "Actor" not in str(error):
-                    raise
-                raise ServerLostError(_LOST) from None
-            except KilledWorker as error:
-                raise ClusterLostError(f"a task's workers died again and again ({error})") from None
-            except (FutureCancelledError, CommClosedError):
-                raise ClusterLostError(
-                    f"the scheduler at {self._address} went away, or lost what it held"
-                ) from None
+        try:
+            yield
+        except KilledWorker as error:
+            raise ClusterLostError(
+                f"a task's workers died again and again ({error}); if they ran out of memory, use smaller "
+                "chunks (chunk_rows), or workers with more memory"
+            ) from None
+        except (FutureCancelledError, ClosedClientError, CommClosedError):
+            raise ClusterLostError(
+                f"the scheduler at {self._address} went away, or lost what it held"
+            ) from None
 
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -199,11 +228,16 @@ class ClusterExecutor:
             self.client.run(function, *args, on_error="ignore")  # a worker that dies here is missed later
 
     def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        futures = [self.client.submit(function, *args, workers=[w], pure=False) for w in self.workers()]
-        return self.client.gather(futures)
+        with self._telling():
+            futures = [
+                self.client.submit(function, *args, workers=[w], allow_other_workers=True, pure=False)
+                for w in self.workers()
+            ]
+        return [self._awaited(future) for future in futures]
 
     def describe(self) -> dict[str, Any]:
-        return setup.describe(self.client)
+        with self._telling():
+            return setup.describe(self.client)
 
     def record(self) -> Record:
         self._record = ClusterRecord(self.client)
@@ -223,6 +257,11 @@ class ClusterExecutor:
         self._undo.close()
 
 
+def _rejoin(take_thread: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the worker is closing, and takes nobody any more
+        take_thread()
+
+
 def _set_up_this_process(lanes: int, threads: int | None) -> Any:
     """What workers elsewhere are given by a plugin, for tasks of this process; undone by its `__exit__`."""
     keep_freed_memory()
@@ -234,37 +273,11 @@ def _natural(name: Any) -> tuple[Any, ...]:
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
 
 
-def current_client(client: Any) -> Any:
-    """`client`; for None the one that is current, and `THREADED` where there is none."""
-    if client is None and "distributed" in sys.modules:
-        from distributed import Client
-
-        try:
-            client = Client.current(allow_global=True)
-        except ValueError:
-            pass
-    if client is None:
-        return THREADED
-    if not isinstance(client, str):
-        check_own(client)
-    return client
-
-
-def worker_count(client: Any) -> int:
-    """How many lanes suit a client's cluster: one for each worker, or for each thread of a single one."""
-    if client == THREADED:
-        return blas.cores()
-    workers = list(client.scheduler_info(n_workers=-1)["workers"].values())
-    return len(workers) if len(workers) != 1 else workers[0]["nthreads"]
-
-
 def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
-    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler."""
-    if client == THREADED:
-        return ThreadedExecutor(lanes, threads)
-    if not hasattr(client, "scheduler_info"):
-        raise InputError(
-            f"client: expected a distributed.Client, got {type(client).__name__}; "
-            "write `with open_client(...) as client:`"
-        )
-    return ClusterExecutor(client, lanes, threads)
+    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler.
+
+    None is the current client, and `THREADED` where there is none. Raises InputError for a client that cannot
+    be used; see `daskpar.cluster.clients`.
+    """
+    client = current_client(client)
+    return ThreadedExecutor(lanes, threads) if client == THREADED else ClusterExecutor(client, lanes, threads)

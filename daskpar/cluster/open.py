@@ -13,19 +13,23 @@ from typing import Any
 
 import dask
 
-from daskpar.cluster import cuda, kubernetes
-from daskpar.cluster.executor import THREADED
+from daskpar.cluster import cuda, kubernetes, main_module
+from daskpar.cluster.address import connect
+from daskpar.cluster.clients import KINDS, THREADED
+from daskpar.cluster.keeper import Keeper
+from daskpar.cluster.patience import SETTING, read_patience
 from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 
-KINDS = ("threads", "processes", THREADED, "address", "cuda", "kubernetes")
 _PORT = 8787
 _CALM = {
     # What Dask does now and then beside the work, on the same cores: at its own intervals, 20 and 10 ms, it
     # takes 4 ms of each 69 ms of two lanes (the benchmark's CNN), and 6 % of the small MLP's time.
     "distributed.admin.tick.interval": "500ms",
     "distributed.worker.profile.interval": "100ms",
+    # Else Dask gives up a nanny whose worker is away for 15 s, as it may well be on a busy machine.
+    "distributed.deploy.lost-worker-timeout": "365 days",
 }
 
 
@@ -38,27 +42,42 @@ def open_client(
     dashboard_port: int | None = None,
     image: str | None = None,
     namespace: str | None = None,
+    patience: float | str | None = None,
 ) -> Iterator[Any]:
     """A client of a cluster of this kind, closed at the end with the cluster it started.
 
     For `threaded-scheduler`, which needs neither, its name. Local clusters listen on the loopback interface
     only. `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any.
+
+    Worker processes run the program's main module again, so a program that uses `processes` or `cuda` keeps
+    what it does under `if __name__ == "__main__":`. Those that end are started anew, within bounds. A cluster
+    of another kind that has no workers left is waited for as long as `patience` says, in seconds or as a text
+    such as "5 minutes"; None: 10 minutes, or what `daskpar.patience` of Dask's configuration says.
     Raises InputError where the cluster cannot be had.
     """
+    if kind not in KINDS:
+        raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(KINDS)}")
     at_least_one("cluster.workers", workers)
     if dashboard_port is not None and not 0 <= dashboard_port < 2**16:
         raise InputError(f"cluster.dashboard_port={dashboard_port} must be from 0 to 65535")
+    seconds = read_patience(patience)
     if kind == THREADED:
         yield THREADED
         return
+    if kind in ("processes", "cuda"):
+        main_module.refuse_in_a_worker()
     from distributed import Client
 
-    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 10, **_CALM}
+    settings: dict[str, Any] = {"distributed.scheduler.allowed-failures": 10, **_CALM, SETTING: seconds}
     if kind in ("threads", "processes", "cuda"):
         settings["distributed.dashboard.link"] = "{scheme}://127.0.0.1:{port}/status"
     with dask.config.set(settings):
         if kind == "address":
-            with _connect(address) as client:
+            with _quiet("client"), connect(address) as client:
+                yield client
+            return
+        if kind in ("processes", "cuda"):
+            with main_module.hidden_if_no_file(), _processes(kind, workers, dashboard_port) as client:
                 yield client
             return
         with _start(kind, workers, dashboard_port, image, namespace) as cluster, Client(cluster) as client:
@@ -66,6 +85,45 @@ def open_client(
                 _wait(client, workers)
             client.register_plugin(QuietTasks())
             yield client
+
+
+@contextmanager
+def _processes(kind: str, workers: int, dashboard_port: int | None) -> Iterator[Any]:
+    """A client of a cluster of worker processes, which are kept alive."""
+    from distributed import Client
+
+    with _quiet("nanny", "process", "core"), _start(kind, 0, dashboard_port, None, None) as cluster:
+        specs = _worker_specs(cluster, kind, workers)
+        keeper = Keeper(cluster, specs)
+        with main_module.watched() as unguarded, _uninterrupted():
+            keeper.start(unguarded)
+        try:
+            with Client(cluster) as client:
+                client.register_plugin(QuietTasks())
+                yield client
+        finally:
+            keeper.stop()
+
+
+def _worker_specs(cluster: Any, kind: str, workers: int) -> dict[Any, Any]:
+    """The workers of a cluster of processes by name, as `SpecCluster` wants them."""
+    if kind == "cuda":
+        return cuda.worker_specs(cuda.visible_gpus())
+    return dict.fromkeys(range(workers), cluster.new_spec)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep these parts of distributed from logging, with tracebacks, what is mended or told in a line."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _wait(client: Any, workers: int, seconds: float = 600) -> None:
@@ -76,21 +134,6 @@ def _wait(client: Any, workers: int, seconds: float = 600) -> None:
             f"cluster.kind=kubernetes: {workers} workers did not come up in {seconds:.0f} s; "
             "`kubectl describe pods` says why"
         ) from None
-
-
-def _connect(address: str | None) -> Any:
-    from distributed import Client
-
-    if not address:
-        raise InputError("cluster.kind=address needs cluster.address, e.g. tcp://10.0.0.1:8786")
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise InputError(f"cluster.address={address}: no scheduler answers there ({error})") from None
-    if not client.scheduler_info(n_workers=-1)["workers"]:
-        client.close()
-        raise InputError(f"cluster.address={address}: the scheduler has no workers; start some")
-    return client
 
 
 @contextmanager
@@ -111,8 +154,6 @@ def _start(
 ) -> Any:
     if kind == "kubernetes":
         return kubernetes.start(workers, image, namespace)
-    if kind not in ("threads", "processes", "cuda"):
-        raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(KINDS)}")
     dashboard = f"127.0.0.1:{free_port(dashboard_port)}"
     with warnings.catch_warnings(), _uninterrupted():
         warnings.filterwarnings("ignore", "Port .* is already in use")  # by a run that began just now
@@ -122,12 +163,13 @@ def _start(
 
 
 def _start_local(threads: bool, workers: int, dashboard: str) -> Any:
+    """A cluster of one worker with so many threads, or of processes that are yet to be started."""
     from distributed import LocalCluster
 
     return LocalCluster(
         # One worker with many threads, not many with one: between these values would be sent, if only
         # from thread to thread, and a hop would take twice as long (2.2 ms instead of 1.2).
-        n_workers=1 if threads else workers,
+        n_workers=1 if threads else 0,
         threads_per_worker=workers if threads else 1,
         processes=not threads,
         host=None if threads else "127.0.0.1",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
@@ -39,7 +39,7 @@ class WorkerSetup(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         if self.client_process != (os.getpid(), socket.gethostname()):
-            blas.limit_threads(blas_threads(self.lanes_per_host, self.threads))
+            blas.keep_threads(blas_threads(self.lanes_per_host, self.threads))
             keep_freed_memory()
             if "GPU" in worker.state.total_resources:
                 use("cupy")
@@ -98,6 +98,11 @@ def lanes_per_host(workers: Mapping[str, Any], lanes: int) -> int:
     return -(-lanes // max(1, len({worker["host"] for worker in workers.values()})))
 
 
+def in_this_process(workers: Iterable[str]) -> bool:
+    """Whether some of these workers, by address, are threads of this process."""
+    return not {worker.address_safe for worker in Worker._instances}.isdisjoint(workers)
+
+
 def prepare(client: Any, workers: Mapping[str, Any], lanes: int, threads: int | None = None) -> None:
     """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
     client.register_plugin(SchedulerSetup())
@@ -106,6 +111,6 @@ def prepare(client: Any, workers: Mapping[str, Any], lanes: int, threads: int | 
 
 def describe(client: Any) -> dict[str, list[dict[str, Any]]]:
     """The BLAS in force on each worker, by name."""
-    found = client.run(blas.describe)
+    found = client.run(blas.describe, on_error="ignore")  # a worker that ends meanwhile is missed later
     names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
     return {names.get(address, address): info for address, info in sorted(found.items())}

@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from daskpar.cluster.clients import current_client
 from daskpar.cluster.setup import blas_threads
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError
@@ -35,10 +36,13 @@ class Ensemble(Trainer):
 
     def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
+        client = current_client(self.client)  # members are threads, for which another might be current
         with self._training_alone(), self._session() as executor:
             train, held_out = self._parts(X, y, validation, executor)
             lanes = self.members * self.layout_.places
             members = [self._member(k, blas_threads(lanes, self.blas_threads)) for k in range(self.members)]
+            for member in members:
+                member.client = client
             with ThreadPoolExecutor(self.members) as threads:
                 runs = [threads.submit(m.fit, train, validation=held_out, resume=resume) for m in members]
                 try:
@@ -48,6 +52,9 @@ class Ensemble(Trainer):
                     for member in members:
                         member.stop()
                     raise
+                finally:
+                    for member in members:
+                        member.client = self.client
         self._take(members)
         return self
 

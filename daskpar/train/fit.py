@@ -14,7 +14,7 @@ from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
-from daskpar.errors import InputError
+from daskpar.errors import ClusterLostError, InputError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph
 from daskpar.graph.builder import builder_for
@@ -34,6 +34,7 @@ from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
 from daskpar.train.history import Record, check_monitor, scores, without_value
 from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec, saved_transforms
+from daskpar.train.rescue import Rescue
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -117,17 +118,11 @@ class Fit:
         if self.checkpoints:
             self.checkpoints.begin(resume=self.root is not None)
         self._epoch = -1
-        state = None
-        stop = self.step if self.ended else self.total
-        for event in self.driver.run(self.step, self.root, stop):
-            if not isinstance(event, Cut):
-                self._report(event)
-                continue
-            self.cut = event
-            self._at_cut(event)
-            if self.ended or event.step == self.total:
-                state = self._state(event)
-                break
+        self.rescue = Rescue(self.root)
+        try:
+            state = self._drive()
+        except ClusterLostError as error:
+            raise ClusterLostError(f"{error}; {self.rescue.save(self)}") from None
         if state is None:  # resumed after its last step, or after a callback had ended it
             state = self._checked(read_state(self.spec, str(self.root)))
         trainer.state_, trainer.steps_run_ = state, state.step
@@ -140,6 +135,19 @@ class Fit:
             final = self.checkpoints.save(self.spec, trainer.state_, self._meta(), "final")
             trainer.saved_ = saved_as(trainer.state_, final / STATE)
         return trainer.state_
+
+    def _drive(self) -> State | None:
+        """Train until the run ends; returns the state there, or None where there was nothing left to do."""
+        stop = self.step if self.ended else self.total
+        for event in self.driver.run(self.step, self.root, stop):
+            if not isinstance(event, Cut):
+                self._report(event)
+                continue
+            self.cut = event
+            self._at_cut(event)
+            if self.ended or event.step == self.total:
+                return self._state(event)
+        return None
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -225,9 +233,11 @@ class Fit:
         if (cut.save or self.ended) and self.checkpoints:
             state = self._state(cut)
             self.driver.root = self.checkpoints.save(self.spec, state, self._meta()) / STATE
+            self.rescue.note(self.driver.root)
         elif cut.root and not self.ended:
             before, self.driver.root = self.driver.root, self.scratch() / f"root-{cut.step}.safetensors"
             write_state(self.spec, self._state(cut), self.driver.root)
+            self.rescue.note(self.driver.root, self._meta())
             if before is not None and before.parent == self.scratch():
                 before.unlink(missing_ok=True)  # nothing in flight refers to it any more
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
-from daskpar.cluster.executor import ClusterExecutor, Executor, worker_count
+from daskpar.cluster.clients import worker_count
+from daskpar.cluster.executor import ClusterExecutor, Executor
 from daskpar.data.part import Part
 from daskpar.data.transforms import Fitted
 from daskpar.errors import InputError

@@ -15,7 +15,8 @@ from weakref import finalize
 
 import numpy as np
 
-from daskpar.cluster.executor import Executor, choose_executor, current_client, worker_count
+from daskpar.cluster.clients import current_client, worker_count
+from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.cluster.storage import check_shared
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import checked_blocks, from_dask, is_dask
@@ -64,7 +65,8 @@ class Trainer:
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
-    client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that.
+    client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
+        is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
     blas_threads : for each matrix product; None shares the cores among the lanes.
     profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 

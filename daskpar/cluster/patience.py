@@ -1,0 +1,114 @@
+"""How long a cluster that has lost its workers is waited for, and what is said meanwhile.
+
+Workers of a local cluster of our own are started anew, by `daskpar.cluster.keeper`; when they keep dying,
+that ends here. Other clusters are waited for as long as their patience lasts: `cluster.patience` of a config,
+`open_client(patience=...)`, or for any client `dask.config.set({"daskpar.patience": "5 minutes"})`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any
+
+import dask
+from dask.utils import parse_timedelta
+
+from daskpar.cluster.keeper import Keeper, keeper_of
+from daskpar.errors import ClusterLostError, InputError
+
+SETTING = "daskpar.patience"
+DEFAULT = 600.0  # seconds
+LOOK = 1.0  # seconds between looks at what is known here
+_ASK = 5.0  # seconds between questions to the scheduler
+_SAY = 20.0  # seconds between lines
+_STARTS = 5  # of each worker of our own, in 30 s or more, without a result between them
+_DYING = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def read_patience(value: Any = None) -> float:
+    """Return a patience in seconds: `value`, or what the Dask configuration says, or 10 minutes.
+
+    `value`: seconds, a text such as "5 minutes", or infinity. Raises InputError for anything else.
+    """
+    name = "patience" if value is not None else SETTING
+    value = dask.config.get(SETTING, None) if value is None else value
+    try:
+        seconds = DEFAULT if value is None else float(parse_timedelta(value, "s"))
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):  # parse_timedelta raises any
+        seconds = math.nan
+    if isinstance(value, bool) or not seconds > 0:
+        raise InputError(f'{name}={value!r}: expected seconds above 0, or a text such as "5 minutes"')
+    return seconds
+
+
+class Patience:
+    """Decides, while a result is waited for, whether to go on waiting."""
+
+    def __init__(self, client: Any):
+        self._client = client
+        self._address = client.scheduler.address
+        self._seconds = read_patience()
+        self._keeper: Keeper | None = keeper_of(client)
+
+    def begin(self) -> None:
+        """Begin to wait for a result: the one before has come, so that the cluster is alive."""
+        now = time.monotonic()
+        self._idle_since: float | None = None
+        self._asked = now
+        self._said = now
+        self._begun = now
+        self._starts = self._keeper.starts if self._keeper else 0
+
+    def check(self) -> None:
+        """Say what is waited for, now and then. Raises ClusterLostError where it will not come."""
+        if self._keeper is not None:
+            self._check_starts(self._keeper)
+        now = time.monotonic()
+        if now - self._asked < min(_ASK, self._seconds / 4):
+            return
+        self._asked = now
+        trouble = self._trouble()
+        if trouble is None:
+            self._idle_since = None
+            return
+        if self._idle_since is None:
+            self._idle_since = now
+        waited = now - self._idle_since
+        if waited >= self._seconds:
+            raise ClusterLostError(f"{trouble}; gave up after {waited:.0f} s (cluster.patience)")
+        if now - self._said >= min(_SAY, self._seconds / 2):
+            self._said = now
+            logger.warning("%s; waiting (%.0f of %g s)", trouble, waited, self._seconds)
+
+    def _check_starts(self, keeper: Keeper) -> None:
+        starts = keeper.starts - self._starts
+        if starts > _STARTS * keeper.size and time.monotonic() - self._begun > _DYING:
+            raise ClusterLostError(
+                f"the workers at {self._address} ended again and again: {starts} were started anew, and none "
+                "gave a result; if they ran out of memory, use fewer workers or smaller chunks (chunk_rows)"
+            )
+
+    def _trouble(self) -> str | None:
+        """Say why nothing can compute; None where something can."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        if not workers:
+            return f"no workers are left at {self._address}"
+        if all(worker.get("status") == "paused" for worker in workers.values()):
+            return (
+                f"all {len(workers)} workers at {self._address} are paused, since their memory is full "
+                f"({_memory(workers)}); use workers with more memory, or smaller chunks (chunk_rows)"
+            )
+        return None
+
+
+def _memory(workers: dict[str, Any]) -> str:
+    """Memory in use and its limit, of the worker that has most of it in use."""
+    used, limit = max(
+        (worker.get("metrics", {}).get("memory") or 0, worker.get("memory_limit") or 0)
+        for worker in workers.values()
+    )
+    return f"{used / 1e6:.0f} of {limit / 1e6:.0f} MB"
