@@ -145,7 +145,7 @@ class ClusterSection(Section):
     image: str | None = None
     namespace: str | None = None
     patience: float = Field(
-        600, gt=0, description="seconds that a cluster without workers is waited for"
+        600.0, gt=0, description="seconds that a cluster without workers is waited for"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from daskpar.backend import kernels, reference
 def threads_client() -> Iterator[Any]:
     """Two workers that are threads of this process."""
     with open_client("threads", workers=2, dashboard_port=0) as client:
+        _go_on_listening()
         yield client
 
 
@@ -22,7 +24,14 @@ def threads_client() -> Iterator[Any]:
 def processes_client() -> Iterator[Any]:
     """Two workers that are processes of this machine."""
     with open_client("processes", workers=2, dashboard_port=0) as client:
+        _go_on_listening()
         yield client
+
+
+def _go_on_listening() -> None:
+    """Undo what a cluster does to handlers of pytest, which puts them on distributed's logger, too."""
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

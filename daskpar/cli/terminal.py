@@ -92,6 +92,7 @@ class Commands(click.Group):
     """A group of commands that prints to whatever encoding standard output has."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
+        out.quiet = err.quiet = False  # a reader that has gone was one of an earlier command
         with suppress(AttributeError):  # None, or a stream of another kind
             sys.stdout.reconfigure(errors="daskpar-replace")  # type: ignore[union-attr]
         return super().main(*arguments, **options)

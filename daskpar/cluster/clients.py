@@ -44,11 +44,11 @@ def current_client(client: Any) -> Any:
 
     Raises InputError for a client that cannot be used, and for what is none.
     """
+    _check_event_loop()  # of whichever worker: the client may be another cluster's
     given = client is not None
     if not given:
         client = _current()
     if client is None or client == THREADED:
-        _check_event_loop()
         return THREADED
     _check(client, "the client given" if given else "the current client")
     check_own(client)

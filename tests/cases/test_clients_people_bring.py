@@ -192,7 +192,10 @@ def test_the_address_of_a_worker(processes_client: Any) -> None:
 
 @pytest.mark.parametrize("patience", [0, -1, "soon", True, float("nan"), [3]], ids=str)
 def test_patience_is_a_time(patience: Any) -> None:
-    with pytest.raises(InputError, match=r"expected seconds above 0"), open_client(patience=patience):
+    with (
+        pytest.raises(InputError, match=r"patience.*expected (seconds above 0|a number)"),
+        open_client(patience=patience),
+    ):
         pass
     with dask.config.set({"daskpar.patience": patience}):
         with pytest.raises(InputError, match=r"daskpar\.patience"), open_client(THREADED):
@@ -234,7 +237,7 @@ def test_a_program_without_a_guard(kind: str, tmp_path: Path) -> None:
     done = ran("first.py", folder=tmp_path)
     lines = done.stderr.splitlines()
     assert done.returncode != 0 and len(lines) < 40
-    assert 'first.py: worker processes run this file again' in lines[-1] and "__main__" in lines[-1]
+    assert "first.py: worker processes run this file again" in lines[-1] and "__main__" in lines[-1]
 
 
 @pytest.mark.parametrize(
