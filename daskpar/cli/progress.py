@@ -32,7 +32,7 @@ class ConsoleProgress(Callback):
         return {"console": None}  # which holds a lock, and a terminal of this process
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(Console())  # type: ignore[misc]
+        self.__init__(Terminal())  # type: ignore[misc]
 
 
 class LineProgress(ConsoleProgress):
