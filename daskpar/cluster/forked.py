@@ -1,7 +1,7 @@
 """What a forked child must not take over from its parent: threads that are not there, and connections.
 
 A child has the thread that forked and no other. Dask's pools of threads are made anew in it; a client's
-connections stay the parent's, so clients from before the fork are refused.
+connections stay the parent's, so clients from before the fork are refused. The child may open one of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakSet
 
@@ -36,6 +37,9 @@ def _renew() -> None:
     distributed: Any = sys.modules.get("distributed.client")
     if distributed is not None:
         _inherited.update(distributed.Client._instances)
+    utils: Any = sys.modules.get("distributed.utils")
+    if utils is not None:  # one thread, which tasks to run are unpacked in
+        utils._offload_executor = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
 
 
 if hasattr(os, "register_at_fork"):

@@ -36,7 +36,7 @@ class Categories(Fitted):
     def decode(self, classes: np.ndarray) -> np.ndarray:
         if len(self.values) != 1 or classes.ndim != 1:  # several columns, or an answer an output
             return classes
-        return np.array(self.values[0])[classes]
+        return _array(self.values[0])[classes]
 
     @property
     def labels(self) -> tuple[Value, ...]:
@@ -50,7 +50,7 @@ class Labels(Fitted):
     values: tuple[Value, ...]
 
     def apply(self, x: Array) -> Array:
-        known, given = np.array(self.values), to_numpy(x)
+        known, given = _array(self.values), to_numpy(x)
         if given.dtype.kind not in {"U": "U", "f": "fiub"}.get(known.dtype.kind, "iub"):
             known_ones = listed(self.values)
             raise InputError(f"targets are {given.dtype}; expected labels as in training: {known_ones}")
@@ -64,7 +64,7 @@ class Labels(Fitted):
         return classes
 
     def decode(self, classes: np.ndarray) -> np.ndarray:
-        return np.array(self.values)[classes]
+        return _array(self.values)[classes]
 
     @property
     def labels(self) -> tuple[Value, ...]:
@@ -140,6 +140,12 @@ def _matches(column: Array, known: Sequence[Value]) -> Array:
     exact = [v == int(v) and low <= v <= high for v in known]
     whole = [int(v) if fits else 0 for v, fits in zip(known, exact, strict=True)]
     return (column[:, None] == xp.asarray(whole, dtype=dtype)) & xp.asarray(exact)
+
+
+def _array(values: Sequence[Value]) -> np.ndarray:
+    """Return the values in one dtype: NumPy would make floats of 0 and 2**63."""
+    wide = any(isinstance(value, int) and value >= 2**63 for value in values)
+    return np.array(values, dtype=np.uint64 if wide else None)
 
 
 def listed(values: Sequence[Value]) -> str:

@@ -135,7 +135,7 @@ class Trainer:
         self.evaluate_every = evaluate_every
         self.checkpoint_every = checkpoint_every
         self.keep = keep
-        self.folder = None if folder is None else Path(absolute(folder, "folder"))
+        self.folder = folder
         self.cache = cache
         self.client = client
         self.blas_threads = blas_threads
@@ -368,7 +368,7 @@ class Trainer:
         """A folder of this Trainer's own, which workers see if they see the run's folder."""
         folder: OwnFolder | None = getattr(self, "_folder", None)
         if folder is None or not folder.is_ours:
-            folder = OwnFolder(None if self.folder is None else self.folder / ".scratch")
+            folder = OwnFolder(None if self.folder is None else Path(self.folder) / ".scratch")
             finalize(self, folder.remove)
             self._folder = folder
         return folder.path
@@ -414,6 +414,8 @@ _COUNTS |= dict.fromkeys(("batch", "epochs", "steps", "accumulate"), "train")
 def _setting(name: str, value: Any) -> Any:
     if name == "layout" and not (value is None or value == "auto" or isinstance(value, Layout)):
         raise InputError(f"layout={shown(value, 80)}: expected a Layout, or auto")
+    if name == "folder" and value is not None:
+        value = Path(absolute(value, name))
     value = checked(name, value, _SETTINGS[name])
     if name in _COUNTS:
         at_least_one(f"{_COUNTS[name]}.{name}", value)

@@ -13,7 +13,7 @@ import dask.threaded
 import numpy as np
 import pytest
 
-from daskpar import Ensemble, InputError, Trainer
+from daskpar import Ensemble, InputError, Trainer, open_client
 from daskpar.backend.compiling import LOADING
 from daskpar.cluster.executor import THREADED
 
@@ -126,6 +126,14 @@ def test_a_client_of_the_parent_is_refused(threads_client: Any, given: bool) -> 
     said = in_child(lambda: train(client=threads_client if given else None))
     assert said.startswith(f"{InputError.__name__}: the client belongs to the process that this one was")
     assert "\n" not in said
+
+
+def test_a_child_of_a_parent_with_a_client_opens_its_own(threads_client: Any) -> None:
+    def on_own_client() -> str:
+        with open_client("threads", workers=1) as client:
+            return train(client=client)
+
+    assert in_child(on_own_client, seconds=30) == train(client=threads_client)
 
 
 def test_a_child_leaves_its_parents_folders(tmp_path: Path) -> None:

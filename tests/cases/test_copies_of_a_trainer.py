@@ -69,6 +69,17 @@ def test_progress_travels(way: Any, terminal: bool) -> None:
     other.fit(X, Y)
 
 
+@pytest.mark.parametrize("terminal", [True, False], ids=["bar", "lines"])
+@pytest.mark.parametrize("way", [name for name in WAYS if name != "copy"])
+def test_progress_of_a_copy_prints_text_as_it_is(
+    way: str, terminal: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    trainer = Trainer([{"dense": 2}], callbacks=[progress(console)], client=THREADED)
+    WAYS[way](trainer).callbacks[0].console.print("[bold]")
+    assert capsys.readouterr().out == "[bold]\n"
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_copy_taken_during_a_training_is_that_of_before(way: Any) -> None:
     class Copy(Callback):

@@ -98,6 +98,13 @@ def test_configs_keep_what_was_written(here: Path) -> None:
     assert "dir: ~/runs" in config.as_yaml() and "path: a.npz" in config.as_yaml()
 
 
+@pytest.mark.parametrize("folder", ["runs/late", Path("runs/late"), b"runs/late"], ids=repr)
+def test_a_folder_that_is_set_later(here: Path, folder: Any) -> None:
+    trainer = Trainer([{"dense": 2}])
+    trainer.folder = folder
+    assert trainer.folder == Path.cwd() / "runs/late"
+
+
 @pytest.mark.parametrize("path", [None, 3, "", "a\0b", ["x.npz"]], ids=repr)
 def test_what_is_no_path_is_refused(path: Any) -> None:
     with pytest.raises(InputError, match=r"(npz.path=.*: expected a text|Npz\(path=...\): expected a path)"):

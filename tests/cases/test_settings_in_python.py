@@ -130,7 +130,7 @@ REFUSED: list[tuple[str, Function[[], dict[str, Any]], str]] = [
     ("blas_threads float", lambda: {"blas_threads": 1.0}, "blas_threads=1.0: expected"),
     ("precision", lambda: {"precision": np.float64}, "precision=<class 'numpy.float64'>: expected a text"),
     ("distribution", lambda: {"distribution": 3}, "distribution=3: expected a text"),
-    ("folder", lambda: {"folder": 3}, "folder=3: expected a text or a path or None"),
+    ("folder", lambda: {"folder": 3}, "folder: expected a path, got int"),
     ("cache", lambda: {"cache": "yes"}, "cache='yes': expected True or False"),
     ("profile", lambda: {"profile": None}, "profile=None: expected True or False"),
     ("clip", lambda: {"clip": 1.0}, "clip=1.0: expected a Clip or None"),
