@@ -94,7 +94,7 @@ class Standardise(Transform):
     def measure(self, x: np.ndarray) -> Measure:
         away = x.astype(np.float64)
         low, high = away.min(axis=0), away.max(axis=0)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             middle = low / 2 + high / 2
             size = np.ldexp(1.0, np.frexp(high / 2 - low / 2)[1] - 1)
             away -= middle
@@ -147,9 +147,7 @@ def _ends(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray,
     return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
 
 
-def _affine(
-    kind: str, shift: np.ndarray, divisor: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> Affine:
+def _affine(kind: str, shift: np.ndarray, divisor: np.ndarray, low: np.ndarray, high: np.ndarray) -> Affine:
     """(x - shift) / divisor for features from `low` to `high`; 0 where these differ by rounding alone.
 
     Raises InputError where float64 cannot hold the divisor of finite features, or one by it.

@@ -76,7 +76,9 @@ class BatchNorm(Sharing):
 
     def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
         """`forward`, by the mean and variance that one or several chunks have gathered."""
-        variance = sums[1] / array_module(x).maximum(sums[2], 1)
+        xp = array_module(x)
+        variance = sums[1] / xp.maximum(sums[2], 1)
+        variance = xp.where(xp.isinf(variance), xp.nan, variance)  # told with the loss; 1 / inf would be 0
         return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
     def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:

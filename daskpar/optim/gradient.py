@@ -57,17 +57,17 @@ class Clip(Block):
     def apply(self, grads: Array, norm: float | None = None) -> None:
         """Limit a gradient in place. `norm`: that of the whole gradient, where `grads` are a part of it.
 
-        Raises NotFiniteError where the norm is NaN or infinite.
+        Raises NotFiniteError where an element or the norm is NaN or infinite; the gradient is then as it was.
         """
         xp = array_module(grads)
         if self.value is not None:
+            if not bool(xp.isfinite(grads).all()):
+                raise NotFiniteError("the gradient is not finite")
             xp.clip(grads, -self.value, self.value, out=grads)
         if self.norm is not None:
             size = self.size(grads) if norm is None else norm
             if not math.isfinite(size):
-                raise NotFiniteError(
-                    f"the norm of the gradient is {size}; lower optimizer.lr, or scale the data"
-                )
+                raise NotFiniteError(f"the norm of the gradient is {size}")
             if size > self.norm:
                 grads *= self.norm / size
 
@@ -83,7 +83,7 @@ class Clip(Block):
             squares = float(xp.sum(grads * grads))
         if _SMALL < squares < math.inf:
             return math.sqrt(squares)
-        largest = float(xp.max(xp.abs(grads), initial=0.0))
+        largest = float(xp.abs(grads).max()) if grads.size else 0.0
         if not 0 < largest < math.inf:
             return largest
         scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest

@@ -20,7 +20,7 @@ from daskpar.graph.tasks.gradient import (
     reduce_gradient,
 )
 from daskpar.nn.layer import Params
-from daskpar.nn.parameters import collect
+from daskpar.nn.parameters import collect, first_not_finite
 
 
 @quietly
@@ -89,7 +89,10 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
     copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
-    return spec.clip.size(total[copied:])
+    size = spec.clip.size(total[copied:])
+    if not math.isfinite(size):
+        raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
+    return size
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
@@ -108,6 +111,13 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
     return observed
 
 
+def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
+    """An error that names the step, and the parameter whose gradient is not finite."""
+    name = first_not_finite(spec.table_of(span), total, span.start if span else 0)
+    where = f"{reason}; that of parameter {name} is not finite" if name else reason
+    return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
+
+
 def advance(
     spec: Spec,
     state: State,
@@ -122,7 +132,7 @@ def advance(
     try:
         spec.clip.apply(total, norm)
     except NotFiniteError as error:
-        raise NotFiniteError(f"step {state.step}: {error}") from None
+        raise _not_finite(spec, state, total, span, str(error)) from None
     params, slots = spec.optimizer.update(
         state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
     )
