@@ -44,17 +44,18 @@ class Affine(Fitted):
     def apply(self, x: Array) -> Array:
         xp = array_module(x)
         floating = x.dtype.kind == "f"
-        dtype = x.dtype if floating and self._fits(x.dtype) else xp.float64
+        dtype = x.dtype if floating and self.fits(x.dtype) else xp.float64
         shift = xp.asarray(self.shift, dtype=dtype).reshape(self.shape)
         factor = xp.asarray(self.factor, dtype=dtype).reshape(self.shape)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
             return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
 
-    def _fits(self, dtype: Any) -> bool:
-        """Whether numbers of `dtype` hold shift and factor, and digits enough for what is left of x."""
+    def fits(self, dtype: Any) -> bool:
+        """Whether numbers of `dtype` hold x, and digits enough for x less its shift."""
         shift, factor = np.abs(self.shift), np.abs(self.factor)
-        near = (shift * factor < _FAR) & (shift < np.finfo(dtype).max) & (factor < np.finfo(dtype).max)
-        return bool(np.all(near | np.isnan(factor)))
+        largest = float(np.finfo(dtype).max) / _FAR
+        near = (shift * factor < _FAR) & (shift < largest) & (1 / largest < factor) & (factor < largest)
+        return bool(np.all(near | np.isnan(factor) | (factor == 0)))
 
     def undo(self, values: Array) -> Array:
         xp = array_module(values)
@@ -184,6 +185,12 @@ def undo(targets: Sequence[Fitted], values: Array) -> Array:
     for fitted in reversed(targets):
         values = fitted.undo(values)
     return values
+
+
+def dtype_of_units(targets: Sequence[Fitted], dtype: Any) -> Any:
+    """Return the dtype that `undo` needs: `dtype`, or float64 where that lacks range or digits."""
+    fit = all(fitted.fits(dtype) for fitted in targets if isinstance(fitted, Affine))
+    return np.dtype(dtype) if fit else np.dtype(np.float64)
 
 
 def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from daskpar.errors import InputError, NotFiniteError
 from daskpar.optim.optimizer import Tensors, blocks, decay_into
 from daskpar.settings import Block
 
-_SMALL = 1e-30  # a sum of squares below which float32 has begun to lose them
+_SMALL = 1e-30  # sums of squares below it, and soon numbers, lose digits in float32
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Clip(Block):
             if not math.isfinite(size):
                 raise NotFiniteError(f"the norm of the gradient is {size}")
             if size > self.norm:
-                grads *= self.norm / size
+                _multiply(grads, self.norm, size)
 
     def size(self, grads: Array) -> float:
         """The norm of a gradient, each element limited to ±`value`.
@@ -88,3 +88,13 @@ class Clip(Block):
             return largest
         scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest
         return largest * math.sqrt(float(xp.sum(scaled * scaled)))
+
+
+def _multiply(grads: Array, norm: float, size: float) -> None:
+    """grads <- grads · norm / size, in two steps where the factor may be too small for float32."""
+    if norm / size > _SMALL:
+        grads *= norm / size
+        return
+    root = math.sqrt(norm) / math.sqrt(size)
+    grads *= root
+    grads *= root

@@ -2,6 +2,7 @@
 
 from functools import reduce
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -194,3 +195,16 @@ def test_a_training_on_such_features(scale):
         for factor in (1, scale)
     ]
     assert trained[1] == pytest.approx(trained[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("unit, mean", [(1, 0), (1, 1e9), (1e200, 0), (1e-200, 0), (1e3, -1e12)])
+def test_predictions_in_the_units_of_such_targets(unit, mean, precision):
+    y = mean + unit * TARGET.astype("float64")
+    how = {"loss": "mean_squared_error", "optimizer": {"adam": 0.05}, "batch": 64, "epochs": 10}
+    trained = Trainer([{"dense": 1}], targets=["standardise"], precision=precision, client=THREADED, **how)
+    predicted = trained.fit(NOISE, y).predict(NOISE)
+    lazy = trained.predict(da.from_array(NOISE, chunks=(200, 4)))
+    assert lazy.dtype == predicted.dtype
+    for numbers in (predicted, lazy.compute()):
+        np.testing.assert_allclose((numbers[:, 0].astype("float64") - mean) / unit, TARGET, atol=0.1)

@@ -41,6 +41,13 @@ def test_clipped_to_the_norm(scale, layout):
     np.testing.assert_allclose(moved, 0.1 * norm * mean / np.linalg.norm(mean), rtol=1e-4)
 
 
+@pytest.mark.parametrize("norm", [1e-5, 1e-8, 1e-15])
+def test_clipped_to_a_small_norm(norm):
+    """The factor itself is below what float32 has."""
+    moved, mean = weights(1e36, clip=Clip(norm=norm))
+    np.testing.assert_allclose(moved, 0.1 * norm * mean / np.linalg.norm(mean), rtol=1e-4)
+
+
 @pytest.mark.parametrize("value", [1e20, 1e35])
 def test_each_element_and_then_the_norm(value):
     moved, _ = weights(1e36, clip=Clip(value=value, norm=2.0))
