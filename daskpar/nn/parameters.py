@@ -157,7 +157,7 @@ def check_finite(table: ParameterTable, step: int, params: Array, slots: Mapping
         if bad is not None:
             raise NotFiniteError(
                 f"step {step}: the optimizer's {name} of {bad} is not finite: gradients too large to be "
-                "squared; scale the data, or set train.clip.value"
+                "squared; scale the data, or set train.clip.norm"
             )
 
 

@@ -61,6 +61,30 @@ def test_running_statistics(layout, mean):
     np.testing.assert_allclose(variance, 0.5**4 + x.astype(float).var(0) * (1 - 0.5**4), rtol=0.1)
 
 
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(data=2, update="async"),
+        Layout(data=2, update="async", shards=2),
+        Layout(data=2, update="stale", staleness=3),
+        Layout(replicas=2, data=2),
+        Layout(microbatches=8),
+        Layout(data=2, wire="float16"),
+        Layout(data=2, lanes=(1, 3)),
+        Layout(width=2),
+    ],
+    ids=["async", "two servers", "stale", "replicas", "micro-batches", "half", "unequal lanes", "width"],
+)
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_running_variance_of_any_layout(layout, precision):
+    """Also where gradients were worked out before statistics had begun, and come after."""
+    model = ["batch_norm", {"dense": 4}, "relu", {"dense": 1}]
+    how = {"loss": "mean_squared_error", "optimizer": {"sgd": 1e-30}, "client": THREADED}
+    trained = Trainer(model, batch=64, epochs=6, layout=layout, precision=precision, **how)
+    trained.fit((30_000 + NOISE).astype("float32"), TARGET)
+    np.testing.assert_allclose(trained.parameters_["0.running_variance"], NOISE.var(0), rtol=0.1)
+
+
 @pytest.mark.parametrize("mean", [3_000, 100_000])
 def test_gradient_of_batch_norm(mean):
     """That of float64 on the same numbers."""

@@ -63,6 +63,31 @@ def test_size_of_a_gradient(precision, exponent):
     assert Clip(norm=1.0).size(gradient) == pytest.approx(5 * 10.0**exponent, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(stages=2, microbatches=2),
+        Layout(stages=2, shards=2, data=2),
+        Layout(width=2),
+        Layout(data=2, grain="window"),
+        Layout(data=2, shards=2, grain="layer"),
+        Layout(stages=2, microbatches=4, recompute=True),
+    ],
+    ids=["stages", "stages and shards", "width", "window", "layers and shards", "recompute"],
+)
+@pytest.mark.parametrize("scale", [1e20, 1e30])
+def test_a_norm_of_several_parts(layout, scale):
+    """With targets of 0 a gradient is in proportion to the examples, so that clipping gives one step."""
+    model = [{"dense": {"units": 4, "bias": False}}, "relu", {"dense": {"units": 1, "bias": False}}]
+    how = {"optimizer": {"sgd": 1.0}, "batch": 64, "steps": 1, "client": "threaded-scheduler"}
+    ends = []
+    for factor, cut in ((1, Layout()), (scale, layout)):
+        trained = Trainer(model, loss="mean_absolute_error", clip=Clip(norm=0.01), layout=cut, **how)
+        parameters = trained.fit((BASE * factor).astype("float32"), np.zeros(64, "float32")).parameters_
+        ends.append(np.concatenate([value.ravel() for value in parameters.values()]))
+    np.testing.assert_allclose(*ends, atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [1, 1e20, 1e30, 1e-30])
 def test_clipped_to_the_norm_in_half_precision(scale):
     """Between lanes, where each half has ten bits."""

@@ -101,7 +101,7 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
         raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
     table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
-    statistics = [(a - start, b - start) for a, b in table.statistics if start <= a < start + len(total)]
+    statistics = statistics_within(spec, span, len(total))
     if statistics:
         observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
         for first, stop in statistics:
@@ -109,6 +109,13 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
     total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors_of(span))
     return observed
+
+
+def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[int, int]]:
+    """Where running statistics lie among the `size` elements of a part of the parameters, or of all."""
+    start = span.start if span else 0
+    ends = spec.table_of(span).statistics
+    return [(a - start, b - start) for a, b in ends if start <= a < start + size]
 
 
 def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
