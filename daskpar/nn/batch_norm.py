@@ -24,8 +24,8 @@ class BatchNorm(Sharing):
     Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not
     count. While training, mean and variance are those of the chunk, or with `sync` of the whole batch: what
     holds the chunks combines what `gather` gives for each, adds up what `gather_backward` gives, and hands
-    the total to `forward_with` and `backward_with`. Else they are the running ones: exponential means over the batches,
-    of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
+    the total to `forward_with` and `backward_with`. Else they are the running ones: exponential means over
+    the batches, of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
 
     Parameters: scale, shift, running_mean, running_variance, each (channels,), running_batches (1,).
     """
