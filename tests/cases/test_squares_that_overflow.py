@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daskpar import Clip, Layout, NotFiniteError, Trainer
+from daskpar import Clip, InputError, Layout, NotFiniteError, Trainer
 from daskpar.nn import Context
 from daskpar.nn.group_norm import GroupNorm
 from daskpar.nn.layer_norm import LayerNorm
@@ -191,3 +191,34 @@ def test_batch_norm_of_large_values_is_told(scale, symmetric):
     how = {"loss": "mean_squared_error", "batch": len(x), "steps": 1, "client": "threaded-scheduler"}
     with pytest.raises(NotFiniteError, match=r"step 0: .* layer 0 \(batch_norm\)"):
         Trainer(["batch_norm", {"dense": 1}], **how).fit(x, np.ones(len(x)))
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "adagrad", "rmsprop", "lamb"])
+@pytest.mark.parametrize("scale", [1e-15, 1e-20, 1e-25, 1e-30])
+def test_small_gradients_make_no_large_step(kind, scale):
+    """Their squares vanish in float32: never beyond the step of a gradient at scale 1."""
+    ends = [weights(s, optimizer={kind: {"lr": 0.1, "epsilon": 1e-17}})[0] for s in (1, scale)]
+    assert (np.abs(ends[1]) <= 1.01 * np.abs(ends[0])).all() and ends[1].any()
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "adagrad", "rmsprop", "lamb"])
+@pytest.mark.parametrize("precision, epsilon", [("float32", 1e-30), ("float32", 1e-50), ("float64", 1e-200)])
+def test_an_epsilon_below_such_squares_is_refused(kind, precision, epsilon):
+    optimizer = {kind: {"lr": 0.1, "epsilon": epsilon}}
+    with pytest.raises(InputError, match=f"{kind}.epsilon={epsilon} is too small for precision {precision}"):
+        weights(1.0, optimizer=optimizer, precision=precision)
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "group_norm", "rms_norm", "batch_norm"])
+def test_an_epsilon_of_a_norm_that_is_no_number_of_float32_is_refused(norm):
+    arguments = {"epsilon": 1e-50} | ({"groups": 1} if norm == "group_norm" else {})
+    model = [{"residual": [{norm: arguments}]}, {"dense": 1}]
+    trainer = Trainer(model, loss="mean_squared_error", client="threaded-scheduler")
+    with pytest.raises(InputError, match=rf"{norm}.epsilon=1e-50 is too small for .* float32; use 1e-37"):
+        trainer.fit(np.ones((32, 16)), np.ones(32))
+
+
+def test_an_epsilon_of_the_outer_optimizer_is_refused():
+    outer = {"adam": {"lr": 0.1, "epsilon": 1e-30}}
+    with pytest.raises(InputError, match=r"adam\.epsilon=1e-30 is too small"):
+        weights(1.0, layout=Layout(replicas=2, outer=outer))
