@@ -22,7 +22,10 @@ class InputError(ValueError):
 
 
 class NotFiniteError(ArithmeticError):
-    """The loss became NaN or infinite. The message names the step and the layer."""
+    """The loss, a gradient or a parameter became NaN or infinite.
+
+    The message names the step, and the layer or parameter.
+    """
 
 
 class ClusterLostError(RuntimeError):

@@ -20,11 +20,11 @@ _FUNCTIONS = frozenset(
     abs absolute add all allclose amax amin any arange arccos arcsin arctan arctan2 argmax argmin
     argpartition argsort around atleast_1d atleast_2d bincount broadcast_to cbrt ceil clip concatenate
     copysign cos cosh count_nonzero cumprod cumsum diag diff divide dot einsum empty empty_like equal exp
-    exp2 expand_dims expm1 eye flip floor floor_divide fmax fmin full full_like greater greater_equal hypot
-    identity inner invert isfinite isinf isnan kron less less_equal linspace log log10 log1p log2 logaddexp
-    logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum moveaxis
-    multiply nan_to_num nanmax nanmean nanmin nansum negative nonzero not_equal ones ones_like outer pad
-    partition permute_dims power prod put_along_axis ravel reciprocal remainder repeat reshape result_type
+    exp2 expand_dims expm1 eye flip floor floor_divide fmax fmin frexp full full_like greater greater_equal
+    hypot identity inner invert isfinite isinf isnan kron ldexp less less_equal linspace log log10 log1p log2
+    logaddexp logical_and logical_not logical_or logical_xor matmul max maximum mean median min minimum
+    moveaxis multiply nan_to_num nanmax nanmean nanmin nansum negative nonzero not_equal ones ones_like outer
+    pad partition permute_dims power prod put_along_axis ravel reciprocal remainder repeat reshape result_type
     rint roll rollaxis searchsorted sign sin sinh sort split sqrt square squeeze stack std subtract sum
     swapaxes take take_along_axis tan tanh tensordot tile trace transpose tril triu true_divide unique var
     vdot where zeros zeros_like

@@ -16,7 +16,11 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.data.categories import Categories, Labels, NumberLabels, OneHot
 from daskpar.data.fitted import Fitted, Measure, Transform
+from daskpar.errors import InputError
 from daskpar.registry import Table, named
+
+_FAR = 1e3  # a mean, in deviations: beyond it float32 has too few digits for their difference
+_ROUNDING = 4 * np.finfo(np.float64).eps  # of a feature: what differs by no more is constant
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,19 @@ class Affine(Fitted):
 
     def apply(self, x: Array) -> Array:
         xp = array_module(x)
-        dtype = x.dtype if x.dtype.kind == "f" else xp.float64
+        floating = x.dtype.kind == "f"
+        dtype = x.dtype if floating and self.fits(x.dtype) else xp.float64
         shift = xp.asarray(self.shift, dtype=dtype).reshape(self.shape)
         factor = xp.asarray(self.factor, dtype=dtype).reshape(self.shape)
-        with np.errstate(invalid="ignore"):  # what is not finite is refused with its chunk
-            return (x - shift) * factor
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
+            return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
+
+    def fits(self, dtype: Any) -> bool:
+        """Whether numbers of `dtype` hold x, and digits enough for x less its shift."""
+        shift, factor = np.abs(self.shift), np.abs(self.factor)
+        largest = float(np.finfo(dtype).max) / _FAR
+        near = (shift * factor < _FAR) & (shift < largest) & (1 / largest < factor) & (factor < largest)
+        return bool(np.all(near | np.isnan(factor) | (factor == 0)))
 
     def undo(self, values: Array) -> Array:
         xp = array_module(values)
@@ -74,29 +86,37 @@ class Examples(Fitted):
 class Standardise(Transform):
     """Mean 0 and variance 1 for each feature; a feature that never varies becomes 0.
 
-    Chunks are combined by count, mean and squared distance (Chan, Golub and LeVeque 1983).
+    Chunks are combined by count, mean and the root of the squared distances (Chan, Golub and LeVeque 1983).
+    Distances are divided by a power of two before they are squared, so that no square overflows or vanishes.
     """
 
     kind: ClassVar[str] = "standardise"
 
     def measure(self, x: np.ndarray) -> Measure:
-        wide = x.astype(np.float64)
+        away = x.astype(np.float64)
+        low, high = away.min(axis=0), away.max(axis=0)
         with np.errstate(invalid="ignore", over="ignore"):
-            mean = wide.mean(axis=0)
-            return len(x), mean, ((wide - mean) ** 2).sum(axis=0)
+            middle = low / 2 + high / 2
+            size = np.ldexp(1.0, np.frexp(high / 2 - low / 2)[1] - 1)
+            away -= middle
+            away /= size
+            offset = away.mean(axis=0)
+            away *= away
+            root = np.sqrt(np.maximum(away.sum(axis=0) - len(x) * offset * offset, 0))
+            return len(x), middle + offset * size, root * size, low, high
 
     def combine(self, a: Measure, b: Measure) -> Measure:
-        (n, mean, spread), (m, other, other_spread) = a, b
+        (n, mean, root, *ends), (m, other, other_root, *other_ends) = a, b
         total = n + m
         with np.errstate(invalid="ignore", over="ignore"):
             step = other - mean
-            return total, mean + step * (m / total), spread + other_spread + step**2 * (n * m / total)
+            between = step * math.sqrt(n * m / total)
+            root = np.hypot(np.hypot(root, other_root), between)
+            return total, mean + step * (m / total), root, *_ends(ends, other_ends)
 
     def fit(self, measure: Measure) -> Fitted:
-        count, mean, spread = measure
-        variance, rounding = spread / count, count * np.finfo(np.float64).eps
-        constant = variance <= rounding * variance + (rounding * mean) ** 2  # as scikit-learn has it
-        return _affine(mean, np.where(constant, np.inf, np.sqrt(variance)))
+        count, mean, root, low, high = measure
+        return _affine(self.kind, mean, root / math.sqrt(count), low, high)
 
 
 @dataclass(frozen=True)
@@ -109,12 +129,12 @@ class Scale(Transform):
         return x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
 
     def combine(self, a: Measure, b: Measure) -> Measure:
-        return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
+        return _ends(a, b)
 
     def fit(self, measure: Measure) -> Fitted:
         low, high = measure
-        with np.errstate(invalid="ignore"):
-            return _affine(low, np.where(high > low, high - low, np.inf))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return _affine(self.kind, low, high - low, low, high)
 
 
 @dataclass(frozen=True)
@@ -124,8 +144,28 @@ class Inputs(Transform):
     kind: ClassVar[str] = "inputs"
 
 
-def _affine(shift: np.ndarray, divisor: np.ndarray) -> Affine:
-    return Affine(_floats(shift), _floats(1 / divisor), shift.shape)
+def _ends(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
+
+
+def _affine(kind: str, shift: np.ndarray, divisor: np.ndarray, low: np.ndarray, high: np.ndarray) -> Affine:
+    """(x - shift) / divisor for features from `low` to `high`; 0 where these differ by rounding alone.
+
+    Raises InputError where float64 cannot hold the divisor of finite features, or one by it.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        constant = high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        factor = np.where(constant, 0.0, 1 / divisor)
+        lost = ~constant & (np.isinf(shift) | np.isinf(factor) | ~(factor > 0))
+    lost &= np.isfinite(low) & np.isfinite(high)  # what is not finite is refused with its chunk
+    if lost.any():
+        first = int(np.argmax(np.ravel(lost)))
+        ends = " to ".join(f"{float(np.ravel(end)[first]):.3g}" for end in (low, high))
+        raise InputError(
+            f"{kind}: feature {first} reaches from {ends}: too wide or too narrow for float64; multiply it "
+            "by a number that brings it nearer to 1"
+        )
+    return Affine(_floats(shift), _floats(factor), np.shape(shift))
 
 
 def _floats(values: np.ndarray) -> tuple[float, ...]:
@@ -145,6 +185,12 @@ def undo(targets: Sequence[Fitted], values: Array) -> Array:
     for fitted in reversed(targets):
         values = fitted.undo(values)
     return values
+
+
+def dtype_of_units(targets: Sequence[Fitted], dtype: Any) -> Any:
+    """Return the dtype that `undo` needs: `dtype`, or float64 where that lacks range or digits."""
+    fit = all(fitted.fits(dtype) for fitted in targets if isinstance(fitted, Affine))
+    return np.dtype(dtype) if fit else np.dtype(np.float64)
 
 
 def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:

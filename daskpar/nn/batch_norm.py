@@ -23,9 +23,9 @@ class BatchNorm(Sharing):
 
     Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not
     count. While training, mean and variance are those of the chunk, or with `sync` of the whole batch: what
-    holds the chunks adds up what `gather` and `gather_backward` give for each, and hands the sum to
-    `forward_with` and `backward_with`. Else they are the running ones: exponential means over the batches,
-    of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
+    holds the chunks combines what `gather` gives for each, adds up what `gather_backward` gives, and hands
+    the total to `forward_with` and `backward_with`. Else they are the running ones: exponential means over
+    the batches, of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
 
     Parameters: scale, shift, running_mean, running_variance, each (channels,), running_batches (1,).
     """
@@ -76,7 +76,9 @@ class BatchNorm(Sharing):
 
     def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
         """`forward`, by the mean and variance that one or several chunks have gathered."""
-        variance = sums[1] / array_module(x).maximum(sums[2], 1)
+        xp = array_module(x)
+        variance = sums[1] / xp.maximum(sums[2], 1)
+        variance = xp.where(xp.isinf(variance), xp.nan, variance)  # told with the loss; 1 / inf would be 0
         return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
     def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:
@@ -132,40 +134,46 @@ class BatchNorm(Sharing):
         xp = array_module(mean)
         count = sums["running_batches"]
         rows = xp.maximum(count, 1)
-        offset = sums["running_mean"] / rows
-        away = self._away(params, offset)
-        biased = xp.maximum(sums["running_variance"] / rows - away * away, 0)
+        away = sums["running_mean"] / rows
+        biased = xp.maximum(sums["running_variance"] / rows - self._squared(params, away), 0)
         unbiased = biased * (rows / xp.maximum(rows - 1, 1))
         seen = (count > 0).astype(mean.dtype)
         new = seen * (1 - self.momentum)
         return {
-            "running_mean": mean + new * offset,
+            "running_mean": mean + new * (away + self._ahead(params)),
             "running_variance": variance + new * (unbiased - variance),
             "running_batches": batches + seen,
         }
 
     def _running(self, params: Params, gathered: Array) -> tuple[Array, Array, Array]:
-        """What `observe` needs of a chunk, as sums that add up: Σ(x − m), Σ(x − c)² and the count.
+        """What `observe` needs of a chunk, as sums that add up: Σ(x − c), Σ(x − c)² and the count.
 
-        m is the running mean, c a point near the means of all chunks, so that squares do not cancel.
+        c is the mean of all batches so far, near the means of all chunks, so that squares do not cancel.
         """
         offset, squares, count = gathered
-        away = self._away(params, offset)
-        return offset * count, squares + count * away * away, count
+        away = offset - self._ahead(params)
+        return away * count, squares + count * self._squared(params, away), count
 
-    def _away(self, params: Params, offset: Array) -> Array:
-        """The distance of a mean, `offset` from the running one, from the mean of all batches so far.
+    def _ahead(self, params: Params) -> Array:
+        """The mean of all batches so far less the running mean, 0 before the first batch.
 
         The running mean begins at 0 and takes tens of batches to reach the data's; divided by
-        1 − momentum^batches it is there after the first (Kingma and Ba 2015, sec. 3). Before the first there
-        is none: in float32, which may have no digits for squares about 0, each chunk then takes its own mean,
-        and the variance between the chunks of one batch is left out.
+        1 − momentum^batches it is there after the first (Kingma and Ba 2015, sec. 3).
         """
-        xp, mean, batches = array_module(offset), params["running_mean"], params["running_batches"]
-        begun = batches > 0
-        rest = xp.where(begun, self.momentum**batches, 0)  # of a mean that has begun
-        away = offset - mean * (rest / (1 - rest))
-        return away if mean.dtype.itemsize > 4 else xp.where(begun, away, xp.zeros_like(away))
+        mean, batches = params["running_mean"], params["running_batches"]
+        rest = array_module(mean).where(batches > 0, self.momentum**batches, 0)  # of a mean that has begun
+        return mean * (rest / (1 - rest))
+
+    def _squared(self, params: Params, away: Array) -> Array:
+        """The squared distance `away` of a chunk's mean from c.
+
+        Before the first batch nobody knows a c. In float32, which may have no digits for squares about 0,
+        each chunk then takes its own mean: the variance between the chunks of that batch is left out.
+        """
+        squared = away * away
+        if away.dtype.itemsize > 4:
+            return squared
+        return array_module(away).where(params["running_batches"] > 0, squared, 0 * squared)
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 7 * math.prod(out_shape)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
@@ -44,15 +45,11 @@ class GroupNorm(Layer):
         return {"scale": np.ones(channels), "shift": np.zeros(channels)}, in_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        xp = array_module(x)
-        count = self._count(x, ctx.mask)
-        mean = self._of_groups(summed(x if ctx.mask is None else x * ctx.mask[..., None], 1)) / count
-        normal = x - _spread_rows(mean, x)
-        squares = normal * normal
-        if ctx.mask is not None:
-            squares *= ctx.mask[..., None]
-        inverse = 1 / xp.sqrt(self._of_groups(summed(squares, 1)) / count + self.epsilon)
-        normal *= _spread_rows(inverse, x)
+        normal, inverse = self._normal(x, ctx.mask, self.epsilon)
+        if overflows(inverse):
+            size, epsilon = sizes(inverse, self._largest(x, ctx.mask), self.epsilon)
+            normal, inverse = self._normal(x / _spread_rows(size, x), ctx.mask, epsilon)
+            inverse /= size
         y = normal * spread(params["scale"], x)
         y += spread(params["shift"], x)
         return y, (normal, inverse, ctx.mask)
@@ -79,6 +76,25 @@ class GroupNorm(Layer):
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 7 * math.prod(out_shape)
+
+    def _normal(self, x: Array, mask: Array | None, epsilon: Any) -> tuple[Array, Array]:
+        """`x` normalised, and 1 / deviation (rows, channels)."""
+        count = self._count(x, mask)
+        mean = self._of_groups(summed(x if mask is None else x * mask[..., None], 1)) / count
+        normal = x - _spread_rows(mean, x)
+        squares = normal * normal
+        if mask is not None:
+            squares *= mask[..., None]
+        inverse = 1 / array_module(x).sqrt(self._of_groups(summed(squares, 1)) / count + epsilon)
+        normal *= _spread_rows(inverse, x)
+        return normal, inverse
+
+    def _largest(self, x: Array, mask: Array | None) -> Array:
+        """(rows, channels): for each channel the largest absolute value of its group."""
+        xp = array_module(x)
+        values = xp.abs(x if mask is None else x * mask[..., None])
+        largest = values.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups).max(axis=(1, 3))
+        return xp.repeat(largest, x.shape[-1] // self.groups, axis=1)
 
     def _count(self, x: Array, mask: Array | None) -> Any:
         """How many values each mean is of: one number, or (rows, 1)."""

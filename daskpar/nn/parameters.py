@@ -131,12 +131,16 @@ def collect(grads: Params, out: Params) -> None:
             out[name][...] = value
 
 
-def first_not_finite(table: ParameterTable, buffer: Array) -> str | None:
-    """The name of the first tensor in `buffer` with a NaN or an infinity, or None."""
+def first_not_finite(table: ParameterTable, buffer: Array, start: int = 0) -> str | None:
+    """The name of the first tensor in `buffer` with a NaN or an infinity, or None.
+
+    `buffer` may be a slice of the whole one from element `start` on, which cuts tensors.
+    """
     xp = array_module(buffer)
-    for name, value in table.named(buffer).items():
+    for entry in table.entries:
+        value = buffer[max(entry.start - start, 0) : max(entry.stop - start, 0)]
         if not bool(xp.isfinite(value).all()):
-            return name
+            return entry.name
     return None
 
 
@@ -153,7 +157,7 @@ def check_finite(table: ParameterTable, step: int, params: Array, slots: Mapping
         if bad is not None:
             raise NotFiniteError(
                 f"step {step}: the optimizer's {name} of {bad} is not finite: gradients too large to be "
-                "squared; scale the data, or set train.clip.value"
+                "squared; scale the data, or set train.clip.norm"
             )
 
 

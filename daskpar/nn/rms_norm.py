@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
@@ -32,8 +33,11 @@ class RMSNorm(Layer):
         return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        inverse = 1 / array_module(x).sqrt(_mean(x * x) + self.epsilon)
-        normal = x * inverse
+        normal, inverse = _normal(x, self.epsilon)
+        if overflows(inverse):
+            size, epsilon = sizes(inverse, array_module(x).abs(x).max(axis=-1, keepdims=True), self.epsilon)
+            normal, inverse = _normal(x / size, epsilon)
+            inverse /= size
         return normal * spread(params["scale"], x), (normal, inverse)
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
@@ -54,6 +58,11 @@ class RMSNorm(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+
+def _normal(x: Array, epsilon: Any) -> tuple[Array, Array]:
+    inverse = 1 / array_module(x).sqrt(_mean(x * x) + epsilon)
+    return x * inverse, inverse
 
 
 def _mean(x: Array) -> Array:

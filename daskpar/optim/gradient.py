@@ -15,7 +15,7 @@ from daskpar.errors import InputError, NotFiniteError
 from daskpar.optim.optimizer import Tensors, blocks, decay_into
 from daskpar.settings import Block
 
-_SMALL = 1e-30  # a sum of squares below which float32 has begun to lose them
+_SMALL = 1e-30  # sums of squares below it, and soon numbers, lose digits in float32
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Clip(Block):
     def apply(self, grads: Array, norm: float | None = None) -> None:
         """Limit a gradient in place. `norm`: that of the whole gradient, where `grads` are a part of it.
 
-        Raises NotFiniteError where the norm is NaN or infinite.
+        Raises NotFiniteError where an element or the norm is NaN or infinite; the gradient is then as it was.
         """
         xp = array_module(grads)
         if self.value is not None:
+            if not bool(xp.isfinite(grads).all()):
+                raise NotFiniteError("the gradient is not finite")
             xp.clip(grads, -self.value, self.value, out=grads)
         if self.norm is not None:
             size = self.size(grads) if norm is None else norm
             if not math.isfinite(size):
-                raise NotFiniteError(
-                    f"the norm of the gradient is {size}; lower optimizer.lr, or scale the data"
-                )
+                raise NotFiniteError(f"the norm of the gradient is {size}")
             if size > self.norm:
-                grads *= self.norm / size
+                _multiply(grads, self.norm, size)
 
     def size(self, grads: Array) -> float:
         """The norm of a gradient, each element limited to ±`value`.
@@ -83,8 +83,18 @@ class Clip(Block):
             squares = float(xp.sum(grads * grads))
         if _SMALL < squares < math.inf:
             return math.sqrt(squares)
-        largest = float(xp.max(xp.abs(grads), initial=0.0))
+        largest = float(xp.abs(grads).max()) if grads.size else 0.0
         if not 0 < largest < math.inf:
             return largest
         scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest
         return largest * math.sqrt(float(xp.sum(scaled * scaled)))
+
+
+def _multiply(grads: Array, norm: float, size: float) -> None:
+    """grads <- grads · norm / size, in two steps where the factor may be too small for float32."""
+    if norm / size > _SMALL:
+        grads *= norm / size
+        return
+    root = math.sqrt(norm) / math.sqrt(size)
+    grads *= root
+    grads *= root

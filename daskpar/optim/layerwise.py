@@ -11,15 +11,26 @@ from daskpar.optim.optimizer import Optimizer, Slots, Tensors
 
 
 def _norm(x: Array) -> Array:
+    """The norm; elements are divided by a power of two first, so that no square overflows or vanishes.
+
+    That changes no bit of a norm whose squares do neither. Stays on the device of the array.
+    """
     xp = array_module(x)
-    return xp.sqrt(xp.sum(x * x))
+    one = xp.ones((), dtype=x.dtype)
+    size = xp.ldexp(one, xp.frexp(xp.abs(x).max())[1] - 1) if x.size else one
+    scaled = x / size
+    return xp.sqrt(xp.sum(scaled * scaled)) * size
 
 
 def _trust(size: Array, move: Array) -> Array:
-    """size / move, and 1 where either is zero; stays on the device of the arrays."""
+    """size / move, 1 where either is zero, and NaN where `move` is infinite, so that it is told.
+
+    Stays on the device of the arrays.
+    """
     xp = array_module(size)
     both = (size > 0) & (move > 0)
-    return xp.where(both, size, xp.ones_like(size)) / xp.where(both, move, xp.ones_like(move))
+    ratio = xp.where(both, size, xp.ones_like(size)) / xp.where(both, move, xp.ones_like(move))
+    return xp.where(xp.isinf(move), xp.nan, ratio)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from daskpar.nn.program import parts, synchronised
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.measure import operation_times
+from daskpar.train.epsilons import check_epsilons
 from daskpar.train.every import run_length
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ def make_spec(
     if outer is not None and not outer.elementwise:
         raise InputError(f"layout.outer: {outer.kind} needs whole tensors; use sgd, adam or the like")
     cut = partition(spec.model, spec.table, spec.in_shape, layout, costs, splits)
+    check_epsilons(spec.precision, parts(spec.model), filter(None, (spec.optimizer, outer)))
     return replace(spec, cut=cut, outer=outer)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from daskpar.backend import reference
 from daskpar.backend.compiled.kept import njit
 from daskpar.backend.compiled.simd import LANES, load, splat, store, total
+from daskpar.backend.reference.norm import overflows
 
 
 def layer_norm(
@@ -20,6 +21,8 @@ def layer_norm(
     inverse = np.empty((*x.shape[:-1], 1), np.float32)
     flat = (np.ascontiguousarray(array).reshape(-1) for array in (x, scale, shift, y, normal, inverse))
     _layer_norm(*flat, np.float32(epsilon))
+    if overflows(inverse):
+        return reference.layer_norm(x, scale, shift, epsilon)
     return y, normal, inverse
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from daskpar.backend import blas
 from daskpar.backend.array import Array, to_numpy
 from daskpar.data.chunk import Chunk, not_finite, transformed
-from daskpar.data.transforms import decode, undo
+from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
 from daskpar.graph.spec import Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, measure, quietly
@@ -53,7 +53,8 @@ def predict(
 ) -> np.ndarray:
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
 
-    Numbers come in the units, and classes as the labels, that the targets had. Rows that are not finite have
+    Numbers come in the units, and classes as the labels, that the targets had; numbers in float64 where the
+    run's precision has no range or digits for them. Rows that are not finite have
     NaN for outputs, and `fill` for a class; without a `fill` they are refused by their numbers, of which the
     first is `first`.
     """
@@ -71,7 +72,8 @@ def predict(
         return _labelled(spec, to_numpy(spec.loss.decide(outputs)), np.flatnonzero(strange), fill, first)
     values = to_numpy(spec.loss.activate(outputs) if kind == "probabilities" else outputs)
     if spec.loss.task == "numbers" and spec.targets:
-        values = undo(spec.targets, values).astype(spec.precision, copy=False)
+        dtype = dtype_of_units(spec.targets, spec.precision)
+        values = undo(spec.targets, values).astype(dtype, copy=False)
     if strange.any():
         values[strange] = np.nan
     return values

@@ -11,7 +11,13 @@ from daskpar.graph.partition import Span
 from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
 from daskpar.graph.tasks.gradient import grad_model, quietly, reduce_gradient
 from daskpar.graph.tasks.load import load_initial, load_state
-from daskpar.graph.tasks.step import advance, gather_parameters, gather_state, merged
+from daskpar.graph.tasks.step import (
+    advance,
+    gather_parameters,
+    gather_state,
+    merged,
+    statistics_within,
+)
 from daskpar.graph.tree import levels
 
 _PATIENCE = 2  # seconds until it is asked whether a server still lives
@@ -59,10 +65,10 @@ class ParameterServer:
         if not self.ordered:
             self.staleness[lane, step] = self.state.step - version
             if gradient.sums and gradient.sums[1] > 0:
-                self._apply(gradient, lr * share)
+                self._apply(self._known(gradient, version, self.state.step), lr * share)
             return self.staleness[lane, step]
         self.staleness[lane, step] = step - version
-        self.waiting.setdefault(step, {})[lane] = gradient
+        self.waiting.setdefault(step, {})[lane] = self._known(gradient, version, step)
         if len(self.waiting[step]) == self.lanes:
             arrived = self.waiting.pop(step)
             gradients = [arrived[lane] for lane in sorted(arrived)]
@@ -70,6 +76,19 @@ class ParameterServer:
                 gradients = [reduce_gradient(*(gradients[i] for i in node.inputs)) for node in nodes]
             self._apply(gradients[0], lr)
         return self.staleness[lane, step]
+
+    def _known(self, gradient: Gradient, version: int, updates: int) -> Gradient:
+        """A gradient of no `version` that comes after some `updates`, without sums for running statistics.
+
+        Such sums are about 0, those of all others about the mean of the batches so far.
+        """
+        ends = statistics_within(self.spec, self.span, len(gradient.buffer))
+        if version or not updates or not ends:
+            return gradient
+        buffer = gradient.buffer.copy()
+        for start, stop in ends:
+            buffer[start:stop] = 0
+        return gradient._replace(buffer=buffer)
 
     def snapshot(self) -> State:
         """The parameters and their slots as they are."""

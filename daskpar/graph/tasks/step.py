@@ -20,7 +20,7 @@ from daskpar.graph.tasks.gradient import (
     reduce_gradient,
 )
 from daskpar.nn.layer import Params
-from daskpar.nn.parameters import collect
+from daskpar.nn.parameters import collect, first_not_finite
 
 
 @quietly
@@ -89,7 +89,10 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
     copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
-    return spec.clip.size(total[copied:])
+    size = spec.clip.size(total[copied:])
+    if not math.isfinite(size):
+        raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
+    return size
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
@@ -98,7 +101,7 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
         raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
     table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
-    statistics = [(a - start, b - start) for a, b in table.statistics if start <= a < start + len(total)]
+    statistics = statistics_within(spec, span, len(total))
     if statistics:
         observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
         for first, stop in statistics:
@@ -106,6 +109,20 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
     total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors_of(span))
     return observed
+
+
+def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[int, int]]:
+    """Where running statistics lie among the `size` elements of a part of the parameters, or of all."""
+    start = span.start if span else 0
+    ends = spec.table_of(span).statistics
+    return [(a - start, b - start) for a, b in ends if start <= a < start + size]
+
+
+def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
+    """An error that names the step, and the parameter whose gradient is not finite."""
+    name = first_not_finite(spec.table_of(span), total, span.start if span else 0)
+    where = f"{reason}; that of parameter {name} is not finite" if name else reason
+    return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
 
 
 def advance(
@@ -122,7 +139,7 @@ def advance(
     try:
         spec.clip.apply(total, norm)
     except NotFiniteError as error:
-        raise NotFiniteError(f"step {state.step}: {error}") from None
+        raise _not_finite(spec, state, total, span, str(error)) from None
     params, slots = spec.optimizer.update(
         state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
     )
