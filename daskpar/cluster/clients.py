@@ -19,6 +19,7 @@ one, and `daskpar.cluster.patience` decides how long a cluster that loses its wo
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def current_client(client: Any) -> Any:
 
     Raises InputError for a client that cannot be used, and for what is none.
     """
-    _check_event_loop()  # of whichever worker: the client may be another cluster's
+    _check_event_loop()
     given = client is not None
     if not given:
         client = _current()
@@ -96,17 +97,17 @@ def _stay() -> None:
 
 
 def _check_event_loop() -> None:
-    """Refuse to block the event loop of a worker."""
-    if "distributed.worker" not in sys.modules:
+    """Refuse to block an event loop of Dask, where `client.run` and async tasks call functions."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
         return
-    from distributed import get_worker
-
     try:
-        asyncio.get_running_loop()
-        get_worker()
-    except (RuntimeError, ValueError):
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs in this thread
         return
-    raise InputError(_LOOP)
+    code = getattr(task.get_coro(), "cr_code", None) if task is not None else None
+    if code is not None and code.co_filename.startswith(os.path.dirname(str(distributed.__file__))):
+        raise InputError(_LOOP)
 
 
 def _check(client: Any, name: str) -> None:
