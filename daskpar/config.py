@@ -72,7 +72,7 @@ class DataSection(Section):
     streams: int | None = Field(None, ge=1, description="chunks that a batch is drawn from side by side")
     transforms: list[Entry] = Field([], description="standardise, scale, one_hot; fitted on training data")
     targets: list[Entry] = Field(
-        [], description="transforms of the targets, e.g. one_hot; inputs: an autoencoder"
+        [], description="of the targets: labels, one_hot, standardise, scale; inputs: an autoencoder"
     )
     cache: bool = Field(True, description="keep loaded chunks on the workers")
 

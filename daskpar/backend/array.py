@@ -84,6 +84,11 @@ def _arrived(kind: Any, parts: tuple[Any, ...]) -> Any:
     return kind(*(each_array(_landed, part) for part in parts))
 
 
+def aligned(array: Array) -> Array:
+    """Return an array that begins where its dtype may: one that came over a network may begin anywhere."""
+    return array if not isinstance(array, np.ndarray) or array.flags.aligned else array.copy()
+
+
 def _landed(array: np.ndarray) -> Array:
-    array = array if array.flags.aligned else array.copy()
+    array = aligned(array)
     return array if _here == "numpy" else module_named(_here).asarray(array)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
-from typing import Any, ClassVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple
 
 import threadpoolctl
 from threadpoolctl import ThreadpoolController
@@ -18,9 +18,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_PROCESS = "of the process"
-_mine: ContextVar[Any] = ContextVar("blas_threads", default=_PROCESS)
-"""What this thread goes by where it is not what the process does: others may be in another run."""
+_mine: ContextVar[tuple[Any, ...]] = ContextVar("blas_threads", default=())
+"""The limits that this thread has opened, the newest last. It goes by them: others may be in another run."""
+
+
+class _Lasting(NamedTuple):
+    """The limit that lasts, where those of runs do not count."""
+
+    threads: int | None
+    is_open: bool = True
 
 
 class limit_threads:
@@ -39,19 +45,18 @@ class limit_threads:
 
     def __init__(self, threads: int):
         self.threads, self.thread = threads, threading.get_ident()
-        self._token: Token[Any] | None = None
+        self.is_open = True
         with limit_threads._lock:
             self._active.append(self)
             _decide()
 
     def __enter__(self) -> limit_threads:
-        self._token = _mine.set(self.threads)
+        _mine.set((*_mine.get(), self))
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._token is not None:
-            with suppress(ValueError):  # closed by another thread than it was opened by
-                _mine.reset(self._token)
+        self.is_open = False  # also for the thread that opened it, where another one closes it
+        _mine.set(tuple(limit for limit in _mine.get() if limit is not self))
         with limit_threads._lock:
             if self in self._active:
                 self._active.remove(self)
@@ -96,14 +101,16 @@ def _decide() -> None:
 
 def threads_in_force() -> int | None:
     """The number that `limit_threads` or `keep_threads` has set; None where neither has."""
-    mine = _mine.get()
-    return limit_threads._in_force if mine is _PROCESS else mine
+    for limit in reversed(_mine.get()):
+        if limit.is_open:
+            return limit.threads
+    return limit_threads._in_force
 
 
 @contextmanager
 def lasting_limit() -> Iterator[None]:
     """Go by what is kept for good, so that what is computed here does not depend on runs in other threads."""
-    token = _mine.set(limit_threads._kept)
+    token = _mine.set((_Lasting(limit_threads._kept),))
     try:
         yield
     finally:

@@ -111,7 +111,15 @@ def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
 @click.option(
     "--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes", show_default=True
 )
-def predict(config_path: str, overrides: tuple[str, ...], source: str | None, output: str, kind: str) -> None:
+@click.option("--fill", help="The class of rows with NaN or infinite values; refused if left out.")
+def predict(
+    config_path: str,
+    overrides: tuple[str, ...],
+    source: str | None,
+    output: str,
+    kind: str,
+    fill: str | None,
+) -> None:
     """Predictions of a trained network for examples, as a .npy file."""
     with told_in_one_line():
         import numpy as np
@@ -130,12 +138,20 @@ def predict(config_path: str, overrides: tuple[str, ...], source: str | None, ou
                 raise InputError(f"{config_path}: data.test is 0; give examples with --input")
             x = test.read(slice(0, test.rows))[0]
         try:
-            predictions = trainer.predict(x, kind)
+            predictions = trainer.predict(x, kind, _as_label(fill))
         except InputError as error:
             raise InputError(str(error).replace("predict:", f"{source or config_path}:", 1)) from None
         with writing(output) as file:
             np.save(file, predictions)
         out.print(f"{output}: {kind} of {len(predictions)} examples")
+
+
+def _as_label(text: str | None) -> int | str | None:
+    """Return a label given on the command line: a whole number where it is one."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
 
 
 @main.command()

@@ -59,10 +59,13 @@ def current_client(client: Any) -> Any:
 def _current() -> Any:
     if "distributed" not in sys.modules:
         return None
-    from distributed import Client
+    from distributed import Client, get_worker
 
     with suppress(ValueError):
-        return Client.current(allow_global=not within_task())
+        if not within_task():
+            return Client.current()
+        client = Client.current(allow_global=False)  # of `worker_client`, or of whoever started the worker
+        return client if client is getattr(get_worker(), "_client", None) else None
     return None
 
 

@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 class WorkerSetup(WorkerPlugin):
     """Sets every worker up, also those that join or restart later.
 
-    Workers that are threads of the client's process leave its BLAS to the client.
+    Workers that are threads of the client's process leave its BLAS to the client; a worker process in a task of
+    which a client trains is set up as the other workers are.
     """
 
     name = "daskpar-worker"
@@ -38,7 +39,7 @@ class WorkerSetup(WorkerPlugin):
         self.client_process = os.getpid(), socket.gethostname()
 
     def setup(self, worker: Worker) -> None:
-        if self.client_process != (os.getpid(), socket.gethostname()):
+        if worker.nanny is not None or self.client_process != (os.getpid(), socket.gethostname()):
             blas.keep_threads(blas_threads(self.lanes_per_host, self.threads))
             keep_freed_memory()
             if "GPU" in worker.state.total_resources:

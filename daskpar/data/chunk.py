@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskpar.backend.array import Array, array_module, is_floating, module_named, travelling
+from daskpar.backend.array import Array, aligned, array_module, is_floating, module_named, travelling
 from daskpar.data.order import Order, Piece
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
@@ -49,12 +49,12 @@ def prepare(
     texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
     x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, y if texts else xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = x if stays else transformed(x, transforms, x_dtype)
+        x = x if stays else aligned(transformed(x, transforms, x_dtype))
         if targets and isinstance(targets[0], Examples):
             y = x
         for fitted in targets:
             y = fitted.apply(y)
-        y = y.astype(precision, copy=False) if is_floating(y) else native(y)
+        y = aligned(y.astype(precision, copy=False) if is_floating(y) else native(y))
     chunk = Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
     return chunk if xp is np else Chunk(chunk.x, xp.asarray(chunk.y))
 

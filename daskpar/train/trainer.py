@@ -60,8 +60,9 @@ class Trainer:
     streams, chunk_rows : how the rows are cut; see `daskpar.data.order`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
     clip, penalty : limits and penalties on gradients.
-    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. With
-        `targets=["inputs"]` the examples themselves are learnt, as by an autoencoder.
+    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
+        come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
+        learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.

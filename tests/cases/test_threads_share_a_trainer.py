@@ -25,9 +25,13 @@ def part(i: int) -> tuple[np.ndarray, np.ndarray]:
     return X[100 * i : 100 * i + 100], Y[100 * i : 100 * i + 100]
 
 
+def lazily(trainer: Trainer, i: int) -> da.Array:
+    return trainer.predict(da.from_array(part(i)[0], chunks=(50, 20)))
+
+
 WORK: dict[str, Callable[[Trainer, int], Any]] = {
     "predict": lambda t, i: t.predict(part(i)[0]).tolist(),
-    "lazy predict": lambda t, i: t.predict(da.from_array(part(i)[0], chunks=(50, 20))).compute().tolist(),
+    "lazy predict": lambda t, i: lazily(t, i).compute(scheduler="threads").tolist(),
     "evaluate": lambda t, i: t.evaluate(*part(i)),
     "evaluate dask": lambda t, i: t.evaluate(da.from_array(part(i)[0], chunks=(50, 20)), part(i)[1]),
     "evaluate and predict": lambda t, i: t.evaluate(*part(i)) if i % 2 else t.predict(part(i)[0]).tolist(),

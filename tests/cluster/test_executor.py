@@ -52,9 +52,13 @@ def test_what_a_task_raises_comes_out(threads_client: Any, processes_client: Any
 
 
 def test_where_tasks_run(threads_client: Any, processes_client: Any) -> None:
-    assert [e.in_process for e in executors(threads_client, processes_client)] == [True, True, False]
-    assert isinstance(choose_executor(current_client(None), 1), ClusterExecutor)  # the current client
-    assert isinstance(choose_executor(THREADED, 1), ThreadedExecutor)
+    opened = executors(threads_client, processes_client)
+    assert [executor.in_process for executor in opened] == [True, True, False]
+    opened += [choose_executor(current_client(None), 1), choose_executor(THREADED, 1)]
+    assert isinstance(opened[-2], ClusterExecutor)  # the current client
+    assert isinstance(opened[-1], ThreadedExecutor)
+    for executor in opened:
+        executor.close()
 
 
 @pytest.mark.parametrize("kind", [THREADED, "threads"])

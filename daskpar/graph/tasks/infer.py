@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend import blas
-from daskpar.backend.array import Array, to_numpy
+from daskpar.backend.array import Array, aligned, to_numpy
 from daskpar.data.chunk import Chunk, not_finite, transformed
 from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
@@ -62,7 +62,7 @@ def predict(
     check_ids(spec, "predict", x)
     x = xp.asarray(x)
     strange = not_finite(x)
-    x = transformed(x, spec.transforms, spec.x_dtype)
+    x = aligned(transformed(x, spec.transforms, spec.x_dtype))
     check_shape(spec, "predict", x)
     starts = range(0, max(1, len(x)), _ROWS)
     out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]
