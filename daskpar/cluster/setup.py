@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 class WorkerSetup(WorkerPlugin):
     """Sets every worker up, also those that join or restart later.
 
-    Workers that are threads of the client's process leave its BLAS to the client; a worker process in a task of
-    which a client trains is set up as the other workers are.
+    Workers that are threads of the client's process leave its BLAS to the client. A worker process is set up
+    as the others are, also where the client is in one of its tasks.
     """
 
     name = "daskpar-worker"
