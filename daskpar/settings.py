@@ -78,16 +78,16 @@ def _check_types(block: Any) -> None:
 def _check_finite(block: Any) -> None:
     for name, *_ in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
-        if isinstance(value, float | tuple) and not all(map(math.isfinite, _floats(value))):
+        if isinstance(value, float | tuple) and not all(map(math.isfinite, _within(value, float))):
             raise InputError(f"{called(block)}.{name}={value}: expected a finite number")
 
 
-def _floats(value: Any) -> Iterator[float]:
-    """The floats in nested tuples."""
+def _within(value: Any, kind: type) -> Iterator[Any]:
+    """The values of a kind in nested tuples."""
     if isinstance(value, tuple):
         for part in value:
-            yield from _floats(part)
-    elif isinstance(value, float):
+            yield from _within(part, kind)
+    elif isinstance(value, kind):
         yield value
 
 
@@ -125,7 +125,7 @@ def checked(where: str, value: Any, hint: Any) -> Any:
         value = fitted(value, hint)
     except Unfit:
         raise InputError(f"{where}={shown(value, 80)}: expected {described(hint)}") from None
-    if not where.endswith("seed") and any(abs(number) >= _LARGEST for number in _whole_numbers(value)):
+    if not where.endswith("seed") and any(abs(number) >= _LARGEST for number in _within(value, int)):
         raise InputError(f"{where}={shown(value, 80)}: expected whole numbers below 2**63")
     return value
 
@@ -235,14 +235,6 @@ def at_least_one(where: str, value: int | None) -> None:
     """Refuse a count below 1."""
     if value is not None and value < 1:
         raise InputError(f"{where}={value} must be at least 1")
-
-
-def _whole_numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _whole_numbers(part)
-    elif isinstance(value, int):
-        yield value
 
 
 _WORDS = {

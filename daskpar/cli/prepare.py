@@ -11,7 +11,8 @@ from daskpar.data import Part
 from daskpar.graph.spec import Spec
 from daskpar.train import Trainer
 from daskpar.train.fit import new_token
-from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec
+from daskpar.train.fitting import fit_targets, fit_transforms
+from daskpar.train.prepare import make_order, make_spec
 
 
 class Prepared(NamedTuple):

@@ -70,7 +70,7 @@ def _current() -> Any:
 
 
 def within_task() -> bool:
-    """Whether this is a worker's thread, in a task of Dask or a method of an actor."""
+    """Return whether this is a worker's thread, in a task of Dask or a method of an actor."""
     if "distributed.worker" not in sys.modules:
         return False
     from distributed.worker import thread_state
@@ -211,7 +211,7 @@ def _are_coming(client: Any) -> bool:
 
 
 def worker_count(client: Any) -> int:
-    """How many lanes suit a client's cluster: one for each worker, or for each thread of a single one."""
+    """The lanes that suit a client's cluster: one for each worker, or for each thread of a single one."""
     if client == THREADED:
         return blas.cores()
     workers = list(known_workers(client).values())

@@ -1,4 +1,4 @@
-"""What a forked child must not take over from its parent: threads that are not there, and connections.
+"""Things that a forked child must not take over from its parent: threads that are gone, and connections.
 
 A child has the thread that forked and no other. Dask's pools of threads are made anew in it; a client's
 connections stay the parent's, so clients from before the fork are refused. The child may open one of its own.

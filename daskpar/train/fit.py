@@ -32,8 +32,9 @@ from daskpar.train.checkpoint import STATE, Checkpoints, read_meta, saved_as
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.evaluate import evaluated
 from daskpar.train.every import Every, run_length
+from daskpar.train.fitting import fit_targets, fit_transforms, saved_transforms
 from daskpar.train.history import Record, check_monitor, scores, without_value
-from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec, saved_transforms
+from daskpar.train.prepare import make_order, make_spec
 from daskpar.train.rescue import Rescue
 
 if TYPE_CHECKING:

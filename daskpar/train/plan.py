@@ -20,9 +20,10 @@ from daskpar.plan.candidates import candidates, told
 from daskpar.plan.predict import Prediction, predict
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
+from daskpar.train.fitting import fit_targets, fit_transforms
 from daskpar.train.history import pace
 from daskpar.train.network import measure_network
-from daskpar.train.prepare import fit_targets, fit_transforms, make_order, make_spec
+from daskpar.train.prepare import make_order, make_spec
 
 
 class Choice(NamedTuple):

@@ -38,9 +38,10 @@ from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta, saved_as
 from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
 from daskpar.train.fit import Fit, new_token
+from daskpar.train.fitting import learns_inputs, saved_transforms
 from daskpar.train.history import Record
 from daskpar.train.plan import Planner
-from daskpar.train.prepare import bare_spec, learns_inputs, saved_transforms
+from daskpar.train.prepare import bare_spec
 from daskpar.train.trace import Trace, trace
 
 logger = logging.getLogger("daskpar")

@@ -90,7 +90,7 @@ def find_place() -> bool:
 
 
 def is_kept() -> bool:
-    """Whether what is compiled lies on the disk for the next process."""
+    """Return whether what is compiled lies on the disk for the next process."""
     return find_place() and not _said()
 
 

@@ -29,7 +29,7 @@ def layer_norm_backward(dy: Array, normal: Array, inverse: Array, scale: Array) 
 
 
 def overflows(inverse: Array) -> bool:
-    """Whether squares overflowed somewhere, so that 1 / deviation is 0 (or NaN)."""
+    """Return whether squares overflowed somewhere, so that 1 / deviation is 0 (or NaN)."""
     return not bool((inverse > 0).all())
 
 

@@ -85,9 +85,10 @@ def _labelled(spec: Spec, classes: np.ndarray, strange: np.ndarray, fill: Any, f
         return decode(spec.targets, classes)
     if fill is None:
         rows = ", ".join(map(str, (strange + first)[:5])) + (", ..." if len(strange) > 5 else "")
+        count = "1 row" if len(strange) == 1 else f"{len(strange)} rows"
         raise InputError(
-            f"predict: no class for {len(strange)} rows with NaN or infinite values: {rows}; clean the data "
-            "first, or choose what they become, e.g. fill=-1"
+            f"predict: no class for {count} with NaN or infinite values: {rows}; clean the data first, or "
+            "choose what they become, e.g. fill=-1"
         )
     labels = decode(spec.targets, classes)
     labels = labels.astype(np.result_type(labels.dtype, np.asarray(fill).dtype))

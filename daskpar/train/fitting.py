@@ -1,0 +1,106 @@
+"""Fitting transforms on the training part, and finding the labels of classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskpar.backend.random import spawning
+from daskpar.cluster.executor import Executor
+from daskpar.data.categories import NumberLabels, labels_in
+from daskpar.data.part import Part
+from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
+from daskpar.errors import InputError
+from daskpar.graph import tasks
+from daskpar.graph.build import Graph, Ref
+from daskpar.graph.load import add_rows
+from daskpar.nn import registry as nn
+
+if TYPE_CHECKING:
+    from daskpar.train.trainer import Trainer
+
+
+def fit_transforms(
+    entries: Sequence[Any], part: Part, executor: Executor, token: str, chunk_rows: int, which: str
+) -> tuple[Fitted, ...]:
+    """Fit transforms on the training part, one pass over its chunks each.
+
+    `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
+    """
+    fitted: list[Fitted] = []
+    if which == "x" and part.source.peak is not None:
+        fitted.append(Pixels(part.source.peak))
+    for i, entry in enumerate(entries):
+        if isinstance(entry, Fitted):
+            fitted.append(entry)
+            continue
+        step: Transform = transform(entry)
+        if isinstance(step, Inputs):
+            if which == "x" or len(entries) > 1:
+                raise InputError("inputs stands alone, in data.targets; data.transforms prepares them too")
+            return (Examples(),)
+        graph = Graph(token)
+        keys = [
+            graph.add(
+                "measure-data", (which, i, k), tasks.measure_rows, step, tuple(fitted), which, Ref(rows)
+            )
+            for k, rows in enumerate(add_rows(graph, part, chunk_rows))
+        ]
+        executor.submit(graph, keys, 1)
+        measures = [executor.result(key) for key in keys]
+        executor.release(keys)
+        fitted.append(step.fit(reduce(step.combine, measures)))
+    return tuple(fitted)
+
+
+def fit_targets(
+    trainer: Trainer,
+    transforms: Sequence[Fitted],
+    part: Part,
+    executor: Executor,
+    token: str,
+    chunk_rows: int,
+) -> tuple[Fitted, ...]:
+    """Fit the transforms of the targets, and number labels that are not 0, 1, 2, ... already.
+
+    The labels are those of all the data, also of the rows that are held out.
+    """
+    source, loss = part.source, nn.loss(trainer.loss)
+    texts = np.dtype(source.y_dtype).kind in "UO"
+    if trainer.targets or loss.task == "numbers" or math.prod(source.y_shape) != 1:
+        return fit_transforms(trainer.targets, part, executor, token, chunk_rows, "y")
+    y = source.plain_targets()
+    if y is None:
+        return fit_transforms([NumberLabels()] if texts else [], part, executor, token, chunk_rows, "y")
+    labels = labels_in(y) if y.dtype.kind in "iuU" else None
+    if labels is None:
+        return ()
+    if not texts:
+        in_shape = shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
+        outputs = nn.model(trainer.model).init(spawning(trainer.seed), in_shape)[1]
+        classes = loss.classes(outputs) or 0
+        known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
+        if known or len(labels.values) != classes:
+            return ()
+    return (labels,)
+
+
+def learns_inputs(targets: Sequence[Any]) -> bool:
+    """Whether the targets are the examples themselves."""
+    return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
+
+
+def saved_transforms(meta: dict[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
+    """The fitted transforms that lie in a checkpoint, of examples and of targets."""
+    return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))
+
+
+def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: Any) -> tuple[int, ...]:
+    x = np.zeros((1, *shape), dtype)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    return x.shape[1:]
