@@ -188,8 +188,8 @@ class ClusterExecutor:
                 try:
                     return future.result(timeout=LOOK)
                 except TimeoutError:
-                    if future.done():  # what the task itself has raised
-                        raise
+                    if future.status == "error":  # what the task itself has raised
+                        raise future.exception() from None
                     # what waits for an actor that is lost may wait for ever, but the actor itself has failed
                     if any(self._futures[actor].status == "error" for actor in self._actors):
                         raise ServerLostError(_LOST) from None
