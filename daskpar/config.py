@@ -266,7 +266,7 @@ _ENTRY = frozenset({"str", "dict[str,any]"})
 """What pydantic adds to the place of a wrong `Entry`."""
 
 _LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
-"""What it adds to the place of a value that may be of several kinds."""
+"""The names that it adds to the place of a value that may be of several kinds."""
 
 
 def _section(path: list[Any]) -> type[BaseModel]:

@@ -84,6 +84,11 @@ def _arrived(kind: Any, parts: tuple[Any, ...]) -> Any:
     return kind(*(each_array(_landed, part) for part in parts))
 
 
+def native(array: Array) -> Array:
+    """Return an array in the byte order of this machine: compiled kernels know no other."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def aligned(array: Array) -> Array:
     """Return an array that begins where its dtype may: one that came over a network may begin anywhere."""
     return array if not isinstance(array, np.ndarray) or array.flags.aligned else array.copy()

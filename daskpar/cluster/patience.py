@@ -1,4 +1,4 @@
-"""How long a cluster that has lost its workers is waited for, and what is said meanwhile.
+"""The time that a cluster which has lost its workers is waited for, and what is said meanwhile.
 
 Workers of a local cluster of our own are started anew, by `daskpar.cluster.keeper`; when they keep dying,
 that ends here. Other clusters are waited for as long as their patience lasts: `cluster.patience` of a config,

@@ -100,7 +100,7 @@ def lanes_per_host(workers: Mapping[str, Any], lanes: int) -> int:
 
 
 def in_this_process(workers: Iterable[str]) -> bool:
-    """Whether some of these workers, by address, are threads of this process."""
+    """Return whether some of these workers, by address, are threads of this process."""
     return not {worker.address_safe for worker in Worker._instances}.isdisjoint(workers)
 
 

@@ -124,7 +124,7 @@ def labels_in(y: np.ndarray) -> Labels | None:
 
 
 def _matches(column: Array, known: Sequence[Value]) -> Array:
-    """Which of the known values each value of a column is: (rows, values) of booleans.
+    """Compare each value of a column with each known one: (rows, values) of booleans.
 
     Compared as they are: whole numbers are neither rounded to a float nor wrapped to a narrower type.
     """

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.backend.array import native
 from daskpar.data.frames import from_frame, is_frame
 from daskpar.data.sparse import SparseRows, is_sparse
 from daskpar.errors import InputError
@@ -69,8 +70,7 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
     if array.dtype.kind in "OT":
         array = _from_objects(array, where, what)
     check_dtype(array.dtype, where, what)
-    native = array.dtype.newbyteorder("=")
-    return array if array.dtype == native and array.dtype.isnative else array.astype(native)
+    return native(array)
 
 
 def check_dtype(dtype: Any, where: str, what: str = "examples") -> None:

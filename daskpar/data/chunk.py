@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskpar.backend.array import Array, aligned, array_module, is_floating, module_named, travelling
+from daskpar.backend.array import (
+    Array,
+    aligned,
+    array_module,
+    is_floating,
+    module_named,
+    native,
+    travelling,
+)
 from daskpar.data.order import Order, Piece
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
@@ -57,11 +65,6 @@ def prepare(
         y = aligned(y.astype(precision, copy=False) if is_floating(y) else native(y))
     chunk = Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
     return chunk if xp is np else Chunk(chunk.x, xp.asarray(chunk.y))
-
-
-def native(values: Array) -> Array:
-    """Return whole numbers in the byte order of this machine: compiled kernels know no other."""
-    return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:

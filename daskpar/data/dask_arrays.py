@@ -123,7 +123,7 @@ def checked_blocks(part: Any, where: str, what: str = "examples") -> Any:
     labels = what == "targets" and part.dtype.kind in "OST"  # texts: which objects they are, blocks will tell
     if not labels:
         check_dtype(part.dtype, where, what)
-    dtype = part.dtype if part.dtype.isnative else part.dtype.newbyteorder("=")
+    dtype = part.dtype.newbyteorder("=")
     return part.map_blocks(_checked, where, what, dtype=dtype, meta=np.empty((0,) * part.ndim, dtype))
 
 
@@ -156,5 +156,5 @@ def _as_floats(frame: Any, dtype: np.dtype) -> Any:
 
 
 def is_dask(value: Any) -> bool:
-    """Whether `value` is a dask array, dataframe or series, or an xarray array over one."""
+    """Return whether `value` is a dask array, dataframe or series, or an xarray array over one."""
     return hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None

@@ -125,11 +125,22 @@ class SimpleClusters:
 
 
 @contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Call a function in a thread; the event that it is given is set when it is to end."""
+    done = threading.Event()
+    thread = threading.Thread(target=work, args=(done,))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
 def killed(client: Any, pauses: list[float]) -> Iterator[None]:
     """Kill all worker processes of a cluster after each of these pauses."""
-    done = threading.Event()
-
-    def kill() -> None:
+    def kill(done: threading.Event) -> None:
         for pause in pauses:
             if done.wait(pause):
                 return
@@ -137,13 +148,8 @@ def killed(client: Any, pauses: list[float]) -> Iterator[None]:
                 if nanny.pid:
                     os.kill(nanny.pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with meanwhile(kill):
         yield
-    finally:
-        done.set()
-        killer.join()
 
 
 def digits(client: Any, **options: Any) -> Trainer:
@@ -226,9 +232,7 @@ def while_starting(count: int) -> Iterator[None]:
     """Kill worker processes of this process as they come up, so many of them."""
     import psutil
 
-    done = threading.Event()
-
-    def kill() -> None:
+    def kill(done: threading.Event) -> None:
         left = count
         while left and not done.wait(0.05):
             for child in psutil.Process().children():
@@ -238,13 +242,8 @@ def while_starting(count: int) -> Iterator[None]:
                     child.wait()
                     left -= 1
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with meanwhile(kill):
         yield
-    finally:
-        done.set()
-        killer.join()
 
 
 def test_a_worker_killed_while_the_cluster_starts() -> None:

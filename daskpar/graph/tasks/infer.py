@@ -54,9 +54,8 @@ def predict(
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
 
     Numbers come in the units, and classes as the labels, that the targets had; numbers in float64 where the
-    run's precision has no range or digits for them. Rows that are not finite have
-    NaN for outputs, and `fill` for a class; without a `fill` they are refused by their numbers, of which the
-    first is `first`.
+    run's precision has no range or digits for them. Rows that are not finite have NaN for outputs, and `fill`
+    for a class; without a `fill` they are refused by their numbers, of which the first is `first`.
     """
     xp = spec.xp
     check_ids(spec, "predict", x)
