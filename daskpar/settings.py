@@ -13,7 +13,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from functools import cache, wraps
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
@@ -33,6 +33,41 @@ class Unfit(Exception):
     """A value is not of the type that was asked for; the argument says why."""
 
 
+class Bounds(NamedTuple):
+    """Limits of a setting; those of a list hold for each of its numbers. None: no limit."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A field of a `Block` with its default, a line of help, and its bounds, all written once.
+
+    The door checks the bounds when the block is made; the YAML section and its help are derived from them.
+
+    >>> @dataclass(frozen=True)
+    ... class Window(Block):
+    ...     rows: int = setting(1, "rows of a window", at_least=1)
+    >>> Window(rows=0)
+    Traceback (most recent call last):
+    daskpar.errors.InputError: window.rows=0 must be at least 1
+    """
+    bounds = Bounds(at_least, above, at_most, below, tuple(choices))
+    return field(default=default, metadata={"help": help, "bounds": bounds})
+
+
 class Block:
     """Base of the frozen dataclasses that people configure: the fields are checked against their hints.
 
@@ -48,6 +83,7 @@ class Block:
         @wraps(own)
         def checked_post_init(self: Block) -> None:
             _check_types(self)
+            _check_bounds(self)
             own(self)
             _check_finite(self)
 
@@ -55,6 +91,7 @@ class Block:
 
     def __post_init__(self) -> None:
         _check_types(self)
+        _check_bounds(self)
         _check_finite(self)
 
 
@@ -75,6 +112,35 @@ def _check_types(block: Any) -> None:
         object.__setattr__(block, name, checked(f"{called(block)}.{name}", value, hint))
 
 
+def _check_bounds(block: Any) -> None:
+    for name, bounds in _bounded(type(block)):  # type: ignore[arg-type]
+        check_bounds(f"{called(block)}.{name}", getattr(block, name), bounds)
+
+
+@cache
+def _bounded(block: Any) -> tuple[tuple[str, Bounds], ...]:
+    """The fields of a block that were declared with `setting`, and their bounds."""
+    return tuple((f.name, f.metadata["bounds"]) for f in fields(block) if "bounds" in f.metadata)
+
+
+def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
+    """Refuse a value outside of bounds; None is within all. Raises InputError, in one line."""
+    if isinstance(value, str) and bounds.choices and value not in bounds.choices:
+        raise InputError(f"{where}={value!r} is not known; use one of {', '.join(bounds.choices)}")
+    for number in _within(value, int | float):
+        if isinstance(number, bool):
+            continue
+        if bounds.at_least is not None and not number >= bounds.at_least:
+            limit = f"be at least {bounds.at_least}" if bounds.at_least else "not be negative"
+            raise InputError(f"{where}={number} must {limit}")
+        if bounds.above is not None and not number > bounds.above:
+            raise InputError(f"{where}={number} must be above {bounds.above}")
+        if bounds.at_most is not None and not number <= bounds.at_most:
+            raise InputError(f"{where}={number} must be at most {bounds.at_most}")
+        if bounds.below is not None and not number < bounds.below:
+            raise InputError(f"{where}={number} must be below {bounds.below}")
+
+
 def _check_finite(block: Any) -> None:
     for name, *_ in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
@@ -82,7 +148,7 @@ def _check_finite(block: Any) -> None:
             raise InputError(f"{called(block)}.{name}={value}: expected a finite number")
 
 
-def _within(value: Any, kind: type) -> Iterator[Any]:
+def _within(value: Any, kind: Any) -> Iterator[Any]:
     """The values of a kind in nested tuples."""
     if isinstance(value, tuple):
         for part in value:
