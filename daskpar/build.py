@@ -24,7 +24,7 @@ from daskpar.data import (
     transform,
 )
 from daskpar.errors import InputError
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim

@@ -131,7 +131,7 @@ def test_of_a_step_only_gradients_are_sent(apart: Client, wire: str, size: int) 
     moved = []
     for steps in (STEPS // 2, STEPS):
         before = received(apart)
-        trained(apart, Layout(data=2, wire=wire), steps=steps)
+        trained(apart, Layout(data=2, compression=wire), steps=steps)
         moved.append(received(apart) - before)
     each = (moved[1] - moved[0]) / (STEPS // 2)
     gradients = 2 * size * PARAMETERS

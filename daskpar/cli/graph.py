@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from daskpar import tasks
 from daskpar.cli.prepare import prepare
 from daskpar.config import Config
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Ref
-from daskpar.graph.builder import builder_for
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_training_data
 from daskpar.train.fit import new_token
 
@@ -19,10 +17,10 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
-    apart = config.cluster.kind not in ("threads", "threaded-scheduler")
-    builder: Any = builder_for(spec, trainer.layout_, model, chunks, apart)
-    front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
-    graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)[0]))
+    across = config.cluster.kind not in ("threads", "threaded-scheduler")
+    emitter = Emitter(spec, model, chunks, across)
+    state = emitter.window(graph, emitter.start(graph, 0), [spec.optimizer.lr] * steps)
+    graph.add("report", (state.step,), tasks.report, Ref(emitter.cut(graph, state)[0]))
     return _needed(graph, model)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from daskpar import tasks
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.order import Order, bounds
 from daskpar.data.part import Part
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref
-from daskpar.graph.layout import Layout
+from daskpar.graph.graph import Graph, Key, Ref
+from daskpar.layout.layout import Layout
 
 
 def add_training_data(graph: Graph, spec: Key, part: Part, order: Order, layout: Layout) -> dict[Any, Key]:

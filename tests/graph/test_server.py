@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from daskpar.graph.emit import Emitter
 
 from daskpar import Clip, Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.graph.build import Graph
-from daskpar.graph.partition import Span
-from daskpar.graph.server import ServerBuilder
-from daskpar.graph.spec import Gradient, Spec
-from daskpar.graph.tasks import ParameterServer
+from daskpar.graph.graph import Graph
+from daskpar.layout.partition import Span
 from daskpar.nn import Dense, Flatten, Layer, Sequential
+from daskpar.tasks import ParameterServer
+from daskpar.tasks.types import Gradient, Spec
 from daskpar.train.prepare import make_order, make_spec
 
 MODEL = ["flatten", {"dense": 16}, "tanh", {"dense": 4}]
@@ -146,7 +146,7 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
     model = graph.add("load-model", (), lambda: spec)
     streams = range(spec.order.streams)
     chunks = {(s, c): graph.add("load-data", (s, c), lambda: None) for s in streams for c in range(8)}
-    builder = ServerBuilder(spec, layout, model, chunks)
+    builder = Emitter(spec, model, chunks)
     front = builder.start(graph, 0)
     for window in ([0.1] * 2, [0.1] * 6):
         front = builder.window(graph, front, window)

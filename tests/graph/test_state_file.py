@@ -12,7 +12,7 @@ from test_tasks import gradient_for, make
 
 from daskpar import InputError
 from daskpar.backend import whole
-from daskpar.graph import state_file, tasks
+from daskpar.tasks.types import state_file, tasks
 
 
 def test_round_trip_keeps_every_bit_and_names_every_tensor(tmp_path: Path) -> None:

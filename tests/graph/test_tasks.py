@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar import NotFiniteError, Trainer
+from daskpar import NotFiniteError, Trainer, tasks
 from daskpar.data import Digits, Part
-from daskpar.graph import tasks
-from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
 from daskpar.nn.program import extent
+from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 from daskpar.train.prepare import make_order, make_spec
 
 
