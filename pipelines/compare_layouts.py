@@ -34,7 +34,7 @@ SAME = (
     Layout(data=2, grain="window"),
     Layout(data=2, grain="layer"),
     Layout(stages=2, microbatches=4),
-    Layout(stages=2, microbatches=4, schedule="gpipe", recompute=True),
+    Layout(stages=2, microbatches=4, pipeline="gpipe", recompute=True),
     Layout(width=2),
     Layout(tiles=2),
     Layout(data=2, shards=2),

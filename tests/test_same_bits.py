@@ -25,9 +25,9 @@ LAYOUTS = [
     Layout(data=2, stages=2, microbatches=2, width=2, shards=2),
     Layout(data=2, stages=3, microbatches=3, recompute=True),
     Layout(data=2, tiles=3, shards=2),
-    Layout(data=4, fan_in=2, wire="float16"),
-    Layout(data=2, tiles=2, shards=2, wire="float16"),
-    Layout(data=2, grain="layer", wire="float16"),
+    Layout(data=4, fan_in=2, compression="float16"),
+    Layout(data=2, tiles=2, shards=2, compression="float16"),
+    Layout(data=2, grain="layer", compression="float16"),
 ]
 IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
@@ -118,8 +118,8 @@ def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(
     "layout",
     [
         LAYOUTS[9],
-        Layout(data=2, stages=2, width=2, shards=2, wire="float16"),
-        Layout(replicas=2, data=2, average_every=3, wire="float16"),
+        Layout(data=2, stages=2, width=2, shards=2, compression="float16"),
+        Layout(replicas=2, data=2, average_every=3, compression="float16"),
     ],
     ids=repr,
 )

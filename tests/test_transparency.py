@@ -98,7 +98,7 @@ LAYOUTS = [
     Layout(data=8, grain="window", fan_in=3),
     Layout(stages=2),
     Layout(stages=3, microbatches=4),
-    Layout(stages=3, microbatches=4, schedule="gpipe"),
+    Layout(stages=3, microbatches=4, pipeline="gpipe"),
     Layout(stages=2, microbatches=4, recompute=True, balance="parameters"),
     Layout(stages=3, balance="time"),
     Layout(microbatches=3),
@@ -112,7 +112,7 @@ LAYOUTS = [
 ]
 COMPOSED = [
     Layout(data=2, stages=2),
-    Layout(data=2, stages=2, microbatches=3, schedule="gpipe"),
+    Layout(data=2, stages=2, microbatches=3, pipeline="gpipe"),
     Layout(data=2, stages=2, microbatches=2, shards=2),
     Layout(data=4, width=2),
     Layout(data=2, width=2, shards=2),

@@ -71,7 +71,7 @@ class Flow:
 
     def build(self) -> Iterator[Leaf]:
         """Add all tasks; yields the gradients of the last micro-batch, to which those before are added."""
-        for slot in in_order(self.layout.schedule, self.layout.depth, self.layout.microbatches):
+        for slot in in_order(self.layout.pipeline, self.layout.depth, self.layout.microbatches):
             own = [i for i, part in enumerate(self.cut.parts) if part.stage == slot.stage]
             for i in own if slot.action.verb == FORWARD else reversed(own):
                 (self._go_forward if slot.action.verb == FORWARD else self._go_back)(i, slot.action)

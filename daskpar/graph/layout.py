@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 from daskpar.errors import InputError
 from daskpar.graph.schedule import SCHEDULES
@@ -14,7 +14,7 @@ from daskpar.settings import Block
 GRAINS = ("window", "step", "stage", "layer")
 BALANCES = ("flops", "parameters", "bytes", "time")
 UPDATES = ("sync", "stale", "async")
-WIRES = ("full", "float16")
+COMPRESSIONS = ("full", "float16")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Layout(Block):
     measured when a run begins. `stages`: into how many parts the model is cut by
     depth, so that each has about the same share of what `balance` names (`flops`, `parameters`, `bytes` of
     activations, or `time`, measured); a tuple gives the layers by hand, e.g. (3, 2) for three and two. A
-    lane's rows then flow through them in `microbatches`, in the order of `schedule` (`gpipe` or `1f1b`); with
+    lane's rows then flow through them in `microbatches`, in the order of `pipeline` (`gpipe` or `1f1b`); with
     `recompute` a stage keeps only what flowed into it for the backward pass. `width`: into how many parts
     layers are cut by columns, heads, channels or words. `tiles`: into how many parts images are cut by
     rows of pixels, as far as layers need no more of an image than a halo. `shards`: into how many slices
@@ -44,7 +44,7 @@ class Layout(Block):
 
     `grain`: how much goes into one task: a whole lane of a step (`step`), its forward and its backward pass
     (`stage`), each layer of both (`layer`), or many steps at once (`window`, for short steps: the lanes are
-    threads of one task). `fan_in`: how many gradients one task of the reduction tree adds. `wire`: how
+    threads of one task). `fan_in`: how many gradients one task of the reduction tree adds. `compression`: how
     lanes hand gradients to each other, as they are (`full`) or rounded to `float16`, where what rounding
     leaves out is added to what the lane has at the next step (`graph/wire.py`).
 
@@ -52,11 +52,13 @@ class Layout(Block):
     numbers, so the same layout and seed give the same bits on one worker or eight.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"wire": "compression", "schedule": "pipeline"}
+
     data: int = 1
     lanes: str | tuple[float, ...] | None = None
     stages: int | tuple[int, ...] = 1
     microbatches: int = 1
-    schedule: str = "1f1b"
+    pipeline: str = "1f1b"
     balance: str = "flops"
     recompute: bool = False
     width: int = 1
@@ -70,7 +72,7 @@ class Layout(Block):
     staleness: int = 0
     grain: str = "step"
     fan_in: int = 4
-    wire: str = "full"
+    compression: str = "full"
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, list):
@@ -80,8 +82,8 @@ class Layout(Block):
             _at_least_one(name, getattr(self, name))
         for stage in self.stages if isinstance(self.stages, tuple) else (self.stages,):
             _at_least_one("stages", stage)
-        names = {"grain": GRAINS, "schedule": tuple(SCHEDULES), "balance": BALANCES, "update": UPDATES}
-        names |= {"wire": WIRES}
+        names = {"grain": GRAINS, "pipeline": tuple(SCHEDULES), "balance": BALANCES, "update": UPDATES}
+        names |= {"compression": COMPRESSIONS}
         for name, known in names.items():
             value = getattr(self, name)
             if value not in known:
@@ -107,10 +109,10 @@ class Layout(Block):
                 "microbatches, width, tiles, shards or recompute"
             )
 
-        if self.wire != "full" and (self.grain == "window" or self.update != "sync"):
+        if self.compression != "full" and (self.grain == "window" or self.update != "sync"):
             raise InputError(
-                f"layout.wire={self.wire} is for lanes that add up their gradients in tasks; it goes with "
-                "update: sync, and not with grain: window"
+                f"layout.compression={self.compression} is for lanes that add up their gradients in tasks; "
+                "it goes with update: sync, and not with grain: window"
             )
 
     def _check_lanes(self) -> None:
@@ -150,7 +152,7 @@ class Layout(Block):
     @property
     def rounds(self) -> bool:
         """Whether gradients are rounded when they are handed on: one lane has nobody to hand them to."""
-        return self.wire != "full" and self.data > 1
+        return self.compression != "full" and self.data > 1
 
     @property
     def places(self) -> int:

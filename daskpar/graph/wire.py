@@ -10,7 +10,7 @@ nothing is lost but time (Seide et al. 2014, "1-bit stochastic gradient descent"
 
 Residuals are part of a run's state: they lie in its file as slots `wire-<level>-<place>`, one for each place
 in the tree, so that a run that goes on from there computes what it would have computed. Under another number
-of lanes nothing of it is lost; under one lane, or `wire: full`, it is.
+of lanes nothing of it is lost; under one lane, or `compression: full`, it is.
 """
 
 from __future__ import annotations

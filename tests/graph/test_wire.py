@@ -63,20 +63,20 @@ def test_what_running_statistics_come_from_is_not_rounded() -> None:
 
 def test_each_place_in_a_tree_keeps_its_own() -> None:
     """Six lanes meet in two nodes, and all eight hand on halves; a single lane has nobody to hand them to."""
-    found = counted(Layout(data=8, fan_in=4, wire="float16"), steps=3, apart=True)
+    found = counted(Layout(data=8, fan_in=4, compression="float16"), steps=3, apart=True)
     assert found["round-gradient"] == found["keep-residual"] == 3 * (8 + 2)
     assert found["save-residuals"] == 1
-    assert "round-gradient" not in counted(Layout(wire="float16"), apart=True)
+    assert "round-gradient" not in counted(Layout(compression="float16"), apart=True)
 
 
 @pytest.mark.parametrize("lanes", [2, 8])
 def test_what_was_left_out_goes_on_under_another_number_of_lanes(tmp_path: Path, lanes: int) -> None:
     common: dict[str, Any] = dict(batch=64, seed=1, precision="float64", client=THREADED, folder=tmp_path)
     Trainer(
-        MODEL, layout=Layout(data=4, wire="float16"), steps=20, checkpoint_every="10 steps", **common
+        MODEL, layout=Layout(data=4, compression="float16"), steps=20, checkpoint_every="10 steps", **common
     ).fit(Digits())
     (path,) = tmp_path.glob("**/step-*20/state.safetensors")
-    layout = Layout(data=lanes, wire="float16")
+    layout = Layout(data=lanes, compression="float16")
     spec = spec_of(layout, "float64")
     left = sum(read_slots(spec, str(path), WIRE).values())
     assert np.abs(left).max() > 0
@@ -91,8 +91,8 @@ def test_what_was_left_out_goes_on_under_another_number_of_lanes(tmp_path: Path,
 
 def test_accuracy_is_that_of_whole_gradients() -> None:
     scores = []
-    for wire in ("full", "float16"):
-        layout = Layout(data=4, fan_in=2, wire=wire)
+    for compression in ("full", "float16"):
+        layout = Layout(data=4, fan_in=2, compression=compression)
         how: dict[str, Any] = dict(batch=64, seed=1, epochs=3, metrics=["accuracy"], client=THREADED)
         trainer = Trainer(MODEL, layout=layout, **how).fit(Digits(), validation=0.2)
         scores.append(trainer.history_[-1]["validation"]["loss"])
