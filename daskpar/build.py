@@ -51,8 +51,8 @@ def open_data(config: Config) -> Parts:
         train, validation, _ = split(Mnist(folder, "train"), data.validation, 0.0, seed, stratified)
         return Parts(train, validation, Part(Mnist(folder, "test"), "test"))
     source = _source(config)
-    if data.peak is not None:
-        source = replace(source, peak=data.peak)
+    if data.max_value is not None:
+        source = replace(source, max_value=data.max_value)
     test = 0.2 if data.test is None else data.test
     return Parts(*split(source, data.validation, test, seed, stratified))
 
@@ -63,7 +63,7 @@ def _open_text(config: Config) -> Parts:
         ("distribution", data.distribution, "random"),
         ("transforms", data.transforms, []),
         ("targets", data.targets, []),
-        ("peak", data.peak, None),
+        ("max_value", data.max_value, None),
     )
     for name, value, fits in given:
         if value != fits:

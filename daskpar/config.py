@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from daskpar import yaml_text
-from daskpar.errors import InputError, one_line, shown, unknown
+from daskpar.data.source import Source
+from daskpar.errors import InputError, now_called, one_line, shown, unknown
+from daskpar.layout.layout import Layout
 
 Entry = str | dict[str, Any]
 """A block by name: `relu`, `dense: 512` or `dense: {units: 512}`."""
@@ -36,13 +39,15 @@ def _not_tiny(value: float) -> float:
 
 
 PathText = Annotated[str, AfterValidator(_as_path)]
-Peak = Annotated[float, Field(gt=0, le=1e30), AfterValidator(_not_tiny)]
+MaxValue = Annotated[float, Field(gt=0, le=1e30), AfterValidator(_not_tiny)]
 
 
 class Section(BaseModel):
     """Keys that are not known are refused, and so are values of another type, NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former names of keys, and those that they have today."""
 
 
 class RunSection(Section):
@@ -51,6 +56,8 @@ class RunSection(Section):
 
 
 class DataSection(Section):
+    renamed = Source.renamed
+
     source: Literal["digits", "mnist", "npz", "npy", "text", "images"] = "digits"
     path: PathText | None = Field(
         None, description="npz: the file; mnist: a folder; text: a file; images: a folder"
@@ -66,7 +73,9 @@ class DataSection(Section):
         None, min_length=2, max_length=2, description="images: height and width that they are resized to"
     )
     channels: Literal[1, 3] = Field(3, description="images: 1 for grey, 3 for colours")
-    peak: Peak | None = Field(None, description="the raw value that becomes 1, e.g. 255 for bytes of npz")
+    max_value: MaxValue | None = Field(
+        None, description="the raw value that becomes 1, e.g. 255 for bytes of npz"
+    )
     distribution: Literal["random", "uniform", "stratified"] = "random"
     chunk_rows: int | None = Field(None, ge=1, description="8192 if left out, of text all")
     streams: int | None = Field(None, ge=1, description="chunks that a batch is drawn from side by side")
@@ -108,6 +117,8 @@ class PenaltySection(Section):
 
 
 class LayoutSection(Section):
+    renamed = Layout.renamed
+
     auto: bool = Field(False, description="measure, predict, take the fastest; `layout: auto` for short")
     data: int = Field(1, ge=1, description="lanes that the rows of a batch are cut into")
     lanes: Literal["auto"] | list[float] | None = Field(
@@ -117,7 +128,7 @@ class LayoutSection(Section):
         1, description="parts that the model is cut into by depth; or the layers of each, e.g. [3, 2]"
     )
     microbatches: int = Field(1, ge=1, description="that a lane's rows flow through the stages in")
-    schedule: Literal["gpipe", "1f1b"] = "1f1b"
+    pipeline: Literal["gpipe", "1f1b"] = "1f1b"
     balance: Literal["flops", "parameters", "bytes", "time"] = Field(
         "flops", description="what stages have about the same share of"
     )
@@ -133,7 +144,9 @@ class LayoutSection(Section):
     staleness: int = Field(0, ge=0, description="steps that a lane may be ahead, where update is stale")
     grain: Literal["window", "step", "stage", "layer"] = "step"
     fan_in: int = Field(4, ge=2, description="gradients that one task of the tree adds")
-    wire: Literal["full", "float16"] = Field("full", description="how gradients are sent from lane to lane")
+    compression: Literal["full", "float16"] = Field(
+        "full", description="how gradients are sent from lane to lane"
+    )
 
 
 class ClusterSection(Section):
@@ -144,9 +157,7 @@ class ClusterSection(Section):
     blas_threads: int | None = Field(None, ge=1, description="for each product; else cores / lanes")
     image: str | None = None
     namespace: str | None = None
-    patience: float = Field(
-        600.0, gt=0, description="seconds that a cluster without workers is waited for"
-    )
+    patience: float = Field(600.0, gt=0, description="seconds that a cluster without workers is waited for")
 
 
 class CheckpointSection(Section):
@@ -241,8 +252,11 @@ def _explain(error: ValidationError) -> str:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     if first["type"] == "extra_forbidden":
         *outer, key = first["loc"]
-        section = f" in {'.'.join(map(str, outer))}" if outer else ""
-        return str(unknown(f"key{section}", key, _section(outer).model_fields))
+        owner, path = _section(outer), ".".join(map(str, outer))
+        new = owner.renamed.get(str(key))
+        if new:
+            return now_called(path, str(key), new)
+        return str(unknown(f"key in {path}" if outer else "key", key, owner.model_fields))
     entry = not _ENTRY.isdisjoint(first["loc"])
     if not entry:  # of the kinds of value that a key takes, the one that is nearest to what it got
         alike = [e for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
@@ -269,10 +283,10 @@ _LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
 """The names that it adds to the place of a value that may be of several kinds."""
 
 
-def _section(path: list[Any]) -> type[BaseModel]:
-    section: type[BaseModel] = Config
+def _section(path: list[Any]) -> type[Section]:
+    section: type[Section] = Config
     for part in path:
         annotation = section.model_fields[part].annotation
         options = [annotation, *get_args(annotation)]
-        section = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+        section = next(o for o in options if isinstance(o, type) and issubclass(o, Section))
     return section

@@ -84,3 +84,8 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
     near = get_close_matches(shown(name, 100).strip("'"), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return InputError(f"{what} {shown(name, 100)} is not known; {hint}")
+
+
+def now_called(section: str, old: str, new: str) -> str:
+    """Return the line that refuses the former name of a setting."""
+    return f"{section}.{old} is called {section}.{new} now; write {new}"

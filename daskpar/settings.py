@@ -12,16 +12,27 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cache, wraps
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
-from daskpar.errors import InputError, shown
+from daskpar.errors import InputError, now_called, shown
 
 _LARGEST = 2**63
 """Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
@@ -71,8 +82,17 @@ def setting(
 class Block:
     """Base of the frozen dataclasses that people configure: the fields are checked against their hints.
 
+    `renamed`: former names of fields, and the fields they name today; they are refused with the new name.
+
     Raises InputError for a field of another type, and for a number that is not finite.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    def __new__(cls, *_: object, **named: object) -> Self:
+        for old in cls.renamed.keys() & named.keys():
+            raise InputError(now_called(called(cls), old, cls.renamed[old]))
+        return super().__new__(cls)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -178,8 +198,9 @@ def _plain_types(hint: Any) -> tuple[type, ...]:
 
 
 def called(block: Any) -> str:
-    """The name of a block in messages."""
-    return str(getattr(block, "kind", None) or type(block).__name__.lower())
+    """The name of a block, or of a class of blocks, in messages."""
+    owner = block if isinstance(block, type) else type(block)
+    return str(getattr(block, "kind", None) or owner.__name__.lower())
 
 
 def checked(where: str, value: Any, hint: Any) -> Any:

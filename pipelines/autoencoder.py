@@ -37,7 +37,7 @@ def main(path: str) -> None:
         drawn = trainer.predict(originals, "probabilities")
     config.folder.mkdir(parents=True, exist_ok=True)
     target = config.folder / "reconstructions.png"
-    peak = parts.test.source.peak or 1.0
+    peak = parts.test.source.max_value or 1.0
     picture(originals / peak, drawn.reshape(originals.shape)).save(target)
     console.print(f"{target}: originals above, reconstructions below")
 

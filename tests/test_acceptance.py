@@ -33,7 +33,7 @@ PROMISES = [
     pytest.param("layout_width", "test.accuracy", 0.95, marks=pytest.mark.slow),
     pytest.param("layout_tiles", "test.accuracy", 0.95, marks=pytest.mark.slow),
     pytest.param("layout_shards", "test.accuracy", 0.96, marks=pytest.mark.slow),
-    pytest.param("layout_wire", "test.accuracy", 0.96, marks=pytest.mark.slow),
+    pytest.param("layout_compression", "test.accuracy", 0.96, marks=pytest.mark.slow),
     pytest.param("layout_local_sgd", "test.accuracy", 0.96, marks=pytest.mark.slow),
     ("layout_diloco", "test.accuracy", 0.96),
     ("layout_stale", "test.accuracy", 0.95),

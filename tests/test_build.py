@@ -110,8 +110,8 @@ def test_parts(tmp_path, data, source, rows, distribution):
             "data.transforms=['scale'] is not for data.source=text; leave it out",
         ),
         (
-            {"source": "text", "path": "a", "peak": 2},
-            "data.peak=2.0 is not for data.source=text; leave it out",
+            {"source": "text", "path": "a", "max_value": 2},
+            "data.max_value=2.0 is not for data.source=text; leave it out",
         ),
         (
             {"validation": 0.6, "test": 0.5},
@@ -130,8 +130,8 @@ def test_data_refused(data, message, monkeypatch):
 def test_pixels_of_a_file(tmp_path):
     """Bytes of an npz file are numbers like others, unless the config says that 255 is white."""
     np.savez(tmp_path / "a.npz", x=np.full((40, 2, 2, 1), 51, np.uint8), y=np.arange(40) % 2)
-    for peak, seen in ((None, 51), (255.0, 0.2)):
-        data = {"source": "npz", "path": str(tmp_path / "a.npz"), "peak": peak}
+    for max_value, seen in ((None, 51), (255.0, 0.2)):
+        data = {"source": "npz", "path": str(tmp_path / "a.npz"), "max_value": max_value}
         found = prepare(config(data=data, model=["flatten", {"dense": 2}], train={"batch": 4}))
         chunk = load_data(found.spec, found.part, (0, 3))
         assert chunk.x.dtype == np.float32 and np.allclose(chunk.x, seen)

@@ -68,6 +68,12 @@ def refusal(tmp_path, text, *overrides):
             f"{MODEL}train: {{clip: {{x: 3}}}}",
             "key in train.clip 'x' is not known; known: norm, value",
         ),
+        (f"{MODEL}data: {{peak: 255}}", "data.peak is called data.max_value now; write max_value"),
+        (f"{MODEL}layout: {{wire: full}}", "layout.wire is called layout.compression now; write compression"),
+        (
+            f"{MODEL}layout: {{schedule: 1f1b}}",
+            "layout.schedule is called layout.pipeline now; write pipeline",
+        ),
         # values
         (
             f"{MODEL}data: {{source: mnst}}",
@@ -94,7 +100,7 @@ def refusal(tmp_path, text, *overrides):
         (f"{MODEL}train: {{steps: 0}}", "train.steps: value should be greater than or equal to 1, got 0"),
         (f"{MODEL}train: {{steps: 1e3}}", "train.steps: value should be a valid integer, got 1000.0"),
         (f"{MODEL}data: {{block: 0}}", "data.block: value should be greater than or equal to 1, got 0"),
-        (f"{MODEL}data: {{peak: 0}}", "data.peak: value should be greater than 0, got 0"),
+        (f"{MODEL}data: {{max_value: 0}}", "data.max_value: value should be greater than 0, got 0"),
         (f"{MODEL}data: {{channels: 2}}", "data.channels: value should be 1 or 3, got 2"),
         (f"{MODEL}data: {{size: 32}}", "data.size: value should be a valid list, got 32"),
         (
@@ -179,6 +185,11 @@ def test_overrides(tmp_path, override, path, value):
     for part in path.split("."):
         found = getattr(found, part)
     assert found == value
+
+
+def test_an_override_of_a_former_key_is_refused(tmp_path):
+    told = refusal(tmp_path, MODEL, "layout.wire=float16")
+    assert told == "layout.wire is called layout.compression now; write compression"
 
 
 def test_overrides_in_turn(tmp_path):
@@ -268,7 +279,7 @@ def test_every_default_is_written_out(tmp_path):
     [
         MODEL,
         f"{MODEL}run: {{name: '1e3', dir: '2026'}}\ntrain: {{clip: {{norm: 1e-12}}, seed: 123456789012}}",
-        f"{MODEL}data: {{source: images, size: [32, 24], channels: 1, peak: 255}}\ntrain: {{steps: 7}}",
+        f"{MODEL}data: {{source: images, size: [32, 24], channels: 1, max_value: 255}}\ntrain: {{steps: 7}}",
         f"{MODEL}data: {{source: text, block: 9, targets: [inputs]}}",
         f"{MODEL}regularisation: {{l1: 0.1}}\ntrain: {{early_stopping: {{restore: false}}}}",
         "model: [{residual: [{dense: 3}, relu]}, {dense: {units: 2, bias: false}}]\nmetrics: [{top_k: 2}]",

@@ -125,13 +125,13 @@ def test_nothing_is_sent_or_copied_between_workers_that_are_threads(threads: Cli
     assert all(not task.transfers for task in trainer.trace_.ran)
 
 
-@pytest.mark.parametrize("wire, size", [("full", 4), ("float16", 2)])
-def test_of_a_step_only_gradients_are_sent(apart: Client, wire: str, size: int) -> None:
+@pytest.mark.parametrize("compression, size", [("full", 4), ("float16", 2)])
+def test_of_a_step_only_gradients_are_sent(apart: Client, compression: str, size: int) -> None:
     """Two lanes: each is sent the other's gradient, once a step; a state never moves."""
     moved = []
     for steps in (STEPS // 2, STEPS):
         before = received(apart)
-        trained(apart, Layout(data=2, compression=wire), steps=steps)
+        trained(apart, Layout(data=2, compression=compression), steps=steps)
         moved.append(received(apart) - before)
     each = (moved[1] - moved[0]) / (STEPS // 2)
     gradients = 2 * size * PARAMETERS

@@ -24,7 +24,7 @@ CUT = [
     Layout(replicas=3, average_every=5, outer={"sgd": {"lr": 0.7, "momentum": 0.9}}),
     Layout(data=3, update="stale", shards=2),
 ]
-CUT += [Layout(data=3, wire="float16")]
+CUT += [Layout(data=3, compression="float16")]
 SLOW = [(LANES, seed) for seed in range(1, 5)] + [(layout, 5) for layout in CUT]
 
 

@@ -47,7 +47,7 @@ class Images(Source):
     path: str
     size: tuple[int, int]
     channels: int = 3
-    peak: float | None = field(default=255.0, kw_only=True)
+    max_value: float | None = field(default=255.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

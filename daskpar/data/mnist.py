@@ -39,7 +39,7 @@ class Mnist(Source):
 
     folder: str
     part: str
-    peak: float | None = field(default=255.0, kw_only=True)
+    max_value: float | None = field(default=255.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,9 +64,7 @@ def find_mnist(folder: str | None = None) -> str:
         for place in (Path(given) / "mnist", Path(given)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)
-        raise InputError(
-            f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz"
-        )
+        raise InputError(f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz")
     return _download()
 
 
@@ -160,7 +158,7 @@ def _read_idx(path: Path, file: Any, size: int | None) -> np.ndarray:
 class Digits(Source):
     """scikit-learn's 1,797 handwritten digits: images (rows, 8, 8, 1) from 0 to 16 and classes (rows,)."""
 
-    peak: float | None = field(default=16.0, kw_only=True)
+    max_value: float | None = field(default=16.0, kw_only=True)
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _digits()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,15 +20,17 @@ class Source(Block):
     """Examples and targets of one origin, row by row.
 
     A subclass says how its arrays are opened; opening is cheap the second time in the same process, and
-    reading rows of a memory-mapped file touches those rows only. `peak` is the largest raw value of pixels
-    (255 for bytes): training then sees x / peak, from 0 to 1.
+    reading rows of a memory-mapped file touches those rows only. `max_value` is the largest raw
+    value of pixels (255 for bytes): training then sees x / max_value, from 0 to 1.
     """
 
-    peak: float | None = field(default=None, kw_only=True)
+    renamed: ClassVar[Mapping[str, str]] = {"peak": "max_value"}
+
+    max_value: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.peak is not None and not self.peak > 0:
-            raise InputError(f"{type(self).__name__.lower()}.peak={self.peak} must be above zero")
+        if self.max_value is not None and not self.max_value > 0:
+            raise InputError(f"{type(self).__name__.lower()}.max_value={self.max_value} must be above zero")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""

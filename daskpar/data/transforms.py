@@ -25,12 +25,12 @@ _ROUNDING = 4 * np.finfo(np.float64).eps  # of a feature: what differs by no mor
 
 @dataclass(frozen=True)
 class Pixels(Fitted):
-    """x / peak: pixels from 0 to 1."""
+    """x / max_value: pixels from 0 to 1."""
 
-    peak: float
+    max_value: float
 
     def apply(self, x: Array) -> Array:
-        return x * (1 / self.peak)
+        return x * (1 / self.max_value)
 
 
 @dataclass(frozen=True)

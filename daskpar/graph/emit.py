@@ -1,7 +1,7 @@
 """The only builder of steps: stamps a plan for each step, with its number, learning rate and chunks.
 
-    plan (once a run)                 step 7                            step 8
-    update 0 ─> grad 0     ──>        ("grad-0f3…", 7, 0)     ──>       ("grad-0f3…", 8, 0)
+plan (once a run)                 step 7                            step 8
+update 0 ─> grad 0     ──>        ("grad-0f3…", 7, 0)     ──>       ("grad-0f3…", 8, 0)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from daskpar.layout.plan import (
     FROM_SEED,
     LOOK,
     AllCarried,
+    AllStreams,
     Carried,
     Chunks,
     CountCarried,
@@ -26,6 +27,7 @@ from daskpar.layout.plan import (
     Output,
     Section,
     Source,
+    Streams,
     Together,
     WindowChunks,
 )
@@ -175,6 +177,10 @@ class Emitter:
                     self._read(value, inner, values, state, now)
             present = [ref for ref in inner if ref is not None]
             arguments.append(List(*present) if present else None)
+        elif isinstance(argument, Streams):
+            arguments.append(self._streams[argument.lane])
+        elif isinstance(argument, AllStreams):
+            arguments.append(tuple(self._streams[lane] for lane in argument.lanes))
         elif isinstance(argument, Chunks):
             epoch, within = divmod(state.step, self.spec.order.steps)
             pieces = self.spec.order.pieces(epoch, within, self._streams[argument.lane])
@@ -195,9 +201,7 @@ class Emitter:
                 places[piece.stream, piece.chunk] = None
         return tuple(places)
 
-    def _after(
-        self, section: Section, state: StepState, values: Sequence[TaskRef | None]
-    ) -> StepState:
+    def _after(self, section: Section, state: StepState, values: Sequence[TaskRef | None]) -> StepState:
         """The values that later steps read."""
         current, earlier = dict(state.values), dict(state.earlier)
         for variable, sources in section.results.items():
@@ -225,7 +229,7 @@ class _Moment:
     file: str | None = None
 
 
-_READ = {Carried, AllCarried, CountCarried, Together, Chunks, WindowChunks}
+_READ = {Carried, AllCarried, CountCarried, Together, Streams, AllStreams, Chunks, WindowChunks}
 
 
 def _is_there(needed: str, state: StepState, moment: _Moment) -> bool:
@@ -234,9 +238,7 @@ def _is_there(needed: str, state: StepState, moment: _Moment) -> bool:
     return bool(state.values.get(needed))
 
 
-def _source(
-    source: Source | None, values: Sequence[TaskRef | None], state: StepState
-) -> TaskRef | None:
+def _source(source: Source | None, values: Sequence[TaskRef | None], state: StepState) -> TaskRef | None:
     if isinstance(source, Output):
         return values[source.number]
     if source is None:

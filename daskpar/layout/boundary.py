@@ -19,7 +19,9 @@ class Mover(Protocol):
     def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
         """The lane's batch for each branch of the first part."""
 
-    def scatter(self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output) -> list[StageInput]:
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
         """A whole value for each branch, on its way forward or backward."""
 
     def gather(
@@ -40,7 +42,9 @@ class Whole:
     def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
         return [StageInput(batch)]
 
-    def scatter(self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output) -> list[StageInput]:
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
         return [StageInput(whole)]
 
     def gather(

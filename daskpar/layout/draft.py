@@ -98,4 +98,3 @@ class Draft:
                 above.append(total if sent is None else sent(total, node.level + 1, node.place))
             below = above
         return tuple(below)
-

@@ -16,6 +16,7 @@ from daskpar.layout.described import Described
 from daskpar.layout.owners import is_whole
 from daskpar.layout.plan import (
     AllCarried,
+    AllStreams,
     Carried,
     CountCarried,
     Kind,
@@ -96,11 +97,18 @@ def _with_updates_inside(section: Section) -> Section:
 def _windows(plan: Plan, run: Described) -> Plan:
     """Many steps of all lanes as one operation; the lanes are its threads."""
     layout, lanes = run.layout, range(run.layout.data)
-    streams = tuple(layout.streams(lane, run.order.streams) for lane in lanes)
     section = Section()
     window = section.add(
         *(WINDOW, "train_window", (), layout.place(0)),
-        *(Now.MODEL, Now.RATES, streams, layout.fan_in, Now.FRESH, Carried("state 0"), WindowChunks(lanes)),
+        *(
+            Now.MODEL,
+            Now.RATES,
+            AllStreams(lanes),
+            layout.fan_in,
+            Now.FRESH,
+            Carried("state 0"),
+            WindowChunks(lanes),
+        ),
     )
     section.results = {"state 0": (window,) * layout.data}
     return replace(plan, step=section, whole_windows=True)

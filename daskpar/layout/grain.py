@@ -1,9 +1,9 @@
 """Operator fusion: how much goes into one task.
 
-    window    many steps, the lanes are threads of one task; for short steps
-    step      a lane's whole pass
-    stage     its forward and its backward pass
-    layer     each layer of both
+window    many steps, the lanes are threads of one task; for short steps
+step      a lane's whole pass
+stage     its forward and its backward pass
+layer     each layer of both
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Grain(Cut):
     def check(self, problem: Problem) -> None:
         if problem.accumulate > 1 and self.grain in ("stage", "layer"):
             raise InputError(
-                f"train.accumulate={problem.accumulate} works at layout.grain step and window, not {self.grain}"
+                f"train.accumulate={problem.accumulate} works at layout.grain step and window, not "
+                f"{self.grain}"
             )
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:

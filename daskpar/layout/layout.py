@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import accumulate
+from typing import ClassVar
 
 from daskpar.errors import InputError
 from daskpar.layout.compression import Compression
@@ -26,6 +28,8 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
     numbers, so the same layout and seed give the same bits on one worker or eight.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"wire": "compression", "schedule": "pipeline"}
 
     def __post_init__(self) -> None:
         for cut in CUTS:
@@ -62,8 +66,8 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
             )
         if problem.synchronised and self.data > 1 and self.grain == "window":
             raise InputError(
-                f"layout.grain=window cannot be had in {self.data} lanes with {problem.synchronised}: {{sync: "
-                "true}; use data: 1 or grain: step"
+                f"layout.grain=window cannot be had in {self.data} lanes with {problem.synchronised}: "
+                "{sync: true}; use data: 1 or grain: step"
             )
 
     @property

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from daskpar.layout.boundary import Mover, Whole
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.partition import Part
-from daskpar.layout.plan import Kind, Now, Output, Together
+from daskpar.layout.plan import At, Kind, Now, Output, Together
 from daskpar.layout.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.tiles import Strips
 from daskpar.layout.width import Branches
@@ -38,16 +38,6 @@ class Leaf(NamedTuple):
     value: Output
 
 
-class At(NamedTuple):
-    """The part and the rows of a pass: micro-batch `micro` of the rows of `streams`, through part number
-    `part` as branch number `branch` has it."""
-
-    streams: range
-    part: int
-    branch: int
-    micro: int
-
-
 def mover(part: Part) -> Mover:
     """The mover of the cut that divides a part."""
     if part.strips:
@@ -58,21 +48,19 @@ def mover(part: Part) -> Mover:
 class Passes:
     """Writes the forward and the backward passes of one step into a draft.
 
-    `streams`: those of each lane. `batches`: the lanes' rows. `parameters(lane, place)`: the parameters of a
-    place for a lane.
+    `batches`: the lanes' rows. `parameters(lane, place)`: the parameters of a place for a lane.
     """
 
     def __init__(
         self,
         draft: Draft,
-        streams: Sequence[range],
         batches: Sequence[Output],
         parameters: Callable[[int, int], Output],
     ):
-        self.draft, self.streams, self.batches, self.parameters = draft, streams, batches, parameters
+        self.draft, self.batches, self.parameters = draft, batches, parameters
         self.layout, self.partition = draft.layout, draft.partition
         self.movers = [mover(part) for part in self.partition.parts]
-        self._lanes = range(len(streams))
+        self._lanes = range(len(batches))
         self._inputs: dict[tuple[int, MicrobatchId], list[StageInput]] = {}
         self._forward: dict[tuple[int, MicrobatchId], list[Output]] = {}
         self._above: dict[MicrobatchId, list[StageInput]] = {}  # what flows back into the branches of a part
@@ -81,7 +69,7 @@ class Passes:
         draft.small.update(batches)
 
     def build(self) -> Iterator[Leaf]:
-        """Add all operations; yields the gradients of the last micro-batch, to which those before are added."""
+        """Add all operations; yields the gradients of the last micro-batch, with those before added."""
         layout, parts = self.layout, self.partition.parts
         for slot in in_order(layout.pipeline, layout.depth, layout.microbatches):
             numbers = [i for i, part in enumerate(parts) if part.stage == slot.stage]
@@ -182,7 +170,7 @@ class Passes:
             axes.append("branch")
             index.append(branch)
         slot = self.draft.slot(lane, i, branch)
-        where = At(self.streams[lane], i, branch, micro)
+        where = At(lane, i, branch, micro)
         owners = [self._owner(lane, slot, span.place) for span in part.spans[branch]]
         kind = Kind(f"{verb}-{part.name}", verb, tuple(axes))
         return self.draft.section.add(
@@ -208,7 +196,7 @@ class Passes:
         owners = [self.parameters(rows.lane, 0)] if len(self.partition.places) == 1 else []
         batch = self.draft.send(self.batches[rows.lane], slot, "targets")
         index = tuple(rows) if self.layout.microbatches > 1 else (rows.lane,)
-        where = At(self.streams[rows.lane], end, 0, rows.micro)
+        where = At(rows.lane, end, 0, rows.micro)
         arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
         return self.draft.section.add(_LOSS, "forward_loss", index, slot, *arguments)
 
@@ -217,7 +205,7 @@ class Passes:
         section, lane = self.draft.section, rows.lane
         slots = [self.draft.slot(lane, i, branch) for branch in range(len(outputs))]
         batches = [self.draft.send(self.batches[lane], slot, "targets") for slot in slots]
-        wheres = [At(self.streams[lane], i, branch, rows.micro) for branch in range(len(outputs))]
+        wheres = [At(lane, i, branch, rows.micro) for branch in range(len(outputs))]
         each = list(zip(wheres, batches, outputs, slots, strict=True))
         gathered = [
             section.add(

@@ -25,7 +25,9 @@ class Pipeline(Cut):
     )
     microbatches: int = setting(1, "that a lane's rows flow through the stages in", at_least=1)
     pipeline: str = setting(
-        "1f1b", "the order of micro-batches, which decides how many are alive at once", choices=tuple(SCHEDULES)
+        "1f1b",
+        "the order of micro-batches, which decides how many are alive at once",
+        choices=tuple(SCHEDULES),
     )
     balance: str = setting("flops", "what stages have about the same share of", choices=BALANCES)
     recompute: bool = setting(False, "keep only what flowed into a stage for the backward pass")

@@ -25,8 +25,8 @@ class Kind(NamedTuple):
 
     `name`: as the dashboard shows it, e.g. `forward-dense`. `verb`: the class of operation, e.g. `forward`.
     `axes`: the names of the numbers in an index. `urgent`: short, and others wait for it, so a worker does
-    it first. `steps`: whether it belongs to a step, whose number its key begins with. `actor`: whether its value is an
-    object that lives on with a worker.
+    it first. `steps`: whether it belongs to a step, whose number its key begins with. `actor`: whether its
+    value is an object that lives on with a worker.
     """
 
     name: str
@@ -76,6 +76,28 @@ class WindowChunks(NamedTuple):
     lanes: range
 
 
+class Streams(NamedTuple):
+    """The streams of data that a lane draws from, a range."""
+
+    lane: int
+
+
+class AllStreams(NamedTuple):
+    """The streams of several lanes, a tuple of ranges."""
+
+    lanes: range
+
+
+class At(NamedTuple):
+    """The part and the rows of a pass: micro-batch `micro` of a lane, through part number `part` as branch
+    number `branch` has it. Lanes are counted over all replicas."""
+
+    lane: int
+    part: int
+    branch: int
+    micro: int
+
+
 class Chunks(NamedTuple):
     """The chunks of data that a lane draws from in a step, as so many arguments."""
 
@@ -105,8 +127,8 @@ class Op(NamedTuple):
     """One operation of a step.
 
     `function`: of `daskpar.tasks`. `index`: what tells it from others of its kind. `slot`: the place of work,
-    None for any. `needs`: a variable without which it is left out, or `FROM_FILE` or `FROM_SEED`, for operations that begin
-    a run; its readers then read `instead`.
+    None for any. `needs`: a variable without which it is left out, or `FROM_FILE` or `FROM_SEED` for
+    operations that begin a run; its readers then read `instead`.
     """
 
     kind: Kind
@@ -174,12 +196,13 @@ class Section:
                 return argument._replace(variable=f"{scope} {argument.variable}")
             if argument is Now.PART:
                 return part
-            if isinstance(argument, WindowChunks):
-                return WindowChunks(range(argument.lanes.start + lanes, argument.lanes.stop + lanes))
+            if isinstance(argument, WindowChunks | AllStreams):
+                first, stop = argument.lanes.start + lanes, argument.lanes.stop + lanes
+                return argument._replace(lanes=range(first, stop))
             if isinstance(argument, Together):
                 return Together(tuple(renamed(value) for value in argument.values))  # type: ignore[misc]
-            if isinstance(argument, Chunks):
-                return Chunks(argument.lane + lanes)
+            if isinstance(argument, Chunks | Streams | At):
+                return argument._replace(lane=argument.lane + lanes)
             return argument
 
         def moved(op: Op) -> Op:

@@ -18,9 +18,7 @@ class Shards(Cut):
 
     def check(self, problem: Problem) -> None:
         if self.shards > max(1, problem.parameters):
-            raise InputError(
-                f"layout.shards={self.shards} is more than the {problem.parameters} parameters"
-            )
+            raise InputError(f"layout.shards={self.shards} is more than the {problem.parameters} parameters")
         if self.shards > 1 and not problem.optimizer.elementwise:
             raise InputError(
                 f"layout.shards={self.shards} cuts tensors, of which {problem.optimizer.kind} needs the "

@@ -31,6 +31,7 @@ from daskpar.layout.plan import (
     Plan,
     Section,
     Source,
+    Streams,
     Together,
 )
 
@@ -67,11 +68,6 @@ class Synchronous:
     def owners(self) -> tuple[Owned, ...]:
         return owned(self.run.layout, self.run.partition)
 
-    @cached_property
-    def streams(self) -> list[range]:
-        layout = self.run.layout
-        return [layout.streams(lane, self.run.order.streams) for lane in range(layout.data)]
-
     def plan(self) -> Plan:
         step, reduced = self._step()
         return Plan(self._start(reduced), step, self._look(reduced), logs=(Carried(state_of(0)),))
@@ -99,9 +95,7 @@ class Synchronous:
                 slot = self.slot(self.owners[h].span, self.owners[h].lanes[0])
                 index = (h, n)
                 section.results[residual.variable] = (
-                    section.add(
-                        LOAD_RESIDUAL, "load_residual", index, slot, *residual.load, needs=FROM_FILE
-                    ),
+                    section.add(LOAD_RESIDUAL, "load_residual", index, slot, *residual.load, needs=FROM_FILE),
                 )
         return section
 
@@ -122,11 +116,11 @@ class Synchronous:
         batches = [
             section.add(
                 *(LOAD, "load_batch", (lane,), layout.place(lane)),
-                *(Now.MODEL, Now.STEP, self.streams[lane], Chunks(lane)),
+                *(Now.MODEL, Now.STEP, Streams(lane), Chunks(lane)),
             )
             for lane in range(layout.data)
         ]
-        leaves = list(Passes(draft, self.streams, batches, parameters).build())
+        leaves = list(Passes(draft, batches, parameters).build())
         reduced = reduce_gradients(draft, self.owners, leaves)
         for h, gradients in enumerate(reduced.gradients):
             section.results[state_of(h)] = states[h]

@@ -1,7 +1,7 @@
 """Spatial parallelism: images are cut by rows of pixels, as far as layers need no more than a halo.
 
-    whole → tiles    its rows for each (`pick-rows`)    tiles → whole    laid one below the other
-    tile → tile      as it is, and the rows that its neighbours lack (`halo`)
+whole → tiles    its rows for each (`pick-rows`)    tiles → whole    laid one below the other
+tile → tile      as it is, and the rows that its neighbours lack (`halo`)
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Strips:
         needs = [strip.needs for strip in draft.partition.parts[part].strips]
         return _scattered(draft, batch, (lane,), needs)
 
-    def scatter(self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output) -> list[StageInput]:
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
         strips = draft.partition.parts[part].strips
         wanted = [strip.needs if verb == FORWARD else strip.gives for strip in strips]
         return _scattered(draft, whole, (rows.lane, part, verb, rows.micro), wanted)

@@ -1,6 +1,6 @@
 """Tensor parallelism: layers are cut by columns, heads, channels or words (Shoeybi et al. 2019, Megatron-LM).
 
-    whole → branches    the same value for each       branches → whole    summed by a tree, or joined
+whole → branches    the same value for each       branches → whole    summed by a tree, or joined
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Branches:
     def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
         return [StageInput(batch)] * len(draft.partition.parts[part].spans)
 
-    def scatter(self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output) -> list[StageInput]:
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
         return [StageInput(whole)] * len(draft.partition.parts[part].spans)
 
     def gather(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
-from daskpar.layout.passes import At
+from daskpar.layout.plan import At
 from daskpar.nn import moments, program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
@@ -29,9 +29,10 @@ class Kept(NamedTuple):
 def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
     """The place of a micro-batch's first row in the global batch, and its rows among those of the lane."""
     within, micros = step % spec.order.steps, spec.layout.microbatches
-    rows = spec.order.count(within, at.streams)
+    streams = spec.streams(at.lane)
+    rows = spec.order.count(within, streams)
     start, stop = at.micro * rows // micros, (at.micro + 1) * rows // micros
-    return spec.order.count(within, range(at.streams.start)) + start, slice(start, stop)
+    return spec.order.count(within, range(streams.start)) + start, slice(start, stop)
 
 
 def _context(spec: Spec, step: int, at: At, out: Params | None = None) -> Context:

@@ -63,6 +63,10 @@ class Spec:
         assert self.cut is not None
         return self.cut
 
+    def streams(self, lane: int) -> range:
+        """The streams of data that a lane draws from, counted over all replicas."""
+        return self.layout.streams(lane, self.order.streams)
+
     @property
     def tensors(self) -> Tensors:
         return Tensors(self.table.ranges, self.table.decayed)

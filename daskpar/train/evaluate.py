@@ -119,4 +119,3 @@ def _loaded(graph: Graph, model: Key, states: Sequence[Path], index: Key) -> Key
     return (
         keys[0] if len(keys) == 1 else graph.add("gather-members", index, tasks.gather_members, *refs(keys))
     )
-

@@ -32,8 +32,8 @@ def fit_transforms(
     `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
     """
     fitted: list[Fitted] = []
-    if which == "x" and part.source.peak is not None:
-        fitted.append(Pixels(part.source.peak))
+    if which == "x" and part.source.max_value is not None:
+        fitted.append(Pixels(part.source.max_value))
     for i, entry in enumerate(entries):
         if isinstance(entry, Fitted):
             fitted.append(entry)

@@ -69,7 +69,7 @@ def test_running_statistics(layout, mean):
         Layout(data=2, update="stale", staleness=3),
         Layout(replicas=2, data=2),
         Layout(microbatches=8),
-        Layout(data=2, wire="float16"),
+        Layout(data=2, compression="float16"),
         Layout(data=2, lanes=(1, 3)),
         Layout(width=2),
     ],

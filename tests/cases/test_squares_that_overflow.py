@@ -92,7 +92,7 @@ def test_a_norm_of_several_parts(layout, scale):
 def test_clipped_to_the_norm_in_half_precision(scale):
     """Between lanes, where each half has ten bits."""
     norm = min(1.0, scale)
-    moved, mean = weights(scale, clip=Clip(norm=norm), layout=Layout(data=2, wire="float16"))
+    moved, mean = weights(scale, clip=Clip(norm=norm), layout=Layout(data=2, compression="float16"))
     np.testing.assert_allclose(moved, 0.1 * norm * mean / np.linalg.norm(mean), rtol=2e-3)
 
 

@@ -75,7 +75,6 @@ def ensemble_on_the_cluster(_: int) -> str:
     return members[0].parameters_sha256_
 
 
-
 def uses(_: int) -> str:
     fitted = fit(client=get_client())
     lazy = fitted.predict(da.from_array(X, chunks=(50, 4)), "classes").compute()

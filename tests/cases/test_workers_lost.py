@@ -140,6 +140,7 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 @contextmanager
 def killed(client: Any, pauses: list[float]) -> Iterator[None]:
     """Kill all worker processes of a cluster after each of these pauses."""
+
     def kill(done: threading.Event) -> None:
         for pause in pauses:
             if done.wait(pause):

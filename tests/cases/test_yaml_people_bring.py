@@ -163,13 +163,13 @@ TEXTS = {
         f"{MODEL}layout: {{lanes: [1, -.inf]}}",
         "layout.lanes.1: value should be a finite number, got -inf",
     ),
-    "a peak without a reciprocal": (
-        f"{MODEL}data: {{peak: 1e-300}}",
-        "data.peak: value should be at least 1e-30, got 1e-300",
+    "a largest value without a reciprocal": (
+        f"{MODEL}data: {{max_value: 1e-300}}",
+        "data.max_value: value should be at least 1e-30, got 1e-300",
     ),
-    "a peak beyond float32": (
-        f"{MODEL}data: {{peak: 1e300}}",
-        "data.peak: value should be less than or equal to 1000",
+    "a largest value beyond float32": (
+        f"{MODEL}data: {{max_value: 1e300}}",
+        "data.max_value: value should be less than or equal to 1000",
     ),
     # texts that are booleans
     "no as a name": (
@@ -249,13 +249,13 @@ def test_what_is_read_as_people_mean_it(tmp_path):
     """Dates and times are text, a byte order mark is none, a merge may be overridden."""
     config = load(
         tmp_path,
-        "\ufeffdata: {path: 12:30, validation: .5, peak: 1e3}\n"
+        "\ufeffdata: {path: 12:30, validation: .5, max_value: 1e3}\n"
         "train: &t {<<: {batch: 3, seed: 5}, batch: 1_000, seed: 0x1f}\n"
         "run: {name: 2026-11-25, dir: 2020-99-99}\n"
         "optimizer: &o {adam: {lr: 1e-3}}\nlayout: {outer: *o}\nmodel: [relu]\n...\n",
         "optimizer.adam.lr=2.5e-1",
     )
-    assert (config.data.path, config.data.validation, config.data.peak) == ("12:30", 0.5, 1000.0)
+    assert (config.data.path, config.data.validation, config.data.max_value) == ("12:30", 0.5, 1000.0)
     assert (config.train.batch, config.train.seed) == (1000, 31)
     assert config.folder == Path("2020-99-99/2026-11-25")
     assert config.optimizer == {"adam": {"lr": 0.25}}

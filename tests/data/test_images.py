@@ -34,7 +34,7 @@ def folder(tmp_path):
 def test_pictures(folder):
     source = Images(str(folder), (5, 7))
     assert (source.rows, source.x_shape, source.y_shape, source.y_dtype) == (10, (5, 7, 3), (), np.int32)
-    assert source.names == ("red", "white") and source.peak == 255 and not source.tokens
+    assert source.names == ("red", "white") and source.max_value == 255 and not source.tokens
     x, y = source.arrays()
     np.testing.assert_array_equal(y, [0] * 6 + [1] * 4)
     assert x.dtype == np.uint8

@@ -88,7 +88,7 @@ def test_mnist_in_a_folder(tmp_path, monkeypatch, zipped, within):
         source = Mnist(given, part)
         x, y = source.read(slice(2, 5))
         assert (source.rows, source.x_shape, source.y_shape) == (len(labels), (28, 28, 1), ())
-        assert (x.dtype, y.dtype, source.y_dtype, source.peak) == (np.uint8, np.int32, np.int32, 255)
+        assert (x.dtype, y.dtype, source.y_dtype, source.max_value) == (np.uint8, np.int32, np.int32, 255)
         np.testing.assert_array_equal(x[..., 0], pixels[2:5])
         np.testing.assert_array_equal(y, labels[2:5])
 
@@ -215,7 +215,7 @@ def test_digits_are_those_of_scikit_learn():
     theirs = load_digits()
     source = Digits()
     x, y = source.arrays()
-    assert (source.rows, source.x_shape, source.y_shape, source.peak) == (1797, (8, 8, 1), (), 16)
+    assert (source.rows, source.x_shape, source.y_shape, source.max_value) == (1797, (8, 8, 1), (), 16)
     assert (x.dtype, y.dtype) == (np.uint8, np.int32)
     np.testing.assert_array_equal(x[..., 0], theirs.images)
     np.testing.assert_array_equal(x.reshape(1797, -1), theirs.data)

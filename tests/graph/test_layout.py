@@ -15,9 +15,17 @@ from daskpar import InputError, Layout
         ({"data": 0}, "layout.data=0 must be at least 1"),
         ({"grain": "fine"}, "layout.grain='fine' is not known; use one of window, step, stage, layer"),
         ({"fan_in": 1}, "layout.fan_in=1 must be at least 2"),
-        ({"wire": "float8"}, "layout.compression='float8' is not known; use one of full, float16"),
-        ({"wire": "float16", "grain": "window"}, "layout.compression=float16 is for lanes that add up"),
-        ({"wire": "float16", "update": "async"}, "layout.compression=float16 is for lanes that add up"),
+        ({"wire": "float16"}, "layout.wire is called layout.compression now; write compression"),
+        ({"schedule": "gpipe"}, "layout.schedule is called layout.pipeline now; write pipeline"),
+        ({"compression": "float8"}, "layout.compression='float8' is not known; use one of full, float16"),
+        (
+            {"compression": "float16", "grain": "window"},
+            "layout.compression=float16 is for lanes that add up",
+        ),
+        (
+            {"compression": "float16", "update": "async"},
+            "layout.compression=float16 is for lanes that add up",
+        ),
     ],
 )
 def test_refuses(arguments: dict[str, Any], message: str) -> None:

@@ -145,7 +145,7 @@ def test_optimizer_memory_falls_with_the_shards(shards: int) -> None:
         (CNN, {"stages": (3, 4)}, r"layout\.stages=\[3, 4\] are 7 layers in all, the model has 10"),
         (["flatten", {"dense": 10}], {"width": 7}, r"layout\.width=7: no layer of this model can be cut"),
         (CNN, {"width": 2, "grain": "window"}, r"layout\.grain=window has whole steps in one task"),
-        (CNN, {"schedule": "zigzag"}, r"layout\.schedule='zigzag' is not known; use one of gpipe, 1f1b"),
+        (CNN, {"pipeline": "zigzag"}, r"layout\.pipeline='zigzag' is not known; use one of gpipe, 1f1b"),
         (CNN, {"microbatches": 0}, r"layout\.microbatches=0 must be at least 1"),
         (CNN, {"stages": (2, 0)}, r"layout\.stages=0 must be at least 1"),
     ],

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from daskpar.graph.emit import Emitter
 
 from daskpar import Clip, Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.layout.partition import Span
 from daskpar.nn import Dense, Flatten, Layer, Sequential
@@ -160,7 +160,7 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
     assert graph.actors == [graph.key("parameter-server", 0, 0)]
     _, after = builder.cut(graph, front)
     graph_after = builder.window(graph, after, [0.1])
-    last = graph.tasks[name][graph_after.recent[-1][0]]
+    last = graph.tasks[name][graph_after.logs[0]]
     assert after.barrier in last.dependencies
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from dask.utils import key_split
-from daskpar.graph.emit import Emitter
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits, Part
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.layout.tree import hops

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from daskpar.graph.emit import Emitter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.nn import registry
 from daskpar.nn.program import operations, shapes

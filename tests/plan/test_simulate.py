@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from dask.utils import key_split
-from daskpar.graph.emit import Emitter
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits, Part
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.plan.simulate import Cost, Network, simulate
@@ -36,21 +36,21 @@ def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: in
 
 
 @pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+@pytest.mark.parametrize("pipeline", ["gpipe", "1f1b"])
 @pytest.mark.parametrize("stages, micros", [(2, 2), (2, 8), (4, 4), (4, 8), (3, 1)])
-def test_the_bubble_of_a_step_s_graph(schedule: str, stages: int, micros: int, apart: bool) -> None:
+def test_the_bubble_of_a_step_s_graph(pipeline: str, stages: int, micros: int, apart: bool) -> None:
     """torchgpipe's formula, counted on the tasks as they are submitted."""
-    layout = Layout(stages=stages, microbatches=micros, pipeline=schedule)
+    layout = Layout(stages=stages, microbatches=micros, pipeline=pipeline)
     found = simulate(step_graph(layout, apart), passes, stages, stages)
     assert found.idle == pytest.approx((stages - 1) / (micros + stages - 1))
     assert found.seconds == pytest.approx(3.0 * (micros + stages - 1))
 
 
-@pytest.mark.parametrize("schedule, alive", [("gpipe", [6, 6, 6]), ("1f1b", [3, 2, 1])])
+@pytest.mark.parametrize("pipeline, alive", [("gpipe", [6, 6, 6]), ("1f1b", [3, 2, 1])])
 @pytest.mark.parametrize("spread", [0.0, 0.7])
-def test_activations_alive(schedule: str, alive: list[int], spread: float) -> None:
+def test_activations_alive(pipeline: str, alive: list[int], spread: float) -> None:
     """No stage goes ahead of its schedule, however long tasks take."""
-    graph = step_graph(Layout(stages=3, microbatches=6, pipeline=schedule))
+    graph = step_graph(Layout(stages=3, microbatches=6, pipeline=pipeline))
     found = simulate(graph, lambda key: Cost(passes(key).seconds * (1 + spread)), 3, 3)
     for stage, expected in enumerate(alive):
         events = []
@@ -84,7 +84,7 @@ def test_lanes_side_by_side_and_what_crosses() -> None:
 
 def test_memory_is_what_is_held_at_once() -> None:
     """Two stages, a value kept from forward to backward for each micro-batch that is alive."""
-    for schedule, alive in (("gpipe", 6), ("1f1b", 2)):
-        graph = step_graph(Layout(stages=2, microbatches=6, pipeline=schedule))
+    for pipeline, alive in (("gpipe", 6), ("1f1b", 2)):
+        graph = step_graph(Layout(stages=2, microbatches=6, pipeline=pipeline))
         found = simulate(graph, lambda key: Cost(1.0, 10 * key[0].startswith("forward-stage")), 2, 2)
         assert found.memory[0] in (10 * alive, 10 * (alive + 1))
