@@ -63,7 +63,7 @@ class Draft:
     def sent(self, value: Output, what: str) -> Output:
         """The part of a value that other processes need; added once."""
         op, kind = self.section.ops[value.number], _SENDS[what]
-        index = (*op.index, op.kind.name)
+        index = (*op.coordinates, op.kind.name)
         known = self.section.there(kind, index)
         return known or self.section.add(kind, f"send_{what}", index, op.slot, value)
 

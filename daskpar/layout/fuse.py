@@ -58,7 +58,7 @@ def _with_whole_passes(section: Section) -> Section:
             streams, parameters = load.arguments[2], forward.arguments[-1]
             arguments = (Now.MODEL, Now.STEP, streams, parameters, load.arguments[-1])
             replaced |= dict.fromkeys(chain)
-            replaced[number] = Op(GRAD, "grad_model", load.index, load.slot, arguments)
+            replaced[number] = Op(GRAD, "grad_model", load.coordinates, load.slot, arguments)
     return _rewritten(section, replaced)
 
 
@@ -89,7 +89,7 @@ def _with_updates_inside(section: Section) -> Section:
         count = CountCarried(gradients.variable)
         arguments = (Now.MODEL, Now.STEP, streams, rate, fresh, before, count, gradients, chunks)
         replaced[state.number] = None
-        replaced[number] = Op(GRAD, "grad", op.index, op.slot, arguments)
+        replaced[number] = Op(GRAD, "grad", op.coordinates, op.slot, arguments)
         moved[state.number] = number
     return _rewritten(section, replaced, moved)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 from typing import NamedTuple
 
 Index = tuple[int | str, ...]
@@ -104,18 +104,24 @@ class Chunks(NamedTuple):
     lane: int
 
 
-class Now(Enum):
-    """An argument that is another one at each step."""
+class Now(IntEnum):
+    """An argument that is another one at each step.
 
-    MODEL = "the run's description"
-    STEP = "the number of the step"
-    RATE = "the learning rate of the step"
-    LAST_RATE = "the learning rate of the step before, for gradients that wait to be applied"
-    FRESH = "whether the log of steps begins anew"
-    RATES = "the learning rates of all steps of a window"
-    FILE = "the file that a run goes on from, or None"
-    PART = "the part of that file which is meant"
-    ROUNDS = "the averages there have been"
+    `MODEL`: the run's description. `STEP`: the number of the step. `RATE`: its learning rate; `LAST_RATE`:
+    that of the step before, for gradients that wait to be applied; `RATES`: those of all steps of a window.
+    `FRESH`: whether the log of steps begins anew. `FILE`: the file that a run goes on from, or None; `PART`:
+    the part of that file which is meant. `ROUNDS`: the averages there have been before.
+    """
+
+    MODEL = 0
+    STEP = 1
+    RATE = 2
+    LAST_RATE = 3
+    RATES = 4
+    FRESH = 5
+    FILE = 6
+    PART = 7
+    ROUNDS = 8
 
 
 Source = Output | Carried
@@ -126,14 +132,15 @@ LOOK = "look"
 class Op(NamedTuple):
     """One operation of a step.
 
-    `function`: of `daskpar.tasks`. `index`: what tells it from others of its kind. `slot`: the place of work,
+    `function`: of `daskpar.tasks`. `coordinates`: the numbers that tell it from others
+    of its kind, as the axes of the kind name them. `slot`: the place of work,
     None for any. `needs`: a variable without which it is left out, or `FROM_FILE` or `FROM_SEED` for
     operations that begin a run; its readers then read `instead`.
     """
 
     kind: Kind
     function: str
-    index: Index
+    coordinates: Index
     slot: int | None
     arguments: tuple[object, ...]
     needs: str = ""
@@ -208,7 +215,7 @@ class Section:
         def moved(op: Op) -> Op:
             return op._replace(
                 kind=op.kind._replace(axes=("replica", *op.kind.axes)),
-                index=(scope, *op.index),
+                coordinates=(scope, *op.coordinates),
                 slot=None if op.slot is None else op.slot + slots,
                 arguments=tuple(map(renamed, op.arguments)),
                 needs=op.needs if op.needs in ("", FROM_FILE, FROM_SEED) else f"{scope} {op.needs}",

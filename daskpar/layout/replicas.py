@@ -114,7 +114,7 @@ class Replicas(Cut):
             op = one.ops[state.number]
             arguments = tuple("outer" if argument is Now.PART else argument for argument in op.arguments)
             saved = start.add(
-                op.kind, op.function, ("outer", *op.index), op.slot, *arguments, needs=FROM_FILE
+                op.kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
             )
             first = start.results[f"{_scope(0)} {state_of(h)}"][0]
             begun = start.add(

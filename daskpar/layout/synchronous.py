@@ -125,7 +125,8 @@ class Synchronous:
         for h, gradients in enumerate(reduced.gradients):
             section.results[state_of(h)] = states[h]
             section.results[gradient_of(h)] = gradients
-        section.results["sums"] = reduced.sums
+        if reduced.sums:
+            section.results["sums"] = reduced.sums
         section.results[PENDING] = next(filter(None, reduced.gradients))[:1]
         section.results |= {r.variable: (r.value,) for kept in reduced.residuals for r in kept}
         return section, reduced

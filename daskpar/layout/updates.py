@@ -84,7 +84,7 @@ class Updates(Cut):
             if ordered:
                 waited += [Carried(PUSHED, n, bound) for n in lanes if bound > 1 or n != lane]
             waited.append(Carried(BARRIER))
-            (grad,) = (op for op in plan.step.ops if op.kind == GRAD and op.index == (lane,))
+            (grad,) = (op for op in plan.step.ops if op.kind == GRAD and op.coordinates == (lane,))
             step.add(
                 *(kind, "grad_pushed", (lane,), grad.slot, Now.MODEL, Now.STEP, grad.arguments[2], lane),
                 *(Now.RATE, Now.FRESH, spans, servers, Together(tuple(waited)), grad.arguments[-1]),
