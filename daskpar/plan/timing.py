@@ -101,7 +101,7 @@ def _run(
     layout = spec.layout
 
     def load(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
-        return add_training_data(graph, model, part, spec.order, layout)
+        return add_training_data(graph, model, part, spec)
 
     graph = step_graph(spec, load, steps, across_processes)
     first = _WARM * window_length(layout)

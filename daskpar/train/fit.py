@@ -195,7 +195,7 @@ class Fit:
         graph, layout = Graph(self.token), self.trainer.layout_
         spec = replace(self.spec, module=self.executor.module)
         model = graph.add("load-model", (), tasks.load_model, spec)
-        chunks = add_training_data(graph, model, train, self.spec.order, layout)
+        chunks = add_training_data(graph, model, train, spec)
         evaluated = add_part(graph, model, validation, self._rows_of_chunk(validation)) if validation else []
         held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
         sources = {} if self.trainer.cache else graph.flat()

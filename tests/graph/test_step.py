@@ -36,7 +36,7 @@ def step_graph(
     spec = make_spec(trainer, part.source, order, [], [])
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = add_training_data(graph, model, part, order, layout)
+    chunks = add_training_data(graph, model, part, spec)
     builder = Emitter(spec, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [0.1] * steps)
     builder.cut(graph, front)

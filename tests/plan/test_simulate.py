@@ -30,7 +30,7 @@ def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: in
     spec = make_spec(trainer, part.source, order, [], [])
     graph = Graph("0a")
     key = graph.add("load-model", (), tasks.load_model, spec)
-    builder = Emitter(spec, key, add_training_data(graph, key, part, order, layout), apart)
+    builder = Emitter(spec, key, add_training_data(graph, key, part, spec), apart)
     builder.window(graph, builder.start(graph, 0), [0.1] * steps)  # type: ignore[arg-type]
     return graph
 
