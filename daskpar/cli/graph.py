@@ -13,7 +13,7 @@ from daskpar.train.fit import new_token
 
 def step_graph(config: Config, steps: int = 1) -> Graph:
     """`steps` training steps from the initial state on, and the update that ends them."""
-    trainer, part, spec = prepare(config)
+    _, part, spec = prepare(config)
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec)

@@ -26,7 +26,7 @@ class Record(Protocol):
 class _Noted:
     def __init__(self) -> None:
         self.below: dict[Key, tuple[Key, ...]] = {}
-        self._kinds: dict[str, Kind] = {}
+        self._kinds: dict[Key, Kind] = {}
 
     def submitted(self, graph: Graph) -> None:
         self._kinds |= graph.kinds
@@ -34,8 +34,8 @@ class _Noted:
 
     def _kind(self, key: Key) -> Kind:
         """The operation of a task; one that was built elsewhere is named by its key."""
-        first = key[0] if isinstance(key, tuple) else str(key)
-        return self._kinds.get(first) or Kind(first, first, steps=False)
+        name = str(key[0] if isinstance(key, tuple) else key)
+        return self._kinds.get(key) or Kind(name, name, steps=False)
 
 
 class ThreadedRecord(_Noted):

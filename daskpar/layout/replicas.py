@@ -113,8 +113,9 @@ class Replicas(Cut):
             assert isinstance(state, Output)
             op = one.ops[state.number]
             arguments = tuple("outer" if argument is Now.PART else argument for argument in op.arguments)
+            kind = op.kind._replace(axes=("replica", *op.kind.axes))
             saved = start.add(
-                op.kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
+                kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
             )
             first = start.results[f"{_scope(0)} {state_of(h)}"][0]
             begun = start.add(

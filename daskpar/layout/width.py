@@ -65,11 +65,12 @@ class Branches:
         values: Sequence[Output] = [draft.send(value, slot, what) for value in branches]
         if sums:
             values = draft.tree(_SUM, "add_outputs", index, values)
+        root = _SUM if sums else _JOIN
+        root = root._replace(axes=(*root.axes, "node"))
         given = (draft.send(into, slot, what), *values)
-        kind = _SUM if sums else _JOIN
         if verb == FORWARD:
-            return draft.section.add(kind, "join_forward", (*index, "root"), slot, sums, *given)
-        return draft.section.add(kind, "join_backward", (*index, "root"), slot, *given)
+            return draft.section.add(root, "join_forward", (*index, "root"), slot, sums, *given)
+        return draft.section.add(root, "join_backward", (*index, "root"), slot, *given)
 
     def exchange(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]
