@@ -183,7 +183,8 @@ class Synchronous:
         norms = []
         kind = _NORM._replace(axes=(*mark, "owner"))
         for h, (span, lanes) in enumerate(self.owners):
-            slot, index = self.slot(span, lanes[0]), (*mark, h)
+            index: Index = (*mark, h)
+            slot = self.slot(span, lanes[0])
             sources = (Carried(state_of(h)), Carried("sums"), AllCarried(gradient_of(h)))
             norms.append(
                 section.add(kind, "measure_norm", index, slot, Now.MODEL, span, *sources, needs=PENDING)
