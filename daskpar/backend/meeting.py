@@ -33,7 +33,7 @@ class Meeting:
         if threads > blas.cores() or not are_compiled():
             self._barrier = threading.Barrier(threads)
         else:
-            from daskpar.backend.compiled.crew import APART
+            from daskpar.backend.compiled.atomic import APART
             from daskpar.backend.compiled.meeting import meet
 
             self._meet, self._apart = meet, APART

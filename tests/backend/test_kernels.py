@@ -16,7 +16,7 @@ from numba.core.dispatcher import Dispatcher
 
 from daskpar.backend import blas, compiled, kernels, reference
 from daskpar.backend.compiled.kept import forget_outdated
-from daskpar.backend.compiled.simd import LANES
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference import Geometry
 
 CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
@@ -371,7 +371,7 @@ def test_which_products_are_the_kernel_s(monkeypatch):
     matrix = import_module("daskpar.backend.compiled.matrix")
     a, b, narrow = (np.ones(shape, np.float32) for shape in ((64, 64), (64, 64), (64, 10)))
     calls = []
-    monkeypatch.setattr(matrix, "_product", lambda *given: calls.append("kernel"))
+    monkeypatch.setattr(matrix, "packed_product", lambda *given: calls.append("kernel"))
     monkeypatch.setattr(reference, "product", lambda *given: calls.append("blas"))
     for left, right in ((a, b), (a[:4], b), (a, narrow)):
         matrix.product(left, right)

@@ -11,8 +11,9 @@ import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, ROWS, WIDE, multiply_two, turn
 from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
+from daskpar.backend.compiled.tiles import ROWS, WIDE, multiply_two, turn
+from daskpar.backend.compiled.vectors import LANES
 
 
 def attention(

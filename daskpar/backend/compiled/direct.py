@@ -16,16 +16,9 @@ import numpy as np
 from daskpar.backend import reference
 from daskpar.backend.compiled.activation import relu_backward
 from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import (
-    LANES,
-    ROWS,
-    at_least,
-    load,
-    multiply_one,
-    multiply_two,
-    splat,
-    store,
-)
+from daskpar.backend.compiled.simd import at_least, load, splat, store
+from daskpar.backend.compiled.tiles import ROWS, multiply_one, multiply_two
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.convolution import Geometry, Pair
 
 _PIXELS = 96  # that are worked on at once, about

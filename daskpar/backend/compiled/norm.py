@@ -8,7 +8,8 @@ import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, load, splat, store, total
+from daskpar.backend.compiled.simd import load, splat, store, total
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.norm import overflows
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, exp, first, fma, largest, load, maximum, splat, store, total
+from daskpar.backend.compiled.simd import exp, first, fma, largest, load, maximum, splat, store, total
+from daskpar.backend.compiled.vectors import LANES
 
 _LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing
 
