@@ -17,6 +17,7 @@ from numba.core.dispatcher import Dispatcher
 from daskpar.backend import blas, compiled, kernels, reference
 from daskpar.backend.compiled.kept import forget_outdated
 from daskpar.backend.compiled.vectors import LANES
+from daskpar.backend.kernels import Kernels
 from daskpar.backend.reference import Geometry
 
 CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
@@ -259,6 +260,7 @@ def test_halves_and_what_they_leave_out_have_the_reference_s_bits(data):
 
 def test_every_kernel_is_in_the_table():
     assert ARGUMENTS.keys() == compiled._WHERE.keys() <= set(reference.__all__)
+    assert {name for name in vars(Kernels) if name[0] != "_"} == set(reference.__all__) - {"Geometry"}
     for name in reference.__all__:
         assert (getattr(compiled, name) is getattr(reference, name)) == (name not in ARGUMENTS)
 

@@ -7,7 +7,6 @@ with the places of arrays in memory, so that one compiled function serves chains
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -77,10 +76,9 @@ def _takes(*arrays: np.ndarray) -> bool:
     return plain and blas.on_one_core() and suits(arrays[0], arrays[0])
 
 
-def _largest(spaces: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:
+def _largest(spaces: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Scratch that is enough for all products."""
-    left, right = (max((space[i] for space in spaces), key=len) for i in (2, 3))
-    return left, right
+    return max((left for _, _, left, _ in spaces), key=len), max((right for *_, right in spaces), key=len)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)

@@ -9,7 +9,6 @@ written, and their gradients read, once. A first layer on grey or colour images 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def backward(
     return dx, sums[:taps].reshape(weight.shape), sums[taps]
 
 
-def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> tuple[Any, ...]:
+def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> tuple[tuple[int, ...], ...]:
     (top, _), (left, _) = how.padding
     return x.shape, weight.shape, y.shape, how.stride, how.dilation, (top, left)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,22 @@ NOTHING = np.zeros(0, np.float32)
 _held = threading.local()
 
 
+class Operand(NamedTuple):
+    """A matrix as a flat array, with the steps in it from row to row and from column to column."""
+
+    numbers: np.ndarray
+    row: int
+    column: int
+
+
+class After(NamedTuple):
+    """Work on a product once it is summed: see `product`. Empty arrays stand for None."""
+
+    bias: np.ndarray
+    rectify: bool
+    where: np.ndarray
+
+
 def product(
     a: np.ndarray,
     b: np.ndarray,
@@ -42,31 +58,29 @@ def product(
     if not suits(a, b) or (narrow and blas.on_one_core()):
         return reference.product(a, b, out, bias, rectify, where)
     y = np.empty((rows, columns), np.float32) if out is None else out
-    after = (_flat_or_nothing(bias), rectify, _flat_or_nothing(where))
+    after = After(_flat_or_nothing(bias), rectify, _flat_or_nothing(where))
     shape, helpers = (rows, inner, columns), (blas.threads_in_force() or 1) - 1
-    given = (*_flat(a), *_flat(b), y.reshape(-1))
+    left, right, result = _flat(a), _flat(b), y.reshape(-1)
     if helpers and rows > ROWS * helpers and rows * inner * columns >= _SHARED:
         hands = crew(helpers)
         if hands.lock.acquire(blocking=False):
             try:
-                _together(hands, shape, given, after)
+                _together(hands, shape, left, right, result, after)
             finally:
                 hands.lock.release()
             return y
-    packed_product(*given, columns, *after, shape, *scratch(*shape))
+    packed_product(*left, *right, result, columns, *after, shape, *scratch(*shape))
     return y
 
 
 def _together(
-    helpers: Crew, shape: tuple[int, int, int], operands: tuple[Any, ...], after: tuple[Any, ...]
+    helpers: Crew, shape: tuple[int, int, int], a: Operand, b: Operand, y: np.ndarray, after: After
 ) -> None:
     """A product of which everybody does some columns, or some rows where there are too few columns.
 
     Whoever does the same columns at each step has its part of the weights and of their gradient near.
     """
     (rows, inner, columns), hands = shape, helpers.helpers + 1
-    a, a_row, a_step, b, b_step, b_column, y = operands
-    bias, rectify, where = after
     by_columns = columns % (WIDE * hands) == 0
     extent, group = (columns, WIDE) if by_columns else (rows, ROWS)
     cuts = [min(extent, group * (-(-extent // group) * i // hands)) for i in range(hands + 1)]
@@ -76,9 +90,11 @@ def _together(
         row, column = (0, first) if by_columns else (first, 0)
         high, depth, left, right = scratch(*own, who=i)
         to = row * columns + column
-        operand = (*_from(a, row * a_row), a_row, a_step, *_from(b, column * b_column), b_step, b_column)
-        result = (*_from(y, to), columns, _from(bias, column)[0], _from(where, to)[0], rectify)
-        orders.append((*operand, *result, *own, high, depth, place_of(left), place_of(right)))
+        first_operand = (*_from(a.numbers, row * a.row), a.row, a.column)
+        second_operand = (*_from(b.numbers, column * b.column), b.row, b.column)
+        result = (*_from(y, to), columns, _from(after.bias, column)[0], _from(after.where, to)[0])
+        spaces = (high, depth, place_of(left), place_of(right))
+        orders.append((*first_operand, *second_operand, *result, after.rectify, *own, *spaces))
     for place, order in zip(helpers.orders, orders[1:], strict=True):
         place[: len(order)] = order
     helpers.post(number)
@@ -125,8 +141,7 @@ def _space(name: str, size: int) -> np.ndarray:
     return held
 
 
-def _flat(matrix: np.ndarray) -> tuple[Any, ...]:
-    """(flat array, step from row to row, step from column to column)."""
+def _flat(matrix: np.ndarray) -> Operand:
     if matrix.flags.c_contiguous:
-        return matrix.reshape(-1), matrix.shape[1], 1
-    return matrix.T.reshape(-1), 1, matrix.shape[0]
+        return Operand(matrix.reshape(-1), matrix.shape[1], 1)
+    return Operand(matrix.T.reshape(-1), 1, matrix.shape[0])
