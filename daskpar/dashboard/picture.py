@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
-from typing import Any
+from typing import Protocol
 
 from dask.utils import key_split
 
@@ -14,15 +14,25 @@ _COLOURS = (
     "#edbb99 #d5dbdb #c39bd3 #85c1e9 #f0b27a #abebc6 #e6b0aa #d4efdf"
 ).split()
 
+Key = tuple[object, ...] | str
+"""A task's key: the block operation, and the numbers that tell tasks of it from each other."""
 
-def draw(tasks: Mapping[Any, Any]) -> str:
+
+class Task(Protocol):
+    """A task of dask, of which only the keys that it depends on are used."""
+
+    @property
+    def dependencies(self) -> Collection[Key]: ...
+
+
+def draw(tasks: Mapping[Key, Task]) -> str:
     """An SVG of a graph of dask tasks by key; dependencies outside of it are left out."""
     inside = {
         key: sorted((d for d in task.dependencies if d in tasks), key=_sorted_as)
         for key, task in tasks.items()
     }
     columns = _columns(inside)
-    place: dict[Any, tuple[float, float]] = {}
+    place: dict[Key, tuple[float, float]] = {}
     tallest = max(map(len, columns), default=1)
     for i, column in enumerate(columns):
         ordered = sorted(column, key=lambda k: (_centre(inside[k], place), _sorted_as(k)))
@@ -42,7 +52,7 @@ def draw(tasks: Mapping[Any, Any]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _sorted_as(key: Any) -> tuple[Any, ...]:
+def _sorted_as(key: Key) -> tuple[tuple[int, int, str], ...]:
     """Keys in the order of their numbers, 2 before 10."""
     parts = key if isinstance(key, tuple) else (key,)
     return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in parts[1:])
@@ -54,7 +64,7 @@ _INDEX = {  # what the numbers in a key stand for, where it is not (step, lane, 
 }
 
 
-def _index(operation: str, index: tuple[Any, ...]) -> str:
+def _index(operation: str, index: tuple[object, ...]) -> str:
     """The numbers in a key, named."""
     names: tuple[str, ...] = _INDEX.get(operation, ("step", "lane", "part"))
     if operation == "reduce-gradient" and len(index) == 4:
@@ -62,9 +72,9 @@ def _index(operation: str, index: tuple[Any, ...]) -> str:
     return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))
 
 
-def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
+def _columns(inside: Mapping[Key, list[Key]]) -> list[list[Key]]:
     """Keys by their longest distance from a root, each root next to what first needs it."""
-    depth: dict[Any, int] = {}
+    depth: dict[Key, int] = {}
     waiting = dict(inside)
     while waiting:
         ready = [k for k, deps in waiting.items() if all(d in depth for d in deps)]
@@ -72,20 +82,20 @@ def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
             raise ValueError("the graph has a cycle")
         for key in ready:
             depth[key] = max((depth[d] + 1 for d in waiting.pop(key)), default=0)
-    used_at: dict[Any, int] = {}
+    used_at: dict[Key, int] = {}
     for key, deps in inside.items():
         for below in deps:
             used_at[below] = min(used_at.get(below, depth[key]), depth[key])
     for key, deps in inside.items():
         if not deps and key in used_at:
             depth[key] = used_at[key] - 1
-    columns: list[list[Any]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    columns: list[list[Key]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for key, level in depth.items():
         columns[level].append(key)
     return columns
 
 
-def _centre(below: list[Any], place: Mapping[Any, tuple[float, float]]) -> float:
+def _centre(below: list[Key], place: Mapping[Key, tuple[float, float]]) -> float:
     known = [place[key][1] for key in below if key in place]
     return sum(known) / len(known) if known else 0.0
 
@@ -97,7 +107,7 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
     return f'<path d="{path}" fill="none" stroke="#99a3a4" stroke-width="1"/>'
 
 
-def _node(key: Any, at: tuple[float, float], colour: int) -> str:
+def _node(key: Key, at: tuple[float, float], colour: int) -> str:
     x, y = at
     index = _index(key_split(key), key[1:]) if isinstance(key, tuple) else ""
     middle = x + _WIDTH / 2
