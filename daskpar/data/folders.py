@@ -63,14 +63,10 @@ def folder_version(path: str) -> tuple[Stamp, ...]:
 @lru_cache(maxsize=16)
 def _classes(path: str, stamped: Stamp) -> _Folder:
     if not os.path.isdir(path):
-        raise InputError(
-            f"{path}: no such folder; expected one with a folder of pictures for each class"
-        )
+        raise InputError(f"{path}: no such folder; expected one with a folder of pictures for each class")
     entries = _entries(path)
     if not entries.folders:
-        raise InputError(
-            f"{path}: no folders of classes in it; expected e.g. {Path(path) / 'cat' / '1.png'}"
-        )
+        raise InputError(f"{path}: no folders of classes in it; expected e.g. {Path(path) / 'cat' / '1.png'}")
     return entries
 
 

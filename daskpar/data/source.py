@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
 from daskpar.settings import Block
 
@@ -29,7 +29,7 @@ class Source(Block):
         if self.peak is not None and not self.peak > 0:
             raise InputError(f"{type(self).__name__.lower()}.peak={self.peak} must be above zero")
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[Stored, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
         raise TypeError(f"{type(self).__name__} is no source")
 
@@ -42,7 +42,7 @@ class Source(Block):
         return self.arrays()[0].shape[1:]
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return self.arrays()[0].dtype
 
     @property
@@ -50,7 +50,7 @@ class Source(Block):
         return self.arrays()[1].shape[1:]
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return self.arrays()[1].dtype
 
     @property
