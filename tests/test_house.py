@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import house
@@ -58,9 +59,14 @@ def rules() -> list[object]:
     return [pytest.param(rule, marks=marks.get(rule, ()), id=rule) for rule in RULES]
 
 
+@cache
+def broken(rule: str) -> set[str]:
+    return set(RULES[rule](HOUSE))
+
+
 @pytest.mark.parametrize("rule", rules())
 def test_the_house_keeps_its_rules(rule: str) -> None:
-    assert RULES[rule](HOUSE) == []
+    assert broken(rule) == set()
 
 
 def test_annotations_say_something() -> None:
@@ -160,7 +166,7 @@ def test_what_is_planted_is_named(rule: str, planted: dict[str, str], named: str
     for file, text in planted.items():
         (package / file).parent.mkdir(parents=True, exist_ok=True)
         (package / file).write_text(text)
-    assert set(RULES[rule](package)) - set(RULES[rule](HOUSE)) == {named}
+    assert set(RULES[rule](package)) - broken(rule) == {named}
 
 
 def test_a_line_planted_in_a_file_closes_a_circle(tmp_path: Path) -> None:

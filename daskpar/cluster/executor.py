@@ -199,6 +199,9 @@ class ClusterExecutor:
                     if any(self._futures[actor].status == "error" for actor in self._actors):
                         raise ServerLostError(_LOST) from None
                     self._patience.check()
+                except UnboundLocalError:  # distributed's `sync`: a result came with the time-out
+                    if future.status == "error":  # what the task itself has raised
+                        raise
                 except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
                     if "Actor" not in str(error):
                         raise
