@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from daskpar.backend.kernels import are_compiled
 
 _LOOKS = 2_000_000  # some milliseconds; who is that late is waited for asleep
 _NAP = 1e-4  # seconds
+T = TypeVar("T")
 _GONE = np.iinfo(np.int64).max
 
 
@@ -33,7 +34,7 @@ class Meeting:
         if threads > blas.cores() or not are_compiled():
             self._barrier = threading.Barrier(threads)
         else:
-            from daskpar.backend.compiled.crew import APART
+            from daskpar.backend.compiled.atomic import APART
             from daskpar.backend.compiled.meeting import meet
 
             self._meet, self._apart = meet, APART
@@ -61,7 +62,7 @@ class Meeting:
             self._counts[:: self._apart] = _GONE
 
 
-def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], Any]) -> list[Any]:
+def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], T]) -> list[T]:
     """What `work(number, meet)` gives in each of so many threads, this one among them.
 
     `meet()` waits for the others. Where one raises, the others end at their next meeting, and the error of
@@ -71,7 +72,7 @@ def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], Any]) -
         return [work(0, lambda: None)]
     meeting = Meeting(threads)
 
-    def run(number: int) -> Any:
+    def run(number: int) -> T:
         try:
             return work(number, lambda: meeting.wait(number))
         except BaseException:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daskpar.graph.graph import Graph, Key
 from daskpar.layout.plan import Kind
 from daskpar.plan.profile import TaskRun
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _POLL = 20_000  # tasks submitted between questions to the scheduler, which remembers 100,000
 
@@ -60,7 +63,7 @@ class ThreadedRecord(_Noted):
 class ClusterRecord(_Noted):
     """Of a cluster, by the scheduler's task stream: what its dashboard shows."""
 
-    def __init__(self, client: Any):
+    def __init__(self, client: Client):
         super().__init__()
         self._client = client
         self._ran: dict[Key, TaskRun] = {}

@@ -10,6 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.settings import Block
 
+Label = int | float | str
 Measure = tuple[Any, ...]
 
 
@@ -33,7 +34,7 @@ class Fitted:
         return classes
 
     @property
-    def labels(self) -> tuple[Any, ...]:
+    def labels(self) -> tuple[Label, ...]:
         """The labels by class number; empty where the transform does not number classes."""
         return ()
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import cast
 from uuid import uuid4
 
 import numpy as np
 
 from daskpar.data.check import as_array, check_pair
 from daskpar.data.files import Npy, open_npy, stamp
+from daskpar.data.reading import Stamp
 from daskpar.data.source import Source
-from daskpar.data.sparse import SparseRows
+from daskpar.data.sparse import SparseRows, Stored
 from daskpar.errors import InputError
 
-_held: dict[str, tuple[Any, np.ndarray]] = {}
+_held: dict[str, tuple[Stored, np.ndarray]] = {}
 _PARTS = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 
@@ -31,7 +32,7 @@ class Held(Source):
 
     token: str
 
-    def arrays(self) -> tuple[Any, np.ndarray]:
+    def arrays(self) -> tuple[Stored, np.ndarray]:
         try:
             return _held[self.token]
         except KeyError:
@@ -64,7 +65,7 @@ class SpilledSparse(Source):
     y: str
     columns: int
 
-    def arrays(self) -> tuple[Any, np.ndarray]:
+    def arrays(self) -> tuple[Stored, np.ndarray]:
         return _open_sparse(self.x, self.columns, tuple(map(stamp, self.x))), open_npy(self.y)
 
     def plain_targets(self) -> np.ndarray:
@@ -78,11 +79,11 @@ class SpilledSparse(Source):
 Given = Held | Spilled | SpilledSparse
 
 
-def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Given:
+def hold(x: object, y: object, folder: Path | None = None, where: str = "fit") -> Given:
     """A source over arrays given from Python; with `folder`, through files in it."""
     same = x is y
     x = as_array(x, where)
-    y = x if same else as_array(y, where, "targets")
+    y = cast(np.ndarray, x) if same else as_array(y, where, "targets")
     check_pair(x, y, where)
     token = uuid4().hex
     if folder is None:
@@ -102,7 +103,7 @@ def hold(x: Any, y: Any, folder: Path | None = None, where: str = "fit") -> Give
 
 
 @lru_cache(maxsize=16)
-def _open_sparse(paths: tuple[str, ...], columns: int, stamps: tuple[Any, ...]) -> SparseRows:
+def _open_sparse(paths: tuple[str, ...], columns: int, stamps: tuple[Stamp, ...]) -> SparseRows:
     from scipy.sparse import csr_matrix
 
     data, indices, starts = map(open_npy, paths)

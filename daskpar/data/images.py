@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from daskpar.data.paths import absolute
 from daskpar.data.reading import check_memory, decoding, read_bytes, without_warnings
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 _EXIF = b"Exif\0\0"
 _TURNS = {  # orientations of EXIF, as Pillow names what undoes them
@@ -69,7 +73,7 @@ class Images(Source):
         return (*self.size, self.channels)
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return np.dtype(np.uint8)
 
     @property
@@ -77,7 +81,7 @@ class Images(Source):
         return ()
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return np.dtype(np.int32)
 
     @property
@@ -126,7 +130,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
         return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
 
 
-def _open(image: Any, raw: bytes, path: Path) -> Any:
+def _open(image: ModuleType, raw: bytes, path: Path) -> Picture:
     """Pillow's picture, of which the header is read. Warnings about metadata are of no use here."""
     with without_warnings(module=r"PIL\b"):
         try:
@@ -143,7 +147,7 @@ def _open(image: Any, raw: bytes, path: Path) -> Any:
             raise InputError(f"{path}: not a readable picture (of no format that is known)") from None
 
 
-def _pillow() -> Any:
+def _pillow() -> ModuleType:
     try:
         from PIL import Image
     except ImportError:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -153,7 +153,7 @@ def _chunk_order(order: Order, epoch: int, stream: int) -> tuple[tuple[int, int]
     return tuple(sizes[c] for c in shuffled)
 
 
-_row_orders: dict[tuple[Any, ...], np.ndarray] = {}
+_row_orders: dict[tuple[object, ...], np.ndarray] = {}
 
 
 def _row_order(order: Order, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray:

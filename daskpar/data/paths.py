@@ -18,12 +18,11 @@ from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any
 
 from daskpar.errors import InputError
 
 
-def absolute(path: Any, what: str = "path") -> str:
+def absolute(path: str | bytes | os.PathLike[str], what: str = "path") -> str:
     """Return a path as an absolute one, with `~` expanded. Raises InputError; `what` names the argument."""
     try:
         text = os.fsdecode(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
 from daskpar.settings import Block
 
@@ -32,7 +33,7 @@ class Source(Block):
         if self.max_value is not None and not self.max_value > 0:
             raise InputError(f"{type(self).__name__.lower()}.max_value={self.max_value} must be above zero")
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[Stored, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
         raise TypeError(f"{type(self).__name__} is no source")
 
@@ -45,7 +46,7 @@ class Source(Block):
         return self.arrays()[0].shape[1:]
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return self.arrays()[0].dtype
 
     @property
@@ -53,7 +54,7 @@ class Source(Block):
         return self.arrays()[1].shape[1:]
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return self.arrays()[1].dtype
 
     @property

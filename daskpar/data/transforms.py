@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.categories import Categories, Labels, NumberLabels, OneHot
-from daskpar.data.fitted import Fitted, Measure, Transform
+from daskpar.data.fitted import Fitted, Label, Measure, Transform
 from daskpar.errors import InputError
 from daskpar.registry import Table, named
 
@@ -50,7 +51,7 @@ class Affine(Fitted):
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
             return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
 
-    def fits(self, dtype: Any) -> bool:
+    def fits(self, dtype: DTypeLike) -> bool:
         """Whether numbers of `dtype` hold x, and digits enough for x less its shift."""
         shift, factor = np.abs(self.shift), np.abs(self.factor)
         largest = float(np.finfo(dtype).max) / _FAR
@@ -176,7 +177,7 @@ TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot, NumberLabel
 FITTED = {f.__name__: f for f in (Pixels, Affine, Categories, Labels, Examples)}
 
 
-def transform(entry: Any) -> Transform:
+def transform(entry: object) -> Transform:
     return named("transform", TRANSFORMS, entry)
 
 
@@ -187,7 +188,7 @@ def undo(targets: Sequence[Fitted], values: Array) -> Array:
     return values
 
 
-def dtype_of_units(targets: Sequence[Fitted], dtype: Any) -> Any:
+def dtype_of_units(targets: Sequence[Fitted], dtype: DTypeLike) -> np.dtype:
     """Return the dtype that `undo` needs: `dtype`, or float64 where that lacks range or digits."""
     fit = all(fitted.fits(dtype) for fitted in targets if isinstance(fitted, Affine))
     return np.dtype(dtype) if fit else np.dtype(np.float64)
@@ -200,20 +201,23 @@ def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:
     return classes
 
 
-def labels_of(targets: Sequence[Fitted]) -> tuple[Any, ...]:
+def labels_of(targets: Sequence[Fitted]) -> tuple[Label, ...]:
     """Return the labels that transforms of targets number, in order; empty where none does."""
     return next((fitted.labels for fitted in targets if fitted.labels), ())
 
 
-def to_json(fitted: Fitted) -> dict[str, Any]:
+def to_json(fitted: Fitted) -> dict[str, object]:
     """A fitted transform as JSON carries it."""
     return {"transform": type(fitted).__name__, **asdict(fitted)}
+
+
+Json = Any  # whatever JSON holds: the fields of a transform say which
 
 
 def from_json(value: dict[str, Any]) -> Fitted:
     """The inverse of `to_json`."""
 
-    def tuples(v: Any) -> Any:
+    def tuples(v: Json) -> Json:
         return tuple(tuples(part) for part in v) if isinstance(v, list) else v
 
     return FITTED[value["transform"]](**{k: tuples(v) for k, v in value.items() if k != "transform"})

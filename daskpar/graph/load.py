@@ -10,7 +10,10 @@ from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.order import bounds
 from daskpar.data.part import Part
 from daskpar.graph.graph import Graph, Key, Ref
+from daskpar.layout.plan import Kind
 from daskpar.tasks.types import Spec
+
+LOAD = Kind("load-data", "load", ("of", "stream", "chunk"), steps=False)
 
 
 def add_training_data(graph: Graph, model: Key, part: Part, spec: Spec) -> dict[tuple[int, int], Key]:
@@ -50,10 +53,11 @@ def _add_chunk(
 ) -> Key:
     """A task that loads a chunk; `where` as `tasks.positions` takes it."""
     named = (part.name, *index)
+    kind = LOAD if len(index) == 2 else LOAD._replace(axes=("of", "chunk"))
     if isinstance(part.source, DaskArrays):
         blocks = _add_blocks(graph, part.source, part, where)
-        return graph.add("load-data", named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)
-    return graph.add("load-data", named, tasks.load_data, Ref(spec), part, where, lane=lane)
+        return graph.add(kind, named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)
+    return graph.add(kind, named, tasks.load_data, Ref(spec), part, where, lane=lane)
 
 
 def _add_blocks(graph: Graph, source: DaskArrays, part: Part, where: tuple[Any, ...]) -> list[Ref]:

@@ -37,7 +37,8 @@ class LayerNorm(Layer):
         return y, saved
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        dx, scale, shift = kernels(dy).layer_norm_backward(dy, *saved, params["scale"])
+        normal, inverse = saved
+        dx, scale, shift = kernels(dy).layer_norm_backward(dy, normal, inverse, params["scale"])
         return dx, {"scale": scale, "shift": shift}
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from daskpar.backend.compiling import LOADING, told
+from daskpar.backend.announce import announce_compiling
+from daskpar.backend.compiling import LOADING
 from daskpar.data.part import Part
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context
@@ -24,7 +25,7 @@ def rehearse(spec: Spec, part: Part, tell: Any = logger.info) -> None:
     Kernels are compiled where this machine has not compiled them before, and loaded where it has; `tell` gets
     a line where they are compiled.
     """
-    with LOADING, told(tell):
+    with LOADING, announce_compiling(tell):
         try:
             chunk = load_data(spec, part, (0, min(2, part.rows)))
         except InputError:

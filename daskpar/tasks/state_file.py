@@ -74,7 +74,8 @@ def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) 
                 "was it written by another model or optimizer?"
             )
     named = {entry.name: tensors[prefix + entry.name] for entry in spec.table.entries}
-    return spec.xp.asarray(spec.table.pack(named, spec.precision))
+    packed: np.ndarray = spec.xp.asarray(spec.table.pack(named, spec.precision))
+    return packed
 
 
 def named_parameters(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:

@@ -89,7 +89,7 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
     copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
-    size = spec.clip.size(total[copied:])
+    size: float = spec.clip.size(total[copied:])
     if not math.isfinite(size):
         raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
     return size

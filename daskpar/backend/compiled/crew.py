@@ -9,75 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import intrinsic
 
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import address
+from daskpar.backend.compiled.atomic import APART, look, put
+from daskpar.backend.compiled.orders import serve
 
-APART = 16  # numbers between those of two threads, which lie in cache lines of their own
 _LOOKS = 1_500_000  # less than half a millisecond without an order, after which a helper sleeps
 _FIELDS = 32
-
-
-@intrinsic
-def seen(typing: Any, array: Any, index: Any) -> Any:
-    """`array[index]` as other threads have left it, with all that they wrote before."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(address(context, builder, signature.args[0], *args), "seq_cst", 8)
-
-    return types.int64(array, types.intp), generate
-
-
-@intrinsic
-def tell(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """`array[index] = value` for other threads to see, after all that was written before."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        where = address(context, builder, signature.args[0], args[0], args[1])
-        builder.store_atomic(builder.sext(args[2], ir.IntType(64)), where, "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.int64), generate
-
-
-@intrinsic
-def _pointer(typing: Any, place: Any) -> Any:
-    """A pointer to the float32 at an address."""
-    kind = types.CPointer(types.float32)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(kind))
-
-    return kind(types.int64), generate
-
-
-@njit(inline="always")
-def array_at(place, size):
-    """The `size` numbers at an address, none where it is 0."""
-    return carray(_pointer(place), (size if place else 0,))
-
-
-def place_of(array: np.ndarray | None) -> int:
-    """The address of an array's first number, 0 where there is none."""
-    return 0 if array is None or array.size == 0 else array.__array_interface__["data"][0]
-
-
-@njit(nogil=True, cache=True)
-def look(array: np.ndarray, index: int) -> int:
-    """`seen`, for the interpreter."""
-    return seen(array, index)
-
-
-@njit(nogil=True, cache=True)
-def put(array: np.ndarray, index: int, value: int) -> None:
-    """`tell`, for the interpreter."""
-    tell(array, index, value)
 
 
 class Crew:
@@ -101,8 +40,6 @@ class Crew:
                 self._wake[helper].set()
 
     def _serve(self, helper: int) -> None:
-        from daskpar.backend.compiled.matrix import serve
-
         last, at = 0, helper * APART
         while True:
             last = serve(self.orders[helper], self.posted, self.done, at, last, _LOOKS)

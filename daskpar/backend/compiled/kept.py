@@ -19,21 +19,25 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any
+from typing import TypeVar, cast
 
 import numba
+from numba.core.base import BaseContext
 from numba.core.caching import FunctionCache
+from numba.core.compiler import CompileResult
+from numba.core.typing import Signature
 
 _STAMP = "daskpar-kernels.sha256"
 _ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written to"
 
 logger = logging.getLogger("daskpar")
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class KernelCache(FunctionCache):
     """Numba's cache of a function, of which neither damage nor a full disk ends a program."""
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load_overload(self, sig: Signature, target_context: BaseContext) -> CompileResult | None:
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:  # unpickling a damaged file raises anything
@@ -44,17 +48,17 @@ class KernelCache(FunctionCache):
                 self.flush()
             return None
 
-    def save_overload(self, sig: Any, data: Any) -> None:
+    def save_overload(self, sig: Signature, data: CompileResult) -> None:
         try:
             super().save_overload(sig, data)
         except Exception as error:  # it reads the index before, which may be damaged
             _say(f"kernels cannot be kept in {self.cache_path} ({error}) and are compiled for each process")
 
 
-def njit(*signatures: Any, cache: bool = False, **options: Any) -> Callable[..., Any]:
+def njit(*signatures: Signature, cache: bool = False, **options: bool | str) -> Callable[[F], F]:
     """`numba.njit` with a `KernelCache`; to be called with options, as a decorator."""
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    def decorate(function: F) -> F:
         dispatcher = numba.njit(**options)(function)
         if cache:
             find_place()
@@ -64,7 +68,7 @@ def njit(*signatures: Any, cache: bool = False, **options: Any) -> Callable[...,
             dispatcher.compile(signature)
         if signatures:
             dispatcher.disable_compile()
-        return dispatcher
+        return cast(F, dispatcher)
 
     return decorate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskpar.backend.compiled.crew import APART, seen, tell
+from daskpar.backend.compiled.atomic import APART, seen, tell
 from daskpar.backend.compiled.kept import njit
 
 
