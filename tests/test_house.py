@@ -48,8 +48,6 @@ RULES: dict[str, Callable[[Path], list[str]]] = {
 }
 UNFINISHED = {
     "circles": "callbacks and the trainer, and commands and their group, still import each other",
-    "private-dask": "the graph's builder and the threaded executor do not go through the one door yet",
-    "distributed": "the parameter server's tasks still ask distributed for their client",
     "long": "files of layers, of the graph, of training, of settings and of commands are to be split",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from html import escape
-from typing import Protocol
+from typing import Any, Protocol
 
 from dask.utils import key_split
 
@@ -27,7 +27,7 @@ class Task(Protocol):
     def dependencies(self) -> Collection[Key]: ...
 
 
-def draw(tasks: Mapping[Key, Task], kinds: Mapping[Key, Kind] | None = None) -> str:
+def draw(tasks: Mapping[Any, Task], kinds: Mapping[Any, Kind] | None = None) -> str:
     """An SVG of a graph of dask tasks by key; dependencies outside of it are left out.
 
     `kinds`: the kind of operation of each task, as far as it is known.
@@ -71,7 +71,7 @@ def _numbers(kind: Kind | None, index: tuple[object, ...]) -> str:
     """The numbers in a key, named as the kind of operation names them."""
     axes = () if kind is None else kind.axes
     names = axes if len(axes) == len(index) else ("step", *axes)
-    return ", ".join(f"{name} {value}" for name, value in zip(names, index, strict=False))
+    return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))
 
 
 def _columns(inside: Mapping[Key, list[Key]]) -> list[list[Key]]:

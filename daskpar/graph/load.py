@@ -13,7 +13,7 @@ from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.plan import Kind
 from daskpar.tasks.types import Spec
 
-LOAD = Kind("load-data", "load", ("of", "stream", "chunk"), steps=False)
+LOAD = Kind("load-data", "load", ("", "stream", "chunk"), steps=False)
 
 
 def add_training_data(graph: Graph, model: Key, part: Part, spec: Spec) -> dict[tuple[int, int], Key]:
@@ -53,7 +53,7 @@ def _add_chunk(
 ) -> Key:
     """A task that loads a chunk; `where` as `tasks.positions` takes it."""
     named = (part.name, *index)
-    kind = LOAD if len(index) == 2 else LOAD._replace(axes=("of", "chunk"))
+    kind = LOAD if len(index) == 2 else LOAD._replace(axes=("", "chunk"))
     if isinstance(part.source, DaskArrays):
         blocks = _add_blocks(graph, part.source, part, where)
         return graph.add(kind, named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)

@@ -8,8 +8,14 @@ from daskpar.data.order import Order
 from daskpar.layout.partition import Partition
 from daskpar.layout.whole import Cuts
 from daskpar.nn.parameters import ParameterTable
-from daskpar.optim.gradient import Clip
 from daskpar.optim.optimizer import Optimizer
+
+
+class Clipping(Protocol):
+    """Limits on gradients; `norm`: on the norm of all of them, or None."""
+
+    @property
+    def norm(self) -> float | None: ...
 
 
 class Described(Protocol):
@@ -24,6 +30,6 @@ class Described(Protocol):
     @property
     def order(self) -> Order: ...
     @property
-    def clip(self) -> Clip: ...
+    def clip(self) -> Clipping: ...
     @property
     def outer(self) -> Optimizer | None: ...

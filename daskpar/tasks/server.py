@@ -159,12 +159,11 @@ def _answers(servers: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _is_alive(server: object) -> bool:
-    """Return whether a server still has a worker. What knows a cluster replaces this (`know_servers`)."""
-    return True
+_is_alive: Callable[[Any], bool] = lambda server: True
+"""Whether a server still has a worker; what knows a cluster says so by `know_servers`."""
 
 
-def know_servers(is_alive: Callable[[object], bool]) -> None:
+def know_servers(is_alive: Callable[[Any], bool]) -> None:
     """Have tasks of this process ask `is_alive` about a server that does not answer."""
     global _is_alive
     _is_alive = is_alive
