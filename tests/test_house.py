@@ -52,7 +52,7 @@ def test_only_the_command_line_prints(path: Path) -> None:
 
 
 def test_the_graph_knows_no_concrete_layer_and_no_concrete_optimizer() -> None:
-    contracts = {"layer", "program", "parameters", "space", "width"}
+    contracts = {"layer", "operations", "parameters", "space", "width"}
     allowed = {"daskpar.optim.optimizer", *(f"daskpar.nn.{name}" for name in contracts)}
     for path in (HOUSE / "graph").glob("*.py"):
         used = {n for n in imports(path) if n.startswith(("daskpar.nn", "daskpar.optim"))}

@@ -24,7 +24,7 @@ from daskpar.graph.partition import Part
 from daskpar.graph.reduce import add_tree
 from daskpar.graph.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.graph.spec import Spec
-from daskpar.nn.program import shares_at
+from daskpar.nn.operations import shares_at
 
 
 class Leaf(NamedTuple):

@@ -24,19 +24,16 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """max(x, 0); the derivative at 0 is 0.
-
-    Where the layer before has rectified its output, or the one after dx, there is nothing left to do.
-    """
+    """max(x, 0); the derivative at 0 is 0."""
 
     kind: ClassVar[str] = "relu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x if ctx.rectified else array_module(x).maximum(x, 0)
+        y = array_module(x).maximum(x, 0)
         return y, y
 
     def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return (dy if ctx.rectify else kernels(dy).relu_backward(saved, dy)), {}
+        return kernels(dy).relu_backward(saved, dy), {}
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
+from daskpar.nn.container import Container, inline
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
-from daskpar.nn.sequential import Sequential, observe_each, written_out
+from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, positive
+from daskpar.nn.parts import written_out
+from daskpar.nn.sequential import Sequential
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Unembedding(Layer):
 
 
 @dataclass(frozen=True)
-class TiedEmbedding(Embedding):
+class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     """An embedding around layers, whose outputs are compared with the same table (Press and Wolf 2017).
 
     y = layers(weight[x]) · weightᵀ: (rows, ...) integers below `words` -> (rows, ..., words) outputs. The
@@ -138,7 +140,7 @@ class TiedEmbedding(Embedding):
     kind: ClassVar[str] = "tied_embedding"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Embedding.__post_init__(self)
         object.__setattr__(self, "layers", written_out(self.layers))
 
     @cached_property
@@ -146,14 +148,18 @@ class TiedEmbedding(Embedding):
         return Sequential(self.layers)
 
     @cached_property
-    def ends(self) -> tuple[Embedding, Unembedding]:
-        """What stands before and after the layers, with one table for both."""
+    def _ends(self) -> tuple[Embedding, Unembedding]:
+        """The layers before and after the others, with one table for both."""
         return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
+
+    def children(self) -> tuple[Operation, ...]:
+        first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
+        return first, inline(self._inner), last
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
         own, inner = rng.spawn(2)
-        params, shape = super().init(own, in_shape)
+        params, shape = Embedding.init(self, own, in_shape)
         nested, out_shape = self._inner.init(inner, shape)
         if out_shape[-1:] != (self.features,):
             raise InputError(
@@ -162,29 +168,8 @@ class TiedEmbedding(Embedding):
             )
         return params | nested, (*out_shape[:-1], self.words)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        return self.run(params, x, ctx)[:2]
-
-    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
-        first, last = self.ends
-        h, keep, mask = first.run(params, x, ctx)
-        h, saved, mask = self._inner.run(params, h, ctx.masked(mask))
-        y, out = last.forward(params, h, ctx)
-        return y, (keep, saved, out), mask
-
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        (first, last), (x, inner, h) = self.ends, saved
-        dh, weights = last.backward(params, h, dy, ctx)
-        d_in, grads = self._inner.backward(params, inner, dh, replace(ctx, input_gradient=True))
-        weights["weight"] += first.backward(params, x, d_in, ctx)[1]["weight"]
-        return None, grads | weights
-
-    def observe(self, params: Params, sums: Params) -> Params:
-        return observe_each(self.layers, params, sums)
-
-    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
-        inner = self._inner.flops((*in_shape, self.features), (*out_shape[:-1], self.features))
-        return inner + 2 * self.features * math.prod(out_shape)
+    def refuses(self, x: Array) -> str | None:
+        return Embedding.refuses(self, x)
 
     def width(self) -> Width | None:
         return None

@@ -12,9 +12,9 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
-from daskpar.nn.convolution import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from daskpar.nn.cuts import Window
 from daskpar.nn.layer import Shape
-from daskpar.nn.program import Operation, Program
+from daskpar.nn.operations import Operation, Program
 
 Around = Sequence[tuple[Shape, Shape]]
 """The shapes of an example before and after each operation, as `program.shapes` gives them."""

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from daskpar.nn.cuts import Width
 from daskpar.nn.layer import Shape
+from daskpar.nn.operations import Operation, Program
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.program import Operation, Program
 
 
 class Section(NamedTuple):

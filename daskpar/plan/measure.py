@@ -12,7 +12,7 @@ import numpy as np
 from daskpar.backend.random import spawning
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
-from daskpar.nn import program
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context
 
 _ROUNDS = 5

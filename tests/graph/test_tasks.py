@@ -11,7 +11,7 @@ from daskpar import NotFiniteError, Trainer
 from daskpar.data import Digits, Part
 from daskpar.graph import tasks
 from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
-from daskpar.nn.program import extent
+from daskpar.nn.operations import extent
 from daskpar.train.prepare import make_order, make_spec
 
 

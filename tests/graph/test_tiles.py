@@ -19,7 +19,7 @@ from daskpar.graph.spec import Spec
 from daskpar.graph.step import StepBuilder
 from daskpar.graph.tasks import halo
 from daskpar.nn import registry
-from daskpar.nn.program import operations, shapes
+from daskpar.nn.operations import operations, shapes
 from daskpar.nn.space import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count

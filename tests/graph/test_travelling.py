@@ -12,7 +12,7 @@ from daskpar.data.chunk import Chunk
 from daskpar.graph import Gradient, Lane, State
 from daskpar.graph.spec import Backward, Forward
 from daskpar.graph.tasks.parts import Kept
-from daskpar.nn.program import Flow
+from daskpar.nn.operations import Flow
 
 ARRAY = np.arange(6, dtype=np.float32)
 GRADIENT = Gradient(ARRAY, (1.0, 2.0), 16)

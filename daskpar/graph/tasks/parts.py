@@ -13,7 +13,8 @@ from daskpar.errors import NotFiniteError
 from daskpar.graph.spec import Backward, Forward, Gradient, Lane, Spec, Sums
 from daskpar.graph.tasks.gradient import add_sums, explain_not_finite, gradient_of, measure, quietly
 from daskpar.graph.tasks.rows import with_edges, with_halo
-from daskpar.nn import moments, program
+from daskpar.nn import moments
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
 
