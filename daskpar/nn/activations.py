@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
@@ -28,11 +28,11 @@ class ReLU(Activation):
 
     kind: ClassVar[str] = "relu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).maximum(x, 0)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return kernels(dy).relu_backward(saved, dy), {}
 
 
@@ -42,11 +42,11 @@ class Tanh(Activation):
 
     kind: ClassVar[str] = "tanh"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (1 - saved * saved), {}
 
 
@@ -64,11 +64,11 @@ class Sigmoid(Activation):
 
     kind: ClassVar[str] = "sigmoid"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (saved * (1 - saved)), {}
 
 
@@ -78,11 +78,13 @@ class SiLU(Activation):
 
     kind: ClassVar[str] = "silu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
         return x * gate, (x, gate)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, gate = saved
         return dy * (gate * (1 + x * (1 - gate))), {}
 
@@ -93,8 +95,8 @@ class GELU(Activation):
 
     kind: ClassVar[str] = "gelu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * saved, {}

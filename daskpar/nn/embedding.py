@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,10 +45,10 @@ class Embedding(Layer):
         size = self.words, self.features
         return {"weight": initialiser(self.init_weight)(rng, size, *size)}, (*in_shape, self.features)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return params["weight"][x], x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
@@ -84,14 +84,16 @@ class _SomeWords(Embedding):
     def __post_init__(self) -> None:
         pass  # `padding` is a number among all words
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         xp = array_module(params["weight"])
         place = x - self.first
         known = (place >= 0) & (place < self.words)
         place = xp.where(known, place, 0)
         return params["weight"][place] * known[..., None], (place, known)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         place, known = saved
         weight = kernels(dy).scatter_rows(place, dy * known[..., None].astype(dy.dtype), self.words)
         return None, {"weight": weight}
@@ -108,11 +110,11 @@ class Unembedding(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (*in_shape[:-1], self.words)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = kernels(x).product(x.reshape(-1, x.shape[-1]), params["weight"].T)
         return y.reshape(*x.shape[:-1], y.shape[-1]), x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         flat, x = dy.reshape(-1, dy.shape[-1]), saved.reshape(-1, saved.shape[-1])
         product = kernels(dy).product
         weight = product(flat.T, x, out=ctx.space("weight"))
@@ -196,10 +198,10 @@ class LearnedPositions(Layer):
             )
         return {"weight": initialiser(self.init_weight)(rng, in_shape, *in_shape)}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, int]:
         return x + params["weight"][: x.shape[1]], x.shape[1]
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: int, dy: Array, ctx: Context) -> tuple[Array, Params]:
         weight = params["weight"]
         grad = array_module(dy).zeros(weight.shape, dtype=dy.dtype)
         grad[:saved] = array_module(dy).sum(dy, axis=0)
