@@ -83,6 +83,9 @@ class DenseChain(FusedLayer):
             dy, inputs, weights, rectified, spaces, ctx.input_gradient
         )
         grads: Params = {}
-        for link, (weight, bias) in zip(self.dense, gradients, strict=True):
-            put(grads, link.path, {"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+        results = iter(gradients)
+        for operation, link in zip(self.operations, self.links, strict=True):
+            weight, bias = next(results) if link is not None else (None, None)
+            named = {"weight": weight, "bias": bias}
+            put(grads, operation.path, {name: value for name, value in named.items() if value is not None})
         return dx, grads
