@@ -84,8 +84,8 @@ class DenseChain(FusedLayer):
         )
         grads: Params = {}
         results = iter(gradients)
-        for operation, link in zip(self.operations, self.links, strict=True):
-            weight, bias = next(results) if link is not None else (None, None)
+        for operation, one in zip(self.operations, self.links, strict=True):
+            weight, bias = next(results) if one is not None else (None, None)
             named = {"weight": weight, "bias": bias}
             put(grads, operation.path, {name: value for name, value in named.items() if value is not None})
         return dx, grads

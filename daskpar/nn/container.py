@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +31,7 @@ from daskpar.nn.fusions import fused, reordered
 from daskpar.nn.layer import Context, Layer, Operation, Params, Program, Saved, Shape
 from daskpar.nn.nested import at, put
 from daskpar.nn.operations import Flow, backward, forward, needed
+from daskpar.nn.parts import recomputes
 from daskpar.nn.sizes import require_room
 from daskpar.nn.spans import shapes
 
@@ -56,6 +57,18 @@ def inline(layer: Layer, *path: int) -> Operation:
     return Operation("run", path, layer, inline=True)
 
 
+def spliced(program: Program) -> tuple[Operation, ...]:
+    """A program with the operations of its inline layers in their place, but for those that recompute."""
+    operations: list[Operation] = []
+    for operation in program:
+        if operation.inline and not recomputes(operation.layer):
+            for child in spliced(operation.layer.children()):
+                operations.append(replace(child, path=(*operation.path, *child.path)))
+        else:
+            operations.append(operation)
+    return tuple(operations)
+
+
 @dataclass(frozen=True)
 class Container(Layer):
     """A layer that is its `children`, run one after the other."""
@@ -63,7 +76,7 @@ class Container(Layer):
     @cached_property
     def program(self) -> Program:
         """The operations that are run: the children, fused."""
-        return fused(self.children())
+        return fused(spliced(self.children()))
 
     @property
     def tokens(self) -> bool:  # type: ignore[override]

@@ -175,13 +175,12 @@ def backward(
             return Flow(None), grads
         operation, k = program[i], i - span[0]
         if operation.role == "run":
-            params_here = present(operation, params, x)
+            params_here, keep = present(operation, params, x), saved[k]
+            if ctx.consume and isinstance(saved, list):
+                saved[k] = None
             if not needs[k] and not params_here:
                 x = None
                 continue
-            keep = saved[k]
-            if ctx.consume and isinstance(saved, list):
-                saved[k] = None
             child = ctx.within(operation.path, needs[k])
             x, found = _run_backward(operation.layer, params_here, keep, x, child)
             if operation.absent:

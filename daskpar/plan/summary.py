@@ -92,6 +92,8 @@ def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Part]:
         if child.role != "run" or child.shallow:
             continue
         keep = kept.get(child.path)
+        if child.inline and keep is None:
+            keep = _under(child.path, kept)
         if child.inline and not child.path:
             yield from _parts(child.layer, before, keep)
         else:
@@ -99,16 +101,21 @@ def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Part]:
 
 
 def _by_place(program: Program, saved: Saved) -> dict[tuple[int, ...], Saved]:
-    """The values that layers saved; none for a block that keeps its input only."""
+    """The values that layers saved, by their places; none for a block that keeps its input only."""
     found: dict[tuple[int, ...], Saved] = {}
     if not isinstance(saved, list):
-        return found
+        return saved if isinstance(saved, dict) else found
     for operation, keep in zip(program, saved, strict=True):
         if isinstance(operation.layer, FusedLayer):
             found |= _by_place(operation.layer.operations, keep)
         elif operation.role == "run" and not operation.shallow:
             found[operation.path] = keep
     return found
+
+
+def _under(path: tuple[int, ...], kept: dict[tuple[int, ...], Saved]) -> dict[tuple[int, ...], Saved]:
+    """The values saved by layers at a place and deeper, by their places from there."""
+    return {place[len(path) :]: keep for place, keep in kept.items() if place[: len(path)] == path}
 
 
 def new_bytes(saved: object, seen: set[int]) -> int:

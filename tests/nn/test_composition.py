@@ -69,7 +69,7 @@ def test_parts_start_apart_whatever_follows_them():
 def test_dropouts_in_one_model_draw_different_masks():
     model = Sequential((Dropout(0.5), Dropout(0.5), Residual((Dropout(0.5),))))
     _, saved = model.forward({}, np.ones((50, 20)), Context(training=True))
-    masks = [saved[0], saved[1], saved[2][1][0]]  # within the residual: fork, layers, join
+    masks = [saved[0], saved[1], saved[2][1]]  # within the residual: fork, dropout, join
     for i in range(3):
         for j in range(i):
             assert 0.4 < np.mean((masks[i] > 0) == (masks[j] > 0)) < 0.6

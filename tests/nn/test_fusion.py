@@ -159,7 +159,10 @@ def test_a_chain_writes_into_spaces_and_leaves_out_a_dx_that_nobody_needs():
 
 def test_fusion_ends_where_a_branch_or_another_layer_begins():
     block = Residual((Dense(4), ReLU()))
-    assert names(block.program) == ("residual", "sequential", "residual")
+    assert names(block.program) == ("residual", "Rectified", "DoneReLU", "residual")
+    block = Residual((Dense(4), ReLU()), shortcut=(ReLU(), Dense(4)), remat=True)
+    assert names(block.program)[:3] == ("residual", "sequential", "residual")
+    assert names(block.program)[3:] == ("DoneReLU", "Rectified", "residual")
     model = Sequential((Dense(4), ReLU(), Dropout(0.1), Dense(4), Residual((ReLU(), Dense(4)))))
     assert names(model.program) == ("Rectified", "DoneReLU", "dropout", "dense", "residual")
 
