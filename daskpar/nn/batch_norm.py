@@ -150,7 +150,7 @@ class BatchNorm(Sharing):
         }
 
     def _running(self, params: Params, gathered: Array) -> tuple[Array, Array, Array]:
-        """What `observe` needs of a chunk, as sums that add up: Σ(x − c), Σ(x − c)² and the count.
+        """The sums over a chunk that `observe` needs: Σ(x − c), Σ(x − c)² and the count.
 
         c is the mean of all batches so far, near the means of all chunks, so that squares do not cancel.
         """

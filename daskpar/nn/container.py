@@ -115,7 +115,7 @@ class Container(Layer):
         return flow.x, saved, flow.mask
 
     def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        """Where nobody needs dx, it ends at the first layer that has parameters."""
+        """Without `ctx.input_gradient`, it ends at the first layer that has parameters."""
         program = self.program
         needs = needed(program, params, ctx.input_gradient)
         flow, grads = backward(program, (0, len(program)), params, saved, Flow(dy), ctx, needs=needs)

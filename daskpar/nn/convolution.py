@@ -51,7 +51,7 @@ class Conv2d(Rectifying):
         initialiser(self.init_weight), initialiser(self.init_bias)
 
     def geometry(self, image: Pair) -> Geometry:
-        """How the kernel moves over an image of this height and width."""
+        """Return the moves of the kernel over an image of this height and width."""
         stride, dilation = pair(self.stride), pair(self.dilation)
         kernel = pair(self.kernel)
         taps = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)

@@ -152,7 +152,7 @@ class SoftmaxCrossEntropy(Loss):
         return float(loss), float(top.size), share - self._goal(outputs, targets, first, classes)
 
     def _goal(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """What is wanted of the classes from `first` on."""
+        """The targets of the classes from `first` on."""
         stop = first + outputs.shape[-1]
         if targets.dtype.kind in "iu":
             goal = targets[..., None] == array_module(outputs).arange(first, stop)

@@ -33,7 +33,7 @@ class Dropout(Layer):
         return (x, None) if mask is None else (x * mask, mask)
 
     def drawn(self, shape: Shape, like: Array, ctx: Context) -> Array | None:
-        """What values of a shape are multiplied by, zeros and 1 / (1 - rate), on the device of `like`; None
+        """The factors for values of a shape, zeros and 1 / (1 - rate), on the device of `like`; None
         where nothing is dropped."""
         threshold = min(round(self.rate * 65536), 65535)
         if not ctx.training or threshold == 0:

@@ -38,7 +38,7 @@ class Fusion:
     local: bool = True
 
     def matches(self, operations: Program) -> bool:
-        """Whether some neighbouring operations, as many as the pattern has tests, are of this pattern."""
+        """Tell whether neighbouring operations, as many as the pattern has tests, are of this pattern."""
         return all(
             operation.role == "run" and not operation.absent and test(operation.layer)
             for operation, test in zip(operations, self.pattern, strict=True)
@@ -71,5 +71,5 @@ class FusedLayer(Layer):
     operations: Sequence[Operation]
 
     def supports(self, x: Array) -> bool:
-        """Whether it can take `x`, an input or the gradient of an output; else its operations are run."""
+        """Tell whether it can take `x`, an input or gradient of an output; else its operations are run."""
         return True

@@ -14,7 +14,7 @@ from daskpar.nn.rectified import DoneReLU, Rectified
 
 
 def is_relu(layer: Layer) -> bool:
-    """Whether a layer is a ReLU, and no user's own that inherits from it."""
+    """Tell whether a layer is a ReLU, and no user's own that inherits from it."""
     return type(layer) in (ReLU, DoneReLU)
 
 
@@ -23,7 +23,7 @@ def is_max_pool(layer: Layer) -> bool:
 
 
 def can_rectify(layer: Layer) -> bool:
-    """Whether a layer can do the work of a ReLU beside it, and is not one that overrides `forward`."""
+    """Tell whether a layer can do the work of a ReLU beside it, and is not one that overrides `forward`."""
     if isinstance(layer, Rectified):
         return True
     plain = type(layer).forward is Rectifying.forward and type(layer).backward is Rectifying.backward
@@ -31,7 +31,7 @@ def can_rectify(layer: Layer) -> bool:
 
 
 def is_dense(layer: Layer) -> bool:
-    """Whether a layer is dense, or a chain of such layers."""
+    """Tell whether a layer is dense, or a chain of such layers."""
     return type(layer.layer if isinstance(layer, Rectified) else layer) in (Dense, DenseChain)
 
 

@@ -101,7 +101,7 @@ class GroupNorm(Layer):
         return xp.repeat(largest, x.shape[-1] // self.groups, axis=1)
 
     def _count(self, x: Array, mask: Array | None) -> Array | int:
-        """How many values each mean is of: one number, or (rows, 1)."""
+        """The number of values that each mean is of: one number, or (rows, 1)."""
         each = x.shape[-1] // self.groups
         if mask is None:
             return float(math.prod(x.shape[1:-1]) * each)

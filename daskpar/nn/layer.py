@@ -49,7 +49,7 @@ class Operation:
     inline: bool = False
 
     def holds(self, name: str) -> bool:
-        """Whether the parameter of this name is the operation's."""
+        """Tell whether the parameter of this name is the operation's."""
         place = "".join(f"{index}." for index in self.path)
         own = self.role == "run" and name.startswith(place)
         return own and not (self.shallow and "." in name[len(place) :])
@@ -82,9 +82,9 @@ class Layer(Block):
 
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
-    """Whether examples are integers, e.g. numbers of words."""
+    """True where examples are integers, e.g. numbers of words."""
     rectifies: ClassVar[bool] = False
-    """Whether it can do the work of a ReLU that comes before or after it; see `Rectifying`."""
+    """True where it can do the work of a ReLU that comes before or after it; see `Rectifying`."""
 
     def children(self) -> tuple[Operation, ...]:
         """The operations that a layer made of layers stands for, in order; none for any other layer.
@@ -108,7 +108,7 @@ class Layer(Block):
         raise TypeError(f"{type(self).__name__} has no backward")
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        """Which positions of the output go on, for an input `x` of which those in `mask` do."""
+        """The positions of the output that go on, for an input `x` of which those in `mask` do."""
         return mask
 
     def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved, Array | None]:
@@ -126,7 +126,7 @@ class Layer(Block):
         return {}
 
     def refuses(self, x: Array) -> str | None:
-        """What is wrong with the values of some examples, or None."""
+        """The fault in the values of some examples, or None."""
         return None
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -134,11 +134,11 @@ class Layer(Block):
         return math.prod(out_shape)
 
     def width(self) -> Width | None:
-        """How the layer splits in width; None where it does not."""
+        """The split of the layer in width; None where it does not."""
         return None
 
     def joins(self) -> Width | None:
-        """How the layer takes an input whose last axis is shared out, its outputs being summed."""
+        """The split for an input whose last axis is split; the outputs are summed."""
         return None
 
     def part(self, index: int, parts: int) -> Layer:
@@ -146,7 +146,7 @@ class Layer(Block):
         return self
 
     def window(self, in_shape: Shape) -> Window | None:
-        """Which rows of pixels an output row needs; None where it needs them all."""
+        """The rows of pixels that an output row needs; None where it needs them all."""
         return None
 
     def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
@@ -206,7 +206,7 @@ class Rectifying(Layer):
 
 
 def synchronised(layer: Layer) -> bool:
-    """Whether a layer asks for statistics of the whole batch."""
+    """Tell whether a layer asks for statistics of the whole batch."""
     return bool(getattr(layer, "sync", False))
 
 

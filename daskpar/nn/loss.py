@@ -35,15 +35,15 @@ class Loss(Block):
 
     @property
     def splits(self) -> bool:
-        """Whether outputs may come in parts, by classes: see `gather` and `with_total`."""
+        """True where outputs may come in parts, by classes: see `gather` and `with_total`."""
         return False
 
     def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """What the others need to know of the outputs for the classes from `first` on."""
+        """The sums that the others need of the outputs for the classes from `first` on."""
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def combine(self, gathered: Sequence[Array]) -> Array:
-        """What several parts have gathered, as of one."""
+        """Combine the sums of several parts into those of one."""
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def with_total(
@@ -71,14 +71,14 @@ class Loss(Block):
         return None
 
     def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        """What is wrong with the values of some targets, or None."""
+        """The fault in the values of some targets, or None."""
         return None
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         raise TypeError(f"{type(self).__name__} is no loss")
 
     def activate(self, outputs: Array) -> Array:
-        """What a person reads: probabilities for a classifier, the outputs themselves otherwise."""
+        """Probabilities for a classifier, the outputs themselves otherwise: what a person reads."""
         return outputs
 
     def decide(self, outputs: Array) -> Array:

@@ -89,7 +89,7 @@ def _classes(targets: Array, outputs: Array) -> Array:
 
 
 def _decided(outputs: Array) -> Array:
-    """Whether each example's outputs name a class: NaN does not."""
+    """True for each example whose outputs name a class: NaN does not."""
     xp = array_module(outputs)
     return ~xp.isnan(xp.max(outputs, axis=-1))
 

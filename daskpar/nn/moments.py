@@ -38,7 +38,7 @@ def combine(*gathered: Array) -> Array:
 
 
 def count_of(x: Array, mask: Array | None) -> Array | int:
-    """How many values of each channel count."""
+    """The number of values of each channel that count."""
     return float(math.prod(x.shape[:-1])) if mask is None else mask.sum(dtype=x.dtype)
 
 

@@ -230,7 +230,7 @@ def needed(program: Program, params: Params, input_gradient: bool) -> list[bool]
 
 
 def gather(program: Program, index: int, params: Params, flow: Flow, ctx: Context) -> Array | None:
-    """What the operation that comes next gathers of a chunk; None where it does not share."""
+    """The sums over a chunk that the next operation gathers; None where it does not share."""
     sharing = program[index].sharing if index < len(program) else None
     if sharing is None:
         return None
@@ -241,7 +241,7 @@ def gather(program: Program, index: int, params: Params, flow: Flow, ctx: Contex
 def gather_backward(
     program: Program, index: int, params: Params, saved: Saved, dy: Array, ctx: Context
 ) -> Array | None:
-    """What an operation gathers of a chunk on the way back; None where it does not share."""
+    """The sums over a chunk that an operation gathers on the way back; None where it does not share."""
     sharing = program[index].sharing
     if sharing is None:
         return None

@@ -13,7 +13,7 @@ from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
 
 Edges = int | tuple[int, ...]
-"""How many at each edge, or (before, after)."""
+"""A number at each edge, or (before, after)."""
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 

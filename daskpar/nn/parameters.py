@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ParameterTable:
-    """Where each tensor of a model lies in its flat buffer."""
+    """The place of each tensor of a model in its flat buffer."""
 
     entries: tuple[Entry, ...]
     size: int

@@ -39,7 +39,7 @@ def parts(layer: Layer) -> list[Layer]:
 
 
 def recomputes(layer: Layer) -> bool:
-    """Whether a layer keeps only its input for the backward pass: then it cannot be taken apart."""
+    """Tell whether a layer keeps only its input for the backward pass: then it cannot be taken apart."""
     inner = (child.layer for child in layer.children() if child.inline)
     return bool(getattr(layer, "remat", False)) or any(map(recomputes, inner))
 

@@ -20,7 +20,7 @@ from daskpar.nn.sizes import require_room
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """What the poolings share: windows of `size`, `stride` apart (as large as the windows unless given).
+    """The base of all pooling: windows of `size`, `stride` apart (as large as the windows unless given).
 
     (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
     features) likewise, for which sizes are single numbers.

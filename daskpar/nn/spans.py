@@ -41,7 +41,7 @@ def boundaries(program: Program, every_layer: bool) -> list[int]:
 
 
 def shares_at(program: Program, index: int) -> bool:
-    """Whether there is an operation at `index`, and one that shares."""
+    """Tell whether there is an operation at `index`, and one that shares."""
     return index < len(program) and program[index].shares
 
 

@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer: parameters, operations, memory kept for the backward pass."""
+"""The costs of a network, layer by layer: parameters, operations, memory kept for the backward pass."""
 
 from __future__ import annotations
 
