@@ -20,8 +20,7 @@ from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.layout.whole import Cuts
 from daskpar.nn.layer import Params, Shape
-from daskpar.nn.parameters import ALIGN, ParameterTable
-from daskpar.nn.program import (
+from daskpar.nn.operations import (
     Operation,
     Program,
     boundaries,
@@ -32,6 +31,7 @@ from daskpar.nn.program import (
     operations,
     shapes,
 )
+from daskpar.nn.parameters import ALIGN, ParameterTable
 from daskpar.nn.space import Around, Region, Strip, exchanges, region, strips, tile_program
 from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors

@@ -20,7 +20,7 @@ from daskpar.layout.plan import At, Kind, Now, Output, Together
 from daskpar.layout.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.tiles import Strips
 from daskpar.layout.width import Branches
-from daskpar.nn.program import shares_at
+from daskpar.nn.operations import shares_at
 
 _LOSS = Kind("forward-loss", "loss", ("lane", "micro"))
 _GATHER_LOSS = Kind("gather-loss", "gather", ("lane", "micro", "branch"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
@@ -24,19 +24,16 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """max(x, 0); the derivative at 0 is 0.
-
-    Where the layer before has rectified its output, or the one after dx, there is nothing left to do.
-    """
+    """max(x, 0); the derivative at 0 is 0."""
 
     kind: ClassVar[str] = "relu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x if ctx.rectified else array_module(x).maximum(x, 0)
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
+        y = array_module(x).maximum(x, 0)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return (dy if ctx.rectify else kernels(dy).relu_backward(saved, dy)), {}
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return kernels(dy).relu_backward(saved, dy), {}
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,11 @@ class Tanh(Activation):
 
     kind: ClassVar[str] = "tanh"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (1 - saved * saved), {}
 
 
@@ -67,11 +64,11 @@ class Sigmoid(Activation):
 
     kind: ClassVar[str] = "sigmoid"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (saved * (1 - saved)), {}
 
 
@@ -81,11 +78,13 @@ class SiLU(Activation):
 
     kind: ClassVar[str] = "silu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
         return x * gate, (x, gate)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, gate = saved
         return dy * (gate * (1 + x * (1 - gate))), {}
 
@@ -96,8 +95,8 @@ class GELU(Activation):
 
     kind: ClassVar[str] = "gelu"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * saved, {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class MultiHeadAttention(Layer):
             params |= {"qkv_bias": np.zeros((3, features)), "out_bias": np.zeros(features)}
         return params, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         rows, positions, features = x.shape
         product = kernels(x).product
         bias = params["qkv_bias"].reshape(-1) if self.bias else None
@@ -84,7 +84,9 @@ class MultiHeadAttention(Layer):
         y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
         return y.reshape(x.shape), (x, z, weights, drop, merged)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         xp, product = array_module(dy), kernels(dy).product
         x, z, weights, drop, merged = saved
         rows, positions, features = x.shape

@@ -1,4 +1,4 @@
-"""What a layer tells about how it can be cut: in width, and by rows of pixels."""
+"""The ways in which a layer says that it can be cut: in width, and by rows of pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Width:
-    """How a layer splits in width among n parts (tensor parallelism, Shoeybi et al. 2019, sec. 3).
+    """A split of a layer in width among n parts (tensor parallelism, Shoeybi et al. 2019, sec. 3).
 
     `unit`: what is shared out (`columns`, `heads`, `channels`, `words`, or `each` for element-wise layers,
     which any split passes through). `axes`: the axis along which each parameter is cut; of one that is not
@@ -25,7 +25,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Window:
-    """Which rows of pixels (axis 0 of an example) an output row is made from: what halo a tile needs.
+    """The rows of pixels (axis 0 of an example) that an output row is made from: the halo that a tile needs.
 
     Row i of the output needs rows i·stride − before to i·stride − before + size − 1 of the input; those
     outside of the image count as padding.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,14 +33,16 @@ class GlobalAvgPool(Layer):
             )
         return {}, in_shape[-1:]
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Shape, Array | None]]:
         if ctx.mask is None:
             return summed(x, 1) * (1 / math.prod(x.shape[1:-1])), (x.shape, None)
         weight = ctx.mask.astype(x.dtype)
         weight /= array_module(x).maximum(weight.sum(axis=1, keepdims=True), 1)
         return summed(x * weight[..., None], 1), (x.shape, weight)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Shape, Array | None], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         shape, weight = saved
         if weight is not None:
             return dy[:, None] * weight[..., None], {}

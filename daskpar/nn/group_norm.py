@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,7 +44,9 @@ class GroupNorm(Layer):
             )
         return {"scale": np.ones(channels), "shift": np.zeros(channels)}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(
+        self, params: Params, x: Array, ctx: Context
+    ) -> tuple[Array, tuple[Array, Array, Array | None]]:
         normal, inverse = self._normal(x, ctx.mask, self.epsilon)
         if overflows(inverse):
             size, epsilon = sizes(inverse, self._largest(x, ctx.mask), self.epsilon)
@@ -54,7 +56,9 @@ class GroupNorm(Layer):
         y += spread(params["shift"], x)
         return y, (normal, inverse, ctx.mask)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array, Array | None], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         normal, inverse, mask = saved
         xp = array_module(dy)
         of_shift, of_scale = summed(dy, 1), summed(dy * normal, 1)  # (rows, channels)
@@ -77,7 +81,7 @@ class GroupNorm(Layer):
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 7 * math.prod(out_shape)
 
-    def _normal(self, x: Array, mask: Array | None, epsilon: Any) -> tuple[Array, Array]:
+    def _normal(self, x: Array, mask: Array | None, epsilon: float | Array) -> tuple[Array, Array]:
         """`x` normalised, and 1 / deviation (rows, channels)."""
         count = self._count(x, mask)
         mean = self._of_groups(summed(x if mask is None else x * mask[..., None], 1)) / count
@@ -96,8 +100,8 @@ class GroupNorm(Layer):
         largest = values.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups).max(axis=(1, 3))
         return xp.repeat(largest, x.shape[-1] // self.groups, axis=1)
 
-    def _count(self, x: Array, mask: Array | None) -> Any:
-        """How many values each mean is of: one number, or (rows, 1)."""
+    def _count(self, x: Array, mask: Array | None) -> Array | int:
+        """The number of values that each mean is of: one number, or (rows, 1)."""
         each = x.shape[-1] // self.groups
         if mask is None:
             return float(math.prod(x.shape[1:-1]) * each)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,11 +32,11 @@ class LayerNorm(Layer):
             raise InputError("layer_norm: expected an axis of features, got single numbers")
         return {"scale": np.ones(in_shape[-1]), "shift": np.zeros(in_shape[-1])}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
         y, *saved = kernels(x).layer_norm(x, params["scale"], params["shift"], self.epsilon)
         return y, saved
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: list[Array], dy: Array, ctx: Context) -> tuple[Array, Params]:
         normal, inverse = saved
         dx, scale, shift = kernels(dy).layer_norm_backward(dy, normal, inverse, params["scale"])
         return dx, {"scale": scale, "shift": shift}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,15 +12,15 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
-from daskpar.nn.convolution import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
 
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """What the poolings share: windows of `size`, `stride` apart (as large as the windows unless given).
+    """The base of all pooling: windows of `size`, `stride` apart (as large as the windows unless given).
 
     (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
     features) likewise, for which sizes are single numbers.
@@ -87,12 +87,14 @@ class MaxPool(Pool):
 
     kind: ClassVar[str] = "max_pool"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
         size, how = self.geometry(x.shape[1:])
         y, where = kernels(x).max_pool(_lifted(x), size, how)
         return _lowered(y, x.ndim), (where, x.shape)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Shape], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         where, shape = saved
         size, how = self.geometry(shape[1:])
         dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, how)
@@ -105,13 +107,13 @@ class AvgPool(Pool):
 
     kind: ClassVar[str] = "avg_pool"
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         size, how = self.geometry(x.shape[1:])
         out, padded = how.output(_image(x.shape[1:]), size), surround(_lifted(x), how)
         total = sum(padded[places] for _, _, places in taps(size, out, how))
         return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
         size, how = self.geometry(saved[1:])
         image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
         dx = array_module(dy).zeros((saved[0], *extent(image, how), saved[-1]), dtype=dy.dtype)

@@ -1,4 +1,4 @@
-"""What recurrent layers share: parameters, the order of positions, masks, and the products for all positions.
+"""The base of recurrent layers: parameters, order of positions, masks, products for all positions.
 
 A state goes from position to position. What does not need the state, the product with the input and, on the
 way back, those that give the gradients, is one matrix product for all positions; the loop is left with the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class RMSNorm(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         normal, inverse = _normal(x, self.epsilon)
         if overflows(inverse):
             size, epsilon = sizes(inverse, array_module(x).abs(x).max(axis=-1, keepdims=True), self.epsilon)
@@ -40,7 +40,9 @@ class RMSNorm(Layer):
             inverse /= size
         return normal * spread(params["scale"], x), (normal, inverse)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         normal, inverse = saved
         product = dy * normal
         grads = {"scale": summed(product)}
@@ -60,7 +62,7 @@ class RMSNorm(Layer):
         return ROW
 
 
-def _normal(x: Array, epsilon: Any) -> tuple[Array, Array]:
+def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
     inverse = 1 / array_module(x).sqrt(_mean(x * x) + epsilon)
     return x * inverse, inverse
 

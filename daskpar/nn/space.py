@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from daskpar.nn.cuts import Window
 from daskpar.nn.layer import Shape
-from daskpar.nn.program import Operation, Program
+from daskpar.nn.operations import Operation, Program
 
 Around = Sequence[tuple[Shape, Shape]]
 """The shapes of an example before and after each operation, as `program.shapes` gives them."""
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """What a tile of some operations has of their input itself, what it needs, and what it gives."""
+    """The rows of the input that a tile has itself and those that it needs, and the rows that it gives."""
 
     has: Rows
     needs: Rows
@@ -80,7 +80,7 @@ def region(program: Program, around: Around, tiles: int) -> Region | None:
 
 
 def _level(program: Program) -> list[int]:
-    """Where a region may begin or end: nothing is held back there, and nothing gathered."""
+    """The places where a region may begin or end: nothing is held back there, and nothing gathered."""
     found, inside = [], 0
     for i, operation in enumerate(program):
         if inside == 0 and not operation.shares:
@@ -90,7 +90,7 @@ def _level(program: Program) -> list[int]:
 
 
 def _tiles(operation: Operation, before: Shape, after: Shape, tiles: int) -> bool:
-    """Whether an operation can be done tile by tile, none of them being without work."""
+    """Tell whether an operation can be done tile by tile, none of them being without work."""
     if len(before) != 3 or len(after) != 3:
         return False
     if operation.role != "run":
@@ -102,13 +102,13 @@ def _tiles(operation: Operation, before: Shape, after: Shape, tiles: int) -> boo
 
 
 def _reaches(operation: Operation, before: Shape) -> bool:
-    """Whether an output row is made from more than one input row."""
+    """Tell whether an output row is made from more than one input row."""
     window = operation.layer.window(before) if operation.role == "run" else None
     return window is not None and (window.size > 1 or window.stride > 1)
 
 
 def strips(program: Program, around: Around, span: tuple[int, int], tiles: int) -> tuple[Strip, ...]:
-    """What each tile has, needs and gives of operations `span`, of which only the first may need a halo."""
+    """The strip of each tile for operations `span`, of which only the first may need a halo."""
     first, stop = span
     has = shared_out(around[first][0][0], tiles)
     if first == stop:

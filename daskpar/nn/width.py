@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from daskpar.nn.cuts import Width
 from daskpar.nn.layer import Shape
+from daskpar.nn.operations import Operation, Program
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.program import Operation, Program
 
 
 class Section(NamedTuple):
@@ -66,7 +66,7 @@ def sections(program: Program, table: ParameterTable, parts: int) -> list[Sectio
 
 
 def _divides(operation: Operation, width: Width, table: ParameterTable, parts: int) -> bool:
-    """Whether there are as many things to share out as make equal parts."""
+    """Tell whether there are as many things to share out as make equal parts."""
     if width.count is not None:
         return width.count % parts == 0
     sizes = {_leaf(entry.name): entry.shape for entry in table.entries if operation.holds(entry.name)}

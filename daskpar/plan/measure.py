@@ -11,7 +11,7 @@ import numpy as np
 
 from daskpar.backend.random import spawning
 from daskpar.layout.layout import Layout
-from daskpar.nn import program
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context
 from daskpar.tasks.types import Spec
 

@@ -149,7 +149,7 @@ def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: 
         cause = "every layer's output is finite, the loss itself is not"
         views = spec.table.views(params)
         for i, layer in enumerate(spec.model.layers):
-            x, _, mask = spec.model.forward_part(i, i + 1, views, x, ctx)
+            x, _, mask = layer.run(views.get(str(i), {}), x, ctx.child(i))
             ctx = ctx.masked(mask)
             if not bool(array_module(x).isfinite(x).all()):
                 cause = f"layer {i} ({layer.kind}) is the first with an output that is not finite"

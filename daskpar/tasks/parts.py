@@ -11,7 +11,8 @@ from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.layout.plan import At
-from daskpar.nn import moments, program
+from daskpar.nn import moments
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
 from daskpar.tasks.gradient import add_sums, explain_not_finite, gradient_of, measure, quietly

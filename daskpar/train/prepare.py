@@ -21,8 +21,8 @@ from daskpar.data.transforms import (
 from daskpar.errors import InputError, unknown
 from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
+from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.program import parts, synchronised
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.measure import operation_times

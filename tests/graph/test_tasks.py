@@ -9,7 +9,7 @@ import pytest
 
 from daskpar import NotFiniteError, Trainer, tasks
 from daskpar.data import Digits, Part
-from daskpar.nn.program import extent
+from daskpar.nn.operations import extent
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 from daskpar.train.prepare import make_order, make_spec
 

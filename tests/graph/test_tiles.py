@@ -16,7 +16,7 @@ from daskpar.errors import InputError
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.nn import registry
-from daskpar.nn.program import operations, shapes
+from daskpar.nn.operations import operations, shapes
 from daskpar.nn.space import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count
