@@ -156,7 +156,8 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
 
     def children(self) -> tuple[Operation, ...]:
         first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
-        return first, inline(self._inner), last
+        between = (inline(self._inner),) if self.layers else ()  # without any it is refused by `init`
+        return first, *between, last
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
