@@ -1,11 +1,11 @@
 """The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
 
 from daskpar.tasks.average import add_parameters, average, begin_outer, gather_replicas, load_average
+from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
     add_sums,
     differentiate,
     explain_not_finite,
-    grad_model,
     gradient_of,
     measure,
     reduce_gradient,
@@ -54,13 +54,11 @@ from daskpar.tasks.step import (
     advance,
     gather_parameters,
     gather_state,
-    grad,
     measure_norm,
     report,
     update,
     update_part,
 )
-from daskpar.tasks.window import train_window
 from daskpar.tasks.wire import keep_residual, load_residual, round_gradient, save_residuals
 
 __all__ = [

@@ -14,20 +14,10 @@ from daskpar.data.transforms import undo
 from daskpar.errors import NotFiniteError
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect, first_not_finite
-from daskpar.tasks.load import first_row, load_batch
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-
-
-@quietly
-def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
-    """Gradient of a lane's rows: draw, forward, backward."""
-    if not chunks:
-        return Gradient(spec.xp.zeros(spec.table.size, dtype=spec.precision), ())
-    batch = load_batch(spec, step, streams, *chunks)
-    return differentiate(spec, owner.state.params, batch, step, first_row(spec, step, streams))
 
 
 def differentiate(

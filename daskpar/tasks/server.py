@@ -9,7 +9,8 @@ from typing import Any
 from daskpar.data.chunk import Chunk
 from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
-from daskpar.tasks.gradient import grad_model, quietly, reduce_gradient
+from daskpar.tasks.fused import grad_model
+from daskpar.tasks.gradient import quietly, reduce_gradient
 from daskpar.tasks.load import load_initial, load_state
 from daskpar.tasks.step import (
     advance,

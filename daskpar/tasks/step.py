@@ -15,25 +15,11 @@ from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.gradient import (
     add_gradient,
     add_sums,
-    grad_model,
     handed,
     quietly,
     reduce_gradient,
 )
 from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
-
-
-@quietly
-def grad(
-    spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
-) -> Lane:
-    """One lane of one step in one task: take in the gradients of the last step, update, and differentiate.
-
-    `values` are `count` gradients (none at the start of a run) and then the chunks to draw from. Every lane
-    does the same update for itself, from the same values in the same order: the same bits everywhere.
-    """
-    state = update(spec, lr, fresh, owner, *values[:count]).state
-    return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
 
 
 def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:

@@ -1,4 +1,12 @@
-"""Many steps in one task, for steps shorter than a hop: lanes are threads, all is done in place."""
+"""Fused operations: one task that calls the functions of several, in the same order.
+
+    grad_model     load_batch, then forward, loss and backward (`differentiate`)
+    grad           update, then grad_model
+    train_window   the same over time: every lane's gradient, their sum and the update, step after step
+
+Nothing is computed in another way than by the operations alone. A window works in place, and its lanes are
+threads that meet at a barrier: this is how it runs, not what it computes.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +21,31 @@ from daskpar.data.chunk import Chunk, draw
 from daskpar.layout.partition import Span, shard_spans
 from daskpar.layout.tree import levels
 from daskpar.tasks.gradient import add_sums, differentiate, quietly
-from daskpar.tasks.load import first_row
-from daskpar.tasks.step import advance
+from daskpar.tasks.load import first_row, load_batch
+from daskpar.tasks.step import advance, update
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
+
+
+@quietly
+def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
+    """Gradient of a lane's rows: draw, forward, backward."""
+    if not chunks:
+        return Gradient(spec.xp.zeros(spec.table.size, dtype=spec.precision), ())
+    batch = load_batch(spec, step, streams, *chunks)
+    return differentiate(spec, owner.state.params, batch, step, first_row(spec, step, streams))
+
+
+@quietly
+def grad(
+    spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
+) -> Lane:
+    """One lane of one step in one task: take in the gradients of the last step, update, and differentiate.
+
+    `values` are `count` gradients (none at the start of a run) and then the chunks to draw from. Every lane
+    does the same update for itself, from the same values in the same order: the same bits everywhere.
+    """
+    state = update(spec, lr, fresh, owner, *values[:count]).state
+    return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
 
 
 def train_window(
