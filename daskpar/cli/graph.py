@@ -10,7 +10,7 @@ from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
 from daskpar.graph.builder import builder_for
 from daskpar.graph.load import add_training_data
-from daskpar.train.fit import new_token
+from daskpar.train.tokens import new_token
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:

@@ -18,7 +18,10 @@ from daskpar.graph.layout import Layout
 from daskpar.plan.candidates import told
 from daskpar.plan.predict import Prediction, predict_at_scale
 from daskpar.plan.simulate import Network
+from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
+from daskpar.train.scratch import Scratch
+from daskpar.train.tokens import new_token
 
 
 @contextmanager
@@ -29,7 +32,9 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
     with open_cluster(config) as client:
         executor = choose_executor(client, 1, config.cluster.blas_threads)
         try:
-            yield Planner(make_trainer(config, client), part, client, executor, fresh, tell)
+            settings = make_trainer(config, client).settings
+            data = fit_data(settings, part, executor, new_token())
+            yield Planner(settings, data, client, executor, Scratch(settings.folder), fresh, tell)
         finally:
             executor.close()
 
@@ -54,7 +59,7 @@ def compare(
         found = []
         for choice in chosen:
             tell(f"running {told(choice.layout)}")
-            seconds = run_for_a_while(planner.trainer, planner.part, choice.layout, steps)
+            seconds = run_for_a_while(planner.settings, planner.data.part, choice.layout, steps)
             found.append(Comparison(choice, seconds))
     return sorted(found, key=lambda comparison: comparison.measured)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from daskpar.data.part import Part
 from daskpar.graph.build import Key
 from daskpar.graph.layout import Layout
 from daskpar.graph.spec import Spec
 from daskpar.plan.simulate import Cost, Network, Simulated, simulate
-from daskpar.plan.timing import Costs, measure_tasks, no_data, scaled, sign, step_graph, window_length
+from daskpar.plan.timing import Costs, no_data, scaled, sign, step_graph, window_length
 
 _FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
 
@@ -68,11 +67,3 @@ def predict_at_scale(
     """As `predict`, for as many lanes as make use of so many workers, each with the rows that it has now."""
     larger = scaled(spec, layout, workers)
     return predict(*larger, costs, workers, network, apart)
-
-
-def measure_and_predict(
-    spec: Spec, layout: Layout, part: Part, workers: int, network: Network, apart: bool
-) -> tuple[Prediction, Costs]:
-    """A prediction for the workers that there are, and what it rests on."""
-    costs: Any = measure_tasks(spec, layout, part, workers, apart)
-    return predict(spec, layout, costs, workers, network, apart), costs

@@ -13,19 +13,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, Protocol, TypeVar
 
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ServerLostError
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Key, Ref, refs
-from daskpar.graph.builder import AnyFront, Builder
-from daskpar.graph.spec import Log
+from daskpar.graph.layout import Layout
+from daskpar.graph.spec import Log, Spec
 from daskpar.train.evaluate import add_evaluation
+from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
 
@@ -59,22 +59,65 @@ class Window:
     held: set[Key]
 
 
+class StepState(Protocol):
+    """Where a graph has got to: the step, and the keys that hold what later steps and reports need."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def keys(self) -> set[Key]: ...
+    @property
+    def logs(self) -> tuple[Key, ...]: ...
+
+
+S = TypeVar("S", bound=StepState)
+
+
+class Emitter(Protocol[S]):
+    """Adds the tasks of steps to graphs, as a layout has them."""
+
+    def start(self, graph: Graph, step: int, root: Path | None = None) -> S:
+        """Begin at a step with the state in a file, or at step 0 with new parameters."""
+
+    def window(self, graph: Graph, front: S, rates: Sequence[float]) -> S:
+        """Add a step for each learning rate."""
+
+    def cut(self, graph: Graph, front: S) -> tuple[Key, S]:
+        """Gather the whole state, and go on from there; returns the key of the state, too."""
+
+
 @dataclass
 class Driver:
     """Runs a training from a root to a step, window by window.
 
-    `plan(step)` gives the next cut after a step, `rate(step)` the learning rate of a step. `evaluated` are
-    the keys of the chunks to evaluate on. `sources` are tasks to add again whenever a window needs them:
-    those of the data, where chunks are not kept.
+    `model`: the key of the Spec on the workers. `plan(step)` gives the next cut after a step, `rate(step)`
+    the learning rate of a step. `evaluated` are the keys of the chunks to evaluate on. `data` are the keys
+    that were submitted before. `sources` are tasks to add again whenever a window needs them: those of the
+    data, where chunks are not kept.
     """
 
     executor: Executor
-    builder: Builder
+    emitter: Emitter[Any]
+    spec: Spec
+    layout: Layout
+    model: Key
     token: str
     plan: Callable[[int], Cut]
     rate: Callable[[int], float]
     evaluated: list[Key] = field(default_factory=list)
+    data: list[Key] = field(default_factory=list)
     sources: dict[Key, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._kept = set(self.data)
+
+    def close(self) -> None:
+        """Let go of everything that was submitted: others may work on with this executor."""
+        self._release(set(self._kept))
+
+    def _release(self, keys: set[Key]) -> None:
+        self.executor.release(keys)
+        self._kept -= keys
 
     def run(self, step: int, root: Path | None, stop: int) -> Iterator[Log | Cut]:
         """Yield each window's log of (step, sums) and each cut, in order.
@@ -86,7 +129,7 @@ class Driver:
         rooted = step
         self._tasks, self._rooted, self._apart = 0, time.monotonic(), _ROOT_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
-        front: Any = None
+        front: StepState | None = None
         pending: deque[Window] = deque()
         last = time.monotonic()
         while pending or step < stop:
@@ -99,9 +142,9 @@ class Driver:
                 log = self.executor.result(window.report)
             except ServerLostError as error:
                 logger.warning("%s; going on from step %d", error, rooted)
-                self.executor.release(key for lost in pending for key in lost.held)
+                self._release({key for lost in pending for key in lost.held})
                 pending.clear()
-                front, step, self.token = None, rooted, f"0{uuid4().hex[:12]}"
+                front, step, self.token = None, rooted, new_token()
                 continue
             pending.popleft()
             yield self._log(log)
@@ -112,37 +155,37 @@ class Driver:
                 yield window.cut
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.root else rooted
-            self.executor.release(window.held - (front.keys if front else set()))
+            self._release(window.held - (front.keys if front else set()))
             if _is_root(window) and front is not None:
-                self.executor.release(front.keys)
+                self._release(front.keys)
                 front = None
                 self._tasks, self._rooted = 0, time.monotonic()
             last = time.monotonic()
 
     @property
     def _in_flight(self) -> int:
-        return _IN_FLIGHT if self.builder.layout.update == "sync" else _AHEAD
+        return _IN_FLIGHT if self.layout.update == "sync" else _AHEAD
 
-    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, AnyFront]:
+    def _submit(self, front: StepState | None, step: int, stop: int) -> tuple[Window, StepState]:
         graph = Graph(self.token)
         if front is None:
-            front = self.builder.start(graph, step, self.root)
+            front = self.emitter.start(graph, step, self.root)
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
         due = self._root_is_due()
         cut = planned if planned.step == end else Cut(end) if due else None
         if end <= self._seen and end < stop:  # seen before the parameters were lost
             cut = None
-        front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
+        front = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         held, logs = set(front.keys), front.logs
         if cut is not None:
-            source, front = self.builder.cut(graph, front)
+            source, front = self.emitter.cut(graph, front)
             held |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
-            keys = add_evaluation(graph, cut.step, self.builder.model, source, chunks)
+            keys = add_evaluation(graph, cut.step, self.model, source, chunks)
             state = source
-            if self.builder.spec.module != "numpy":  # the client may have no such device
+            if self.spec.module != "numpy":  # the client may have no such device
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
             cut = replace(cut, root=cut.root or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
@@ -150,7 +193,8 @@ class Driver:
         held.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, self.builder.layout.places)
+        self.executor.submit(graph, held, self.layout.places)
+        self._kept |= held
         return Window(end - step, report, cut, held), front
 
     def _next_cut(self, step: int, stop: int) -> Cut:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from daskpar.cluster.executor import Executor
 from daskpar.cluster.record import Record
 from daskpar.graph.build import Key
+from daskpar.graph.layout import Layout
 from daskpar.plan.profile import Profile, Ran, profile
-
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,9 @@ def _belongs_to_step(ran: Ran) -> bool:
     return numbered and not ran.kind.startswith(("load-", "report", "fetch-", "evaluate"))
 
 
-def trace(trainer: Trainer, record: Record, executor: Executor) -> Trace:
-    """What was recorded of a training that has ended."""
-    layout = trainer.layout_
+def trace(record: Record, executor: Executor, layout: Layout, start: int, stop: int) -> Trace:
+    """Return what was recorded of a training that has ended, from step `start` to `stop`."""
     cores, each = executor.capacity(layout.places)
     ran = record.ran()
     threads = {r.kind: each for r in ran} | {"train-window": each * layout.data}
-    return Trace(ran, record.below, trainer.resumed_at_, trainer.steps_run_, cores, threads)
+    return Trace(ran, record.below, start, stop, cores, threads)

@@ -14,7 +14,7 @@ from daskpar.graph.build import Graph
 from daskpar.graph.builder import builder_for
 from daskpar.graph.load import add_training_data
 from daskpar.plan.simulate import Cost, Network, simulate
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 DEEP = ["flatten", *[{"dense": 32}] * 8, {"dense": 10}]
 PASSES = {"forward-stage": 1.0, "backward-stage": 2.0}
@@ -27,8 +27,8 @@ def passes(key: Any) -> Cost:
 def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: int = 1) -> Graph:
     trainer = Trainer(model, layout=layout, batch=128)
     part = Part(Digits())
-    order = make_order(trainer, part.rows)
-    spec = make_spec(trainer, part.source, order, [], [])
+    order = make_order(trainer.settings, part.rows)
+    spec = make_spec(trainer.settings, part.source, order, [], [])
     graph = Graph("0a")
     key = graph.add("load-model", (), tasks.load_model, spec)
     builder = builder_for(spec, layout, key, add_training_data(graph, key, part, order, layout), apart)
