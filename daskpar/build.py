@@ -116,7 +116,9 @@ def make_layout(config: Config) -> Layout | str:
     return "auto" if given.pop("auto") else Layout(**given)
 
 
-def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callback] = ()) -> Trainer:
+def make_trainer(
+    config: Config, client: Any = None, callbacks: Sequence[Callback] = (), profile: bool = False
+) -> Trainer:
     """The Trainer that a config describes, which keeps its checkpoints in the run's folder."""
     train = config.train
     stopping = [EarlyStopping(**vars(train.early_stopping))] if train.early_stopping else []
@@ -149,4 +151,5 @@ def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callbac
         cache=config.data.cache,
         client=client,
         blas_threads=config.cluster.blas_threads,
+        profile=profile,
     )

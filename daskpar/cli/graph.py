@@ -8,7 +8,7 @@ from daskpar.config import Config
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_training_data
-from daskpar.train.fit import new_token
+from daskpar.train.tokens import new_token
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:

@@ -18,7 +18,10 @@ from daskpar.layout.layout import Layout
 from daskpar.plan.candidates import told
 from daskpar.plan.predict import Prediction, predict_at_scale
 from daskpar.plan.simulate import Network
+from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
+from daskpar.train.scratch import Scratch
+from daskpar.train.tokens import new_token
 
 
 @contextmanager
@@ -29,7 +32,9 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
     with open_cluster(config) as client:
         executor = choose_executor(client, 1, config.cluster.blas_threads)
         try:
-            yield Planner(make_trainer(config, client), part, client, executor, fresh, tell)
+            settings = make_trainer(config, client).settings
+            data = fit_data(settings, part, executor, new_token())
+            yield Planner(settings, data, client, executor, Scratch(settings.folder), fresh, tell)
         finally:
             executor.close()
 
@@ -54,7 +59,7 @@ def compare(
         found = []
         for choice in chosen:
             tell(f"running {told(choice.layout)}")
-            seconds = run_for_a_while(planner.trainer, planner.part, choice.layout, steps)
+            seconds = run_for_a_while(planner.settings, planner.data.part, choice.layout, steps)
             found.append(Comparison(choice, seconds))
     return sorted(found, key=lambda comparison: comparison.measured)
 
@@ -77,7 +82,7 @@ def simulate(
                 tell(f"{told(layout)}: left out ({error})")
                 continue
             alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
-            costs = planner.costs(planner.spec(own) if alike else spec, own if alike else layout)
+            costs = planner.costs(planner.spec(own) if alike else spec)
             found[told(layout)] = [
                 (n, predict_at_scale(spec, costs, n, network, True))
                 for n in workers

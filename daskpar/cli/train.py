@@ -38,8 +38,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
     with open_cluster(config) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
-        trainer = make_trainer(config, client, [folder, progress(console)])
-        trainer.profile = profile
+        trainer = make_trainer(config, client, [folder, progress(console)], profile)
         try:
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)

@@ -60,6 +60,9 @@ class Executor(Protocol):
     def capacity(self, lanes: int) -> tuple[int, int]:
         """(cores that tasks may compute on, those that a task of one of so many lanes computes on)."""
 
+    def set_lanes(self, lanes: int) -> None:
+        """Share the cores among so many lanes from now on, as if opened for them."""
+
     def at_close(self, undo: Callable[[], object]) -> None:
         """Call `undo` when this is closed."""
 
@@ -121,6 +124,9 @@ class ThreadedExecutor:
     def capacity(self, lanes: int) -> tuple[int, int]:
         return blas.cores(), setup.blas_threads(lanes, self._threads)
 
+    def set_lanes(self, lanes: int) -> None:
+        self._undo.push(_set_up_this_process(lanes, self._threads))
+
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
@@ -149,17 +155,20 @@ class ClusterExecutor:
         self.in_process = all(address.startswith("inproc://") for address in found)
         gpus = ["GPU" in worker["resources"] for worker in found.values()]
         self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
-        here = setup.in_this_process(found)
         self._undo = ExitStack()
         self._undo.callback(_rejoin, leave_thread_pool())
         try:
-            with self._telling():
-                setup.prepare(client, found, lanes, threads)
-            if here:
-                self._undo.push(_set_up_this_process(lanes, threads))
+            self.set_lanes(lanes)
         except BaseException:
             self.close()
             raise
+
+    def set_lanes(self, lanes: int) -> None:
+        workers = self._workers
+        with self._telling():
+            setup.prepare(self.client, workers, lanes, self._threads)
+        if setup.in_this_process(workers):
+            self._undo.push(_set_up_this_process(lanes, self._threads))
 
     def workers(self) -> Workers:
         """What is known of the workers by address, in the order of their names."""

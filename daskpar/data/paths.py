@@ -22,10 +22,10 @@ from tempfile import mkdtemp
 from daskpar.errors import InputError
 
 
-def absolute(path: str | bytes | os.PathLike[str], what: str = "path") -> str:
+def absolute(path: object, what: str = "path") -> str:
     """Return a path as an absolute one, with `~` expanded. Raises InputError; `what` names the argument."""
     try:
-        text = os.fsdecode(path)
+        text = os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
         raise InputError(f"{what}: expected a path, got {type(path).__name__}") from None
     if not text or "\0" in text:

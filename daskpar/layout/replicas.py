@@ -18,6 +18,7 @@ from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.draft import Draft
 from daskpar.layout.plan import (
@@ -31,7 +32,6 @@ from daskpar.layout.plan import (
     Plan,
     Section,
 )
-from daskpar.layout.problem import Problem
 from daskpar.layout.synchronous import PENDING, Synchronous, gradient_of, state_of
 from daskpar.settings import setting
 
@@ -56,10 +56,10 @@ class Replicas(Cut):
         if self.replicas == 1 and averages:
             raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
 
-    def check(self, problem: Problem) -> None:
-        if problem.outer is not None and not problem.outer.elementwise:
+    def check(self, demands: Demands) -> None:
+        if demands.outer is not None and not demands.outer.elementwise:
             raise InputError(
-                f"layout.outer: {problem.outer.kind} needs whole tensors; use sgd, adam or the like"
+                f"layout.outer: {demands.outer.kind} needs whole tensors; use sgd, adam or the like"
             )
 
     def averages(self, step: int) -> int:

@@ -9,7 +9,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from daskpar.errors import unknown
 from daskpar.tasks.types import Spec, Sums
 from daskpar.train.plain_json import for_json
 
@@ -35,15 +34,6 @@ def pace(history: Sequence[Record], steps: int) -> float:
     """Seconds a step of records that are so many steps apart: the median, without the first stretch."""
     ends = [record["seconds"] for record in history]
     return median(later - sooner for sooner, later in pairwise(ends[1:])) / steps
-
-
-def check_monitor(spec: Spec, name: str, validation: bool) -> None:
-    """Refuse a value to monitor that no record will hold, naming the nearest that there is."""
-    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
-    parts = ["train", "validation"] if validation else ["train"]
-    known = [f"{part}.{metric}" for part in parts for metric in metrics]
-    if name not in known:
-        raise unknown("monitor", name, known)
 
 
 def monitored(record: Record, name: str) -> float:

@@ -95,7 +95,7 @@ def test_a_child_of_a_parent_that_trains() -> None:
     thread.start()
     begun.wait()
     try:
-        while not hasattr(busy, "_fit"):
+        while busy._run is None:
             thread.join(0.01)
         assert in_child(train) == wanted
         # the run is the parent's: the child may train the same object

@@ -11,13 +11,13 @@ from daskpar import NotFiniteError, Trainer, tasks
 from daskpar.data import Digits, Part
 from daskpar.nn.operations import extent
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 
 def make(model: Any = None, **options: Any) -> tuple[Spec, Lane]:
     model = model or ["flatten", {"dense": 8}, "relu", {"dense": 10}]
     trainer = Trainer(model, batch=64, metrics=["accuracy"], **options)
-    spec = make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    spec = make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
     return spec, tasks.load_initial(spec)
 
 

@@ -15,14 +15,14 @@ from daskpar.data import Digits, Part
 from daskpar.layout.compression import RESIDUAL as WIRE
 from daskpar.tasks.state_file import read_slots
 from daskpar.tasks.types import Gradient, Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 MODEL: list[Any] = ["flatten", {"dense": 16}, {"batch_norm": {"sync": True}}, "relu", {"dense": 10}]
 
 
 def spec_of(layout: Layout, precision: str = "float32") -> Spec:
     trainer = Trainer(MODEL, layout=layout, batch=64, precision=precision)
-    return make_spec(trainer, Digits(), make_order(trainer, Part(Digits()).rows), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, Part(Digits()).rows), [], [])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

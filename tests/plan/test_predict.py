@@ -16,7 +16,7 @@ from daskpar.plan.predict import predict, predict_at_scale
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import measure_tasks, no_data, scaled, sign, step_graph, window_length
 from daskpar.tasks.types import Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 CONV = {"conv2d": {"channels": 2, "padding": "same"}}
 MODEL = [CONV, "relu", "flatten", {"dense": 8}, "relu", {"dense": 10}]
@@ -36,7 +36,7 @@ LAYOUTS = [
 
 def spec_of(layout: Layout) -> Spec:
     trainer = Trainer(MODEL, layout=layout, batch=64)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=told)

@@ -11,7 +11,10 @@ from daskpar.cluster.executor import THREADED, choose_executor
 from daskpar.data import Digits, Part
 from daskpar.plan.simulate import Cost, Network
 from daskpar.train import plan
+from daskpar.train.fitting import FittedData
 from daskpar.train.network import measure_network
+from daskpar.train.scratch import Scratch
+from daskpar.train.settings import Settings
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 
@@ -34,8 +37,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
 
 
 def planner(client: Any, **options: Any) -> plan.Planner:
-    trainer = Trainer(MODEL, batch=64, client=client)
-    return plan.Planner(trainer, Part(Digits()), client, choose_executor(client, 1), **options)
+    settings = Settings(MODEL, batch=64, client=client)
+    data = FittedData(Part(Digits()), (), ())
+    return plan.Planner(settings, data, client, choose_executor(client, 1), Scratch(), **options)
 
 
 def test_the_fastest_first_and_the_refused_last(measured: list[str], threads_client: Any) -> None:
@@ -79,11 +83,11 @@ def test_left_to_choose_a_trainer_takes_the_best(measured: list[str], threads_cl
 
 def test_a_run_for_a_while_leaves_the_trainer_alone(tmp_path: Any) -> None:
     trainer = Trainer(MODEL, batch=64, epochs=3, client=THREADED, folder=tmp_path)
-    assert plan.run_for_a_while(trainer, Part(Digits()), Layout(data=2), 4) > 0
+    assert plan.run_for_a_while(trainer.settings, Part(Digits()), Layout(data=2), 4) > 0
     assert (trainer.layout, trainer.epochs, trainer.steps, list(tmp_path.iterdir())) == (None, 3, None, [])
 
 
 def test_a_cluster_is_measured_by_trainings(threads_client: Any) -> None:
-    found = measure_network(threads_client, choose_executor(threads_client, 2), 2, True)
+    found = measure_network(choose_executor(threads_client, 2), Scratch(), 2, True)
     assert 0 <= found.hop < 0.1 and 0 < found.scheduler < 0.1 and found.bandwidth == float("inf")
     assert 1 <= found.cores <= 2

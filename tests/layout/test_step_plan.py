@@ -26,7 +26,7 @@ from daskpar.layout.plan import (
     Together,
 )
 from daskpar.tasks.types import Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 CONV = {"conv2d": {"channels": 4, "padding": "same"}}
 MODEL = [CONV, "relu", "flatten", {"dense": 8}, "relu", {"dense": 8}, "relu", {"dense": 10}]
@@ -47,8 +47,8 @@ LAYOUTS = [
 
 
 def spec_of(layout: Layout, **options: Any) -> Spec:
-    trainer = Trainer(MODEL, layout=layout, batch=64, **options)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    settings = Trainer(MODEL, layout=layout, batch=64, **options).settings
+    return make_spec(settings, Digits(), make_order(settings, 1797), [], [])
 
 
 def sections(plan: Plan) -> list[Section]:

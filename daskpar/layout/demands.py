@@ -8,8 +8,8 @@ from daskpar.optim.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A training, as far as the cuts ask about it.
+class Demands:
+    """The demands of a training on its layout, as far as the cuts ask about them.
 
     `batch`: rows of a global batch. `accumulate`: slices in which a lane works through its rows.
     `parameters`: numbers that are trained. `outer`: the optimizer between averages, if there is one.
