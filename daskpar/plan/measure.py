@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
     return best
 
 
-def _settle(xp: Any) -> None:
+def _settle(xp: ModuleType) -> None:
     """Wait for a device that works on while the host goes ahead."""
     if hasattr(xp, "cuda"):
         xp.cuda.get_current_stream().synchronize()

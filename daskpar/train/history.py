@@ -32,7 +32,7 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
 
 def pace(history: Sequence[Record], steps: int) -> float:
     """Seconds a step of records that are so many steps apart: the median, without the first stretch."""
-    ends = [record["seconds"] for record in history]
+    ends: list[float] = [record["seconds"] for record in history]
     return median(later - sooner for sooner, later in pairwise(ends[1:])) / steps
 
 
@@ -67,17 +67,17 @@ def without_value(spec: Spec, part: str, values: dict[str, Any]) -> dict[str, st
     return lines
 
 
-def _number(value: Any) -> float:
+def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def to_json(value: Any, **options: Any) -> str:
+def to_json(value: object, **options: Any) -> str:
     """JSON in which numbers that are not finite are null: JSON has no other word for them.
 
     Raises InputError for what JSON cannot carry.
     """
 
-    def finite(part: Any) -> Any:
+    def finite(part: object) -> object:
         if isinstance(part, dict):
             return {key: finite(inner) for key, inner in part.items()}
         if isinstance(part, list | tuple):

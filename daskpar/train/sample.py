@@ -22,8 +22,9 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int | Non
     if top_k is not None and top_k < len(scaled):
         out = np.argsort(-scaled, kind="stable")[top_k:]
         scaled[out] = -np.inf
-    weights = np.exp(scaled)
-    return weights / weights.sum()
+    weights: np.ndarray = np.exp(scaled)
+    weights /= weights.sum()
+    return weights
 
 
 def choose(chances: np.ndarray, rng: np.random.Generator) -> int:

@@ -152,7 +152,7 @@ class Trainer:
                 check_workers_see(executor, self._scratch)
             return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
 
-    def predict(self, X: Any, kind: str = "outputs", fill: Any = None) -> Any:
+    def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
         `kind`: `outputs` of the model, `probabilities`, or `classes`: labels as `fit` was given them. Numbers

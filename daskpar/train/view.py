@@ -86,7 +86,8 @@ class RunView:
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
-        return self._run.keep_best()
+        run: LiveRun = self._run
+        return run.keep_best()
 
     def stop(self) -> None:
         """End the run at its next evaluation, or at the one in progress."""

@@ -141,7 +141,7 @@ def test_a_child_leaves_its_parents_folders(tmp_path: Path) -> None:
     folder = parent._scratch()
 
     def leave() -> bool:
-        parent._folder.remove()
+        parent._folder._folder.remove()
         return parent._scratch() != folder
 
     assert in_child(leave) == "True"

@@ -24,7 +24,8 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     """Tasks of known times instead of measured ones; the layouts for which they were asked for."""
     asked: list[str] = []
 
-    def tasks(spec: Any, layout: Layout, part: Part, workers: int, apart: bool) -> Any:
+    def tasks(spec: Any, part: Part, workers: int, apart: bool) -> Any:
+        layout = spec.layout
         asked.append(plan.told(layout))
         passes = {(f"forward-{name}", part): Cost(1.0) for name in ("stage", "dense") for part in range(9)}
         whole = {("grad",): Cost(1.0 / layout.data, 1000), ("train-window",): Cost(16.0 / layout.data, 10**9)}
