@@ -21,8 +21,9 @@ from typing import Any
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ServerLostError
-from daskpar.graph.emit import Emitter, StepState
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref, refs
+from daskpar.graph.state import StepState
 from daskpar.tasks.types import Log
 from daskpar.train.evaluate import add_evaluation
 from daskpar.train.tokens import new_token
