@@ -13,7 +13,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from functools import cache, wraps
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
@@ -63,10 +63,14 @@ def setting(
     at_most: float | None = None,
     below: float | None = None,
     choices: Sequence[str] = (),
+    section: str | None = None,
+    convert: Callable[[Any], object] | None = None,
 ) -> Any:
     """A field of a `Block` with its default, a line of help, and its bounds, all written once.
 
     The door checks the bounds when the block is made; the YAML section and its help are derived from them.
+    `section`: the section of a config in which the field stands; "" for the top, None for none (see
+    `key_in_section`). `convert`: a function that is applied to a value before its type is checked.
 
     >>> @dataclass(frozen=True)
     ... class Window(Block):
@@ -76,7 +80,14 @@ def setting(
     daskpar.errors.InputError: window.rows=0 must be at least 1
     """
     bounds = Bounds(at_least, above, at_most, below, tuple(choices))
-    return field(default=default, metadata={"help": help, "bounds": bounds})
+    metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert}
+    return field(default=default, metadata=metadata)
+
+
+def key_in_section(field: Field[Any]) -> str:
+    """Return the full key of a field in a config; `checkpoint_every` stands as `checkpoint.every`."""
+    section = field.metadata["section"]
+    return f"{section}.{field.name.removeprefix(section + '_')}" if section else field.name
 
 
 class Block:
@@ -93,6 +104,9 @@ class Block:
         for old in cls.renamed.keys() & named.keys():
             raise InputError(now_called(called(cls), old, cls.renamed[old]))
         return super().__new__(cls)
+
+    def _name_in_messages(self, field: str) -> str:
+        return f"{called(self)}.{field}"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -124,23 +138,34 @@ class Declared(NamedTuple):
     plain: tuple[type, ...]
 
 
-def _check_types(block: Any) -> None:
+def _check_types(block: Block) -> None:
+    for name, convert in _converted(type(block)):  # type: ignore[arg-type]
+        object.__setattr__(block, name, convert(getattr(block, name)))
     for name, hint, default, plain in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
         if value is default or (type(value) in plain and (type(value) is not int or abs(value) < _LARGEST)):
             continue
-        object.__setattr__(block, name, checked(f"{called(block)}.{name}", value, hint))
+        object.__setattr__(block, name, checked(block._name_in_messages(name), value, hint))
 
 
-def _check_bounds(block: Any) -> None:
-    for name, bounds in _bounded(type(block)):  # type: ignore[arg-type]
-        check_bounds(f"{called(block)}.{name}", getattr(block, name), bounds)
+def _check_bounds(block: Block) -> None:
+    for name, key, bounds in _bounded(type(block)):  # type: ignore[arg-type]
+        check_bounds(key or block._name_in_messages(name), getattr(block, name), bounds)
 
 
 @cache
-def _bounded(block: Any) -> tuple[tuple[str, Bounds], ...]:
-    """The fields of a block that were declared with `setting`, and their bounds."""
-    return tuple((f.name, f.metadata["bounds"]) for f in fields(block) if "bounds" in f.metadata)
+def _bounded(block: Any) -> tuple[tuple[str, str, Bounds], ...]:
+    """The fields of a block that were declared with `setting`, their keys in a config, and their bounds."""
+    declared = [f for f in fields(block) if "bounds" in f.metadata]
+    return tuple(
+        (f.name, f.metadata["section"] and key_in_section(f), f.metadata["bounds"]) for f in declared
+    )
+
+
+@cache
+def _converted(block: Any) -> tuple[tuple[str, Callable[[Any], object]], ...]:
+    """The fields of a block whose values are converted first."""
+    return tuple((f.name, f.metadata["convert"]) for f in fields(block) if f.metadata.get("convert"))
 
 
 def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
@@ -346,5 +371,5 @@ def described(hint: Any) -> str:
     if origin is tuple:
         return f"({', '.join(map(described, parts))})"
     if origin is Sequence:
-        return "a list" if parts[0] is Any else f"a list, each {described(parts[0])}"
+        return "a list" if parts[0] in (Any, object) else f"a list, each {described(parts[0])}"
     return f"a {hint.__name__}" if isinstance(hint, type) else str(hint)
