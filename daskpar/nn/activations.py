@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,13 @@ class Activation(Layer):
         return ROW
 
 
+@register("relu")
 @dataclass(frozen=True)
 class ReLU(Activation):
     """max(x, 0); the derivative at 0 is 0.
 
     Where the layer before has rectified its output, or the one after dx, there is nothing left to do.
     """
-
-    kind: ClassVar[str] = "relu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         y = x if ctx.rectified else array_module(x).maximum(x, 0)
@@ -39,11 +39,10 @@ class ReLU(Activation):
         return (dy if ctx.rectify else kernels(dy).relu_backward(saved, dy)), {}
 
 
+@register("tanh")
 @dataclass(frozen=True)
 class Tanh(Activation):
     """tanh(x)."""
-
-    kind: ClassVar[str] = "tanh"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         y = array_module(x).tanh(x)
@@ -61,11 +60,10 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
+@register("sigmoid")
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
-
-    kind: ClassVar[str] = "sigmoid"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         y = sigmoid(x)
@@ -75,11 +73,10 @@ class Sigmoid(Activation):
         return dy * (saved * (1 - saved)), {}
 
 
+@register("silu")
 @dataclass(frozen=True)
 class SiLU(Activation):
     """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
-
-    kind: ClassVar[str] = "silu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         gate = sigmoid(x)
@@ -90,11 +87,10 @@ class SiLU(Activation):
         return dy * (gate * (1 + x * (1 - gate))), {}
 
 
+@register("gelu")
 @dataclass(frozen=True)
 class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
-
-    kind: ClassVar[str] = "gelu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)

@@ -17,6 +17,7 @@ from daskpar.nn.cuts import Width, Window
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.sizes import require_room
+from daskpar.registry import register
 
 Sizes = int | tuple[int, int]
 """One number for height and width, or one each."""
@@ -60,6 +61,7 @@ def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) 
     return out[0], out[1]
 
 
+@register("conv2d")
 @dataclass(frozen=True)
 class Conv2d(Layer):
     """Convolution (cross-correlation) of images.
@@ -79,7 +81,6 @@ class Conv2d(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "conv2d"
     rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -157,6 +158,7 @@ class Conv2d(Layer):
         return replace(self, padding=(edges, self.geometry((in_shape[0], in_shape[1])).padding[1]))
 
 
+@register("conv_transpose2d")
 @dataclass(frozen=True)
 class ConvTranspose2d(Conv2d):
     """The transpose of a convolution (Zeiler et al. 2010): what its backward pass does to a gradient.
@@ -167,7 +169,6 @@ class ConvTranspose2d(Conv2d):
     """
 
     padding: Padding = "same"
-    kind: ClassVar[str] = "conv_transpose2d"
     rectifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -221,6 +222,7 @@ class ConvTranspose2d(Conv2d):
         return None  # an output row is made from a changing number of input rows
 
 
+@register("conv1d")
 @dataclass(frozen=True)
 class Conv1d(Layer):
     """Convolution of sequences: (rows, positions, in) -> (rows, positions', channels).
@@ -238,7 +240,6 @@ class Conv1d(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "conv1d"
     rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

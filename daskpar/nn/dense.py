@@ -14,8 +14,10 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.registry import register
 
 
+@register("dense")
 @dataclass(frozen=True)
 class Dense(Layer):
     """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
@@ -27,7 +29,6 @@ class Dense(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "dense"
     rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

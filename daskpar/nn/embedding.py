@@ -16,8 +16,10 @@ from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.sequential import Sequential, observe_each, written_out
+from daskpar.registry import register
 
 
+@register("embedding")
 @dataclass(frozen=True)
 class Embedding(Layer):
     """Row i of a table for the number i: (rows, ...) integers below `words` -> (rows, ..., features).
@@ -30,7 +32,6 @@ class Embedding(Layer):
     features: int
     padding: int | None = None
     init_weight: str = "normal"
-    kind: ClassVar[str] = "embedding"
     tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -126,6 +127,7 @@ class Unembedding(Layer):
         return replace(self, words=self.words // parts)
 
 
+@register("tied_embedding")
 @dataclass(frozen=True)
 class TiedEmbedding(Embedding):
     """An embedding around layers, whose outputs are compared with the same table (Press and Wolf 2017).
@@ -135,7 +137,6 @@ class TiedEmbedding(Embedding):
     """
 
     layers: tuple[Layer, ...] = ()
-    kind: ClassVar[str] = "tied_embedding"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,6 +191,7 @@ class TiedEmbedding(Embedding):
         return None
 
 
+@register("learned_positions")
 @dataclass(frozen=True)
 class LearnedPositions(Layer):
     """x + weight, a vector for each position (Gehring et al. 2017): (rows, positions, features) -> the same.
@@ -198,7 +200,6 @@ class LearnedPositions(Layer):
     """
 
     init_weight: str = "normal"
-    kind: ClassVar[str] = "learned_positions"
 
     def __post_init__(self) -> None:
         initialiser(self.init_weight)

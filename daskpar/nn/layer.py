@@ -11,6 +11,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width, Window
+from daskpar.registry import Table
 from daskpar.settings import Block
 
 Shape = tuple[int, ...]
@@ -146,6 +147,9 @@ class Layer(Block):
     def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
         """The layer for some rows of an example of `in_shape`, padded with so many above and below them."""
         return self
+
+
+LAYERS = Table("layer", Layer, "daskpar.nn")
 
 
 @dataclass(frozen=True)

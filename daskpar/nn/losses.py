@@ -20,6 +20,7 @@ from daskpar.backend.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape, positive
+from daskpar.registry import Table, register
 from daskpar.settings import Block
 
 
@@ -92,6 +93,9 @@ class Loss(Block):
         return _mean([self.activate(each) for each in outputs])
 
 
+LOSSES = Table("loss", Loss, "daskpar.nn")
+
+
 def _mean(arrays: Sequence[Array]) -> Array:
     total = arrays[0]
     for array in arrays[1:]:
@@ -108,6 +112,7 @@ def softmax(x: Array) -> Array:
     return array_module(x).exp(log_softmax(x))
 
 
+@register("softmax_cross_entropy")
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
     """Cross-entropy of softmax(outputs) (rows, ..., classes) with classes or probabilities.
@@ -119,7 +124,6 @@ class SoftmaxCrossEntropy(Loss):
 
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
-    kind: ClassVar[str] = "softmax_cross_entropy"
     task: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
@@ -257,6 +261,7 @@ class SoftmaxCrossEntropy(Loss):
         return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
 
 
+@register("binary_cross_entropy")
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
@@ -264,7 +269,6 @@ class BinaryCrossEntropy(Loss):
     Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
     """
 
-    kind: ClassVar[str] = "binary_cross_entropy"
     task: ClassVar[str] = "labels"
 
     def classes(self, out_shape: Shape) -> int | None:
@@ -296,22 +300,20 @@ class BinaryCrossEntropy(Loss):
         return xp.log(xp.maximum(share, tiny)) - xp.log(xp.maximum(1 - share, tiny))
 
 
+@register("mean_squared_error")
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """(outputs - targets)², the mean over an example's outputs."""
-
-    kind: ClassVar[str] = "mean_squared_error"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         error = _error(outputs, targets)
         return _mean_over_outputs(error * error, 2 * error)
 
 
+@register("mean_absolute_error")
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
-
-    kind: ClassVar[str] = "mean_absolute_error"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
@@ -319,12 +321,12 @@ class MeanAbsoluteError(Loss):
         return _mean_over_outputs(xp.abs(error), xp.sign(error))
 
 
+@register("huber")
 @dataclass(frozen=True)
 class Huber(Loss):
     """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs."""
 
     delta: float = 1.0
-    kind: ClassVar[str] = "huber"
 
     def __post_init__(self) -> None:
         positive("huber", delta=self.delta)

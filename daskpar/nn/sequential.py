@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from daskpar.nn.activations import ReLU
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.pooling import MaxPool
 from daskpar.nn.sizes import require_room
+from daskpar.registry import register
 
 MOST_LAYERS = 10_000
 """Layers of a model, those within others included: a bound on what a short config can ask for."""
 
 
+@register("repeat")
 @dataclass(frozen=True)
 class Repeat(Layer):
     """The same layers `times` times, each time with parameters of their own.
@@ -31,7 +33,6 @@ class Repeat(Layer):
 
     times: int
     layers: tuple[Layer, ...]
-    kind: ClassVar[str] = "repeat"
 
     def __post_init__(self) -> None:
         positive("repeat", times=self.times)
@@ -75,6 +76,7 @@ def count_layers(layer: Layer, known: dict[int, int] | None = None) -> int:
     return known[id(layer)]
 
 
+@register("sequential")
 @dataclass(frozen=True)
 class Sequential(Layer):
     """Layers applied one after the other. Parameters are nested under "0", "1", ...
@@ -85,7 +87,6 @@ class Sequential(Layer):
 
     layers: tuple[Layer, ...]
     remat: bool = False
-    kind: ClassVar[str] = "sequential"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", written_out(self.layers))
@@ -244,6 +245,7 @@ def observe_each(layers: Iterable[Layer], params: Params, sums: Params) -> Param
     return found
 
 
+@register("residual")
 @dataclass(frozen=True)
 class Residual(Layer):
     """`y = shortcut(x) + layers(x)` (He et al. 2016); without a `shortcut`, `y = x + layers(x)`.
@@ -255,7 +257,6 @@ class Residual(Layer):
     layers: tuple[Layer, ...]
     shortcut: tuple[Layer, ...] = ()
     remat: bool = False
-    kind: ClassVar[str] = "residual"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", written_out(self.layers))
