@@ -179,7 +179,7 @@ def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
             limit = f"be at least {bounds.at_least}" if bounds.at_least else "not be negative"
             raise InputError(f"{where}={number} must {limit}")
         if bounds.above is not None and not number > bounds.above:
-            raise InputError(f"{where}={number} must be above {bounds.above}")
+            raise InputError(f"{where}={number} must be above {bounds.above or 'zero'}")
         if bounds.at_most is not None and not number <= bounds.at_most:
             raise InputError(f"{where}={number} must be at most {bounds.at_most}")
         if bounds.below is not None and not number < bounds.below:

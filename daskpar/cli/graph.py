@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from daskpar.cli.prepare import prepare
+from daskpar.cluster import CLUSTERS
 from daskpar.config import Config
 from daskpar.graph import tasks
 from daskpar.graph.build import Graph, Ref
@@ -19,7 +20,7 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
-    apart = config.cluster.kind not in ("threads", "threaded-scheduler")
+    apart = CLUSTERS[config.cluster.kind].apart
     builder: Any = builder_for(spec, trainer.layout_, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
     graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)[0]))
