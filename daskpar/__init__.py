@@ -26,6 +26,7 @@ _HOMES = {
     "daskpar.cluster": "open_client",
     "daskpar.cli.progress": "progress",
     "daskpar.errors": "InputError NotFiniteError",
+    "daskpar.registry": "register",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from daskpar.cluster import open_client
 from daskpar.config import Config
-from daskpar.data import (
-    Digits,
-    Images,
-    Mnist,
-    Npy,
-    Npz,
-    Part,
-    Source,
-    Text,
-    find_mnist,
-    find_text,
-    split,
-    split_text,
-    transform,
-)
+from daskpar.data import SOURCES, Parts, parts_of, transform
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.nn import registry as nn
@@ -32,62 +17,16 @@ from daskpar.train import Callback, EarlyStopping, Trainer
 from daskpar.train.every import run_length
 
 
-class Parts(NamedTuple):
-    """The data of a run; a part may be missing."""
-
-    train: Part
-    validation: Part | None
-    test: Part | None
-
-
 def open_data(config: Config) -> Parts:
     """The parts of the data that a config names. Raises InputError where they cannot be read."""
     data, seed = config.data, config.train.seed
-    stratified = data.distribution == "stratified"
-    if data.source == "text":
-        return _open_text(config)
-    if data.source == "mnist":
-        folder = find_mnist(data.path)
-        train, validation, _ = split(Mnist(folder, "train"), data.validation, 0.0, seed, stratified)
-        return Parts(train, validation, Part(Mnist(folder, "test"), "test"))
-    source = _source(config)
-    if data.max_value is not None:
-        source = replace(source, max_value=data.max_value)
-    test = 0.2 if data.test is None else data.test
-    return Parts(*split(source, data.validation, test, seed, stratified))
-
-
-def _open_text(config: Config) -> Parts:
-    data = config.data
-    given: tuple[tuple[str, Any, Any], ...] = (
-        ("distribution", data.distribution, "random"),
-        ("transforms", data.transforms, []),
-        ("targets", data.targets, []),
-        ("max_value", data.max_value, None),
-    )
-    for name, value, fits in given:
-        if value != fits:
-            raise InputError(f"data.{name}={value} is not for data.source=text; leave it out")
-    return Parts(*split_text(Text(find_text(data.path), data.block), data.validation, data.test or 0.0))
-
-
-def _source(config: Config) -> Source:
-    data = config.data
-    if data.source == "digits":
-        return Digits()
-    if data.source == "npz":
-        if not data.path:
-            raise InputError("data.source=npz needs data.path, a file with arrays x and y")
-        return Npz(data.path)
-    if data.source == "images":
-        if not data.path or not data.size:
-            raise InputError(
-                "data.source=images needs data.path, a folder of classes, and data.size, e.g. [32, 32]"
-            )
-        return Images(data.path, (data.size[0], data.size[1]), data.channels)
-    if not data.x or not data.y:
-        raise InputError("data.source=npy needs data.x and data.y, two .npy files")
-    return Npy(data.x, data.y)
+    source = SOURCES[data.source]
+    for name in source.unfit:
+        value = getattr(data, name)
+        if value != type(data).model_fields[name].default:
+            raise InputError(f"data.{name}={value} is not for data.source={data.source}; leave it out")
+    opened = source.from_keys(dict(data))
+    return parts_of(opened, data.validation, data.test, seed, data.distribution == "stratified")
 
 
 def check(config: Config) -> None:

@@ -1,75 +1,183 @@
-"""How a config's entry becomes a block: a frozen dataclass looked up by name.
+"""Blocks by name: `@register("name")` puts a frozen dataclass into the table of its contract.
 
-An entry is a name (`relu`), a name with its first argument (`dense: 512`), with all of them by name
-(`dense: {units: 512, bias: false}`), or with a list of layers (`residual: [...]`).
+A contract (a layer, a loss, an optimizer, a source, ...) has one `Table`. Our own modules register themselves
+when their package is walked, which happens when a name is looked up first. A user's modules do the same when
+they are imported. A config's entry becomes a block by `named`. It is a name (`relu`), a name with its first
+argument (`dense: 512`), with all of them by name (`dense: {units: 512, bias: false}`), or with a list of
+layers (`residual: [...]`).
+
+>>> from dataclasses import dataclass
+>>> from daskpar.optim.schedules import Schedule
+>>> @register("halves")
+... @dataclass(frozen=True)
+... class Halves(Schedule):
+...     def _after(self, step: int, total: int) -> float:
+...         return 0.5**step
+>>> from daskpar.optim.registry import schedule
+>>> schedule("halves").factor(3, 10)
+0.125
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from importlib import import_module
+from pkgutil import walk_packages
 from types import GenericAlias
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Generic, TypeVar, cast, get_type_hints
 
-from daskpar.errors import InputError, shown, unknown
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+from daskpar.errors import InputError, now_called, shown, unknown
 from daskpar.settings import Block, Unfit, fitted, plain
 
-Table = Mapping[str, Callable[..., Any]]
+C = TypeVar("C", bound="DataclassInstance")
 
 
-def named(what: str, table: Table, entry: Any) -> Any:
+class Table(Mapping[str, type[C]], Generic[C]):
+    """The blocks of one contract by name.
+
+    `what`: the contract's name in messages, e.g. "layer". `contract`: the class that its blocks derive from.
+    `package`: the package whose modules hold our own blocks; it is walked when a name is first looked up.
+    """
+
+    def __init__(self, what: str, contract: type[C], package: str):
+        self.what, self.contract, self.package = what, contract, package
+        self.blocks: dict[str, type[C]] = {}
+        self._walked = False
+        _TABLES[contract] = cast("Table[DataclassInstance]", self)
+
+    def add(self, name: str, block: type[C]) -> None:
+        """Put a block into the table. Raises InputError where another class has the name."""
+        before = self.blocks.get(name)
+        if before is not None and _origin(before) != _origin(block):
+            raise InputError(
+                f"{self.what} {name!r} is registered twice, by {_full_name(before)} and by "
+                f"{_full_name(block)}; choose another name"
+            )
+        self.blocks[name] = block
+
+    def __getitem__(self, name: str) -> type[C]:
+        self._walk()
+        return self.blocks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._walk()
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        self._walk()
+        return len(self.blocks)
+
+    def _walk(self) -> None:
+        if self._walked:
+            return
+        self._walked = True  # before its modules are imported, which may look names up
+        package = import_module(self.package)
+        for module in walk_packages(package.__path__, f"{self.package}."):
+            import_module(module.name)
+
+
+_TABLES: dict[type, Table[DataclassInstance]] = {}
+
+
+def register(name: str) -> Callable[[type[C]], type[C]]:
+    """Register a frozen dataclass under a name; the contract that it derives from decides the table.
+
+    The name becomes the class's `kind`. A class may be registered again, as when its module is reloaded.
+
+    Raises InputError for what is no dataclass of a contract, and for a name that another class has.
+    """
+
+    def decorate(block: type[C]) -> type[C]:
+        table = next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
+        if table is None or not is_dataclass(block):
+            contracts = ", ".join(sorted(contract.__name__ for contract in _TABLES))
+            raise InputError(
+                f"register({name!r}): expected a frozen dataclass derived from one of {contracts}, "
+                f"got {_full_name(block)}"
+            )
+        table.add(name, block)
+        block.kind = name  # type: ignore[attr-defined]
+        return block
+
+    return decorate
+
+
+def _origin(block: type) -> tuple[str, str]:
+    """The file and the name of a class: the same after its module was imported again, or by another name."""
+    module = sys.modules.get(block.__module__)
+    return getattr(module, "__file__", None) or block.__module__, block.__qualname__
+
+
+def _full_name(block: type) -> str:
+    return f"{block.__module__}.{block.__qualname__}"
+
+
+def named(table: Table[C], entry: object) -> C:
     """Build the block that `entry` names in `table`; anything already built is returned as it is.
 
     Raises InputError for an unknown name or argument, a value of the wrong type, or a block of another kind.
     """
+    what = table.what
     if is_dataclass(entry) and not isinstance(entry, type):
-        contract = _contract(table)
-        if not isinstance(entry, contract):
-            raise InputError(f"{what}: expected a {contract.__name__}, got {entry!r}")
+        if not isinstance(entry, table.contract):
+            raise InputError(f"{what}: expected a {table.contract.__name__}, got {entry!r}")
         return entry
-    if isinstance(entry, str):
-        name, given = entry, None
-    elif isinstance(entry, Mapping) and len(entry) == 1:
-        ((name, given),) = entry.items()
-    else:
-        raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
+    name, arguments = _name_and_arguments(what, entry)
     if name not in table:
         raise unknown(what, name, table)
-    build: Any = table[name]
-    arguments = [f.name for f in fields(build)]
-    if given is None:
-        values: dict[str, Any] = {}
-    elif isinstance(given, Mapping) and (arguments or not given):
-        values = dict(given)
-    elif arguments:
-        values = {arguments[0]: given}
-    else:
-        raise InputError(f"{what} {name!r} takes no arguments, got {given!r}")
-    hints = get_type_hints(build)
-    parts = GenericAlias(tuple, (_contract(table), ...))  # how a block declares blocks within it
+    block = table[cast(str, name)]
+    values = _by_name(what, name, block, arguments)
+    hints = get_type_hints(block)
     for key, value in values.items():
-        if key not in arguments:
-            raise unknown(f"argument of {what} {name!r}", key, arguments)
-        if hints[key] == parts:
-            if not isinstance(value, list | tuple):
-                raise InputError(f"{what} {name!r}: expected a list of layers, got {value!r}")
-            values[key] = tuple(named(what, table, part) for part in value)
-        else:
-            try:
-                values[key] = fitted(value, hints[key])
-            except Unfit as error:
-                raise InputError(f"{what} {name!r}: {key}: {error}, got {shown(plain(value), 80)}") from None
-    missing = [f.name for f in fields(build) if f.name not in values and _required(f)]
+        values[key] = _fitting(table, name, key, value, hints[key])
+    missing = [f.name for f in fields(block) if f.init and f.name not in values and _required(f)]
     if missing:
         raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")
-    return build(**values)
+    return block(**values)
 
 
-def _contract(table: Table) -> type:
-    """The class that all blocks of a table derive from, next to `Block`."""
-    block: Any = next(iter(table.values()))
-    return next(base for base in block.__mro__ if Block in base.__bases__)
+def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
+    if isinstance(entry, str):
+        return entry, None
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        return next(iter(entry.items()))
+    raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
 
 
-def _required(field: Any) -> bool:
+def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:
+    """The arguments of a block by their names, which are checked."""
+    known = [f.name for f in fields(block) if f.init]
+    if arguments is None:
+        return {}
+    if isinstance(arguments, Mapping) and (known or not arguments):
+        for key in arguments:
+            if issubclass(block, Block) and key in block.renamed:
+                raise InputError(now_called(str(name), key, block.renamed[key]))
+            if key not in known:
+                raise unknown(f"argument of {what} {name!r}", key, known)
+        return dict(arguments)
+    if not known:
+        raise InputError(f"{what} {name!r} takes no arguments, got {arguments!r}")
+    return {known[0]: arguments}
+
+
+def _fitting(table: Table[C], name: object, key: str, value: object, hint: object) -> object:
+    """An argument as a value of the type that the block declares."""
+    if hint == GenericAlias(tuple, (table.contract, ...)):  # how a block declares blocks within it
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{table.what} {name!r}: expected a list of layers, got {value!r}")
+        return tuple(named(table, part) for part in value)
+    try:
+        return fitted(value, hint)
+    except Unfit as error:
+        told = f"{key}: {error}, got {shown(plain(value), 80)}"
+        raise InputError(f"{table.what} {name!r}: {told}") from None
+
+
+def _required(field: Field[object]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING

@@ -44,6 +44,10 @@ class Unfit(Exception):
     """A value is not of the type that was asked for; the argument says why."""
 
 
+PathText = Annotated[str, "path"]
+"""A text that is a path; configs may hold any that the system allows."""
+
+
 class Bounds(NamedTuple):
     """Limits of a setting; those of a list hold for each of its numbers. None: no limit."""
 
@@ -51,7 +55,7 @@ class Bounds(NamedTuple):
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str | int, ...] = ()
 
 
 def setting(
@@ -62,15 +66,17 @@ def setting(
     above: float | None = None,
     at_most: float | None = None,
     below: float | None = None,
-    choices: Sequence[str] = (),
+    choices: Sequence[str | int] = (),
     section: str | None = None,
     convert: Callable[[Any], object] | None = None,
+    key: str | None = None,
 ) -> Any:
     """A field of a `Block` with its default, a line of help, and its bounds, all written once.
 
     The door checks the bounds when the block is made; the YAML section and its help are derived from them.
     `section`: the section of a config in which the field stands; "" for the top, None for none (see
-    `key_in_section`). `convert`: a function that is applied to a value before its type is checked.
+    `key_in_section`). `convert`: a function that is applied to a value before its type is checked. `key`: the
+    name of the key, where it is not the field's.
 
     >>> @dataclass(frozen=True)
     ... class Window(Block):
@@ -80,7 +86,7 @@ def setting(
     daskpar.errors.InputError: window.rows=0 must be at least 1
     """
     bounds = Bounds(at_least, above, at_most, below, tuple(choices))
-    metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert}
+    metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert, "key": key}
     return field(default=default, metadata=metadata)
 
 
@@ -171,15 +177,15 @@ def _converted(block: Any) -> tuple[tuple[str, Callable[[Any], object]], ...]:
 def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
     """Refuse a value outside of bounds; None is within all. Raises InputError, in one line."""
     if isinstance(value, str) and bounds.choices and value not in bounds.choices:
-        raise InputError(f"{where}={value!r} is not known; use one of {', '.join(bounds.choices)}")
+        raise InputError(f"{where}={value!r} is not known; use one of {', '.join(map(str, bounds.choices))}")
     for number in _within(value, int | float):
         if isinstance(number, bool):
             continue
+        if bounds.above is not None and not number > bounds.above:
+            raise InputError(f"{where}={number} must be above {bounds.above or 'zero'}")
         if bounds.at_least is not None and not number >= bounds.at_least:
             limit = f"be at least {bounds.at_least}" if bounds.at_least else "not be negative"
             raise InputError(f"{where}={number} must {limit}")
-        if bounds.above is not None and not number > bounds.above:
-            raise InputError(f"{where}={number} must be above {bounds.above}")
         if bounds.at_most is not None and not number <= bounds.at_most:
             raise InputError(f"{where}={number} must be at most {bounds.at_most}")
         if bounds.below is not None and not number < bounds.below:

@@ -12,8 +12,8 @@ has from its parent, those whose scheduler is gone or has no workers, and all th
 addresses, kinds of clusters, futures, classes.
 
 Checked where: `current_client` looks at the client itself, `known_workers` asks its scheduler (whenever an
-executor is made, or lanes are counted). `daskpar.cluster.address` checks addresses before a client is made of
-one, and `daskpar.cluster.patience` decides how long a cluster that loses its workers later is waited for.
+executor is made, or lanes are counted). `daskpar.cluster.kinds.address` checks addresses before a client is
+made of one. `daskpar.cluster.patience` decides how long a cluster that loses its workers is waited for.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from daskpar.backend import blas
 from daskpar.cluster.forked import check_own
+from daskpar.cluster.kind import CLUSTERS, THREADED
 from daskpar.errors import InputError
 
 if TYPE_CHECKING:
     from distributed import Client
 
-THREADED = "threaded-scheduler"
-KINDS = ("threads", "processes", THREADED, "address", "cuda", "kubernetes")
 _LOOP = (
     "this is the event loop of a Dask worker or client (client.run, or an async task), which must not be "
     "blocked; train in a plain function, with client.submit"
@@ -155,7 +154,7 @@ def _check(client: object, name: str) -> None:
 def _not_an_address(text: str) -> InputError:
     if "://" in text or text.rpartition(":")[2].isdigit():
         return InputError(f"client={text!r} is an address; pass distributed.Client({text!r})")
-    if text in KINDS:
+    if text in CLUSTERS:
         return InputError(
             f"client={text!r} is a kind of cluster; pass what `with open_client({text!r}) as client:` gives"
         )

@@ -1,17 +1,23 @@
 """Data: sources that any worker can read, which rows serve what, and in which order they are drawn."""
 
-from daskpar.data.chunk import Chunk
-from daskpar.data.files import Npy, Npz
-from daskpar.data.held import hold
-from daskpar.data.images import Images
+# Sources register themselves in this order, in which messages name them:
+# isort: off
 from daskpar.data.mnist import Digits, Mnist, find_mnist
+from daskpar.data.files import Npy, Npz
+from daskpar.data.text import Text, find_text
+from daskpar.data.images import Images
+
+# isort: on
+from daskpar.data.categories import OneHot
+from daskpar.data.chunk import Chunk
+from daskpar.data.held import hold
 from daskpar.data.order import Order, choose_streams
-from daskpar.data.part import Part, split
-from daskpar.data.source import Source
-from daskpar.data.text import Text, find_text, split_text
-from daskpar.data.transforms import Inputs, OneHot, Scale, Standardise, transform
+from daskpar.data.part import Part, Parts, parts_of, split, split_text
+from daskpar.data.source import SOURCES, Source
+from daskpar.data.transforms import Inputs, Scale, Standardise, transform
 
 __all__ = [
+    "SOURCES",
     "Chunk",
     "Digits",
     "Images",
@@ -22,6 +28,7 @@ __all__ = [
     "OneHot",
     "Order",
     "Part",
+    "Parts",
     "Scale",
     "Source",
     "Standardise",
@@ -30,6 +37,7 @@ __all__ = [
     "find_mnist",
     "find_text",
     "hold",
+    "parts_of",
     "split",
     "split_text",
     "transform",

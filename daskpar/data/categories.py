@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.data.fitted import Fitted, Label, Measure, Transform
 from daskpar.errors import InputError
+from daskpar.registry import register
 
 _MOST = 10_000  # values of a column, or labels
 
 
+@register("categories")
 @dataclass(frozen=True)
 class Categories(Fitted):
     """Each column becomes one column a category; a value not seen in training gives zeros."""
@@ -42,6 +43,7 @@ class Categories(Fitted):
         return self.values[0] if len(self.values) == 1 else ()
 
 
+@register("labels")
 @dataclass(frozen=True)
 class Labels(Fitted):
     """Labels (rows, ...) become the numbers of classes: places in `values`, sorted, from 0 on."""
@@ -70,11 +72,10 @@ class Labels(Fitted):
         return self.values
 
 
+@register("one_hot")
 @dataclass(frozen=True)
 class OneHot(Transform):
     """Each column becomes one column a category of the training part."""
-
-    kind: ClassVar[str] = "one_hot"
 
     def measure(self, x: np.ndarray) -> Measure:
         columns = x.reshape(len(x), math.prod(x.shape[1:]))
@@ -89,6 +90,7 @@ class OneHot(Transform):
         return Categories(tuple(tuple(column.tolist()) for column in measure))
 
 
+@register("labels")
 @dataclass(frozen=True)
 class NumberLabels(Transform):
     """For targets: labels of any kind become classes from 0 on, sorted; predictions are labels again.
@@ -96,8 +98,6 @@ class NumberLabels(Transform):
     Texts, and whole numbers of arrays and files, are numbered without being asked, where the model has an
     output for each label of the data.
     """
-
-    kind: ClassVar[str] = "labels"
 
     def measure(self, x: np.ndarray) -> Measure:
         return (np.unique(x),)

@@ -11,9 +11,9 @@ import io
 import math
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
-from typing import IO, Literal, NamedTuple
+from typing import IO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp, without_warnings
 from daskpar.data.source import Source
 from daskpar.errors import InputError
+from daskpar.registry import register
+from daskpar.settings import PathText, setting
 
 _BLOCK = 1 << 22  # bytes of a check sum at a time
 _LONGEST = 1 << 16  # bytes of a header; NumPy itself takes no more than 10,000
@@ -30,29 +32,7 @@ _READERS[(3, 0)] = np.lib.format.read_array_header_2_0  # UTF-8 in names of fiel
 _checked: dict[str, Stamp] = {}  # files whose check sums this process has computed
 
 
-@dataclass(frozen=True)
-class Npy(Source):
-    """Two `.npy` files: examples and targets."""
-
-    x: str
-    y: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("x", "y"):
-            object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
-
-    @property
-    def version(self) -> Stamp:
-        return stamp(self.x) + stamp(self.y)
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
-
-    def plain_targets(self) -> np.ndarray:
-        return self.arrays()[1]
-
-
+@register("npz")
 @dataclass(frozen=True)
 class Npz(Source):
     """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole.
@@ -62,7 +42,8 @@ class Npz(Source):
     not do so again, and reads the rows that it needs alone; one that has another copy of it does.
     """
 
-    path: str
+    path: PathText = setting(MISSING, "the file")
+    needs: ClassVar[str] = "data.path, a file with arrays x and y"
     checked: Stamp = field(default=(), kw_only=True, compare=False, repr=False)
 
     @property
@@ -79,6 +60,31 @@ class Npz(Source):
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "checked": _checked.get(self.path, self.checked)}
+
+    def plain_targets(self) -> np.ndarray:
+        return self.arrays()[1]
+
+
+@register("npy")
+@dataclass(frozen=True)
+class Npy(Source):
+    """Two `.npy` files: examples and targets."""
+
+    x: PathText = setting(MISSING, "the file of the examples")
+    y: PathText = setting(MISSING, "the file of the targets")
+    needs: ClassVar[str] = "data.x and data.y, two .npy files"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("x", "y"):
+            object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
+
+    @property
+    def version(self) -> Stamp:
+        return stamp(self.x) + stamp(self.y)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]

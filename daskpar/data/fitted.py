@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array
+from daskpar.registry import Table
 from daskpar.settings import Block
 
 Label = int | float | str
@@ -20,7 +21,12 @@ class Fitted:
 
     Of targets there is a way back, too: `undo` for the numbers that a model of numbers returns, `decode` for
     the classes that a classifier chooses.
+
+    A run's checkpoints hold its fields, so they are numbers, texts and tuples of these, and the class is
+    registered.
     """
+
+    kind: ClassVar[str] = "fitted"
 
     def apply(self, x: Array) -> Array:
         raise TypeError(f"{type(self).__name__} has no apply")
@@ -53,3 +59,7 @@ class Transform(Block):
 
     def fit(self, measure: Measure) -> Fitted:
         raise TypeError(f"{type(self).__name__} cannot be fitted")
+
+
+FITTED = Table("fitted transform", Fitted, "daskpar.data")
+TRANSFORMS = Table("transform", Transform, "daskpar.data")

@@ -9,10 +9,10 @@ counts; transparency is dropped. Pictures of 16 bits a grey pixel are refused, a
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from daskpar.data.folders import Listing, find_images, folder_version
 from daskpar.data.orientation import orientation
 from daskpar.data.paths import absolute
 from daskpar.data.reading import check_memory, decoding, read_bytes, without_warnings
-from daskpar.data.source import Rows, Source
+from daskpar.data.source import MAX_VALUE, Rows, Source
 from daskpar.errors import InputError
+from daskpar.registry import register
+from daskpar.settings import PathText, setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -40,6 +42,14 @@ _LARGEST = 65_535
 """Pixels along a side that pictures are resized to."""
 
 
+def _checked_size(size: object) -> object:
+    sides = size if isinstance(size, list | tuple) else ()
+    if any(isinstance(side, int) and not 1 <= side <= _LARGEST for side in sides):
+        raise InputError(f"images.size={size}: height and width must be from 1 to {_LARGEST}")
+    return size
+
+
+@register("images")
 @dataclass(frozen=True)
 class Images(Source):
     """Pictures (rows, height, width, channels) of bytes and classes (rows,), in the order of their names.
@@ -48,15 +58,16 @@ class Images(Source):
     (3 `channels`) or grey (1). Only the rows that are read are decoded, by whoever reads them.
     """
 
-    path: str
-    size: tuple[int, int]
-    channels: int = 3
-    max_value: float | None = field(default=255.0, kw_only=True)
+    path: PathText = setting(MISSING, "a folder")
+    size: tuple[int, int] = setting(
+        MISSING, "height and width that they are resized to", at_least=1, convert=_checked_size
+    )
+    channels: int = setting(3, "1 for grey, 3 for colours", choices=(1, 3))
+    max_value: float | None = field(default=255.0, kw_only=True, metadata=MAX_VALUE)
+    needs: ClassVar[str] = "data.path, a folder of classes, and data.size, e.g. [32, 32]"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not all(1 <= side <= _LARGEST for side in self.size):
-            raise InputError(f"images.size={self.size}: height and width must be from 1 to {_LARGEST}")
         if self.channels not in (1, 3):
             raise InputError(f"images.channels={self.channels} must be 1, for grey, or 3, for colours")
         object.__setattr__(self, "path", absolute(self.path, "Images(path=...)"))

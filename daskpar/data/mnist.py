@@ -5,19 +5,21 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self, cast
 
 import numpy as np
 
 from daskpar.data.check import check_pair
 from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp
-from daskpar.data.source import Source
+from daskpar.data.source import MAX_VALUE, Source
 from daskpar.errors import InputError, unknown
-from daskpar.settings import checked_arguments
+from daskpar.registry import register
+from daskpar.settings import PathText, checked_arguments, setting
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -33,19 +35,38 @@ _MD5 = {  # of the gzip files that the mirrors carry
 _AXES = 64  # of a NumPy array
 
 
+@register("digits")
+@dataclass(frozen=True)
+class Digits(Source):
+    """scikit-learn's 1,797 handwritten digits: images (rows, 8, 8, 1) from 0 to 16 and classes (rows,)."""
+
+    max_value: float | None = field(default=16.0, kw_only=True, metadata=MAX_VALUE)
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return _digits()
+
+
+@register("mnist")
 @dataclass(frozen=True)
 class Mnist(Source):
     """Images (rows, 28, 28, 1) of bytes and classes (rows,), part `train` or `test` (LeCun et al. 1998)."""
 
-    folder: str
-    part: str
-    max_value: float | None = field(default=255.0, kw_only=True)
+    folder: PathText = setting(MISSING, "a folder", key="path")
+    part: str = "train"
+    max_value: float | None = field(default=255.0, kw_only=True, metadata=MAX_VALUE)
+
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, object]) -> Self:
+        return cls(find_mnist(cast("str | None", keys.get("path"))), "train")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.part not in _FILES:
             raise unknown("part of MNIST", self.part, _FILES)
         object.__setattr__(self, "folder", absolute(self.folder, "Mnist(folder=...)"))
+
+    def test_source(self) -> Mnist:
+        return replace(self, part="test")
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open(self.folder, self.part, self.version)
@@ -152,16 +173,6 @@ def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, size: int | None) -> n
         f"{name}: truncated or damaged; its header promises {count} bytes for shape {shape}, "
         f"{'more' if size is None and follow > count else follow} follow"
     )
-
-
-@dataclass(frozen=True)
-class Digits(Source):
-    """scikit-learn's 1,797 handwritten digits: images (rows, 8, 8, 1) from 0 to 16 and classes (rows,)."""
-
-    max_value: float | None = field(default=16.0, kw_only=True)
-
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _digits()
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,6 +86,39 @@ def _index(part: Part, version: tuple[int, ...]) -> np.ndarray:
     if part.stratified:
         return stratify(part.source.labels(), rng)[start:stop]
     return np.sort(rng.permutation(part.source.rows)[start:stop])
+
+
+class Parts(NamedTuple):
+    """The data of a run; a part may be missing."""
+
+    train: Part
+    validation: Part | None
+    test: Part | None
+
+
+def parts_of(source: Source, validation: float, test: float | None, seed: int, stratified: bool) -> Parts:
+    """The parts of a source: as it divides itself, or shares of its rows at random.
+
+    `test`: the share held out for it; None: 0.2, and 0 of a source that divides itself.
+    """
+    divided = source.divided(validation, test or 0.0)
+    if divided is not None:
+        return Parts(
+            Part(divided.train, "train"),
+            Part(divided.validation, "validation") if divided.validation else None,
+            Part(divided.test, "test") if divided.test else None,
+        )
+    test_source = source.test_source()
+    if test_source is not None:
+        train, held_out, _ = split(source, validation, 0.0, seed, stratified)
+        return Parts(train, held_out, Part(test_source, "test"))
+    return Parts(*split(source, validation, 0.2 if test is None else test, seed, stratified))
+
+
+@checked_arguments("data.")
+def split_text(source: Source, validation: float, test: float) -> Parts:
+    """(train, validation, test) of a source that divides itself, as a text does."""
+    return parts_of(source, validation, test, 0, False)
 
 
 @checked_arguments("data.")

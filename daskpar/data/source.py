@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
-from daskpar.settings import Block
+from daskpar.registry import Table
+from daskpar.settings import Block, setting
 
 Rows = slice | np.ndarray
 """Which rows to read: a slice, or integer indices."""
+
+
+class Divided(NamedTuple):
+    """Sources of one origin for training, validation and test; None where nothing is held out."""
+
+    train: Source
+    validation: Source | None
+    test: Source | None
+
+
+MAX_VALUE = setting(
+    None,
+    "the raw value that becomes 1, e.g. 255 for bytes of npz",
+    above=0,
+    at_least=1e-30,  # whose reciprocal float32 still holds
+    at_most=1e30,
+).metadata
+"""The help and the bounds of `max_value`, which sources declare with defaults of their own."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +42,37 @@ class Source(Block):
     A subclass says how its arrays are opened; opening is cheap the second time in the same process, and
     reading rows of a memory-mapped file touches those rows only. `max_value` is the largest raw
     value of pixels (255 for bytes): training then sees x / max_value, from 0 to 1.
+
+    Fields that are declared with `setting` are keys of the section `data` of a config, once the class is
+    registered.
     """
+
+    kind: ClassVar[str] = ""
+    needs: ClassVar[str] = ""
+    """The keys that must be given, in words, for messages."""
+    unfit: ClassVar[tuple[str, ...]] = ()
+    """Keys of the section `data` that have no meaning for this source, and are refused."""
 
     renamed: ClassVar[Mapping[str, str]] = {"peak": "max_value"}
 
-    max_value: float | None = field(default=None, kw_only=True)
+    max_value: float | None = field(default=None, kw_only=True, metadata=MAX_VALUE)
 
-    def __post_init__(self) -> None:
-        if self.max_value is not None and not self.max_value > 0:
-            raise InputError(f"{type(self).__name__.lower()}.max_value={self.max_value} must be above zero")
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, object]) -> Self:
+        """The source that keys of the section `data` describe; those left out are None.
+
+        Raises InputError where one is missing.
+        """
+        values: dict[str, object] = {}
+        for declared in fields(cls):
+            key = declared.metadata.get("key") or declared.name
+            value = keys.get(key) if "help" in declared.metadata else None
+            if value not in (None, ""):
+                values[declared.name] = value
+            elif declared.default is MISSING and declared.default_factory is MISSING:
+                raise InputError(f"data.source={cls.kind} needs {cls.needs or f'data.{key}'}")
+        build: Callable[..., Self] = cls
+        return build(**values)
 
     def arrays(self) -> tuple[Stored, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
@@ -81,6 +122,14 @@ class Source(Block):
         """The same data to evaluate on: each value once, where training draws rows that overlap."""
         return self
 
+    def test_source(self) -> Source | None:
+        """Test data of its own; None where a share of the rows is held out."""
+        return None
+
+    def divided(self, validation: float, test: float) -> Divided | None:
+        """Sources for training, validation and test; None where rows may be dealt out as one likes."""
+        return None
+
     def split(self, share: float) -> tuple[Source, Source] | None:
         """This source less a share of it, and that share; None where rows may be dealt out as one likes."""
         return None
@@ -97,6 +146,9 @@ class Source(Block):
     def plain_targets(self) -> np.ndarray | None:
         """All targets as they are stored, where looking at them costs little and nobody has numbered them."""
         return None
+
+
+SOURCES = Table("data.source", Source, "daskpar.data")
 
 
 def class_numbers(y: np.ndarray) -> np.ndarray:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
 from daskpar.data.encoding import decode
-from daskpar.data.part import Part
 from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, read_bytes, stamp
-from daskpar.data.source import Source
+from daskpar.data.source import Divided, Source
 from daskpar.errors import InputError
-from daskpar.settings import at_least_one, checked_arguments
+from daskpar.registry import register
+from daskpar.settings import PathText, at_least_one, checked_arguments, setting
 
 _SHAKESPEARE = "tinyshakespeare.txt"
 _EXPECTED = "a text file in UTF-8"
@@ -35,6 +36,7 @@ class Encoded(NamedTuple):
     vocabulary: str
 
 
+@register("text")
 @dataclass(frozen=True)
 class Text(Source):
     """Windows of `block` characters (rows, block), and the characters that follow each (rows, block).
@@ -45,16 +47,20 @@ class Text(Source):
     shakespeare_char). Training windows overlap in memory: they are views of one array of bytes.
     """
 
-    path: str
-    block: int
+    path: PathText = setting(MISSING, "a file")
+    block: int = setting(64, "characters of an example", at_least=1)
     low: float = 0.0
     high: float = 1.0
     every: int = 1
+    unfit: ClassVar[tuple[str, ...]] = ("distribution", "transforms", "targets", "max_value")
+
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, object]) -> Self:
+        return super().from_keys({**keys, "path": find_text(cast("str | None", keys.get("path")))})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "path", absolute(self.path, "Text(path=...)"))
-        at_least_one("text.block", self.block)
         at_least_one("text.every", self.every)
         if not 0 <= self.low <= self.high <= 1:
             raise InputError(
@@ -95,6 +101,21 @@ class Text(Source):
     def once(self) -> Text:
         return replace(self, every=self.block)
 
+    def divided(self, validation: float, test: float) -> Divided:
+        """One after the other in the text: what is held out was never read."""
+        for name, share in (("validation", validation), ("test", test)):
+            if not 0 <= share < 1:
+                raise InputError(f"data.{name}={share} must be at least 0 and below 1")
+        first, second = 1 - validation - test, 1 - test
+        if first <= 0:
+            raise InputError(f"data.validation={validation} and data.test={test} leave no text for training")
+        held_out = replace(self, low=first, high=second).once() if validation else None
+        sources = replace(self, high=first), held_out, replace(self, low=second).once() if test else None
+        for source in sources:
+            if source is not None:
+                source.arrays()  # refuses what is too short
+        return Divided(*sources)
+
     def split(self, share: float) -> tuple[Text, Text]:
         at = self.high - share * (self.high - self.low)
         return replace(self, high=at), replace(self, low=at).once()
@@ -126,23 +147,3 @@ def read_text(path: str, stamped: Stamp) -> Encoded:
     number = np.zeros(len(used), dtype=np.min_scalar_type(len(known) - 1))
     number[known] = np.arange(len(known))
     return Encoded(number[codes], "".join(map(chr, known)))
-
-
-@checked_arguments("data.")
-def split_text(source: Text, validation: float, test: float) -> tuple[Part, Part | None, Part | None]:
-    """(train, validation, test), one after the other in the text: what is held out was never read."""
-    for name, share in (("validation", validation), ("test", test)):
-        if not 0 <= share < 1:
-            raise InputError(f"data.{name}={share} must be at least 0 and below 1")
-    first, second = 1 - validation - test, 1 - test
-    if first <= 0:
-        raise InputError(f"data.validation={validation} and data.test={test} leave no text for training")
-    parts = (
-        Part(replace(source, high=first), "train"),
-        Part(replace(source, low=first, high=second).once(), "validation") if validation else None,
-        Part(replace(source, low=second).once(), "test") if test else None,
-    )
-    for part in parts:
-        if part is not None:
-            part.source.arrays()  # refuses what is too short
-    return parts

@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
-from daskpar.data.categories import Categories, Labels, NumberLabels, OneHot
-from daskpar.data.fitted import Fitted, Label, Measure, Transform
-from daskpar.errors import InputError
-from daskpar.registry import Table, named
+from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Label, Measure, Transform
+from daskpar.errors import InputError, unknown
+from daskpar.registry import named, register
 
 _FAR = 1e3  # a mean, in deviations: beyond it float32 has too few digits for their difference
 _ROUNDING = 4 * np.finfo(np.float64).eps  # of a feature: what differs by no more is constant
 
 
+@register("pixels")
 @dataclass(frozen=True)
 class Pixels(Fitted):
     """x / max_value: pixels from 0 to 1."""
@@ -34,6 +34,7 @@ class Pixels(Fitted):
         return x * (1 / self.max_value)
 
 
+@register("affine")
 @dataclass(frozen=True)
 class Affine(Fitted):
     """(x - shift) · factor, feature by feature; `shape` is that of one example."""
@@ -70,6 +71,7 @@ class Affine(Fitted):
         return self.undo(classes)
 
 
+@register("examples")
 @dataclass(frozen=True)
 class Examples(Fitted):
     """The targets are the examples, after their own transforms; `flat` where the model's outputs are.
@@ -83,6 +85,7 @@ class Examples(Fitted):
         return x.reshape(x.shape[0], -1) if self.flat else x
 
 
+@register("standardise")
 @dataclass(frozen=True)
 class Standardise(Transform):
     """Mean 0 and variance 1 for each feature; a feature that never varies becomes 0.
@@ -90,8 +93,6 @@ class Standardise(Transform):
     Chunks are combined by count, mean and the root of the squared distances (Chan, Golub and LeVeque 1983).
     Distances are divided by a power of two before they are squared, so that no square overflows or vanishes.
     """
-
-    kind: ClassVar[str] = "standardise"
 
     def measure(self, x: np.ndarray) -> Measure:
         away = x.astype(np.float64)
@@ -120,11 +121,10 @@ class Standardise(Transform):
         return _affine(self.kind, mean, root / math.sqrt(count), low, high)
 
 
+@register("scale")
 @dataclass(frozen=True)
 class Scale(Transform):
     """From 0 to 1 for each feature over the training part; a feature that never varies becomes 0."""
-
-    kind: ClassVar[str] = "scale"
 
     def measure(self, x: np.ndarray) -> Measure:
         return x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
@@ -138,11 +138,10 @@ class Scale(Transform):
             return _affine(self.kind, low, high - low, low, high)
 
 
+@register("inputs")
 @dataclass(frozen=True)
 class Inputs(Transform):
     """For targets, alone: the examples themselves are what is learnt, as by an autoencoder."""
-
-    kind: ClassVar[str] = "inputs"
 
 
 def _ends(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -173,12 +172,8 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(v) for v in np.ravel(values))
 
 
-TRANSFORMS: Table = {t.kind: t for t in (Standardise, Scale, OneHot, NumberLabels, Inputs)}
-FITTED = {f.__name__: f for f in (Pixels, Affine, Categories, Labels, Examples)}
-
-
 def transform(entry: object) -> Transform:
-    return named("transform", TRANSFORMS, entry)
+    return named(TRANSFORMS, entry)
 
 
 def undo(targets: Sequence[Fitted], values: Array) -> Array:
@@ -207,8 +202,11 @@ def labels_of(targets: Sequence[Fitted]) -> tuple[Label, ...]:
 
 
 def to_json(fitted: Fitted) -> dict[str, object]:
-    """A fitted transform as JSON carries it."""
-    return {"transform": type(fitted).__name__, **asdict(fitted)}
+    """A fitted transform as JSON carries it. Raises InputError where its class is not registered."""
+    if FITTED.get(fitted.kind) is not type(fitted):
+        name = type(fitted).__name__
+        raise InputError(f"transforms: {name} is not registered; put @register({name.lower()!r}) before it")
+    return {"transform": fitted.kind, **asdict(fitted)}
 
 
 Json = Any  # whatever JSON holds: the fields of a transform say which
@@ -220,4 +218,7 @@ def from_json(value: dict[str, Any]) -> Fitted:
     def tuples(v: Json) -> Json:
         return tuple(tuples(part) for part in v) if isinstance(v, list) else v
 
-    return FITTED[value["transform"]](**{k: tuples(v) for k, v in value.items() if k != "transform"})
+    kind = value["transform"].lower()  # checkpoints of earlier versions have the name of the class
+    if kind not in FITTED:
+        raise unknown(FITTED.what, kind, FITTED)
+    return FITTED[kind](**{k: tuples(v) for k, v in value.items() if k != "transform"})

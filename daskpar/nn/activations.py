@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Activation(Layer):
         return ROW
 
 
+@register("relu")
 @dataclass(frozen=True)
 class ReLU(Activation):
     """max(x, 0); the derivative at 0 is 0."""
 
-    kind: ClassVar[str] = "relu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).maximum(x, 0)
@@ -36,11 +36,11 @@ class ReLU(Activation):
         return kernels(dy).relu_backward(saved, dy), {}
 
 
+@register("tanh")
 @dataclass(frozen=True)
 class Tanh(Activation):
     """tanh(x)."""
 
-    kind: ClassVar[str] = "tanh"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
@@ -58,11 +58,11 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
+@register("sigmoid")
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
-    kind: ClassVar[str] = "sigmoid"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
@@ -72,11 +72,11 @@ class Sigmoid(Activation):
         return dy * (saved * (1 - saved)), {}
 
 
+@register("silu")
 @dataclass(frozen=True)
 class SiLU(Activation):
     """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
 
-    kind: ClassVar[str] = "silu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
@@ -89,11 +89,11 @@ class SiLU(Activation):
         return dy * (gate * (1 + x * (1 - gate))), {}
 
 
+@register("gelu")
 @dataclass(frozen=True)
 class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
 
-    kind: ClassVar[str] = "gelu"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import ClassVar
 
 import numpy as np
 
@@ -16,8 +15,10 @@ from daskpar.nn.cuts import Width
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.registry import register
 
 
+@register("multi_head_attention")
 @dataclass(frozen=True)
 class MultiHeadAttention(Layer):
     """Self-attention (Vaswani et al. 2017, sec. 3.2): (rows, positions, features) -> the same.
@@ -34,7 +35,6 @@ class MultiHeadAttention(Layer):
     dropout: float = 0.0
     bias: bool = True
     init_weight: str = "normal"
-    kind: ClassVar[str] = "multi_head_attention"
 
     def __post_init__(self) -> None:
         positive(self.kind, heads=self.heads)

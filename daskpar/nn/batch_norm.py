@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Width, Window
 from daskpar.nn.layer import Context, Params, Shape, Sharing, positive
 from daskpar.nn.moments import count_of, moments_about, spread, summed
+from daskpar.registry import register
 
 _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond it squares cancel in float32
 
 
+@register("batch_norm")
 @dataclass(frozen=True)
 class BatchNorm(Sharing):
     """`(x − mean) / √(variance + epsilon) · scale + shift` for each channel, which is the last axis.
@@ -35,7 +36,6 @@ class BatchNorm(Sharing):
     scale: bool = True
     shift: bool = True
     sync: bool = False
-    kind: ClassVar[str] = "batch_norm"
 
     def __post_init__(self) -> None:
         positive("batch_norm", epsilon=self.epsilon)

@@ -18,8 +18,10 @@ from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, positive
 from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
+from daskpar.registry import register
 
 
+@register("conv2d")
 @dataclass(frozen=True)
 class Conv2d(Rectifying):
     """Convolution (cross-correlation) of images.
@@ -39,7 +41,6 @@ class Conv2d(Rectifying):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "conv2d"
 
     def __post_init__(self) -> None:
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
@@ -119,6 +120,7 @@ class Conv2d(Rectifying):
         return replace(self, padding=(edges, self.geometry((in_shape[0], in_shape[1])).padding[1]))
 
 
+@register("conv_transpose2d")
 @dataclass(frozen=True)
 class ConvTranspose2d(Conv2d):
     """The transpose of a convolution (Zeiler et al. 2010): what its backward pass does to a gradient.
@@ -129,7 +131,6 @@ class ConvTranspose2d(Conv2d):
     """
 
     padding: Padding = "same"
-    kind: ClassVar[str] = "conv_transpose2d"
     rectifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -183,6 +184,7 @@ class ConvTranspose2d(Conv2d):
         return None  # an output row is made from a changing number of input rows
 
 
+@register("conv1d")
 @dataclass(frozen=True)
 class Conv1d(Rectifying):
     """Convolution of sequences: (rows, positions, in) -> (rows, positions', channels).
@@ -200,7 +202,6 @@ class Conv1d(Rectifying):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "conv1d"
 
     def __post_init__(self) -> None:
         positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)

@@ -17,6 +17,7 @@ from daskpar.errors import InputError
 from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape
 from daskpar.nn.loss import Loss, mean_over_outputs, squeezed
+from daskpar.registry import register
 
 
 def softmax(x: Array) -> Array:
@@ -24,6 +25,7 @@ def softmax(x: Array) -> Array:
     return array_module(x).exp(log_softmax(x))
 
 
+@register("softmax_cross_entropy")
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
     """Cross-entropy of softmax(outputs) (rows, ..., classes) with classes or probabilities.
@@ -35,7 +37,6 @@ class SoftmaxCrossEntropy(Loss):
 
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
-    kind: ClassVar[str] = "softmax_cross_entropy"
     task: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
@@ -173,6 +174,7 @@ class SoftmaxCrossEntropy(Loss):
         return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
 
 
+@register("binary_cross_entropy")
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
@@ -180,7 +182,6 @@ class BinaryCrossEntropy(Loss):
     Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
     """
 
-    kind: ClassVar[str] = "binary_cross_entropy"
     task: ClassVar[str] = "labels"
 
     def classes(self, out_shape: Shape) -> int | None:

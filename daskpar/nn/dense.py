@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -14,8 +13,10 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, positive
+from daskpar.registry import register
 
 
+@register("dense")
 @dataclass(frozen=True)
 class Dense(Rectifying):
     """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
@@ -27,7 +28,6 @@ class Dense(Rectifying):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    kind: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
         positive("dense", units=self.units)

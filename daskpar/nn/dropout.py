@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.random import uniform16
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 
+@register("dropout")
 @dataclass(frozen=True)
 class Dropout(Layer):
     """Zeroes each element with probability `rate` while training and scales the rest by 1 / (1 - rate).
@@ -22,7 +23,6 @@ class Dropout(Layer):
     """
 
     rate: float
-    kind: ClassVar[str] = "dropout"
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:

@@ -18,8 +18,10 @@ from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, positive
 from daskpar.nn.parts import written_out
 from daskpar.nn.sequential import Sequential
+from daskpar.registry import register
 
 
+@register("embedding")
 @dataclass(frozen=True)
 class Embedding(Layer):
     """Row i of a table for the number i: (rows, ...) integers below `words` -> (rows, ..., features).
@@ -32,7 +34,6 @@ class Embedding(Layer):
     features: int
     padding: int | None = None
     init_weight: str = "normal"
-    kind: ClassVar[str] = "embedding"
     tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -130,6 +131,7 @@ class Unembedding(Layer):
         return replace(self, words=self.words // parts)
 
 
+@register("tied_embedding")
 @dataclass(frozen=True)
 class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     """An embedding around layers, whose outputs are compared with the same table (Press and Wolf 2017).
@@ -139,7 +141,6 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     """
 
     layers: tuple[Layer, ...] = ()
-    kind: ClassVar[str] = "tied_embedding"
 
     def __post_init__(self) -> None:
         Embedding.__post_init__(self)
@@ -178,6 +179,7 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
         return None
 
 
+@register("learned_positions")
 @dataclass(frozen=True)
 class LearnedPositions(Layer):
     """x + weight, a vector for each position (Gehring et al. 2017): (rows, positions, features) -> the same.
@@ -186,7 +188,6 @@ class LearnedPositions(Layer):
     """
 
     init_weight: str = "normal"
-    kind: ClassVar[str] = "learned_positions"
 
     def __post_init__(self) -> None:
         initialiser(self.init_weight)

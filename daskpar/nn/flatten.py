@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 
+@register("flatten")
 @dataclass(frozen=True)
 class Flatten(Layer):
     """(rows, a, b, ...) -> (rows, a·b·...), as a view where it can be one."""
-
-    kind: ClassVar[str] = "flatten"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (math.prod(in_shape),)
@@ -35,12 +34,12 @@ class Flatten(Layer):
         return 0
 
 
+@register("reshape")
 @dataclass(frozen=True)
 class Reshape(Layer):
     """(rows, ...) -> (rows, *shape), as a view where it can be one; one size may be -1."""
 
     shape: tuple[int, ...]
-    kind: ClassVar[str] = "reshape"
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.shape) or self.shape.count(-1) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,8 +12,10 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import EACH, Width
 from daskpar.nn.layer import Context, Layer, Params, Shape
 from daskpar.nn.moments import summed
+from daskpar.registry import register
 
 
+@register("global_avg_pool")
 @dataclass(frozen=True)
 class GlobalAvgPool(Layer):
     """The mean of each channel (Lin, Chen and Yan 2014, sec. 3.2).
@@ -22,8 +23,6 @@ class GlobalAvgPool(Layer):
     (rows, height, width, channels) or (rows, positions, features) -> (rows, channels). Masked positions do
     not count; where all of a row are masked, its mean is zero.
     """
-
-    kind: ClassVar[str] = "global_avg_pool"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) not in (2, 3):

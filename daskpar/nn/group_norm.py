@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
 
 import numpy as np
 
@@ -15,8 +14,10 @@ from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.moments import spread, summed
+from daskpar.registry import register
 
 
+@register("group_norm")
 @dataclass(frozen=True)
 class GroupNorm(Layer):
     """`(x − mean) / √(variance + epsilon) · scale + shift`, each example for itself (Wu and He 2018, eq. 7).
@@ -28,7 +29,6 @@ class GroupNorm(Layer):
 
     groups: int = 32
     epsilon: float = 1e-5
-    kind: ClassVar[str] = "group_norm"
 
     def __post_init__(self) -> None:
         positive("group_norm", groups=self.groups, epsilon=self.epsilon)

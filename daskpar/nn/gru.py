@@ -10,8 +10,10 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.layer import Context, Params, Shape
 from daskpar.nn.recurrent import Recurrent, carry, each_gate, going, set_apart, split
+from daskpar.registry import register
 
 
+@register("gru")
 @dataclass(frozen=True)
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), in the form that resets after the recurrent product.
@@ -26,7 +28,6 @@ class GRU(Recurrent):
     candidate_bias (units,).
     """
 
-    kind: ClassVar[str] = "gru"
     gates: ClassVar[int] = 3
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:

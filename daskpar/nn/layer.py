@@ -13,6 +13,7 @@ from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.context import Context, Params, Saved, Shape
 from daskpar.nn.cuts import Width, Window
+from daskpar.registry import Table
 from daskpar.settings import Block
 
 __all__ = [
@@ -152,6 +153,9 @@ class Layer(Block):
     def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
         """The layer for some rows of an example of `in_shape`, padded with so many above and below them."""
         return self
+
+
+LAYERS = Table("layer", Layer, "daskpar.nn")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -12,8 +11,10 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.registry import register
 
 
+@register("layer_norm")
 @dataclass(frozen=True)
 class LayerNorm(Layer):
     """(x - mean) / √(variance + epsilon) · scale + shift over the last axis (Ba, Kiros and Hinton 2016).
@@ -22,7 +23,6 @@ class LayerNorm(Layer):
     """
 
     epsilon: float = 1e-5
-    kind: ClassVar[str] = "layer_norm"
 
     def __post_init__(self) -> None:
         positive(self.kind, epsilon=self.epsilon)

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
+from daskpar.registry import Table
 from daskpar.settings import Block
 
 
@@ -107,3 +108,6 @@ def mean_over_outputs(each: Array, slope: Array) -> tuple[float, float, Array]:
     rows = each.shape[0]
     share = 1 / max(1, math.prod(each.shape[1:]))
     return float(array_module(each).sum(each)) * share, float(rows), slope * share
+
+
+LOSSES = Table("loss", Loss, "daskpar.nn")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.loss import log_softmax
 from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
 from daskpar.nn.layer import positive
 from daskpar.nn.loss import Loss, mean_over_outputs
+from daskpar.registry import register
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -23,22 +23,20 @@ __all__ = [
 ]
 
 
+@register("mean_squared_error")
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """(outputs - targets)², the mean over an example's outputs."""
-
-    kind: ClassVar[str] = "mean_squared_error"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         error = _error(outputs, targets)
         return mean_over_outputs(error * error, 2 * error)
 
 
+@register("mean_absolute_error")
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
-
-    kind: ClassVar[str] = "mean_absolute_error"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
@@ -46,12 +44,12 @@ class MeanAbsoluteError(Loss):
         return mean_over_outputs(xp.abs(error), xp.sign(error))
 
 
+@register("huber")
 @dataclass(frozen=True)
 class Huber(Loss):
     """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs."""
 
     delta: float = 1.0
-    kind: ClassVar[str] = "huber"
 
     def __post_init__(self) -> None:
         positive("huber", delta=self.delta)

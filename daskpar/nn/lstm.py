@@ -10,8 +10,10 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.layer import Context, Params, Shape
 from daskpar.nn.recurrent import Recurrent, carry, each_gate, going, set_apart, split
+from daskpar.registry import register
 
 
+@register("lstm")
 @dataclass(frozen=True)
 class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers et al. 2000).
@@ -26,7 +28,6 @@ class LSTM(Recurrent):
     """
 
     forget_bias: float = 1.0
-    kind: ClassVar[str] = "lstm"
     gates: ClassVar[int] = 4
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 
+@register("masking")
 @dataclass(frozen=True)
 class Masking(Layer):
     """Masks the positions whose features all equal `value`, and those that were masked before.
@@ -20,7 +21,6 @@ class Masking(Layer):
     """
 
     value: float = 0.0
-    kind: ClassVar[str] = "masking"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) != 2:

@@ -17,6 +17,7 @@ from daskpar.errors import InputError
 from daskpar.nn.exact_sums import moments, spread
 from daskpar.nn.layer import Shape, positive
 from daskpar.nn.loss import Loss
+from daskpar.registry import Table, register
 from daskpar.settings import Block
 
 Sums = tuple[float, ...]
@@ -83,6 +84,9 @@ class Metric(Block):
         return sums[0] / sums[1] if sums[1] else math.nan
 
 
+METRICS = Table("metric", Metric, "daskpar.nn")
+
+
 def _classes(targets: Array, outputs: Array) -> Array:
     """Integer classes from integer or one-hot (or probability) targets."""
     return array_module(targets).argmax(targets, axis=-1) if targets.ndim == outputs.ndim else targets
@@ -94,6 +98,7 @@ def _decided(outputs: Array) -> Array:
     return ~xp.isnan(xp.max(outputs, axis=-1))
 
 
+@register("accuracy")
 @dataclass(frozen=True)
 class Accuracy(Metric):
     """Share of classes that are right; beside a loss of labels, of outputs on the right side of 0.
@@ -103,7 +108,6 @@ class Accuracy(Metric):
     """
 
     exact: bool = False
-    kind: ClassVar[str] = "accuracy"
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
     @property
@@ -122,12 +126,12 @@ class Accuracy(Metric):
         return float(xp.sum(right)), float(math.prod(right.shape))
 
 
+@register("top_k")
 @dataclass(frozen=True)
 class TopK(Metric):
     """Share of examples whose class is among the `k` largest outputs; ties count for the example."""
 
     k: int = 5
-    kind: ClassVar[str] = "top_k"
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
 
     def __post_init__(self) -> None:
@@ -151,11 +155,11 @@ class TopK(Metric):
         return float(xp.sum(right)), float(math.prod(right.shape))
 
 
+@register("rmse")
 @dataclass(frozen=True)
 class RMSE(Metric):
     """Root of the mean squared error, over all outputs; of probabilities, for a classifier."""
 
-    kind: ClassVar[str] = "rmse"
     larger_is_better: ClassVar[bool] = False
 
     def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:
@@ -187,6 +191,7 @@ def _wide(x: Array) -> np.ndarray:
     return to_numpy(x).reshape(-1).astype(np.float64)
 
 
+@register("r2")
 @dataclass(frozen=True)
 class R2(RMSE):
     """1 - residual / total sum of squares, over all outputs together (their mean taken as one).
@@ -195,7 +200,6 @@ class R2(RMSE):
     (see `exact_sums`). No value where the targets do not vary.
     """
 
-    kind: ClassVar[str] = "r2"
     larger_is_better: ClassVar[bool] = True
     undefined: ClassVar[str] = "the targets do not vary, or there is only one"
 
@@ -218,11 +222,11 @@ class R2(RMSE):
         return 1 - residual / total if total > 0 else math.nan
 
 
+@register("confusion")
 @dataclass(frozen=True)
 class Confusion(Metric):
     """Counts of (true class, predicted class), as rows of lists; of no and yes for a single label."""
 
-    kind: ClassVar[str] = "confusion"
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
     scalar: ClassVar[bool] = False
 

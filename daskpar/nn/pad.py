@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.registry import register
 
 Edges = int | tuple[int, ...]
 """A number at each edge, or (before, after)."""
@@ -46,11 +46,10 @@ class Edged(Layer):
         return EACH
 
 
+@register("pad")
 @dataclass(frozen=True)
 class Pad(Edged):
     """Zeros around each image: `rows` of them above and below, `columns` of them left and right."""
-
-    kind: ClassVar[str] = "pad"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, channels = image("pad", in_shape)
@@ -70,11 +69,10 @@ class Pad(Edged):
         return replace(self, rows=edges)
 
 
+@register("crop")
 @dataclass(frozen=True)
 class Crop(Edged):
     """Each image without `rows` above and below and `columns` left and right."""
-
-    kind: ClassVar[str] = "crop"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, channels = image("crop", in_shape)

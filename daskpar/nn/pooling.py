@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
+from daskpar.registry import register
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Pool(Layer):
         return replace(self, padding=(edges, self.geometry(in_shape)[1].padding[1]))
 
 
+@register("max_pool")
 @dataclass(frozen=True)
 class MaxPool(Pool):
     """The largest value of each window; the first of equals gets the gradient."""
 
-    kind: ClassVar[str] = "max_pool"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
         size, how = self.geometry(x.shape[1:])
@@ -101,11 +101,11 @@ class MaxPool(Pool):
         return _lowered(dx, dy.ndim), {}
 
 
+@register("avg_pool")
 @dataclass(frozen=True)
 class AvgPool(Pool):
     """The mean of each window; padding counts as zeros."""
 
-    kind: ClassVar[str] = "avg_pool"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         size, how = self.geometry(x.shape[1:])

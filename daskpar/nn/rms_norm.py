@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -14,8 +13,10 @@ from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.moments import spread, summed
+from daskpar.registry import register
 
 
+@register("rms_norm")
 @dataclass(frozen=True)
 class RMSNorm(Layer):
     """`x / √(mean of x² + epsilon) · scale` over the last axis, each position for itself.
@@ -24,7 +25,6 @@ class RMSNorm(Layer):
     """
 
     epsilon: float = 1e-6
-    kind: ClassVar[str] = "rms_norm"
 
     def __post_init__(self) -> None:
         positive("rms_norm", epsilon=self.epsilon)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
@@ -13,10 +12,12 @@ from daskpar.errors import InputError
 from daskpar.nn.container import Container, around_shortcut, in_sequence, inline
 from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, positive
 from daskpar.nn.parts import MOST_LAYERS, count_layers, require_buildable, written_out
+from daskpar.registry import register
 
 __all__ = ["MOST_LAYERS", "Repeat", "Residual", "Sequential", "count_layers", "require_buildable"]
 
 
+@register("repeat")
 @dataclass(frozen=True)
 class Repeat(Layer):
     """The same layers `times` times, each time with parameters of their own.
@@ -26,7 +27,6 @@ class Repeat(Layer):
 
     times: int
     layers: tuple[Layer, ...]
-    kind: ClassVar[str] = "repeat"
 
     def __post_init__(self) -> None:
         positive("repeat", times=self.times)
@@ -37,6 +37,7 @@ class Repeat(Layer):
         return self.layers * self.times
 
 
+@register("sequential")
 @dataclass(frozen=True)
 class Sequential(Container):
     """Layers applied one after the other. Parameters are nested under "0", "1", ...
@@ -47,7 +48,6 @@ class Sequential(Container):
 
     layers: tuple[Layer, ...]
     remat: bool = False
-    kind: ClassVar[str] = "sequential"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", written_out(self.layers))
@@ -82,6 +82,7 @@ class Sequential(Container):
         return self.layers[0].refuses(x)
 
 
+@register("residual")
 @dataclass(frozen=True)
 class Residual(Container):
     """`y = shortcut(x) + layers(x)` (He et al. 2016); without a `shortcut`, `y = x + layers(x)`.
@@ -93,7 +94,6 @@ class Residual(Container):
     layers: tuple[Layer, ...]
     shortcut: tuple[Layer, ...] = ()
     remat: bool = False
-    kind: ClassVar[str] = "residual"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", written_out(self.layers))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import unknown
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.recurrent import Recurrent, carry, going, set_apart
+from daskpar.registry import register
 
 
+@register("simple_rnn")
 @dataclass(frozen=True)
 class SimpleRNN(Recurrent):
     """h' = activation(x @ weight + h @ recurrent + bias) (Elman 1990), with `tanh` or `relu`.
@@ -20,7 +21,6 @@ class SimpleRNN(Recurrent):
     """
 
     activation: str = "tanh"
-    kind: ClassVar[str] = "simple_rnn"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -11,8 +10,10 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.layer import Params, Shape
+from daskpar.registry import register
 
 
+@register("spatial_dropout")
 @dataclass(frozen=True)
 class SpatialDropout(Dropout):
     """Zeroes each channel of an image, or feature of a sequence, with probability `rate` while training.
@@ -21,8 +22,6 @@ class SpatialDropout(Dropout):
     rest is scaled by 1 / (1 - rate). Draws are addressed as those of Dropout are; `rate` is held to the
     nearest 1/65536 below 1.
     """
-
-    kind: ClassVar[str] = "spatial_dropout"
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) < 2:

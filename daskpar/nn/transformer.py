@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,11 +21,13 @@ from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, po
 from daskpar.nn.layer_norm import LayerNorm
 from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Residual, Sequential
+from daskpar.registry import register
 
 _ACTIVATIONS: dict[str, Layer] = {layer.kind: layer for layer in (GELU(), ReLU(), SiLU())}
 _NORMS: dict[str, Layer] = {layer.kind: layer for layer in (LayerNorm(), RMSNorm())}
 
 
+@register("feed_forward")
 @dataclass(frozen=True)
 class FeedForward(Layer):
     """Two dense layers with an activation between them, at each position (Vaswani et al. 2017, sec. 3.3).
@@ -38,7 +39,6 @@ class FeedForward(Layer):
     expansion: int = 4
     activation: str = "gelu"
     init_weight: str = "normal"
-    kind: ClassVar[str] = "feed_forward"
 
     def __post_init__(self) -> None:
         positive(self.kind, expansion=self.expansion)
@@ -88,6 +88,7 @@ class FeedForward(Layer):
         return ROW
 
 
+@register("transformer_block")
 @dataclass(frozen=True)
 class TransformerBlock(Container):
     """x + attention(norm(x)), then x + feed-forward(norm(x)) (Radford et al. 2019, sec. 2.3).
@@ -106,7 +107,6 @@ class TransformerBlock(Container):
     norm: str = "layer_norm"
     init_weight: str = "normal"
     remat: bool = False
-    kind: ClassVar[str] = "transformer_block"
 
     def __post_init__(self) -> None:
         if self.norm not in _NORMS:

@@ -9,8 +9,10 @@ from typing import ClassVar
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.optim.optimizer import Optimizer, Slots, Tensors, blocks, decay_into, decay_params
+from daskpar.registry import register
 
 
+@register("adagrad")
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """Duchi et al. 2011: p <- p - lr·g / (sqrt(Σg²) + epsilon)."""
@@ -18,7 +20,6 @@ class Adagrad(Optimizer):
     lr: float = 1e-2
     epsilon: float = 1e-10
     weight_decay: float = 0.0
-    kind: ClassVar[str] = "adagrad"
     slots: ClassVar[tuple[str, ...]] = ("square_sum",)
 
     def _in_place(
@@ -33,6 +34,7 @@ class Adagrad(Optimizer):
             p -= g
 
 
+@register("rmsprop")
 @dataclass(frozen=True)
 class RMSProp(Optimizer):
     """Tieleman and Hinton 2012, lecture 6.5.
@@ -46,7 +48,6 @@ class RMSProp(Optimizer):
     epsilon: float = 1e-8
     momentum: float = 0.0
     weight_decay: float = 0.0
-    kind: ClassVar[str] = "rmsprop"
 
     def _slots(self) -> tuple[str, ...]:
         return ("square_mean", "momentum") if self.momentum else ("square_mean",)
@@ -66,6 +67,7 @@ class RMSProp(Optimizer):
             p -= lr * v  # without momentum, v is g
 
 
+@register("adam")
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Kingma and Ba 2015, algorithm 1. `weight_decay` adds weight_decay·p to g (see AdamW)."""
@@ -75,7 +77,6 @@ class Adam(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
-    kind: ClassVar[str] = "adam"
     slots: ClassVar[tuple[str, ...]] = ("mean", "square_mean")
 
     def _in_place(
@@ -91,12 +92,12 @@ class Adam(Optimizer):
         kernels(params).adam_update(params, grads, slots["mean"], slots["square_mean"], *how)
 
 
+@register("adamw")
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Loshchilov and Hutter 2019, algorithm 2: Adam with p <- p - lr·weight_decay·p apart from g."""
 
     weight_decay: float = 1e-2
-    kind: ClassVar[str] = "adamw"
 
     def _in_place(
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors

@@ -8,6 +8,7 @@ from typing import ClassVar
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.optim.optimizer import Optimizer, Slots, Tensors
+from daskpar.registry import register
 
 
 def _norm(x: Array) -> Array:
@@ -33,6 +34,7 @@ def _trust(size: Array, move: Array) -> Array:
     return xp.where(xp.isinf(move), xp.nan, ratio)
 
 
+@register("lars")
 @dataclass(frozen=True)
 class LARS(Optimizer):
     """You et al. 2017, algorithm 1: momentum SGD, each tensor's rate times trust·|w| / (|g| + decay·|w|).
@@ -44,7 +46,6 @@ class LARS(Optimizer):
     momentum: float = 0.9
     weight_decay: float = 1e-4
     trust: float = 1e-3
-    kind: ClassVar[str] = "lars"
     elementwise: ClassVar[bool] = False
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
@@ -68,6 +69,7 @@ class LARS(Optimizer):
             p -= v
 
 
+@register("lamb")
 @dataclass(frozen=True)
 class LAMB(Optimizer):
     """You et al. 2020, algorithm 2: Adam's step plus decay, rescaled to |w| tensor by tensor.
@@ -80,7 +82,6 @@ class LAMB(Optimizer):
     beta2: float = 0.999
     epsilon: float = 1e-6
     weight_decay: float = 1e-2
-    kind: ClassVar[str] = "lamb"
     elementwise: ClassVar[bool] = False
     slots: ClassVar[tuple[str, ...]] = ("mean", "square_mean")
 

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.blocks import blocks
 from daskpar.errors import InputError
+from daskpar.registry import Table
 from daskpar.settings import Block
 
 Slots = dict[str, Array]
@@ -90,6 +91,9 @@ class Optimizer(Block):
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
     ) -> None:
         raise TypeError(f"{type(self).__name__} has no update")
+
+
+OPTIMIZERS = Table("optimizer", Optimizer, "daskpar.optim")
 
 
 def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensors) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daskpar.errors import InputError
+from daskpar.registry import Table, register
 from daskpar.settings import Block
 
 
@@ -19,7 +20,7 @@ class Schedule(Block):
     """`warmup` steps of a linear rise from 0, then the schedule itself over the steps that are left."""
 
     warmup: int = 0
-    kind: ClassVar[str] = "constant"
+    kind: ClassVar[str] = "schedule"
 
     def __post_init__(self) -> None:
         for name in ("every", "patience"):
@@ -42,55 +43,62 @@ class Schedule(Block):
         return 1.0
 
 
-Constant = Schedule
+SCHEDULES = Table("schedule", Schedule, "daskpar.optim")
 
 
+@register("constant")
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The learning rate as it is, after the warm-up."""
+
+
+@register("linear")
 @dataclass(frozen=True)
 class Linear(Schedule):
     """Falls in a straight line from 1 to `floor`, which is reached when the run ends."""
 
     floor: float = 0.0
-    kind: ClassVar[str] = "linear"
 
     def _after(self, step: int, total: int) -> float:
         return self.floor + (1 - self.floor) * (1 - min(step / total, 1.0))
 
 
+@register("step")
 @dataclass(frozen=True)
 class Step(Schedule):
     """Times `factor_each` every `every` steps."""
 
     every: int = 1000
     factor_each: float = 0.1
-    kind: ClassVar[str] = "step"
 
     def _after(self, step: int, total: int) -> float:
         return self.factor_each ** (step // self.every)
 
 
+@register("exponential")
 @dataclass(frozen=True)
 class Exponential(Schedule):
     """Falls smoothly, by `factor_each` over every `every` steps."""
 
     every: int = 1000
     factor_each: float = 0.5
-    kind: ClassVar[str] = "exponential"
 
     def _after(self, step: int, total: int) -> float:
         return self.factor_each ** (step / self.every)
 
 
+@register("cosine")
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """Half a cosine from 1 to `floor` (Loshchilov and Hutter 2017, eq. 5, one period)."""
 
     floor: float = 0.0
-    kind: ClassVar[str] = "cosine"
 
     def _after(self, step: int, total: int) -> float:
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
 
 
+@register("one_cycle")
 @dataclass(frozen=True)
 class OneCycle(Schedule):
     """Cosine up from `start` to 1 at the share `peak_at` of the run, then down to `floor` (Smith 2018)."""
@@ -98,7 +106,6 @@ class OneCycle(Schedule):
     peak_at: float = 0.3
     start: float = 0.04
     floor: float = 1e-5
-    kind: ClassVar[str] = "one_cycle"
 
     def _after(self, step: int, total: int) -> float:
         rise = self.peak_at * total
@@ -109,6 +116,7 @@ class OneCycle(Schedule):
         return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * share))
 
 
+@register("reduce_on_plateau")
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
     """Times `factor_each` when `monitor` has not improved for `patience` evaluations, never below `floor`."""
@@ -117,7 +125,3 @@ class ReduceOnPlateau(Schedule):
     factor_each: float = 0.1
     patience: int = 3
     floor: float = 0.0
-    kind: ClassVar[str] = "reduce_on_plateau"
-
-
-SCHEDULES = {s.kind: s for s in (Schedule, Linear, Step, Exponential, Cosine, OneCycle, ReduceOnPlateau)}

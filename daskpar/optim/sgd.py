@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from daskpar.backend.array import Array
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.optim.optimizer import Optimizer, Slots, Tensors, decay_into
+from daskpar.registry import register
 
 
+@register("sgd")
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """v <- momentum·v + g; p <- p - lr·v, or p - lr·(g + momentum·v) with `nesterov`.
@@ -22,7 +23,6 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
-    kind: ClassVar[str] = "sgd"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,9 +19,10 @@ from distributed import Client
 
 from daskpar import Ensemble, InputError, Layout, Trainer, open_client
 from daskpar.backend import blas
-from daskpar.cluster import address, main_module
+from daskpar.cluster import main_module
 from daskpar.cluster.clients import THREADED, current_client, worker_count
 from daskpar.cluster.executor import choose_executor
+from daskpar.cluster.kinds import address
 
 X = np.random.default_rng(0).standard_normal((96, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")

@@ -10,7 +10,7 @@ import pytest
 
 from daskpar import Clip, InputError, Layout, Penalty, Trainer
 from daskpar.data import Digits, Images, Mnist, Npy, Npz, Part, Text
-from daskpar.data.transforms import TRANSFORMS
+from daskpar.data.fitted import TRANSFORMS
 from daskpar.nn import Context, Dense, Layer, ReLU, Sequential, sizes
 from daskpar.nn.registry import LAYERS, LOSSES, METRICS, model
 from daskpar.optim.registry import OPTIMIZERS

@@ -15,7 +15,7 @@ KNOWN = len(set(TEXT))
 @pytest.fixture
 def written(project, monkeypatch):
     """A project on a text, with a layer that stands for a network."""
-    monkeypatch.setitem(LAYERS, "bigram", Bigram)
+    monkeypatch.setitem(LAYERS.blocks, "bigram", Bigram)
     monkeypatch.delenv("DASKPAR_DATA", raising=False)
     path = project.folder / "a.txt"
     path.write_text(TEXT)

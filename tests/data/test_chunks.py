@@ -4,9 +4,10 @@ import device
 import numpy as np
 import pytest
 
+from daskpar.data.categories import OneHot
 from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.order import Order
-from daskpar.data.transforms import OneHot, Pixels, Scale
+from daskpar.data.transforms import Pixels, Scale
 from daskpar.errors import InputError
 
 X = np.arange(12, dtype=np.uint8).reshape(4, 3)

@@ -11,8 +11,10 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.data import OneHot, Scale, Standardise, hold, split, transform
+from daskpar.data.categories import Categories
+from daskpar.data.fitted import Fitted, Transform
 from daskpar.data.mnist import Digits
-from daskpar.data.transforms import Affine, Categories, Fitted, Pixels, Transform, from_json, to_json
+from daskpar.data.transforms import Affine, Pixels, from_json, to_json
 from daskpar.errors import InputError
 from daskpar.train.fitting import fit_transforms
 from daskpar.train.tokens import new_token

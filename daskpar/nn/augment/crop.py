@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from daskpar.errors import InputError
 from daskpar.nn.augment.images import Augmentation, draws, moved
 from daskpar.nn.layer import Context, Params, Shape, positive
 from daskpar.nn.pad import image
+from daskpar.registry import register
 
 
+@register("random_crop")
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
     """`rows` by `columns` pixels from a random place of each image; from its centre when not training.
@@ -26,7 +28,6 @@ class RandomCrop(Augmentation):
     rows: int
     columns: int
     padding: int = 0
-    kind: ClassVar[str] = "random_crop"
 
     def __post_init__(self) -> None:
         positive("random_crop", rows=self.rows, columns=self.columns)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.augment.images import Augmentation, draws, within
 from daskpar.nn.layer import Context, Params, positive
+from daskpar.registry import register
 
 
+@register("cutout")
 @dataclass(frozen=True)
 class Cutout(Augmentation):
     """Zeroes a square of `size` by `size` pixels around a random pixel of each image while training.
@@ -18,7 +20,6 @@ class Cutout(Augmentation):
     """
 
     size: int
-    kind: ClassVar[str] = "cutout"
 
     def __post_init__(self) -> None:
         positive("cutout", size=self.size)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.augment.images import Augmentation, draws, pixels
 from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Params, Shape
+from daskpar.registry import register
 
 
+@register("random_flip")
 @dataclass(frozen=True)
 class RandomFlip(Augmentation):
     """Mirrors every other image at random while training: left to right, upside down, or each by itself."""
 
     horizontal: bool = True
     vertical: bool = False
-    kind: ClassVar[str] = "random_flip"
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         if not ctx.training or not (self.horizontal or self.vertical):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -14,18 +14,19 @@ from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, positive
 from daskpar.nn.moments import spread
+from daskpar.registry import register
 
 Numbers = float | tuple[float, ...]
 """One for all channels, or one a channel."""
 
 
+@register("normalise")
 @dataclass(frozen=True)
 class Normalise(Layer):
     """`(x − mean) / deviation`, for all channels (the last axis) or channel by channel; always active."""
 
     mean: Numbers
     deviation: Numbers
-    kind: ClassVar[str] = "normalise"
 
     def __post_init__(self) -> None:
         for name in ("mean", "deviation"):

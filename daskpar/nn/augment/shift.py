@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,15 @@ from daskpar.errors import InputError
 from daskpar.nn.augment.images import Augmentation, draws, moved
 from daskpar.nn.layer import Context, Params, Shape, positive
 from daskpar.nn.pad import image
+from daskpar.registry import register
 
 
+@register("random_shift")
 @dataclass(frozen=True)
 class RandomShift(Augmentation):
     """Shifts each image while training by −`pixels` to `pixels` along both axes; zeros come in."""
 
     pixels: int
-    kind: ClassVar[str] = "random_shift"
 
     def __post_init__(self) -> None:
         positive("random_shift", pixels=self.pixels)

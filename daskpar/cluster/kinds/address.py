@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from daskpar.cluster.kind import ClusterKind
+from daskpar.cluster.loopback import quiet
 from daskpar.errors import InputError
+from daskpar.registry import register
+from daskpar.settings import setting
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+T = TypeVar("T")
 
 _SECONDS = 10
 
 
-def connect(address: str | None) -> Any:
+@register("address")
+@dataclass(frozen=True)
+class Address(ClusterKind):
+    """A cluster that runs already."""
+
+    address: str | None = setting(None, "of the scheduler, e.g. tcp://10.0.0.1:8786")
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        with quiet("client"), connect(self.address) as client:
+            yield client
+
+
+def connect(address: str | None) -> Client:
     """Return a client of the scheduler at an address.
 
     Raises InputError in one line where no scheduler answers within 10 s, or where it has no workers.
@@ -59,22 +84,22 @@ async def _identity(address: str) -> dict[str, Any]:
         await remote.close_rpc()
 
 
-def _run_in_a_thread(function: Any, *args: Any) -> Any:
+def _run_in_a_thread(function: Callable[[str], Coroutine[object, object, T]], argument: str) -> T:
     """Run a coroutine to its end, also where this thread has an event loop that is running."""
-    outcome: list[Any] = []
+    values: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            outcome.append((True, asyncio.run(function(*args))))
+            values.append(asyncio.run(function(argument)))
         except BaseException as error:
-            outcome.append((False, error))
+            errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(3 * _SECONDS)
-    if not outcome:
+    if errors:
+        raise errors[0]
+    if not values:
         raise TimeoutError
-    fine, value = outcome[0]
-    if not fine:
-        raise value
-    return value
+    return values[0]

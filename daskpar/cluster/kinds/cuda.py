@@ -6,9 +6,35 @@ What was run: the specification, on a machine without a GPU. No worker of it has
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from daskpar.cluster import main_module
+from daskpar.cluster.kind import WithDashboard
+from daskpar.cluster.loopback import free_port, kept_alive, links_to_this_machine, quiet, starting
 from daskpar.errors import InputError
+from daskpar.registry import register
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster
+
+
+@register("cuda")
+@dataclass(frozen=True)
+class Cuda(WithDashboard):
+    """A worker process for each GPU that is visible here."""
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        main_module.refuse_in_a_worker()
+        with links_to_this_machine(), main_module.hidden_if_no_file(), quiet("nanny", "process", "core"):
+            dashboard = f"127.0.0.1:{free_port(self.dashboard_port)}"
+            with starting():
+                scheduler = start(dashboard)
+            with scheduler as cluster, kept_alive(cluster, worker_specs(visible_gpus())) as client:
+                yield client
 
 
 def visible_gpus() -> list[str]:
@@ -43,7 +69,7 @@ def worker_specs(gpus: list[str]) -> dict[int, dict[str, Any]]:
     }
 
 
-def start(dashboard_address: str) -> Any:
+def start(dashboard_address: str) -> SpecCluster:
     """A cluster for the GPUs of this machine, without workers yet. Raises InputError without a GPU."""
     visible_gpus()
     from distributed import Scheduler, SpecCluster

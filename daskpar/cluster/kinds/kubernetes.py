@@ -8,10 +8,48 @@ resource definition; no cluster has been started from it yet.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from daskpar.cluster.kind import WithWorkers
+from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import InputError
+from daskpar.registry import register
+from daskpar.settings import setting
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@register("kubernetes")
+@dataclass(frozen=True)
+class Kubernetes(WithWorkers):
+    """Pods of a Kubernetes cluster, through the dask operator."""
+
+    image: str | None = setting(None, "kubernetes: an image that has daskpar installed")
+    namespace: str | None = setting(None, "kubernetes: where its pods run")
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        from distributed import Client
+
+        with start(self.workers, self.image, self.namespace) as cluster, Client(cluster) as client:
+            _wait(client, self.workers)
+            client.register_plugin(QuietTasks())
+            yield client
+
+
+def _wait(client: Client, workers: int, seconds: float = 600) -> None:
+    try:
+        client.wait_for_workers(workers, timeout=seconds)
+    except TimeoutError:
+        raise InputError(
+            f"cluster.kind=kubernetes: {workers} workers did not come up in {seconds:.0f} s; "
+            "`kubectl describe pods` says why"
+        ) from None
 
 
 def cluster_spec(name: str, image: str, workers: int) -> dict[str, Any]:
