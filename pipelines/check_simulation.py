@@ -16,7 +16,7 @@ from rich.table import Table
 
 from daskpar import InputError, Layout, open_client
 from daskpar.cluster.executor import choose_executor
-from daskpar.data import Npz, Part
+from daskpar.data import Npz, Split
 from daskpar.plan.predict import predict_at_scale
 from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Planner, run_for_a_while
@@ -46,7 +46,7 @@ def main(kind: str, rows: int, steps: int) -> None:
         path, rng = Path(folder) / "noise.npz", np.random.default_rng(0)
         x = rng.standard_normal((16 * rows, 64)).astype(np.float32)
         np.savez(path, x=x, y=rng.integers(0, 10, len(x)))
-        part = Part(Npz(path))
+        part = Split(Npz(path))
         with open_client(kind, 2) as client:
             executor = choose_executor(client, 2, 1)
             wanted, scratch = settings(client, rows, 2), Scratch()

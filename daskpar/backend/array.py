@@ -31,7 +31,7 @@ def array_module(x: Array) -> ArrayModule:
         raise TypeError(f"expected an array, got {type(x).__name__}") from None
 
 
-HERE = "here"
+PROCESS_DEFAULT = "here"
 """Stands for the module that this process computes with, where workers are of different kinds."""
 _here = "numpy"
 
@@ -44,7 +44,7 @@ def use(name: str) -> None:
 
 def module_named(name: str) -> ArrayModule:
     """`numpy` or `cupy`, imported only when asked for; `here` for that of this process."""
-    name = _here if name == HERE else name
+    name = _here if name == PROCESS_DEFAULT else name
     if name == "numpy":
         return np
     import importlib
@@ -75,7 +75,7 @@ def each_array(function: Callable[[Array], Array], value: T) -> T:
     return value
 
 
-def travelling(parts: tuple[object, ...]) -> Reduced:
+def pickle_via_host(parts: tuple[object, ...]) -> Reduced:
     """How a named tuple is pickled (its `__reduce__`): by way of the host.
 
     Its arrays arrive as those of the module that the receiver computes with, and aligned: arrays that came

@@ -20,7 +20,7 @@ T = TypeVar("T")
 _GONE = np.iinfo(np.int64).max
 
 
-class Meeting:
+class Barrier:
     """Where so many threads wait for each other, any number of times.
 
     They look for each other without going to sleep if each has a core to itself, for waking up takes longer
@@ -62,7 +62,7 @@ class Meeting:
             self._counts[:: self._apart] = _GONE
 
 
-def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], T]) -> list[T]:
+def run_in_threads(threads: int, work: Callable[[int, Callable[[], None]], T]) -> list[T]:
     """What `work(number, meet)` gives in each of so many threads, this one among them.
 
     `meet()` waits for the others. Where one raises, the others end at their next meeting, and the error of
@@ -70,7 +70,7 @@ def side_by_side(threads: int, work: Callable[[int, Callable[[], None]], T]) -> 
     """
     if threads == 1:
         return [work(0, lambda: None)]
-    meeting = Meeting(threads)
+    meeting = Barrier(threads)
 
     def run(number: int) -> T:
         try:

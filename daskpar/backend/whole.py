@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def atomic_write(path: Path, data: bytes | str) -> None:
     """Write a file in the place of what was there; text as UTF-8.
 
     It is on the disk when this returns. Several threads or processes may write the same file at once: each

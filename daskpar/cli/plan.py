@@ -15,7 +15,7 @@ from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
-from daskpar.plan.candidates import told
+from daskpar.plan.candidates import format_layout
 from daskpar.plan.predict import Prediction, predict_at_scale
 from daskpar.plan.simulate import Network
 from daskpar.train.fitting import fit_data
@@ -54,11 +54,11 @@ def compare(
         choices = planner.choices(wanted)
         refused = next((c for c in choices if c.layout in wanted and c.prediction is None), None)
         if refused is not None:
-            raise InputError(f"{told(refused.layout)}: {refused.why}")
+            raise InputError(f"{format_layout(refused.layout)}: {refused.why}")
         chosen = [c for i, c in enumerate(choices) if c.prediction and (i < best or c.layout in wanted)]
         found = []
         for choice in chosen:
-            tell(f"running {told(choice.layout)}")
+            tell(f"running {format_layout(choice.layout)}")
             seconds = run_for_a_while(planner.settings, planner.data.part, choice.layout, steps)
             found.append(Comparison(choice, seconds))
     return sorted(found, key=lambda comparison: comparison.measured)
@@ -79,11 +79,11 @@ def simulate(
             except InputError as error:
                 if layout == own:
                     raise
-                tell(f"{told(layout)}: left out ({error})")
+                tell(f"{format_layout(layout)}: left out ({error})")
                 continue
             alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
             costs = planner.costs(planner.spec(own) if alike else spec)
-            found[told(layout)] = [
+            found[format_layout(layout)] = [
                 (n, predict_at_scale(spec, costs, n, network, True))
                 for n in workers
                 if n > 1 or layout.replicas == 1
@@ -115,10 +115,10 @@ def choices_table(choices: Sequence[Choice]) -> Table:
     for choice in choices:
         found = choice.prediction
         if found is None:
-            table.add_row(told(choice.layout), "-", "-", "-", "-", choice.why, style="dim")
+            table.add_row(format_layout(choice.layout), "-", "-", "-", "-", choice.why, style="dim")
             continue
         numbers = (found.seconds * 1e3, found.memory / 1e6, found.moved / 1e6, found.tasks)
-        table.add_row(told(choice.layout), *(f"{number:.1f}" for number in numbers), choice.why)
+        table.add_row(format_layout(choice.layout), *(f"{number:.1f}" for number in numbers), choice.why)
     return table
 
 
@@ -131,7 +131,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         assert choice.prediction is not None
         seconds = choice.prediction.seconds
         numbers = (f"{measured * 1e3:.2f}", f"{seconds * 1e3:.2f}", f"{seconds / measured:.2f}")
-        table.add_row(told(choice.layout), *numbers)
+        table.add_row(format_layout(choice.layout), *numbers)
     return table
 
 
@@ -154,6 +154,8 @@ def write_comparison(found: Sequence[Comparison], path: Path, title: str) -> Non
     from daskpar.dashboard.bars import write_bars
 
     bars = [
-        (told(c.layout), c.prediction.seconds * 1e3, measured * 1e3) for c, measured in found if c.prediction
+        (format_layout(c.layout), c.prediction.seconds * 1e3, measured * 1e3)
+        for c, measured in found
+        if c.prediction
     ]
     write_bars(bars, path, title)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from daskpar.build import check, make_trainer, open_data
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.config import Config
-from daskpar.data import Part
+from daskpar.data import Split
 from daskpar.tasks.types import Spec
 from daskpar.train import Trainer
 from daskpar.train.fitting import fit_data
@@ -19,7 +19,7 @@ class Prepared(NamedTuple):
     """A run that has not begun."""
 
     trainer: Trainer
-    part: Part
+    part: Split
     spec: Spec
 
 

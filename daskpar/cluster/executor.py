@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from daskpar.backend import blas
-from daskpar.backend.array import HERE
+from daskpar.backend.array import PROCESS_DEFAULT
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
 from daskpar.cluster.clients import THREADED, Workers, current_client, known_workers, leave_thread_pool
@@ -154,7 +154,7 @@ class ClusterExecutor:
         found = self._workers
         self.in_process = all(address.startswith("inproc://") for address in found)
         gpus = ["GPU" in worker["resources"] for worker in found.values()]
-        self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
+        self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else PROCESS_DEFAULT
         self._undo = ExitStack()
         self._undo.callback(_rejoin, leave_thread_pool())
         try:

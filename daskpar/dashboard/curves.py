@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.whole import atomic_write
 from daskpar.train.history import Record
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_curves(history: Sequence[Record], path: Path, title: str) -> None:
     for figure in figures[1:]:
         figure.x_range = figures[0].x_range
     heading = Div(text=f"<h2>{title}</h2>")
-    write_whole(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
+    atomic_write(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
 
 
 def _figure(label: str, **options: str) -> Figure:

@@ -11,8 +11,8 @@ from daskpar.data.images import Images
 from daskpar.data.categories import OneHot
 from daskpar.data.chunk import Chunk
 from daskpar.data.held import hold
-from daskpar.data.order import Order, choose_streams
-from daskpar.data.part import Part, Parts, parts_of, split, split_text
+from daskpar.data.order import Sampler, choose_streams
+from daskpar.data.part import Parts, Split, parts_of, split, split_text
 from daskpar.data.source import SOURCES, Source
 from daskpar.data.transforms import Inputs, Scale, Standardise, transform
 
@@ -26,11 +26,11 @@ __all__ = [
     "Npy",
     "Npz",
     "OneHot",
-    "Order",
-    "Part",
     "Parts",
+    "Sampler",
     "Scale",
     "Source",
+    "Split",
     "Standardise",
     "Text",
     "choose_streams",

@@ -16,9 +16,9 @@ from daskpar.backend.array import (
     is_floating,
     module_named,
     native,
-    travelling,
+    pickle_via_host,
 )
-from daskpar.data.order import Order, Piece
+from daskpar.data.order import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
 
@@ -35,7 +35,7 @@ class Chunk(NamedTuple):
     y: Array
 
     def __reduce__(self) -> Reduced:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 def prepare(
@@ -103,7 +103,7 @@ def _finite(name: str, values: Array, what: str) -> Array:
     return values
 
 
-def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
+def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
     """The rows of a batch that lie in `pieces`, each given with its chunk, in order."""
     xp = array_module(chunks[0].x)
     rows = [

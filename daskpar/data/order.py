@@ -40,7 +40,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order(Block):
+class Sampler(Block):
     """How `rows` rows are drawn in batches.
 
     `uniform`: in order; stream g takes the g-th share of each batch. `random`: stream g owns the g-th
@@ -127,7 +127,7 @@ def bounds(rows: int, chunk_rows: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=8192)
-def _pieces(order: Order, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
+def _pieces(order: Sampler, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
     out = []
     start = step * order.share
     for stream in streams:
@@ -144,7 +144,7 @@ def _pieces(order: Order, epoch: int, step: int, streams: range) -> tuple[Piece,
 
 
 @lru_cache(maxsize=4096)
-def _chunk_order(order: Order, epoch: int, stream: int) -> tuple[tuple[int, int], ...]:
+def _chunk_order(order: Sampler, epoch: int, stream: int) -> tuple[tuple[int, int], ...]:
     """(chunk, rows) in the order of the epoch."""
     sizes = [(c, stop - start) for c, (start, stop) in enumerate(pairwise(order.bounds(stream)))]
     if order.kind == "uniform" or len(sizes) == 1:
@@ -156,7 +156,7 @@ def _chunk_order(order: Order, epoch: int, stream: int) -> tuple[tuple[int, int]
 _row_orders: dict[tuple[object, ...], np.ndarray] = {}
 
 
-def _row_order(order: Order, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray:
+def _row_order(order: Sampler, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray:
     labels = None
     if order.kind == "stratified":  # the labels shape the order, so they are part of the key
         labels = to_numpy(targets)

@@ -16,7 +16,7 @@ from daskpar.settings import Block, checked_arguments
 
 
 @dataclass(frozen=True)
-class Part(Block):
+class Split(Block):
     """The rows of `source` between two shares (`low`, `high`) of a seeded shuffle of them.
 
     Without `shuffled` they are taken as they lie, so that a part of a dask array is a slice of it. With
@@ -44,7 +44,7 @@ class Part(Block):
         return stop - start
 
     @checked_arguments("validation ")
-    def split(self, share: float) -> tuple[Part, Part]:
+    def split(self, share: float) -> tuple[Split, Split]:
         """This part less a share of its rows, and that share, for validation."""
         if not 0 < share < 1:
             raise InputError(f"validation={share} must be above 0 and below 1")
@@ -57,7 +57,7 @@ class Part(Block):
             raise InputError(f"validation={share} of {self.rows} rows leaves one side with none")
         return parts
 
-    def once(self) -> Part:
+    def once(self) -> Split:
         """The part to evaluate on; see `Source.once`."""
         return replace(self, source=self.source.once())
 
@@ -80,7 +80,7 @@ class Part(Block):
 
 
 @lru_cache(maxsize=64)
-def _index(part: Part, version: tuple[int, ...]) -> np.ndarray:
+def _index(part: Split, version: tuple[int, ...]) -> np.ndarray:
     rng = generator(part.seed, "split")
     start, stop = part._bounds()
     if part.stratified:
@@ -91,9 +91,9 @@ def _index(part: Part, version: tuple[int, ...]) -> np.ndarray:
 class Parts(NamedTuple):
     """The data of a run; a part may be missing."""
 
-    train: Part
-    validation: Part | None
-    test: Part | None
+    train: Split
+    validation: Split | None
+    test: Split | None
 
 
 def parts_of(source: Source, validation: float, test: float | None, seed: int, stratified: bool) -> Parts:
@@ -104,14 +104,14 @@ def parts_of(source: Source, validation: float, test: float | None, seed: int, s
     divided = source.divided(validation, test or 0.0)
     if divided is not None:
         return Parts(
-            Part(divided.train, "train"),
-            Part(divided.validation, "validation") if divided.validation else None,
-            Part(divided.test, "test") if divided.test else None,
+            Split(divided.train, "train"),
+            Split(divided.validation, "validation") if divided.validation else None,
+            Split(divided.test, "test") if divided.test else None,
         )
     test_source = source.test_source()
     if test_source is not None:
         train, held_out, _ = split(source, validation, 0.0, seed, stratified)
-        return Parts(train, held_out, Part(test_source, "test"))
+        return Parts(train, held_out, Split(test_source, "test"))
     return Parts(*split(source, validation, 0.2 if test is None else test, seed, stratified))
 
 
@@ -124,7 +124,7 @@ def split_text(source: Source, validation: float, test: float) -> Parts:
 @checked_arguments("data.")
 def split(
     source: Source, validation: float, test: float, seed: int, stratified: bool, shuffled: bool = True
-) -> tuple[Part, Part | None, Part | None]:
+) -> tuple[Split, Split | None, Split | None]:
     """(train, validation, test) of one source; a part with a share of 0 is None."""
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
@@ -134,9 +134,9 @@ def split(
     how = (seed, stratified, shuffled)
     first, second = 1 - validation - test, 1 - test
     parts = (
-        Part(source, "train", 0.0, first, *how),
-        Part(source, "validation", first, second, *how) if validation else None,
-        Part(source, "test", second, 1.0, *how) if test else None,
+        Split(source, "train", 0.0, first, *how),
+        Split(source, "validation", first, second, *how) if validation else None,
+        Split(source, "test", second, 1.0, *how) if test else None,
     )
     if parts[0].rows == 0:
         raise InputError(

@@ -74,9 +74,9 @@ class Sender:
         arguments = (Now.MODEL, self.span, value, which, *self.extent, Carried(variable))
         axes = (*self.axes, "level", "node")
         rounded = self.draft.section.add(
-            _ROUND._replace(axes=axes), "round_gradient", index, slot, *arguments
+            _ROUND._replace(axes=axes), "compress_gradient", index, slot, *arguments
         )
-        kept = self.draft.section.add(_KEEP._replace(axes=axes), "keep_residual", index, slot, *arguments)
+        kept = self.draft.section.add(_KEEP._replace(axes=axes), "error_feedback", index, slot, *arguments)
         name = _slot(level, number)
         slots = [_slot(0, n) for n in range(self.leaves)]
         for nodes in levels(self.leaves, self.draft.layout.fan_in, self.root):

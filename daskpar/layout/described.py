@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from daskpar.data.order import Order
+from daskpar.data.order import Sampler
 from daskpar.layout.partition import Partition
 from daskpar.layout.whole import Cuts
 from daskpar.nn.parameters import ParameterTable
@@ -28,7 +28,7 @@ class Described(Protocol):
     @property
     def table(self) -> ParameterTable: ...
     @property
-    def order(self) -> Order: ...
+    def order(self) -> Sampler: ...
     @property
     def clip(self) -> Clipping: ...
     @property

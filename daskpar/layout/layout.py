@@ -93,10 +93,10 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
     @property
     def places(self) -> int:
         """How many slots there are: each lane has one for every stage and branch."""
-        return self.replicas * self.lane_places
+        return self.replicas * self.lane_slots
 
     @property
-    def lane_places(self) -> int:
+    def lane_slots(self) -> int:
         """How many slots a replica has."""
         return self.data * self.depth * self.breadth
 

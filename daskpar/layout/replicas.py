@@ -103,7 +103,7 @@ class Replicas(Cut):
 
     def _scoped(self, section: Section, run: Described, replica: int) -> Section:
         layout = run.layout
-        shift = replica * layout.lane_places
+        shift = replica * layout.lane_slots
         return section.scoped(_scope(replica), f"replica-{replica}", shift, replica * layout.data)
 
     def _begin_outer(self, start: Section, one: Section, writer: Synchronous, run: Described) -> None:
@@ -144,7 +144,7 @@ class Replicas(Cut):
             if run.outer is not None:
                 section.results[_anchor(h)] = (mean,)
             for replica, states in enumerate(updated):
-                shift = replica * run.layout.lane_places
+                shift = replica * run.layout.lane_slots
                 section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
                     section.add(
                         *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, lane)),

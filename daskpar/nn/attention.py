@@ -14,7 +14,7 @@ from daskpar.errors import InputError
 from daskpar.nn.cuts import Width
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.registry import register
 
 
@@ -37,7 +37,7 @@ class MultiHeadAttention(Layer):
     init_weight: str = "normal"
 
     def __post_init__(self) -> None:
-        positive(self.kind, heads=self.heads)
+        require_positive(self.kind, heads=self.heads)
         initialiser(self.init_weight)
         _ = self._dropout
 

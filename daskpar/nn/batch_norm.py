@@ -10,7 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Width, Window
-from daskpar.nn.layer import Context, Params, Shape, Sharing, positive
+from daskpar.nn.layer import BatchStatistics, Context, Params, Shape, require_positive
 from daskpar.nn.moments import count_of, moments_about, spread, summed
 from daskpar.registry import register
 
@@ -19,7 +19,7 @@ _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond 
 
 @register("batch_norm")
 @dataclass(frozen=True)
-class BatchNorm(Sharing):
+class BatchNorm(BatchStatistics):
     """`(x − mean) / √(variance + epsilon) · scale + shift` for each channel, which is the last axis.
 
     Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not
@@ -38,7 +38,7 @@ class BatchNorm(Sharing):
     sync: bool = False
 
     def __post_init__(self) -> None:
-        positive("batch_norm", epsilon=self.epsilon)
+        require_positive("batch_norm", epsilon=self.epsilon)
         if not 0 <= self.momentum < 1:
             raise InputError(f"batch_norm.momentum={self.momentum} must be at least 0 and below 1")
 

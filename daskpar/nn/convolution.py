@@ -15,7 +15,7 @@ from daskpar.backend.reference.convolution import Geometry, Pair, extent
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width, Window
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
 from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
 from daskpar.registry import register
@@ -45,7 +45,7 @@ class Conv2d(Rectifying):
     def __post_init__(self) -> None:
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         for name, value in {**sizes, "channels": self.channels, "groups": self.groups}.items():
-            positive(self.kind, **{name: min(pair(value))})
+            require_positive(self.kind, **{name: min(pair(value))})
         require_padding(self.kind, self.padding)
         if self.channels % self.groups:
             raise InputError(f"{self.kind}: groups={self.groups} does not divide channels={self.channels}")
@@ -204,7 +204,7 @@ class Conv1d(Rectifying):
     init_bias: str = "zeros"
 
     def __post_init__(self) -> None:
-        positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        require_positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
         require_padding(self.kind, self.padding)
         try:
             _ = self._flat

@@ -12,7 +12,7 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
 from daskpar.registry import register
 
 
@@ -30,7 +30,7 @@ class Dense(Rectifying):
     init_bias: str = "zeros"
 
     def __post_init__(self) -> None:
-        positive("dense", units=self.units)
+        require_positive("dense", units=self.units)
         initialiser(self.init_weight), initialiser(self.init_bias)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:

@@ -15,7 +15,7 @@ from daskpar.errors import InputError
 from daskpar.nn.container import Container, inline
 from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
 from daskpar.nn.parts import written_out
 from daskpar.nn.sequential import Sequential
 from daskpar.registry import register
@@ -37,7 +37,7 @@ class Embedding(Layer):
     tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        positive(self.kind, words=self.words, features=self.features)
+        require_positive(self.kind, words=self.words, features=self.features)
         initialiser(self.init_weight)
         if self.padding is not None and not 0 <= self.padding < self.words:
             raise InputError(f"{self.kind}.padding={self.padding} is none of the {self.words} words")

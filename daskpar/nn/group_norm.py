@@ -12,7 +12,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread, summed
 from daskpar.registry import register
 
@@ -31,7 +31,7 @@ class GroupNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        positive("group_norm", groups=self.groups, epsilon=self.epsilon)
+        require_positive("group_norm", groups=self.groups, epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         channels = last_axis("group_norm", in_shape)

@@ -17,6 +17,7 @@ from daskpar.registry import Table
 from daskpar.settings import Block
 
 __all__ = [
+    "BatchStatistics",
     "Context",
     "Layer",
     "Operation",
@@ -25,8 +26,7 @@ __all__ = [
     "Rectifying",
     "Saved",
     "Shape",
-    "Sharing",
-    "positive",
+    "require_positive",
     "synchronised",
 ]
 
@@ -56,9 +56,9 @@ class Operation:
         return own and not (self.shallow and "." in name[len(place) :])
 
     @property
-    def sharing(self) -> Sharing | None:
+    def sharing(self) -> BatchStatistics | None:
         """The layer, where its statistics are those of the whole batch."""
-        if isinstance(self.layer, Sharing) and synchronised(self.layer) and not self.alone:
+        if isinstance(self.layer, BatchStatistics) and synchronised(self.layer) and not self.alone:
             return self.layer
         return None
 
@@ -159,7 +159,7 @@ LAYERS = Table("layer", Layer, "daskpar.nn")
 
 
 @dataclass(frozen=True)
-class Sharing(Layer):
+class BatchStatistics(Layer):
     """A layer that normalises by sums over the rows of a chunk or, where `sync` is set, of the whole batch.
 
     `gather` gives moments, which `nn.moments.combine` puts together over chunks, `gather_backward` sums that
@@ -214,7 +214,7 @@ def synchronised(layer: Layer) -> bool:
     return bool(getattr(layer, "sync", False))
 
 
-def positive(layer: str, **values: float) -> None:
+def require_positive(layer: str, **values: float) -> None:
     """Refuse hyper-parameters that are not above zero."""
     for name, value in values.items():
         if not value > 0:

@@ -10,7 +10,7 @@ from daskpar.backend.array import Array
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.cuts import ROW, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.registry import register
 
 
@@ -25,7 +25,7 @@ class LayerNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        positive(self.kind, epsilon=self.epsilon)
+        require_positive(self.kind, epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if not in_shape:

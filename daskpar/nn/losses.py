@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.loss import log_softmax
 from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
-from daskpar.nn.layer import positive
+from daskpar.nn.layer import require_positive
 from daskpar.nn.loss import Loss, mean_over_outputs
 from daskpar.registry import register
 
@@ -52,7 +52,7 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        positive("huber", delta=self.delta)
+        require_positive("huber", delta=self.delta)
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)

@@ -15,7 +15,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.exact_sums import moments, spread
-from daskpar.nn.layer import Shape, positive
+from daskpar.nn.layer import Shape, require_positive
 from daskpar.nn.loss import Loss
 from daskpar.registry import Table, register
 from daskpar.settings import Block
@@ -135,7 +135,7 @@ class TopK(Metric):
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
 
     def __post_init__(self) -> None:
-        positive("top_k", k=self.k)
+        require_positive("top_k", k=self.k)
 
     @property
     def name(self) -> str:

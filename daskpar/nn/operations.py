@@ -19,7 +19,17 @@ from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.fusion import FusedLayer
 from daskpar.nn.fusions import reordered
-from daskpar.nn.layer import Context, Layer, Operation, Params, Program, Saved, Shape, Sharing, synchronised
+from daskpar.nn.layer import (
+    BatchStatistics,
+    Context,
+    Layer,
+    Operation,
+    Params,
+    Program,
+    Saved,
+    Shape,
+    synchronised,
+)
 from daskpar.nn.nested import at, merge, put
 from daskpar.nn.parts import parts, recomputes
 from daskpar.nn.spans import (
@@ -254,7 +264,7 @@ def backward_shared(
 ) -> tuple[Array, Params]:
     """The backward pass of an operation that shares, with the sums of all chunks; gradients are nested."""
     sharing = program[index].sharing
-    assert isinstance(sharing, Sharing)
+    assert isinstance(sharing, BatchStatistics)
     params_here, child = _placed(program[index], params, ctx)
     grads: Params = {}
     dx, found = sharing.backward_with(params_here, saved, dy, sums, child)

@@ -12,7 +12,7 @@ from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
 from daskpar.nn.cuts import EACH, Width, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.sizes import require_room
 from daskpar.registry import register
@@ -31,7 +31,7 @@ class Pool(Layer):
     padding: Padding = "valid"
 
     def __post_init__(self) -> None:
-        positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
+        require_positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
         require_padding(self.kind, self.padding)
         edges = () if isinstance(self.padding, str) else pair(self.padding)
         if any(2 * max(pair(edge)) > size for edge, size in zip(edges, pair(self.size), strict=False)):

@@ -17,7 +17,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import glorot
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.sizes import require_room
 
 
@@ -38,7 +38,7 @@ class Recurrent(Layer):
     gates: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        positive(self.kind, units=self.units)
+        require_positive(self.kind, units=self.units)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) != 2 or 0 in in_shape:

@@ -11,7 +11,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.nn.batch_norm import last_axis
 from daskpar.nn.cuts import ROW, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread, summed
 from daskpar.registry import register
 
@@ -27,7 +27,7 @@ class RMSNorm(Layer):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        positive("rms_norm", epsilon=self.epsilon)
+        require_positive("rms_norm", epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape

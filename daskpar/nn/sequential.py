@@ -10,7 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.container import Container, around_shortcut, in_sequence, inline
-from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
 from daskpar.nn.parts import MOST_LAYERS, count_layers, require_buildable, written_out
 from daskpar.registry import register
 
@@ -29,7 +29,7 @@ class Repeat(Layer):
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        positive("repeat", times=self.times)
+        require_positive("repeat", times=self.times)
         object.__setattr__(self, "layers", written_out(self.layers))
         require_buildable(self.times * len(self.layers))
 

@@ -48,7 +48,7 @@ class Region(NamedTuple):
     stop: int
 
 
-def shared_out(height: int, tiles: int) -> list[Rows]:
+def row_shares(height: int, tiles: int) -> list[Rows]:
     """The rows that each tile has of an image."""
     return [Rows(t * height // tiles, (t + 1) * height // tiles) for t in range(tiles)]
 
@@ -110,19 +110,19 @@ def _reaches(operation: Operation, before: Shape) -> bool:
 def strips(program: Program, around: Around, span: tuple[int, int], tiles: int) -> tuple[Strip, ...]:
     """The strip of each tile for operations `span`, of which only the first may need a halo."""
     first, stop = span
-    has = shared_out(around[first][0][0], tiles)
+    has = row_shares(around[first][0][0], tiles)
     if first == stop:
         return tuple(Strip(rows, rows, rows) for rows in has)
-    gives = shared_out(around[stop - 1][1][0], tiles)
+    gives = row_shares(around[stop - 1][1][0], tiles)
     return tuple(map(Strip, has, _needs(program[first], *around[first], tiles), gives))
 
 
 def _needs(operation: Operation, before: Shape, after: Shape, tiles: int) -> list[Rows]:
     if operation.role != "run":
-        return shared_out(before[0], tiles)
+        return row_shares(before[0], tiles)
     window = operation.layer.window(before)
     assert window is not None
-    return [needed(window, rows, before[0])[0] for rows in shared_out(after[0], tiles)]
+    return [needed(window, rows, before[0])[0] for rows in row_shares(after[0], tiles)]
 
 
 def exchanges(program: Program, around: Around, where: Region, tiles: int) -> list[int]:
@@ -130,7 +130,7 @@ def exchanges(program: Program, around: Around, where: Region, tiles: int) -> li
     return [
         i
         for i in range(*where)
-        if _needs(program[i], *around[i], tiles) != shared_out(around[i][0][0], tiles)
+        if _needs(program[i], *around[i], tiles) != row_shares(around[i][0][0], tiles)
     ]
 
 
@@ -144,7 +144,7 @@ def tile_program(
             before, after = around[i]
             window = program[i].layer.window(before)
             assert window is not None
-            _, edges = needed(window, shared_out(after[0], tiles)[tile], before[0])
+            _, edges = needed(window, row_shares(after[0], tiles)[tile], before[0])
             found[i] = replace(program[i], layer=program[i].layer.tile(edges, before))
     return tuple(found)
 

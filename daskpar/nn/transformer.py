@@ -17,7 +17,7 @@ from daskpar.nn.container import Container, inline
 from daskpar.nn.cuts import ROW, Width, Window
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
 from daskpar.nn.layer_norm import LayerNorm
 from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Residual, Sequential
@@ -41,7 +41,7 @@ class FeedForward(Layer):
     init_weight: str = "normal"
 
     def __post_init__(self) -> None:
-        positive(self.kind, expansion=self.expansion)
+        require_positive(self.kind, expansion=self.expansion)
         initialiser(self.init_weight)
         if self.activation not in _ACTIVATIONS:
             raise unknown("activation", self.activation, _ACTIVATIONS)

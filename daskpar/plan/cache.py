@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.whole import atomic_write
 
 
 class Cache:
@@ -33,6 +33,6 @@ class Cache:
         self._values[name] = value
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, json.dumps(self._values))
+            atomic_write(self.path, json.dumps(self._values))
         except OSError:
             pass

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.layout.layout import Layout
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context
@@ -24,7 +24,7 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
     On this process's own device, with the parameters that a run begins with and inputs of noise.
     """
     xp = spec.xp
-    params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
+    params, _ = spec.model.init(init_rng(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, xp)
     views, rng = spec.table.views(buffer), np.random.default_rng(0)
     x = rng.standard_normal((rows, *spec.in_shape)).astype(spec.precision)

@@ -47,11 +47,10 @@ from daskpar.tasks.parts import (
     split_loss,
     sums_of,
 )
-from daskpar.tasks.rehearse import rehearse
 from daskpar.tasks.rows import halo, pick_rows, stack_backward, stack_forward
 from daskpar.tasks.server import ParameterServer, end, grad_pushed, snapshot
 from daskpar.tasks.step import (
-    advance,
+    apply_update,
     gather_parameters,
     gather_state,
     measure_norm,
@@ -59,7 +58,8 @@ from daskpar.tasks.step import (
     update,
     update_part,
 )
-from daskpar.tasks.wire import keep_residual, load_residual, round_gradient, save_residuals
+from daskpar.tasks.warm_up import warm_up
+from daskpar.tasks.wire import compress_gradient, error_feedback, load_residual, save_residuals
 
 __all__ = [
     "PREDICTIONS",
@@ -68,13 +68,15 @@ __all__ = [
     "add_outputs",
     "add_parameters",
     "add_sums",
-    "advance",
+    "apply_update",
     "average",
     "backward_part",
     "begin_outer",
     "begin_state",
+    "compress_gradient",
     "differentiate",
     "end",
+    "error_feedback",
     "evaluate",
     "explain_not_finite",
     "fetch_state",
@@ -93,7 +95,6 @@ __all__ = [
     "halo",
     "join_backward",
     "join_forward",
-    "keep_residual",
     "load_average",
     "load_batch",
     "load_data",
@@ -117,9 +118,7 @@ __all__ = [
     "reduce_moments",
     "reduce_statistics",
     "reduce_sums",
-    "rehearse",
     "report",
-    "round_gradient",
     "save_residuals",
     "send_activation",
     "send_gradient",
@@ -133,4 +132,5 @@ __all__ = [
     "train_window",
     "update",
     "update_part",
+    "warm_up",
 ]

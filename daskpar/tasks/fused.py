@@ -16,17 +16,17 @@ from operator import iadd
 from typing import Any
 
 from daskpar.backend.array import array_module
-from daskpar.backend.meeting import side_by_side
+from daskpar.backend.meeting import run_in_threads
 from daskpar.data.chunk import Chunk, draw
 from daskpar.layout.partition import Span, shard_spans
 from daskpar.layout.tree import levels
-from daskpar.tasks.gradient import add_sums, differentiate, quietly
+from daskpar.tasks.gradient import add_sums, differentiate, ignore_float_errors
 from daskpar.tasks.load import first_row, load_batch
-from daskpar.tasks.step import advance, update
+from daskpar.tasks.step import apply_update, update
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 
 
-@quietly
+@ignore_float_errors
 def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
     """Gradient of a lane's rows: draw, forward, backward."""
     if not chunks:
@@ -35,7 +35,7 @@ def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chun
     return differentiate(spec, owner.state.params, batch, step, first_row(spec, step, streams))
 
 
-@quietly
+@ignore_float_errors
 def grad(
     spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
 ) -> Lane:
@@ -73,7 +73,7 @@ def train_window(
     spans = _apart(spec, len(lanes))
     log: list[Logged] = []
 
-    @quietly
+    @ignore_float_errors
     def train(lane: int, meet: Callable[[], None]) -> None:
         for step, lr in enumerate(rates, state.step):
             gradients[lane] = differentiated(lane, step)
@@ -84,7 +84,7 @@ def train_window(
                 total = _summed([gradient.buffer[own] for gradient in gradients], fan_in, iadd)
                 some = {name: value[own] for name, value in slots.items()}
                 span = spans[lane] if len(spans) > 1 else None
-                advance(spec, State(step, params[own], some), total, sums, lr, span)
+                apply_update(spec, State(step, params[own], some), total, sums, lr, span)
             if lane == 0:
                 log.append(Logged(step, sums))
             meet()
@@ -99,7 +99,7 @@ def train_window(
         row, named = first_row(spec, step, lanes[lane]), (weights, outs[lane])
         return differentiate(spec, params, batch, step, row, scratch[lane], named)
 
-    side_by_side(len(lanes), train)
+    run_in_threads(len(lanes), train)
     return Lane(State(state.step + len(rates), params, slots, (*state.log, *log)))
 
 

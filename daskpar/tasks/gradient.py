@@ -17,7 +17,7 @@ from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
-quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def differentiate(

@@ -10,10 +10,10 @@ from daskpar.data.chunk import Chunk
 from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
 from daskpar.tasks.fused import grad_model
-from daskpar.tasks.gradient import quietly, reduce_gradient
+from daskpar.tasks.gradient import ignore_float_errors, reduce_gradient
 from daskpar.tasks.load import load_initial, load_state
 from daskpar.tasks.step import (
-    advance,
+    apply_update,
     gather_parameters,
     gather_state,
     merged,
@@ -97,9 +97,9 @@ class ParameterServer:
             slots = {name: slot.copy() for name, slot in self.state.slots.items()}
             return self.state._replace(params=self.state.params.copy(), slots=slots)
 
-    @quietly
+    @ignore_float_errors
     def _apply(self, gradient: Gradient, lr: float) -> None:
-        state = advance(self.spec, self.state, gradient.buffer.copy(), gradient.sums, lr, self.span)
+        state = apply_update(self.spec, self.state, gradient.buffer.copy(), gradient.sums, lr, self.span)
         self.state = state._replace(log=())
 
 

@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from daskpar.backend.array import to_numpy
-from daskpar.backend.whole import write_whole
+from daskpar.backend.whole import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State
@@ -24,7 +24,7 @@ def write_state(spec: Spec, state: State, path: Path) -> None:
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    write_whole(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:

@@ -16,7 +16,7 @@ from daskpar.tasks.gradient import (
     add_gradient,
     add_sums,
     handed,
-    quietly,
+    ignore_float_errors,
     reduce_gradient,
 )
 from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
@@ -27,7 +27,7 @@ def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lan
     return update_part(spec, None, lr, fresh, owner, (), None, *values)
 
 
-@quietly
+@ignore_float_errors
 def update_part(
     spec: Spec,
     span: Span | None,
@@ -51,7 +51,7 @@ def update_part(
     slots = {name: value.copy() for name, value in state.slots.items()}
     owned = state._replace(params=state.params.copy(), slots=slots)
     norm = None if norms is None else math.hypot(*norms)
-    return Lane(advance(spec, owned, total, sums or found, lr, span, norm))
+    return Lane(apply_update(spec, owned, total, sums or found, lr, span, norm))
 
 
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
@@ -69,7 +69,7 @@ def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[A
     return total, sums
 
 
-@quietly
+@ignore_float_errors
 def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
     """The norm of a part of the gradient, as it will be when it is clipped."""
     total, found = total_of(owner.state.params, span, values)
@@ -111,7 +111,7 @@ def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reaso
     return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
 
 
-def advance(
+def apply_update(
     spec: Spec,
     state: State,
     total: Array,

@@ -14,7 +14,7 @@ from daskpar.tasks.state_file import read_slots
 from daskpar.tasks.types import Gradient, Lane, Rounded, Spec
 
 
-def round_gradient(
+def compress_gradient(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int, before: Gradient | None
 ) -> Rounded:
     """Elements `start` to `stop` of a gradient in float16, with what the step `before` has left out.
@@ -27,10 +27,10 @@ def round_gradient(
     return Rounded(half, scale, exact, gradient.sums, gradient.start, spec.precision)
 
 
-def keep_residual(
+def error_feedback(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int, before: Gradient | None
 ) -> Gradient:
-    """What `round_gradient` leaves out of the same."""
+    """What `compress_gradient` leaves out of the same."""
     gradient, _ = _picked(spec, span, value, which, start, stop)
     rest = None if before is None else before.buffer
     return Gradient(kernels(gradient.buffer).left_by_half(gradient.buffer, rest), (), gradient.start)

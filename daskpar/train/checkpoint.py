@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.whole import atomic_write
 from daskpar.data.files import stamp
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.nn.parameters import first_not_finite
@@ -82,7 +82,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             write_state(spec, state, partial / STATE)
-            write_whole(partial / META, described)
+            atomic_write(partial / META, described)
             replace_folder(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.data.sparse import SparseRows
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Key, Ref, refs
@@ -30,7 +30,7 @@ _ROWS = 8192  # of a sparse matrix that are made dense at once
 def evaluate_part(
     spec: Spec,
     states: Sequence[Path],
-    part: Part,
+    part: Split,
     executor: Executor,
     token: str,
     chunk_rows: int,

@@ -24,14 +24,14 @@ def run_length(epochs: int | None, steps: int | None, per_epoch: int) -> int:
 
 
 @dataclass(frozen=True)
-class Every:
+class Interval:
     """`count` epochs or steps."""
 
     count: int
     unit: str
 
     @classmethod
-    def parse(cls, text: str, name: str) -> Every:
+    def parse(cls, text: str, name: str) -> Interval:
         """`name` is the key that holds the text.
 
         Raises InputError for anything but a whole number above zero and a unit.

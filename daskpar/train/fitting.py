@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from daskpar import tasks
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Ref
@@ -30,12 +30,12 @@ class FittedData:
     They do not depend on the layout: whoever chooses one fits them once.
     """
 
-    part: Part
+    part: Split
     transforms: tuple[Fitted, ...]
     targets: tuple[Fitted, ...]
 
 
-def fit_data(settings: Settings, part: Part, executor: Executor, token: str) -> FittedData:
+def fit_data(settings: Settings, part: Split, executor: Executor, token: str) -> FittedData:
     """Fit all transforms of a training on its data. `token` names the tasks."""
     chunk_rows = settings.chunk_rows or part.source.chunk_rows
     transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
@@ -43,13 +43,13 @@ def fit_data(settings: Settings, part: Part, executor: Executor, token: str) -> 
     return FittedData(part, transforms, targets)
 
 
-def saved_data(part: Part, meta: Mapping[str, Any]) -> FittedData:
+def saved_data(part: Split, meta: Mapping[str, Any]) -> FittedData:
     """Training data with the fitted transforms that lie in a checkpoint."""
     return FittedData(part, *saved_transforms(meta))
 
 
 def fit_transforms(
-    entries: Sequence[object], part: Part, executor: Executor, token: str, chunk_rows: int, which: str
+    entries: Sequence[object], part: Split, executor: Executor, token: str, chunk_rows: int, which: str
 ) -> tuple[Fitted, ...]:
     """Fit transforms on the training part, one pass over its chunks each.
 
@@ -84,7 +84,7 @@ def fit_transforms(
 def fit_targets(
     settings: Settings,
     transforms: Sequence[Fitted],
-    part: Part,
+    part: Split,
     executor: Executor,
     token: str,
     chunk_rows: int,
@@ -105,7 +105,7 @@ def fit_targets(
         return ()
     if not texts:
         in_shape = shape_after(transforms, source.x_shape, settings.precision)
-        outputs = nn.model(settings.model).init(spawning(settings.seed), in_shape)[1]
+        outputs = nn.model(settings.model).init(init_rng(settings.seed), in_shape)[1]
         classes = loss.classes(outputs) or 0
         known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
         if known or len(labels.values) != classes:

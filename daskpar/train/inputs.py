@@ -10,7 +10,7 @@ from pathlib import Path
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import from_dask, is_dask
 from daskpar.data.held import Given, hold
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.data.source import Source
 from daskpar.errors import InputError, shown
 from daskpar.train.fitting import learns_inputs
@@ -28,12 +28,12 @@ class Inputs:
     executor: Executor
     scratch: Callable[[], Path]
 
-    def part(self, x: object, y: object, name: str) -> Part:
+    def part(self, x: object, y: object, name: str) -> Split:
         """Return the part `name`. Raises InputError for data that cannot be trained on."""
-        if isinstance(x, Part):
+        if isinstance(x, Split):
             return x
         if isinstance(x, Source):
-            return Part(x, name)
+            return Split(x, name)
         if y is None and learns_inputs(self.settings.targets):
             y = x
         if y is None:
@@ -45,18 +45,18 @@ class Inputs:
             return source
 
         if is_dask(x) or is_dask(y):
-            return Part(from_dask(x, y, in_reach, name), name, shuffled=False)
-        return Part(in_reach(x, y), name)
+            return Split(from_dask(x, y, in_reach, name), name, shuffled=False)
+        return Split(in_reach(x, y), name)
 
-    def parts(self, x: object, y: object, validation: object) -> tuple[Part, Part | None]:
+    def parts(self, x: object, y: object, validation: object) -> tuple[Split, Split | None]:
         """Return the training part and the one for validation, which may be a share of the first."""
         train = self.part(x, y, "train")
-        if not isinstance(x, Part):
+        if not isinstance(x, Split):
             stratified = self.settings.distribution == "stratified"
             train = replace(train, seed=self.settings.seed, stratified=stratified)
         if isinstance(validation, Real) or getattr(validation, "shape", None) == ():
             return train.split(validation)  # type: ignore[arg-type]  # which checks its argument itself
-        if validation is None or isinstance(validation, Part):
+        if validation is None or isinstance(validation, Split):
             return train, validation
         if not isinstance(validation, list | tuple) or len(validation) != 2:
             raise InputError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_part, add_training_data
@@ -34,8 +34,8 @@ def warm_up(problem: Problem, executor: Executor) -> None:
     """Have kernels compiled, or loaded, before the first step, here and on workers that are elsewhere."""
     if isinstance(problem.train.source, DaskArrays) or executor.module != "numpy":
         return
-    tasks.rehearse(problem.spec, problem.train)
-    executor.everywhere(tasks.rehearse, problem.spec, problem.train)
+    tasks.warm_up(problem.spec, problem.train)
+    executor.everywhere(tasks.warm_up, problem.spec, problem.train)
 
 
 def make_driver(
@@ -63,5 +63,5 @@ def make_driver(
     return Driver(executor, emitter, token, next_cut, rate, evaluated, wanted, sources)
 
 
-def _rows_of_chunk(problem: Problem, part: Part) -> int:
+def _rows_of_chunk(problem: Problem, part: Split) -> int:
     return problem.settings.chunk_rows or part.source.chunk_rows

@@ -17,7 +17,7 @@ from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.cluster.executor import Executor
 from daskpar.data.held import hold
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.layout import Layout
 from daskpar.plan.count import count
@@ -63,7 +63,7 @@ def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tu
     x, y = np.zeros((rows, 4), np.float32), np.zeros(rows, int)
     source = hold(x, y, None if executor.in_process else scratch())
     try:
-        data = FittedData(Part(source), (), ())
+        data = FittedData(Split(source), (), ())
         seconds, spec = seconds_a_step(settings, data, executor, scratch, _STEPS)
     finally:
         source.release()

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import ClusterExecutor, Executor
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.plan.cache import Cache
-from daskpar.plan.candidates import candidates, told
+from daskpar.plan.candidates import candidates, format_layout
 from daskpar.plan.predict import Prediction, predict
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
@@ -84,7 +84,7 @@ class Planner:
 
     def costs(self, spec: Spec) -> Costs:
         """What each kind of task of a run takes, measured once."""
-        name = told(spec.layout)
+        name = format_layout(spec.layout)
         kept = None if self.fresh and name not in self._seen else self.cache.get(name)
         if kept is not None:
             return {tuple(kind): Cost(*cost) for kind, cost in kept}
@@ -157,12 +157,12 @@ def choose_layout(
     """Return the settings with the layout that is predicted to be the fastest; the executor is set for it."""
     client = current_client(settings.client)
     layout = Planner(settings, data, client, executor, scratch, tell=logger.info).best()
-    logger.info("layout %s", told(layout))
+    logger.info("layout %s", format_layout(layout))
     executor.set_lanes(layout.places)
     return replace(settings, layout=layout)
 
 
-def run_for_a_while(settings: Settings, part: Part, layout: Layout, steps: int) -> float:
+def run_for_a_while(settings: Settings, part: Split, layout: Layout, steps: int) -> float:
     """Return the seconds a step of a run under a layout: the median of some stretches of so many steps.
 
     The first stretch is not counted.

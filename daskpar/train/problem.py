@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
-from daskpar.data.order import Order, choose_streams
-from daskpar.data.part import Part
+from daskpar.data.order import Sampler, choose_streams
+from daskpar.data.part import Split
 from daskpar.data.source import Source
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.layout.demands import Demands
@@ -37,8 +37,8 @@ class Problem:
     """A training that can be done: all refusals are behind it."""
 
     settings: Settings
-    train: Part
-    validation: Part | None
+    train: Split
+    validation: Split | None
     spec: Spec
 
     @property
@@ -58,7 +58,7 @@ class Problem:
 
 
 def pose(
-    settings: Settings, data: FittedData, validation: Part | None, saved: Mapping[str, Any] | None = None
+    settings: Settings, data: FittedData, validation: Split | None, saved: Mapping[str, Any] | None = None
 ) -> Problem:
     """Make the problem of training on data with a layout.
 
@@ -73,7 +73,7 @@ def pose(
 
 def make_order(
     settings: Settings, rows: int, saved: Mapping[str, Any] | None = None, chunk_rows: int = 8192
-) -> Order:
+) -> Sampler:
     """Return the order in which the rows are drawn; a resumed run keeps the `saved` one.
 
     `chunk_rows`: the source's own choice, for settings that have none.
@@ -83,7 +83,7 @@ def make_order(
     streams = settings.streams or saved.get("streams")
     streams = streams or choose_streams(settings.batch, lanes_alike(layout, layout.replicas))
     check_streams(layout, layout.replicas, settings.batch, streams)
-    order = Order(
+    order = Sampler(
         rows,
         settings.batch,
         streams,
@@ -99,7 +99,7 @@ def make_order(
 def make_spec(
     settings: Settings,
     source: Source,
-    order: Order,
+    order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
 ) -> Spec:
@@ -163,13 +163,13 @@ def _stage_costs(spec: Spec) -> list[float] | None:
 def bare_spec(
     settings: Settings,
     in_shape: tuple[int, ...],
-    order: Order,
+    order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
 ) -> Spec:
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
     model = nn.model(settings.model)
-    params, out_shape = model.init(spawning(settings.seed), in_shape)
+    params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
     return Spec(

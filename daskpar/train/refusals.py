@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from daskpar.data.categories import listed
-from daskpar.data.order import Order
+from daskpar.data.order import Sampler
 from daskpar.data.source import Source
 from daskpar.data.transforms import Fitted, labels_of
 from daskpar.errors import InputError, unknown
@@ -29,7 +29,7 @@ def check_names(names: Sequence[str], saved: Sequence[str]) -> None:
         )
 
 
-def check_same_order(order: Order, saved: Mapping[str, object]) -> None:
+def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
     """Refuse to resume with the rows in another order than a checkpoint was made with."""
     for name, before in saved.items():
         if getattr(order, name) != before:
@@ -73,7 +73,7 @@ def check_labels(spec: Spec) -> None:
         )
 
 
-def check_stratified(order: Order, y: np.ndarray, inputs_are_targets: bool) -> None:
+def check_stratified(order: Sampler, y: np.ndarray, inputs_are_targets: bool) -> None:
     """Refuse the stratified order for targets `y` (1, ...) that are not one class an example."""
     if order.kind == "stratified" and (y.ndim > 2 or inputs_are_targets):
         raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Protocol
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.whole import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec
@@ -69,8 +69,8 @@ class RunFolder(Callback):
                 self.moved = move_aside(self.folder)
             self.begun = True  # from here on there is something to undo, whatever is raised
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(config, self.config)
-            write_whole(self.folder / "history.jsonl", "".join(map(_line, run.history_)))
+            atomic_write(config, self.config)
+            atomic_write(self.folder / "history.jsonl", "".join(map(_line, run.history_)))
         except OSError as error:
             raise self._cannot(error) from None
         if self.resume:
@@ -90,7 +90,7 @@ class RunFolder(Callback):
         """Write summary.json; returns what it holds."""
         summary = summarise(trainer, scores)
         try:
-            write_whole(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+            atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
         except OSError as error:
             raise self._cannot(error) from None
         return summary
@@ -101,7 +101,7 @@ class RunFolder(Callback):
             return
         if self.resume:
             if self.earlier is not None:
-                write_whole(self.folder / "config.yaml", self.earlier)
+                atomic_write(self.folder / "config.yaml", self.earlier)
             return
         rmtree(self.folder, ignore_errors=True)
         if self.moved is not None:

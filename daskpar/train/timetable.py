@@ -8,7 +8,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau, Schedule
 from daskpar.train.callbacks import Plateau
 from daskpar.train.driver import Cut
-from daskpar.train.every import Every, run_length
+from daskpar.train.every import Interval, run_length
 from daskpar.train.problem import Problem
 
 
@@ -32,10 +32,10 @@ class Timetable:
         """The timetable of a problem."""
         settings, steps = problem.settings, problem.spec.order.steps
         schedule = optim.schedule(settings.schedule)
-        saving = Every.parse(settings.checkpoint_every, "checkpoint.every").steps(steps)
+        saving = Interval.parse(settings.checkpoint_every, "checkpoint.every").steps(steps)
         return cls(
             run_length(settings.epochs, settings.steps, steps),
-            Every.parse(settings.evaluate_every, "train.evaluate_every").steps(steps),
+            Interval.parse(settings.evaluate_every, "train.evaluate_every").steps(steps),
             saving if settings.folder else None,
             problem.spec.optimizer.lr,
             schedule,

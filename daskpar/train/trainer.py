@@ -15,7 +15,7 @@ import numpy as np
 from daskpar import tasks
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import checked_blocks, is_dask
-from daskpar.data.order import Order
+from daskpar.data.order import Sampler
 from daskpar.data.paths import absolute
 from daskpar.errors import ClusterLostError, InputError, unknown
 from daskpar.layout.layout import Layout
@@ -175,7 +175,7 @@ class Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
         found = read_checkpoint(Path(absolute(checkpoint, "restore")))
         meta = found.meta
-        order = Order(**meta["order"])
+        order = Sampler(**meta["order"])
         self.spec_ = bare_spec(self.settings, meta["in_shape"], order, *saved_transforms(meta))
         self.state_ = read_state(self.spec_, str(found.state))
         self.saved_ = saved_as(self.state_, found.state)

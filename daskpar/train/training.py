@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daskpar.cluster.executor import Executor
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ class Training:
 
 
 def prepare_data(
-    settings: Settings, part: Part, executor: Executor, token: str, checkpoint: Checkpoint | None
+    settings: Settings, part: Split, executor: Executor, token: str, checkpoint: Checkpoint | None
 ) -> FittedData:
     """Fit the transforms on the training part, or take those of a checkpoint."""
     if checkpoint is not None:
@@ -56,7 +56,7 @@ def prepare_data(
 def begin(
     settings: Settings,
     data: FittedData,
-    validation: Part | None,
+    validation: Split | None,
     executor: Executor,
     scratch: Callable[[], Path],
     token: str,

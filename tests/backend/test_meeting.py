@@ -30,7 +30,7 @@ def test_nobody_goes_on_before_all_have_come(
             meet()
         return number
 
-    assert meeting.side_by_side(threads, work) == list(range(threads))
+    assert meeting.run_in_threads(threads, work) == list(range(threads))
 
 
 @FORMS
@@ -48,11 +48,11 @@ def test_an_error_of_one_ends_all_and_is_raised(
         raise AssertionError("nobody comes here")
 
     with pytest.raises(ValueError, match=f"thread {failing}"):
-        meeting.side_by_side(threads, work)
+        meeting.run_in_threads(threads, work)
 
 
 def test_one_thread_is_this_one() -> None:
-    assert meeting.side_by_side(1, lambda number, meet: (number, meet(), threading.current_thread())) == [
+    assert meeting.run_in_threads(1, lambda number, meet: (number, meet(), threading.current_thread())) == [
         (0, None, threading.current_thread())
     ]
 
@@ -69,5 +69,5 @@ def test_who_is_very_late_is_waited_for_asleep(monkeypatch: pytest.MonkeyPatch) 
             sleep(0.02)
         meet()
 
-    meeting.side_by_side(2, work)
+    meeting.run_in_threads(2, work)
     assert naps and set(naps) == {meeting._NAP}

@@ -10,7 +10,7 @@ from daskpar.backend import whole
 @pytest.mark.parametrize("old, new", [("old", "new ü"), (b"old", b"new")])
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch, old, new):
     path = tmp_path / "summary.json"
-    whole.write_whole(path, old)
+    whole.atomic_write(path, old)
     before = path.read_bytes()
 
     def full(_):
@@ -18,9 +18,9 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch, old, new):
 
     monkeypatch.setattr(whole.os, "fsync", full)
     with pytest.raises(OSError, match="full"):
-        whole.write_whole(path, new)
+        whole.atomic_write(path, new)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
-    whole.write_whole(path, new)
+    whole.atomic_write(path, new)
     assert path.read_bytes() == (new if isinstance(new, bytes) else new.encode())

@@ -11,7 +11,7 @@ import pytest
 from dask.utils import key_split
 
 from daskpar import Layout, Trainer, tasks
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
@@ -31,7 +31,7 @@ def step_graph(
     layout: Layout, steps: int, apart: bool = False, batch: int = 128, layers: Any = MODEL
 ) -> Graph:
     trainer = Trainer(layers, layout=layout, batch=batch, metrics=["accuracy"])
-    part = Part(Digits())
+    part = Split(Digits())
     order = make_order(trainer.settings, part.rows)
     spec = make_spec(trainer.settings, part.source, order, [], [])
     graph = Graph(new_token())

@@ -8,7 +8,7 @@ import pytest
 from dask.utils import key_split
 
 from daskpar import Layout, Trainer, tasks
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
@@ -25,7 +25,7 @@ def passes(key: Any) -> Cost:
 
 def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: int = 1) -> Graph:
     trainer = Trainer(model, layout=layout, batch=128)
-    part = Part(Digits())
+    part = Split(Digits())
     order = make_order(trainer.settings, part.rows)
     spec = make_spec(trainer.settings, part.source, order, [], [])
     graph = Graph("0a")

@@ -14,7 +14,7 @@ from daskpar.backend import whole
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints, read_meta
-from daskpar.train.every import Every
+from daskpar.train.every import Interval
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
 
@@ -85,10 +85,10 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     "text, steps", [("1 epoch", 20), ("3 epochs", 60), ("200 steps", 200), ("1 step", 1)]
 )
 def test_every(text: str, steps: int) -> None:
-    assert Every.parse(text, "every").steps(20) == steps
+    assert Interval.parse(text, "every").steps(20) == steps
 
 
 @pytest.mark.parametrize("text", ["", "0 epochs", "epoch", "1.5 epochs", "1 day", "-1 steps"])
 def test_every_refuses(text: str) -> None:
     with pytest.raises(InputError, match=r"^checkpoint\.every=.* is no interval"):
-        Every.parse(text, "checkpoint.every")
+        Interval.parse(text, "checkpoint.every")

@@ -8,7 +8,7 @@ import pytest
 
 from daskpar import InputError, Layout, Trainer
 from daskpar.cluster.executor import THREADED, choose_executor
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.plan.simulate import Cost, Network
 from daskpar.train import plan
 from daskpar.train.fitting import FittedData
@@ -24,7 +24,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     """Tasks of known times instead of measured ones; the layouts for which they were asked for."""
     asked: list[str] = []
 
-    def tasks(spec: Any, part: Part, workers: int, apart: bool) -> Any:
+    def tasks(spec: Any, part: Split, workers: int, apart: bool) -> Any:
         layout = spec.layout
         asked.append(plan.told(layout))
         passes = {(f"forward-{name}", part): Cost(1.0) for name in ("stage", "dense") for part in range(9)}
@@ -39,7 +39,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
 
 def planner(client: Any, **options: Any) -> plan.Planner:
     settings = Settings(MODEL, batch=64, client=client)
-    data = FittedData(Part(Digits()), (), ())
+    data = FittedData(Split(Digits()), (), ())
     return plan.Planner(settings, data, client, choose_executor(client, 1), Scratch(), **options)
 
 
@@ -84,7 +84,7 @@ def test_left_to_choose_a_trainer_takes_the_best(measured: list[str], threads_cl
 
 def test_a_run_for_a_while_leaves_the_trainer_alone(tmp_path: Any) -> None:
     trainer = Trainer(MODEL, batch=64, epochs=3, client=THREADED, folder=tmp_path)
-    assert plan.run_for_a_while(trainer.settings, Part(Digits()), Layout(data=2), 4) > 0
+    assert plan.run_for_a_while(trainer.settings, Split(Digits()), Layout(data=2), 4) > 0
     assert (trainer.layout, trainer.epochs, trainer.steps, list(tmp_path.iterdir())) == (None, 3, None, [])
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from daskpar import Callback, EarlyStopping, InputError, Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED, ThreadedExecutor
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.plan.simulate import Cost
 from daskpar.train import plan, session
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
@@ -39,7 +39,7 @@ def executor() -> Any:
 
 
 def start(executor: ThreadedExecutor, wanted: Settings) -> Training:
-    data = fit_data(wanted, Part(Digits()), executor, "0data")
+    data = fit_data(wanted, Split(Digits()), executor, "0data")
     return begin(wanted, data, None, executor, Scratch(), "0run")
 
 
@@ -170,7 +170,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
             super().set_lanes(places)
             lanes.append(-places)
 
-    def measured(spec: Any, part: Part, workers: int, apart: bool) -> Any:
+    def measured(spec: Any, part: Split, workers: int, apart: bool) -> Any:
         layout = spec.layout
         ways = [f"{way}-{kind}" for way in ("forward", "backward") for kind in KINDS]
         parts = {(name, part): Cost(2.0) for name in ways for part in range(9)}

@@ -14,7 +14,7 @@ from daskpar.backend import blas, reference
 from daskpar.backend.compiled.atomic import array_at, place_of
 from daskpar.backend.compiled.goto import packed_product
 from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.matrix import NOTHING, scratch, suits
+from daskpar.backend.compiled.matrix import NOTHING, scratch, supports
 
 
 def dense_chain(
@@ -73,7 +73,7 @@ def dense_chain_backward(
 def _takes(*arrays: np.ndarray) -> bool:
     """Whether a chain of these is one for these kernels."""
     plain = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == np.float32 for a in arrays)
-    return plain and blas.on_one_core() and suits(arrays[0], arrays[0])
+    return plain and blas.on_one_core() and supports(arrays[0], arrays[0])
 
 
 def _largest(spaces: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ _TAPS = 63  # of a patch, at most
 _ZERO = np.float32(0)
 
 
-def suits(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
+def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
     """Whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out)."""
     return how.groups == 1 and math.prod(weight.shape[:3]) <= _TAPS and weight.shape[3] % LANES == 0
 

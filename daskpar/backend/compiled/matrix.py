@@ -55,7 +55,7 @@ def product(
     rows, inner = a.shape
     columns = b.shape[1]
     narrow = inner < LANES or columns <= LANES  # which BLAS does as well, but its threads would stay awake
-    if not suits(a, b) or (narrow and blas.on_one_core()):
+    if not supports(a, b) or (narrow and blas.on_one_core()):
         return reference.product(a, b, out, bias, rectify, where)
     y = np.empty((rows, columns), np.float32) if out is None else out
     after = After(_flat_or_nothing(bias), rectify, _flat_or_nothing(where))
@@ -118,7 +118,7 @@ def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int
     return high, depth, _space(f"left{who}", left), _space(f"right{who}", right)
 
 
-def suits(a: np.ndarray, b: np.ndarray) -> bool:
+def supports(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether a product may be one for this kernel: on one core, of enough rows, of arrays that it can take.
 
     Without AVX-512 there are too few registers for it to be faster than BLAS.

@@ -7,19 +7,19 @@ from typing import Any
 
 from daskpar.backend.announce import announce_compiling
 from daskpar.backend.compiling import LOADING
-from daskpar.data.part import Part
+from daskpar.data.part import Split
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect
-from daskpar.tasks.gradient import measure, quietly
+from daskpar.tasks.gradient import ignore_float_errors, measure
 from daskpar.tasks.load import load_data
 from daskpar.tasks.types import Spec
 
 logger = logging.getLogger("daskpar")
 
 
-@quietly
-def rehearse(spec: Spec, part: Part, tell: Any = logger.info) -> None:
+@ignore_float_errors
+def warm_up(spec: Spec, part: Split, tell: Any = logger.info) -> None:
     """Forward, backward and update on two rows of `part`, with all parameters zero.
 
     Kernels are compiled where this machine has not compiled them before, and loaded where it has; `tell` gets

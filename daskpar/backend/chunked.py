@@ -11,7 +11,7 @@ from daskpar.backend.array import Array, array_module
 _BLOCK = 32_768  # elements: a block of parameters, gradients, slots and scratch stays in a core's cache
 
 
-def blocks(first: Array, *others: Array) -> Iterator[tuple[Array, ...]]:
+def chunked(first: Array, *others: Array) -> Iterator[tuple[Array, ...]]:
     """Aligned pieces of flat arrays, small enough for the cache on a CPU, whole on a GPU."""
     size = first.shape[0]
     step = _BLOCK if array_module(first) is np else max(size, 1)
