@@ -14,7 +14,7 @@ from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim
 from daskpar.train import Callback, EarlyStopping, Trainer
-from daskpar.train.every import run_length
+from daskpar.train.interval import run_length
 
 
 def open_data(config: Config) -> Parts:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daskpar.backend import blas
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.train.run_folder import versions
 
 COLUMNS = ("work", "who", "ms a step", "from - to", "GFLOP/s", "plain product", "their time / ours", "MB")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 
 Bar = tuple[str, float, float]
 """(layout, predicted, measured), in milliseconds a step."""

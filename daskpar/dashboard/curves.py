@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.train.history import Record
 
 if TYPE_CHECKING:

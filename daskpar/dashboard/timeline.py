@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.plan.profile import Profile, blocking_tasks, critical_path
 from daskpar.train.trace import Trace
 

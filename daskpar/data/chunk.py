@@ -18,7 +18,7 @@ from daskpar.backend.array import (
     native,
     pickle_via_host,
 )
-from daskpar.data.order import Piece, Sampler
+from daskpar.data.sampler import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from daskpar import tasks
 from daskpar.data.dask_arrays import DaskArrays
-from daskpar.data.order import bounds
-from daskpar.data.part import Split
+from daskpar.data.sampler import bounds
+from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.plan import Kind
 from daskpar.tasks.types import Spec

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from daskpar.data.order import Sampler
+from daskpar.data.sampler import Sampler
+from daskpar.layout.cuts import Cuts
 from daskpar.layout.partition import Partition
-from daskpar.layout.whole import Cuts
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Optimizer
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from daskpar.layout.boundary import Mover, Whole
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.partition import Part
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.plan import At, Kind, Now, Output, Together
-from daskpar.layout.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.tiles import Strips
 from daskpar.layout.width import Branches
 from daskpar.nn.operations import shares_at

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
-from daskpar.layout.schedule import SCHEDULES
+from daskpar.layout.pipeline_schedule import SCHEDULES
 from daskpar.settings import setting
 
 BALANCES = ("flops", "parameters", "bytes", "time")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from daskpar.layout.cut import Cut
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.layout.plan import Index, Kind, Output
-from daskpar.layout.schedule import BACKWARD, FORWARD
-from daskpar.nn.space import Rows, overlap
+from daskpar.nn.spatial import Rows, overlap
 from daskpar.settings import setting
 
 _PICK = Kind("pick-rows", "pick", (), urgent=True)

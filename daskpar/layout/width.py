@@ -12,8 +12,8 @@ from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.pipeline_schedule import FORWARD
 from daskpar.layout.plan import Kind, Output
-from daskpar.layout.schedule import FORWARD
 from daskpar.settings import setting
 
 _AXES = ("lane", "part", "pass", "micro")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.partition_rules import Width
 from daskpar.registry import register
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import ROW, Width, Window
 from daskpar.nn.layer import BatchStatistics, Context, Params, Shape, require_positive
 from daskpar.nn.moments import count_of, moments_about, spread, summed
+from daskpar.nn.partition_rules import ROW, Width, Window
 from daskpar.registry import register
 
 _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond it squares cancel in float32

@@ -13,10 +13,10 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width, Window
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
 from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
+from daskpar.nn.partition_rules import Width, Window
 from daskpar.nn.sizes import require_room
 from daskpar.registry import register
 

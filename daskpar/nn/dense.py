@@ -10,9 +10,9 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.partition_rules import Width
 from daskpar.registry import register
 
 

@@ -13,9 +13,9 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.container import Container, inline
-from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
+from daskpar.nn.partition_rules import Width
 from daskpar.nn.parts import written_out
 from daskpar.nn.sequential import Sequential
 from daskpar.registry import register

@@ -9,9 +9,9 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import EACH, Width
 from daskpar.nn.layer import Context, Layer, Params, Shape
 from daskpar.nn.moments import summed
+from daskpar.nn.partition_rules import EACH, Width
 from daskpar.registry import register
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.context import Context, Params, Saved, Shape
-from daskpar.nn.cuts import Width, Window
+from daskpar.nn.partition_rules import Width, Window
 from daskpar.registry import Table
 from daskpar.settings import Block
 

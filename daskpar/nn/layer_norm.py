@@ -9,8 +9,8 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.partition_rules import EACH, Width, Window
 from daskpar.registry import register
 
 Edges = int | tuple[int, ...]

@@ -10,9 +10,9 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread, summed
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 

@@ -14,11 +14,11 @@ from daskpar.errors import InputError, unknown
 from daskpar.nn.activations import GELU, ReLU, SiLU
 from daskpar.nn.attention import MultiHeadAttention
 from daskpar.nn.container import Container, inline
-from daskpar.nn.cuts import ROW, Width, Window
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
 from daskpar.nn.layer_norm import LayerNorm
+from daskpar.nn.partition_rules import ROW, Width, Window
 from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Residual, Sequential
 from daskpar.registry import register

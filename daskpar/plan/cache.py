@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 
 
 class Cache:

@@ -14,15 +14,15 @@ from dask.threaded import get
 from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.backend.memory import keep_freed_memory
-from daskpar.data.order import Sampler
-from daskpar.data.part import Split
+from daskpar.data.sampler import Sampler
+from daskpar.data.splits import Split
 from daskpar.graph.dask_api import Task
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.graph.load import add_training_data
 from daskpar.layout.fuse import WINDOW
 from daskpar.layout.layout import Layout
-from daskpar.layout.schedule import BACKWARD, FORWARD
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.plan.simulate import Cost
 from daskpar.plan.summary import new_bytes
 from daskpar.tasks.types import Spec

@@ -1,6 +1,7 @@
 """The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
 
 from daskpar.tasks.average import add_parameters, average, begin_outer, gather_replicas, load_average
+from daskpar.tasks.compression import compress_gradient, error_feedback, load_residual, save_residuals
 from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
     add_sums,
@@ -59,7 +60,6 @@ from daskpar.tasks.step import (
     update_part,
 )
 from daskpar.tasks.warm_up import warm_up
-from daskpar.tasks.wire import compress_gradient, error_feedback, load_residual, save_residuals
 
 __all__ = [
     "PREDICTIONS",

@@ -16,7 +16,7 @@ from operator import iadd
 from typing import Any
 
 from daskpar.backend.array import array_module
-from daskpar.backend.meeting import run_in_threads
+from daskpar.backend.barrier import run_in_threads
 from daskpar.data.chunk import Chunk, draw
 from daskpar.layout.partition import Span, shard_spans
 from daskpar.layout.tree import levels

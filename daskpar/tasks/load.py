@@ -10,7 +10,7 @@ import numpy as np
 from daskpar.backend.array import is_floating, to_numpy
 from daskpar.backend.random import init_rng
 from daskpar.data.chunk import Chunk, draw, prepare
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted, Transform
 from daskpar.errors import InputError
 from daskpar.layout.partition import Span

@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from daskpar.backend.array import to_numpy
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State

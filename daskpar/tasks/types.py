@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskpar.backend.array import Array, module_named, pickle_via_host
-from daskpar.data.order import Sampler
+from daskpar.data.sampler import Sampler
 from daskpar.data.transforms import Fitted, decode
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import Partition, Span

@@ -7,7 +7,7 @@ from typing import Any
 
 from daskpar.backend.announce import announce_compiling
 from daskpar.backend.compiling import LOADING
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context
 from daskpar.nn.parameters import collect

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.data.files import stamp
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.nn.parameters import first_not_finite

@@ -13,8 +13,8 @@ import numpy as np
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.data.part import Split
 from daskpar.data.sparse import SparseRows
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part

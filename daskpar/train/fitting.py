@@ -14,7 +14,7 @@ from daskpar import tasks
 from daskpar.backend.random import init_rng
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Ref

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import from_dask, is_dask
-from daskpar.data.held import Given, hold
-from daskpar.data.part import Split
+from daskpar.data.in_memory import Given, hold
 from daskpar.data.source import Source
+from daskpar.data.splits import Split
 from daskpar.errors import InputError, shown
 from daskpar.train.fitting import learns_inputs
 from daskpar.train.settings import Settings

@@ -8,7 +8,7 @@ from dataclasses import replace
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_part, add_training_data

@@ -16,8 +16,8 @@ import numpy as np
 from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.cluster.executor import Executor
-from daskpar.data.held import hold
-from daskpar.data.part import Split
+from daskpar.data.in_memory import hold
+from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.layout import Layout
 from daskpar.plan.count import count

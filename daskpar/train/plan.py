@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import ClusterExecutor, Executor
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.plan.cache import Cache

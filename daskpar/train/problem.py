@@ -11,9 +11,9 @@ import numpy as np
 
 from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
-from daskpar.data.order import Sampler, choose_streams
-from daskpar.data.part import Split
+from daskpar.data.sampler import Sampler, choose_streams
 from daskpar.data.source import Source
+from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.layout.demands import Demands
 from daskpar.layout.lanes import check_streams, lanes_alike
@@ -27,8 +27,8 @@ from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.measure import operation_times
 from daskpar.tasks.types import Spec
 from daskpar.train import refusals
-from daskpar.train.every import run_length
 from daskpar.train.fitting import FittedData, learns_inputs, shape_after
+from daskpar.train.interval import run_length
 from daskpar.train.settings import Settings
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from daskpar.data.categories import listed
-from daskpar.data.order import Sampler
+from daskpar.data.sampler import Sampler
 from daskpar.data.source import Source
 from daskpar.data.transforms import Fitted, labels_of
 from daskpar.errors import InputError, unknown

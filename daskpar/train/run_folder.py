@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Protocol
 
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec

@@ -8,7 +8,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau, Schedule
 from daskpar.train.callbacks import Plateau
 from daskpar.train.driver import Cut
-from daskpar.train.every import Interval, run_length
+from daskpar.train.interval import Interval, run_length
 from daskpar.train.problem import Problem
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from daskpar import tasks
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import checked_blocks, is_dask
-from daskpar.data.order import Sampler
 from daskpar.data.paths import absolute
+from daskpar.data.sampler import Sampler
 from daskpar.errors import ClusterLostError, InputError, unknown
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters, read_state
@@ -49,7 +49,7 @@ class Trainer:
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
-    streams, chunk_rows : how the rows are cut; see `daskpar.data.order`. None chooses.
+    streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions

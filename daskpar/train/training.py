@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daskpar.cluster.executor import Executor
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Checkpoint

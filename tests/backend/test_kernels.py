@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numba.core.dispatcher import Dispatcher
 
 from daskpar.backend import blas, compiled, kernels, reference
-from daskpar.backend.compiled.kept import forget_outdated
+from daskpar.backend.compiled.kernel_cache import forget_outdated
 from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.kernels import Kernels
 from daskpar.backend.reference import Geometry

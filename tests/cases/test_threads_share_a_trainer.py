@@ -14,7 +14,7 @@ import pytest
 
 from daskpar import Callback, Ensemble, InputError, Trainer
 from daskpar.backend import blas
-from daskpar.backend.whole import atomic_write
+from daskpar.backend.atomic import atomic_write
 from daskpar.cluster.executor import THREADED
 
 X = np.random.default_rng(0).standard_normal((1600, 20)).astype(np.float32)

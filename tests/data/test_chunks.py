@@ -6,7 +6,7 @@ import pytest
 
 from daskpar.data.categories import OneHot
 from daskpar.data.chunk import Chunk, draw, prepare
-from daskpar.data.order import Sampler
+from daskpar.data.sampler import Sampler
 from daskpar.data.transforms import Pixels, Scale
 from daskpar.errors import InputError
 

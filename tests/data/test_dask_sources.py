@@ -8,7 +8,7 @@ import pytest
 from daskpar.data import hold
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import DaskArrays, checked_blocks, from_dask, is_dask
-from daskpar.data.part import Split
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daskpar.data import order as module
+from daskpar.data import sampler as module
 from daskpar.data.chunk import Chunk, draw
-from daskpar.data.order import KINDS, Sampler, choose_streams, stratify
+from daskpar.data.sampler import KINDS, Sampler, choose_streams, stratify
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 

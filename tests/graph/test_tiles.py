@@ -17,7 +17,7 @@ from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.nn import registry
 from daskpar.nn.operations import operations, shapes
-from daskpar.nn.space import region
+from daskpar.nn.spatial import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count
 from daskpar.tasks import halo

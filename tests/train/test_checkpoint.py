@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from daskpar import InputError, NotFiniteError, Trainer
-from daskpar.backend import whole
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints, read_meta
-from daskpar.train.every import Interval
+from daskpar.train.interval import Interval
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
 
@@ -43,7 +42,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(whole.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(
         InputError, match=r"step-00000099: the checkpoint could not be written \(No space left"
     ):

@@ -212,11 +212,10 @@ def test_predict_refuses_other_shapes() -> None:
 
 
 def test_held_arrays_are_let_go() -> None:
-    from daskpar.data import held
 
     make(epochs=1).fit(*digits())
-    assert not held._held
+    assert not in_memory._held
     source = hold(*digits())
     assert Split(source).rows == 1797
     source.release()  # type: ignore[attr-defined]
-    assert not held._held
+    assert not in_memory._held

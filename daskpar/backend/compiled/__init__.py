@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import forget_outdated
+from daskpar.backend.compiled.kernel_cache import forget_outdated
 from daskpar.backend.compiling import LOADING
 
 if TYPE_CHECKING:

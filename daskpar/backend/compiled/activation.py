@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.simd import exp, fma, load, maximum, minimum, splat, store
 from daskpar.backend.compiled.vectors import LANES
 

@@ -14,7 +14,7 @@ from numba.core.typing import Signature
 from numba.extending import intrinsic
 from numba.types import Type
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.vectors import Emitted, address
 
 APART = 16  # numbers between those of two threads, which lie in cache lines of their own

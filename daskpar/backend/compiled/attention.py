@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
 from daskpar.backend.compiled.tiles import ROWS, WIDE, multiply_two, turn
 from daskpar.backend.compiled.vectors import LANES

@@ -13,7 +13,7 @@ import numpy as np
 from daskpar.backend import blas, reference
 from daskpar.backend.compiled.atomic import array_at, place_of
 from daskpar.backend.compiled.goto import packed_product
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.matrix import NOTHING, scratch, supports
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.activation import relu_backward
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.simd import at_least, load, splat, store
 from daskpar.backend.compiled.tiles import ROWS, multiply_one, multiply_two
 from daskpar.backend.compiled.vectors import LANES

@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from daskpar.backend.compiled.atomic import array_at
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.simd import at_least, load, splat, store, where_positive
 from daskpar.backend.compiled.tiles import (
     ROWS,

@@ -14,8 +14,8 @@ import numpy as np
 
 from daskpar.backend import blas, reference
 from daskpar.backend.compiled.atomic import place_of
-from daskpar.backend.compiled.crew import Crew, crew
 from daskpar.backend.compiled.goto import packed_product
+from daskpar.backend.compiled.helper_threads import Crew, crew
 from daskpar.backend.compiled.orders import follow, wait
 from daskpar.backend.compiled.tiles import ROWS, WIDE
 from daskpar.backend.compiled.vectors import LANES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daskpar.backend.compiled.atomic import APART, array_at, seen, tell
 from daskpar.backend.compiled.goto import packed_product
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.tiles import WIDE
 
 

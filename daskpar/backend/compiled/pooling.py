@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.marks import keep_larger, where_equal
 from daskpar.backend.compiled.simd import load, splat, store
 from daskpar.backend.compiled.vectors import LANES

@@ -21,7 +21,7 @@ from numba.core.typing import Signature
 from numba.extending import intrinsic, overload
 from numba.types import Type
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.vectors import (
     FLOAT,
     LANES,

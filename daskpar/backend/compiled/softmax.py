@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.simd import exp, first, fma, largest, load, maximum, splat, store, total
 from daskpar.backend.compiled.vectors import LANES
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.simd import load, splat, store, where_positive
 from daskpar.backend.compiled.tiles import ROWS, multiply_apart
 from daskpar.backend.compiled.transforms import (

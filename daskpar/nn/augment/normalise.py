@@ -11,9 +11,9 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread
+from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 Numbers = float | tuple[float, ...]

@@ -4,23 +4,21 @@ import errno
 
 import pytest
 
-from daskpar.backend import whole
-
 
 @pytest.mark.parametrize("old, new", [("old", "new ü"), (b"old", b"new")])
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch, old, new):
     path = tmp_path / "summary.json"
-    whole.atomic_write(path, old)
+    atomic.atomic_write(path, old)
     before = path.read_bytes()
 
     def full(_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(whole.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(OSError, match="full"):
-        whole.atomic_write(path, new)
+        atomic.atomic_write(path, new)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
-    whole.atomic_write(path, new)
+    atomic.atomic_write(path, new)
     assert path.read_bytes() == (new if isinstance(new, bytes) else new.encode())

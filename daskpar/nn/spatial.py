@@ -18,9 +18,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from daskpar.nn.cuts import Window
 from daskpar.nn.layer import Shape
 from daskpar.nn.operations import Operation, Program
+from daskpar.nn.partition_rules import Window
 
 Around = Sequence[tuple[Shape, Shape]]
 """The shapes of an example before and after each operation, as `program.shapes` gives them."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daskpar.backend import blas, meeting
+from daskpar.backend import blas
 
 FORMS = pytest.mark.parametrize("threads, cores", [(2, 2), (3, 3), (3, 1)], ids=["two", "three", "asleep"])
 
@@ -30,7 +30,7 @@ def test_nobody_goes_on_before_all_have_come(
             meet()
         return number
 
-    assert meeting.run_in_threads(threads, work) == list(range(threads))
+    assert barrier.run_in_threads(threads, work) == list(range(threads))
 
 
 @FORMS
@@ -48,26 +48,26 @@ def test_an_error_of_one_ends_all_and_is_raised(
         raise AssertionError("nobody comes here")
 
     with pytest.raises(ValueError, match=f"thread {failing}"):
-        meeting.run_in_threads(threads, work)
+        barrier.run_in_threads(threads, work)
 
 
 def test_one_thread_is_this_one() -> None:
-    assert meeting.run_in_threads(1, lambda number, meet: (number, meet(), threading.current_thread())) == [
+    assert barrier.run_in_threads(1, lambda number, meet: (number, meet(), threading.current_thread())) == [
         (0, None, threading.current_thread())
     ]
 
 
 def test_who_is_very_late_is_waited_for_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "cores", lambda: 2)
-    monkeypatch.setattr(meeting, "_LOOKS", 1)
+    monkeypatch.setattr(barrier, "_LOOKS", 1)
     naps: list[float] = []
     sleep = time.sleep
-    monkeypatch.setattr(meeting.time, "sleep", lambda seconds: (naps.append(seconds), sleep(seconds)))
+    monkeypatch.setattr(barrier.time, "sleep", lambda seconds: (naps.append(seconds), sleep(seconds)))
 
     def work(number: int, meet: Callable[[], None]) -> None:
         if number:
             sleep(0.02)
         meet()
 
-    meeting.run_in_threads(2, work)
-    assert naps and set(naps) == {meeting._NAP}
+    barrier.run_in_threads(2, work)
+    assert naps and set(naps) == {barrier._NAP}

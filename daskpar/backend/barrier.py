@@ -35,7 +35,7 @@ class Barrier:
             self._barrier = threading.Barrier(threads)
         else:
             from daskpar.backend.compiled.atomic import APART
-            from daskpar.backend.compiled.meeting import meet
+            from daskpar.backend.compiled.barrier import meet
 
             self._meet, self._apart = meet, APART
             self._counts = np.zeros(threads * APART, np.int64)

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from daskpar.nn.cuts import Width
 from daskpar.nn.layer import Shape
 from daskpar.nn.operations import Operation, Program
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.partition_rules import Width
 
 
 class Section(NamedTuple):

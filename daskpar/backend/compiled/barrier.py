@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from daskpar.backend.compiled.atomic import APART, seen, tell
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 
 
 @njit(nogil=True, cache=True)

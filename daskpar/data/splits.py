@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from daskpar.backend.random import generator
-from daskpar.data.order import stratify
+from daskpar.data.sampler import stratify
 from daskpar.data.source import Rows, Source
 from daskpar.errors import InputError
 from daskpar.settings import Block, checked_arguments
