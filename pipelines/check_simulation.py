@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from daskpar import InputError, Layout, open_client
+from daskpar.autotune.predict import predict_at_scale
 from daskpar.cluster.executor import choose_executor
 from daskpar.data import Npz, Split
-from daskpar.plan.predict import predict_at_scale
 from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Planner, run_for_a_while
 from daskpar.train.scratch import Scratch

@@ -13,8 +13,8 @@ from rich.progress import track
 from rich.table import Table
 
 from daskpar import InputError, Layout, Trainer, open_client
+from daskpar.autotune.candidates import format_layout
 from daskpar.data import Digits
-from daskpar.plan.candidates import format_layout
 
 MODEL = [
     {"conv2d": {"channels": 16, "padding": "same"}},

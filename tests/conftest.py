@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from daskpar import open_client
-from daskpar.backend import kernels, reference
+from daskpar.backend import kernels
+from daskpar.backend.kernels import reference
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ BAD = [
     (layer, ["relu"], f"layer: {ONE} ['relu']"),
     (layer, {}, f"layer: {ONE} {{}}"),
     (layer, {"dense": 1, "relu": None}, f"layer: {ONE} {{'dense': 1, 'relu': None}}"),
-    (layer, ReLU, f"layer: {ONE} <class 'daskpar.nn.activations.ReLU'>"),
+    (layer, ReLU, f"layer: {ONE} <class 'daskpar.nn.layers.activations.ReLU'>"),
     (layer, "dense", "layer 'dense' needs units, e.g. `dense: {units: ...}`"),
     (layer, {"dense": {"bias": False}}, "layer 'dense' needs units, e.g. `dense: {units: ...}`"),
     (layer, "dropout", "layer 'dropout' needs rate, e.g. `dropout: {rate: ...}`"),

@@ -31,7 +31,7 @@ def announce_compiling(tell: Callable[[str], None]) -> Iterator[None]:
     with event.install_listener("numba:compile", Listener()):
         yield
     if started:
-        from daskpar.backend.compiled.kernel_cache import is_kept
+        from daskpar.backend.kernels.numba.kernel_cache import is_kept
 
         where = "kept on the disk" if is_kept() else "kept for this process"
         tell(f"kernels compiled in {time.perf_counter() - started[0]:.1f} s, and {where}")

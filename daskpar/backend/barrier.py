@@ -34,8 +34,8 @@ class Barrier:
         if threads > blas.cores() or not are_compiled():
             self._barrier = threading.Barrier(threads)
         else:
-            from daskpar.backend.compiled.atomic import APART
-            from daskpar.backend.compiled.barrier import meet
+            from daskpar.backend.kernels.numba.atomic import APART
+            from daskpar.backend.kernels.numba.barrier import meet
 
             self._meet, self._apart = meet, APART
             self._counts = np.zeros(threads * APART, np.int64)

@@ -203,9 +203,9 @@ def model(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
 def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int) -> None:
     """Draw the task graph of a training step."""
     with told_in_one_line():
+        from daskpar.autotune.count import count
         from daskpar.cli.graph import step_graph
-        from daskpar.dashboard.picture import draw
-        from daskpar.plan.count import count
+        from daskpar.report.picture import draw
 
         built = step_graph(load_config(config_path, overrides), steps)
         with writing(output) as file:
@@ -280,7 +280,7 @@ def simulate(
     """Play the graph of a step through on many workers, with measured times of its tasks."""
     with told_in_one_line():
         from daskpar.cli import plan as planning
-        from daskpar.dashboard.scaling import write_scaling
+        from daskpar.report.scaling import write_scaling
 
         config, numbers = load_config(config_path, overrides), whole_numbers(workers)
         given = {"bandwidth": bandwidth, "hop": hop, "scheduler": scheduler}

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from daskpar.plan.summary import Row, summarise
+from daskpar.autotune.summary import Row, summarise
 from daskpar.tasks.types import Spec
 
 

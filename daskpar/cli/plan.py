@@ -10,14 +10,14 @@ from typing import Any
 
 from rich.table import Table
 
+from daskpar.autotune.candidates import format_layout
+from daskpar.autotune.predict import Prediction, predict_at_scale
+from daskpar.autotune.simulate import Network
 from daskpar.build import check, make_layout, make_trainer, open_cluster, open_data
 from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
-from daskpar.plan.candidates import format_layout
-from daskpar.plan.predict import Prediction, predict_at_scale
-from daskpar.plan.simulate import Network
 from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
 from daskpar.train.scratch import Scratch
@@ -151,7 +151,7 @@ def scaling_table(found: dict[str, list[tuple[int, Prediction]]], network: Netwo
 
 def write_comparison(found: Sequence[Comparison], path: Path, title: str) -> None:
     """The bar chart."""
-    from daskpar.dashboard.bars import write_bars
+    from daskpar.report.bars import write_bars
 
     bars = [
         (format_layout(c.layout), c.prediction.seconds * 1e3, measured * 1e3)

@@ -18,9 +18,9 @@ from daskpar.cli.main import told_of
 from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
-from daskpar.dashboard.curves import write_curves
-from daskpar.dashboard.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.errors import InputError
+from daskpar.report.curves import write_curves
+from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
 from daskpar.train.run_folder import RunFolder
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from daskpar.autotune.profile import TaskRun
 from daskpar.graph.graph import Graph, Key
 from daskpar.layout.plan import Kind
-from daskpar.plan.profile import TaskRun
 
 if TYPE_CHECKING:
     from distributed import Client

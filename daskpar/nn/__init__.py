@@ -1,19 +1,28 @@
 """Layers, losses, metrics and initialisers: pure functions on arrays, described by frozen dataclasses."""
 
-from daskpar.nn.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
-from daskpar.nn.attention import MultiHeadAttention
-from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
-from daskpar.nn.batch_norm import BatchNorm
-from daskpar.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
-from daskpar.nn.dense import Dense
-from daskpar.nn.dropout import Dropout
-from daskpar.nn.embedding import Embedding, LearnedPositions, TiedEmbedding
-from daskpar.nn.flatten import Flatten, Reshape
-from daskpar.nn.global_pool import GlobalAvgPool
-from daskpar.nn.group_norm import GroupNorm
-from daskpar.nn.gru import GRU
 from daskpar.nn.layer import Context, Layer
-from daskpar.nn.layer_norm import LayerNorm
+from daskpar.nn.layers.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
+from daskpar.nn.layers.attention import MultiHeadAttention
+from daskpar.nn.layers.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
+from daskpar.nn.layers.batch_norm import BatchNorm
+from daskpar.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
+from daskpar.nn.layers.dense import Dense
+from daskpar.nn.layers.dropout import Dropout
+from daskpar.nn.layers.embedding import Embedding, LearnedPositions, TiedEmbedding
+from daskpar.nn.layers.flatten import Flatten, Reshape
+from daskpar.nn.layers.global_pool import GlobalAvgPool
+from daskpar.nn.layers.group_norm import GroupNorm
+from daskpar.nn.layers.gru import GRU
+from daskpar.nn.layers.layer_norm import LayerNorm
+from daskpar.nn.layers.lstm import LSTM
+from daskpar.nn.layers.masking import Masking
+from daskpar.nn.layers.pad import Crop, Pad
+from daskpar.nn.layers.pooling import AvgPool, MaxPool
+from daskpar.nn.layers.rms_norm import RMSNorm
+from daskpar.nn.layers.sequential import Repeat, Residual, Sequential
+from daskpar.nn.layers.simple_rnn import SimpleRNN
+from daskpar.nn.layers.spatial_dropout import SpatialDropout
+from daskpar.nn.layers.transformer import FeedForward, TransformerBlock
 from daskpar.nn.losses import (
     BinaryCrossEntropy,
     Huber,
@@ -22,17 +31,8 @@ from daskpar.nn.losses import (
     MeanSquaredError,
     SoftmaxCrossEntropy,
 )
-from daskpar.nn.lstm import LSTM
-from daskpar.nn.masking import Masking
 from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
-from daskpar.nn.pad import Crop, Pad
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.pooling import AvgPool, MaxPool
-from daskpar.nn.rms_norm import RMSNorm
-from daskpar.nn.sequential import Repeat, Residual, Sequential
-from daskpar.nn.simple_rnn import SimpleRNN
-from daskpar.nn.spatial_dropout import SpatialDropout
-from daskpar.nn.transformer import FeedForward, TransformerBlock
 
 __all__ = [
     "GELU",

@@ -12,10 +12,10 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.backend.reference.loss import log_softmax
+from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.errors import InputError
-from daskpar.nn.activations import sigmoid
 from daskpar.nn.layer import Shape
+from daskpar.nn.layers.activations import sigmoid
 from daskpar.nn.loss import Loss, mean_over_outputs, squeezed
 from daskpar.registry import register
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daskpar.backend.array import Array, array_module
-from daskpar.backend.reference.loss import log_softmax
+from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
 from daskpar.nn.layer import require_positive
 from daskpar.nn.loss import Loss, mean_over_outputs

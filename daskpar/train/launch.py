@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from daskpar import tasks
+from daskpar.autotune.measure import lane_weights, operation_times
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.splits import Split
@@ -13,7 +14,6 @@ from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_part, add_training_data
 from daskpar.layout.partition import cut_operations
-from daskpar.plan.measure import lane_weights, operation_times
 from daskpar.train.driver import Cut, Driver
 from daskpar.train.problem import Problem
 

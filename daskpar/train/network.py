@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from daskpar import tasks
+from daskpar.autotune.count import count
+from daskpar.autotune.simulate import Network
+from daskpar.autotune.timing import no_data, step_graph
 from daskpar.backend import blas
 from daskpar.cluster.executor import Executor
 from daskpar.data.in_memory import hold
 from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.layout import Layout
-from daskpar.plan.count import count
-from daskpar.plan.simulate import Network
-from daskpar.plan.timing import no_data, step_graph
 from daskpar.train.fitting import FittedData
 from daskpar.train.scratch import check_workers_see
 from daskpar.train.settings import Settings

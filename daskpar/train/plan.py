@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daskpar.autotune.cache import Cache
+from daskpar.autotune.candidates import candidates, format_layout
+from daskpar.autotune.predict import Prediction, predict
+from daskpar.autotune.simulate import Cost, Network
+from daskpar.autotune.timing import Costs, measure_tasks
 from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import ClusterExecutor, Executor
 from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
-from daskpar.plan.cache import Cache
-from daskpar.plan.candidates import candidates, format_layout
-from daskpar.plan.predict import Prediction, predict
-from daskpar.plan.simulate import Cost, Network
-from daskpar.plan.timing import Costs, measure_tasks
 from daskpar.tasks.types import Spec
 from daskpar.train.fitting import FittedData, fit_data
 from daskpar.train.network import measure_network

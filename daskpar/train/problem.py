@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.autotune.measure import operation_times
 from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
 from daskpar.data.sampler import Sampler, choose_streams
@@ -24,7 +25,6 @@ from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
-from daskpar.plan.measure import operation_times
 from daskpar.tasks.types import Spec
 from daskpar.train import refusals
 from daskpar.train.fitting import FittedData, learns_inputs, shape_after

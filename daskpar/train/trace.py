@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daskpar.autotune.profile import Profile, TaskRun, profile
 from daskpar.cluster.executor import Executor
 from daskpar.cluster.record import Record
 from daskpar.graph.graph import Key
 from daskpar.layout.fuse import WINDOW
 from daskpar.layout.layout import Layout
-from daskpar.plan.profile import Profile, TaskRun, profile
 
 
 @dataclass(frozen=True)

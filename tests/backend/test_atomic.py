@@ -4,6 +4,8 @@ import errno
 
 import pytest
 
+from daskpar.backend import atomic
+
 
 @pytest.mark.parametrize("old, new", [("old", "new ü"), (b"old", b"new")])
 def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch, old, new):

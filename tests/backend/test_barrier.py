@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from daskpar.backend import blas
+from daskpar.backend import barrier, blas
 
 FORMS = pytest.mark.parametrize("threads, cores", [(2, 2), (3, 3), (3, 1)], ids=["two", "three", "asleep"])
 

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba.core.dispatcher import Dispatcher
 
-from daskpar.backend import blas, compiled, kernels, reference
-from daskpar.backend.compiled.kernel_cache import forget_outdated
-from daskpar.backend.compiled.vectors import LANES
-from daskpar.backend.kernels import Kernels
-from daskpar.backend.reference import Geometry
+from daskpar.backend import blas, kernels
+from daskpar.backend.kernels import Kernels, reference
+from daskpar.backend.kernels import numba as compiled
+from daskpar.backend.kernels.numba.kernel_cache import forget_outdated
+from daskpar.backend.kernels.numba.vectors import LANES
+from daskpar.backend.kernels.reference import Geometry
 
 CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
 SIZES = st.sampled_from([1, 2, LANES - 1, LANES, LANES + 1, 2 * LANES, 3 * LANES, 3 * LANES + 5])
@@ -370,7 +371,7 @@ def test_the_same_bits_on_every_call_and_from_threads_at_once(name, data):
 @pytest.mark.skipif(LANES < 16, reason="without AVX-512 products are BLAS's")
 def test_which_products_are_the_kernel_s(monkeypatch):
     """All that are told how many cores to use; on one core but for narrow ones, which BLAS does as well."""
-    matrix = import_module("daskpar.backend.compiled.matrix")
+    matrix = import_module("daskpar.backend.kernels.numba.matrix")
     a, b, narrow = (np.ones(shape, np.float32) for shape in ((64, 64), (64, 64), (64, 10)))
     calls = []
     monkeypatch.setattr(matrix, "packed_product", lambda *given: calls.append("kernel"))

@@ -17,6 +17,7 @@ import pytest
 from numba.core.caching import FunctionCache
 
 from daskpar.backend import kernels
+from daskpar.backend.kernels.numba import kernel_cache
 
 PROGRAM = """
 import sys

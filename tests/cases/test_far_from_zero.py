@@ -9,7 +9,7 @@ import pytest
 from daskpar import InputError, Layout, Trainer
 from daskpar.data import Scale, Standardise
 from daskpar.nn import Context
-from daskpar.nn.batch_norm import BatchNorm
+from daskpar.nn.layers.batch_norm import BatchNorm
 from daskpar.nn.moments import combine, moments_about
 
 NOISE = np.random.default_rng(0).standard_normal((512, 4))

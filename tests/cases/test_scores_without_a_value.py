@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from daskpar import Callback, EarlyStopping, Ensemble, InputError, SoftmaxCrossEntropy, Trainer
 from daskpar.cli.main import main
 from daskpar.cluster.executor import THREADED
-from daskpar.dashboard.curves import write_curves
 from daskpar.nn.metrics import Metric
+from daskpar.report.curves import write_curves
 from daskpar.train.history import improves, to_json
 
 NAN, INF = math.nan, math.inf

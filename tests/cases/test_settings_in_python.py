@@ -216,7 +216,7 @@ BLOCKS: list[tuple[str, Function[[], Any], tuple[str, ...]]] = [
     ("max_value", lambda: Npz("a", max_value=0), ("npz.max_value=0 must be above zero",)),
     ("peak", lambda: Npz("a", peak=255), ("npz.peak is called npz.max_value now; write max_value",)),
     ("part", lambda: Split(Npz("a"), low=0.5, high=0.2), ("part.low=0.5 and part.high=0.2",)),
-    ("part of a path", lambda: Split("a.npz"), ("part.source='a.npz'",)),
+    ("part of a path", lambda: Split("a.npz"), ("split.source='a.npz'",)),
     ("order", lambda: Sampler(100, 10, 0, 10), ("order.streams=0",)),
     ("share", lambda: split(Npz("a"), "0.1", 0.0, 0, False), ("data.validation='0.1'",)),
     ("share of text", lambda: split_text(Text("a", 8), -0.1, 0.0), ("data.validation=-0.1",)),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from daskpar import InputError, Layout, Trainer
 from daskpar.data import Sampler
 from daskpar.nn import Layer, MeanSquaredError, ReLU, Residual, Sequential
-from daskpar.nn.activations import Activation
-from daskpar.nn.embedding import TiedEmbedding
+from daskpar.nn.layers.activations import Activation
+from daskpar.nn.layers.embedding import TiedEmbedding
 from daskpar.nn.registry import LAYERS
 from daskpar.nn.registry import model as build
 from daskpar.optim import SGD

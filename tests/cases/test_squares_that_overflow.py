@@ -5,9 +5,9 @@ import pytest
 
 from daskpar import Clip, InputError, Layout, NotFiniteError, Trainer
 from daskpar.nn import Context
-from daskpar.nn.group_norm import GroupNorm
-from daskpar.nn.layer_norm import LayerNorm
-from daskpar.nn.rms_norm import RMSNorm
+from daskpar.nn.layers.group_norm import GroupNorm
+from daskpar.nn.layers.layer_norm import LayerNorm
+from daskpar.nn.layers.rms_norm import RMSNorm
 from daskpar.optim.layerwise import LAMB, LARS
 from daskpar.optim.optimizer import Tensors
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from daskpar.backend import atomic
 from daskpar.train import run_folder
 
 

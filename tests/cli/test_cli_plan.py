@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daskpar.plan.simulate import Network
+from daskpar.autotune.simulate import Network
 from daskpar.train import plan
 
 QUIET = {"cluster__kind": "threads", "cluster__dashboard_port": 0}

@@ -1,5 +1,7 @@
 import pytest
 
+from daskpar.data import in_memory
+
 
 @pytest.fixture(autouse=True)
 def nothing_stays_held():

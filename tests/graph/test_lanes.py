@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskpar import Layout, Trainer
+from daskpar.autotune.measure import lane_weights
 from daskpar.cluster.executor import THREADED
 from daskpar.errors import InputError
 from daskpar.layout.layout import apportioned
 from daskpar.nn import Dense, Flatten, Layer, Sequential
-from daskpar.plan.measure import lane_weights
 
 MODEL = ["flatten", {"dense": 16}, "tanh", {"dropout": 0.2}, {"dense": 4}]
 

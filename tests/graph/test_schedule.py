@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskpar.layout import schedule as module
+from daskpar.layout import pipeline_schedule as module
 from daskpar.layout.pipeline_schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
 
 KINDS = st.sampled_from(sorted(SCHEDULES))

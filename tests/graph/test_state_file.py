@@ -11,6 +11,7 @@ import safetensors.numpy
 from test_tasks import gradient_for, make
 
 from daskpar import InputError, tasks
+from daskpar.backend import atomic
 from daskpar.tasks import state_file
 
 

@@ -11,12 +11,12 @@ import pytest
 from dask.utils import key_split
 
 from daskpar import Layout, Trainer, tasks
+from daskpar.autotune.count import count
 from daskpar.data import Digits, Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.layout.tree import hops
-from daskpar.plan.count import count
 from daskpar.train.problem import make_order, make_spec
 from daskpar.train.tokens import new_token
 

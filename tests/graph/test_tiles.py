@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskpar import Layout, Trainer, tasks
+from daskpar.autotune.count import count
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
@@ -19,7 +20,6 @@ from daskpar.nn import registry
 from daskpar.nn.operations import operations, shapes
 from daskpar.nn.spatial import region
 from daskpar.optim.gradient import Clip
-from daskpar.plan.count import count
 from daskpar.tasks import halo
 from daskpar.tasks.types import Spec
 from daskpar.train.problem import make_order, make_spec

@@ -1,10 +1,10 @@
 """Embeddings, attention, and the blocks of transformers."""
 
 from daskpar.nn import Dense, Residual, Tanh
-from daskpar.nn.attention import MultiHeadAttention
-from daskpar.nn.embedding import Embedding, LearnedPositions, TiedEmbedding
-from daskpar.nn.layer_norm import LayerNorm
-from daskpar.nn.transformer import FeedForward, TransformerBlock
+from daskpar.nn.layers.attention import MultiHeadAttention
+from daskpar.nn.layers.embedding import Embedding, LearnedPositions, TiedEmbedding
+from daskpar.nn.layers.layer_norm import LayerNorm
+from daskpar.nn.layers.transformer import FeedForward, TransformerBlock
 from layer_rows.row import Row
 
 TIED = TiedEmbedding(5, 4, layers=(LearnedPositions(), TransformerBlock(2), LayerNorm()))

@@ -1,6 +1,6 @@
 """Layers that vary images."""
 
-from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
+from daskpar.nn.layers.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
 from layer_rows.row import Row
 
 ROWS = [

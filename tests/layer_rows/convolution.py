@@ -1,7 +1,7 @@
 """Convolutions and pooling."""
 
-from daskpar.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
-from daskpar.nn.pooling import AvgPool, MaxPool
+from daskpar.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
+from daskpar.nn.layers.pooling import AvgPool, MaxPool
 from layer_rows.row import Row
 
 ROWS = [

@@ -1,8 +1,8 @@
 """Norms."""
 
-from daskpar.nn.batch_norm import BatchNorm
-from daskpar.nn.group_norm import GroupNorm
-from daskpar.nn.rms_norm import RMSNorm
+from daskpar.nn.layers.batch_norm import BatchNorm
+from daskpar.nn.layers.group_norm import GroupNorm
+from daskpar.nn.layers.rms_norm import RMSNorm
 from layer_rows.row import Row
 
 ROWS = [

@@ -1,10 +1,10 @@
 """Recurrent layers and masking."""
 
 from daskpar.nn import Dense, Flatten, Sequential
-from daskpar.nn.gru import GRU
-from daskpar.nn.lstm import LSTM
-from daskpar.nn.masking import Masking
-from daskpar.nn.simple_rnn import SimpleRNN
+from daskpar.nn.layers.gru import GRU
+from daskpar.nn.layers.lstm import LSTM
+from daskpar.nn.layers.masking import Masking
+from daskpar.nn.layers.simple_rnn import SimpleRNN
 from layer_rows.row import Row
 
 DEEP = (LSTM(3, sequences=True), GRU(4, sequences=True, reverse=True), SimpleRNN(2), Dense(2))

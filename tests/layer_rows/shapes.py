@@ -1,8 +1,8 @@
 """Layers that change shapes, or drop whole channels."""
 
-from daskpar.nn.global_pool import GlobalAvgPool
-from daskpar.nn.pad import Crop, Pad
-from daskpar.nn.spatial_dropout import SpatialDropout
+from daskpar.nn.layers.global_pool import GlobalAvgPool
+from daskpar.nn.layers.pad import Crop, Pad
+from daskpar.nn.layers.spatial_dropout import SpatialDropout
 from layer_rows.row import Row
 
 ROWS = [

@@ -8,8 +8,8 @@ import pytest
 
 from daskpar.errors import InputError
 from daskpar.nn import Context
-from daskpar.nn.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
-from daskpar.nn.pad import Pad
+from daskpar.nn.layers.augment import Cutout, Normalise, RandomCrop, RandomFlip, RandomShift
+from daskpar.nn.layers.pad import Pad
 
 CTX = Context(training=True, seed=3, step=5, row=11, path=(2,))
 DRAWING = [RandomFlip(vertical=True), RandomShift(2), RandomCrop(6, 5, padding=2), Cutout(3)]

@@ -21,9 +21,9 @@ from daskpar.nn import (
     Sequential,
     Tanh,
 )
-from daskpar.nn.chain import DenseChain
 from daskpar.nn.fusion import fuse
 from daskpar.nn.fusions import FUSIONS, fused, reordered
+from daskpar.nn.layers.chain import DenseChain
 from daskpar.nn.operations import Flow, backward, forward
 
 CTX = Context(training=True, seed=1, step=2, row=3)

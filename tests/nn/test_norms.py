@@ -9,13 +9,13 @@ from device import download, upload
 
 from daskpar.errors import InputError
 from daskpar.nn import Context, Dropout
-from daskpar.nn.batch_norm import BatchNorm
-from daskpar.nn.global_pool import GlobalAvgPool
-from daskpar.nn.group_norm import GroupNorm
+from daskpar.nn.layers.batch_norm import BatchNorm
+from daskpar.nn.layers.global_pool import GlobalAvgPool
+from daskpar.nn.layers.group_norm import GroupNorm
+from daskpar.nn.layers.pad import Crop, Pad
+from daskpar.nn.layers.rms_norm import RMSNorm
+from daskpar.nn.layers.spatial_dropout import SpatialDropout
 from daskpar.nn.moments import combine
-from daskpar.nn.pad import Crop, Pad
-from daskpar.nn.rms_norm import RMSNorm
-from daskpar.nn.spatial_dropout import SpatialDropout
 
 TRAINING = Context(training=True)
 RUNNING = ("running_mean", "running_variance", "running_batches")

@@ -8,6 +8,7 @@ import pytest
 from device import convert, leaves
 
 from daskpar import Layout, Trainer
+from daskpar.autotune.summary import summarise
 from daskpar.errors import InputError
 from daskpar.nn import (
     BatchNorm,
@@ -34,7 +35,6 @@ from daskpar.nn.container import Container, around_shortcut, in_sequence, inline
 from daskpar.nn.operations import Flow, backward, first_trained, forward, operations, parts
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.parts import count_layers
-from daskpar.plan.summary import summarise
 
 CTX = Context(training=True, seed=1, step=2, row=3)
 

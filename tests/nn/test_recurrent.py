@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from daskpar.errors import InputError
 from daskpar.nn import Context, Dense, Sequential
-from daskpar.nn.gru import GRU
-from daskpar.nn.lstm import LSTM
-from daskpar.nn.masking import Masking
-from daskpar.nn.recurrent import orthogonal
-from daskpar.nn.simple_rnn import SimpleRNN
+from daskpar.nn.layers.gru import GRU
+from daskpar.nn.layers.lstm import LSTM
+from daskpar.nn.layers.masking import Masking
+from daskpar.nn.layers.recurrent import orthogonal
+from daskpar.nn.layers.simple_rnn import SimpleRNN
 
 KINDS = [SimpleRNN, LSTM, GRU]
 EVERY = [

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from daskpar import InputError, NotFiniteError, Trainer
+from daskpar.backend import atomic
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints, read_meta

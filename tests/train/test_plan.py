@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from daskpar import InputError, Layout, Trainer
+from daskpar.autotune.simulate import Cost, Network
 from daskpar.cluster.executor import THREADED, choose_executor
 from daskpar.data import Digits, Split
-from daskpar.plan.simulate import Cost, Network
 from daskpar.train import plan
 from daskpar.train.fitting import FittedData
 from daskpar.train.network import measure_network
@@ -26,7 +26,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
 
     def tasks(spec: Any, part: Split, workers: int, apart: bool) -> Any:
         layout = spec.layout
-        asked.append(plan.told(layout))
+        asked.append(plan.format_layout(layout))
         passes = {(f"forward-{name}", part): Cost(1.0) for name in ("stage", "dense") for part in range(9)}
         whole = {("grad",): Cost(1.0 / layout.data, 1000), ("train-window",): Cost(16.0 / layout.data, 10**9)}
         return whole | passes

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from daskpar import Callback, EarlyStopping, InputError, Layout, Trainer, tasks
+from daskpar.autotune.simulate import Cost
 from daskpar.cluster.executor import THREADED, ThreadedExecutor
 from daskpar.data import Digits, Split
-from daskpar.plan.simulate import Cost
 from daskpar.train import plan, session
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
 from daskpar.train.fitting import fit_data

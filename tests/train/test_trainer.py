@@ -11,7 +11,7 @@ import pytest
 
 from daskpar import Clip, InputError, Layout, NotFiniteError, Penalty, Trainer
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Split, hold, split
+from daskpar.data import Digits, Split, hold, in_memory, split
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 

@@ -1,0 +1,72 @@
+"""What a step of a layout will take: its graph, played through with the tasks' measured times."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from daskpar.autotune.simulate import Cost, Network, Simulated, simulate
+from daskpar.autotune.timing import Costs, no_data, scaled, sign, step_graph, window_length
+from daskpar.graph.graph import Key
+from daskpar.tasks.types import Spec
+
+_FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
+
+
+class Prediction(NamedTuple):
+    """`seconds` a step; `efficiency`: the share of the time in which workers compute; `memory`: the most
+    bytes that a worker holds; `moved`: bytes from worker to worker a step; `tasks` of a step."""
+
+    seconds: float
+    efficiency: float
+    memory: int
+    moved: int
+    tasks: float
+
+    @property
+    def load(self) -> float:
+        """Tasks a second that the scheduler has to see to."""
+        return self.tasks / self.seconds
+
+
+def predict(
+    spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool
+) -> Prediction:
+    """A step on so many workers, whose kinds of tasks take what `costs` says."""
+    layout = spec.layout
+
+    def played(steps: int) -> tuple[Simulated, int]:
+        graph = step_graph(spec, no_data(spec), steps, across_processes)
+        actors = set(graph.actors)
+        asks = 2 * (network.hop + network.scheduler)  # a task that has to do with actors asks each twice
+
+        def cost(key: Key) -> Cost:
+            known = costs.get(sign(graph, key), Cost())
+            kind = graph.kind(key)
+            if kind is not None and kind.steps and not actors.isdisjoint(tasks[key].dependencies):
+                known = known._replace(seconds=known.seconds + asks)
+            return known
+
+        tasks = graph.flat()
+        return simulate(graph, cost, workers, layout.places, network), len(graph)
+
+    first, last = _FIRST, _LAST
+    if layout.replicas > 1 and layout.average_every > 1 and layout.grain != "window":
+        first, last = layout.average_every, 2 * layout.average_every  # from average to average
+    (short, few), (long, many) = played(first), played(last)
+    count = (last - first) * window_length(layout)
+    seconds = (long.seconds - short.seconds) / count
+    spent = sum(long.busy.values()) - sum(short.busy.values())
+    return Prediction(
+        seconds,
+        spent / count / seconds / min(workers, layout.places),
+        max(long.memory.values(), default=0),
+        (long.moved - short.moved) // count,
+        (many - few) / count,
+    )
+
+
+def predict_at_scale(
+    spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool
+) -> Prediction:
+    """As `predict`, for as many lanes as make use of so many workers, each with the rows that it has now."""
+    return predict(scaled(spec, workers), costs, workers, network, across_processes)

@@ -1,0 +1,142 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.errors import InputError
+from daskpar.nn.initialisers import initialiser
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.layers.dropout import Dropout
+from daskpar.nn.partition_rules import Width
+from daskpar.registry import register
+
+
+@register("multi_head_attention")
+@dataclass(frozen=True)
+class MultiHeadAttention(Layer):
+    """Self-attention (Vaswani et al. 2017, sec. 3.2): (rows, positions, features) -> the same.
+
+    `causal`: no position sees those after it. `rotary`: queries and keys are turned by an angle that grows
+    with their position (Su et al. 2021, eq. 34). Masked positions are seen by none. `dropout` drops attention
+    weights. Parameters: qkv (features, 3, features), qkv_bias (3, features), out (features, features),
+    out_bias (features,); the features of a head lie side by side.
+    """
+
+    heads: int
+    causal: bool = False
+    rotary: bool = False
+    dropout: float = 0.0
+    bias: bool = True
+    init_weight: str = "normal"
+
+    def __post_init__(self) -> None:
+        require_positive(self.kind, heads=self.heads)
+        initialiser(self.init_weight)
+        _ = self._dropout
+
+    @cached_property
+    def _dropout(self) -> Dropout:
+        return Dropout(self.dropout)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) != 2:
+            raise InputError(
+                f"{self.kind}: expected sequences (positions, features), got shape {in_shape}; "
+                "put an embedding before it"
+            )
+        features = in_shape[1]
+        if features % self.heads:
+            raise InputError(
+                f"{self.kind}: heads={self.heads} does not divide the {features} features of {in_shape}"
+            )
+        if self.rotary and features // self.heads % 2:
+            raise InputError(
+                f"{self.kind}: rotary needs an even number of features a head, there are "
+                f"{features // self.heads}"
+            )
+        make = initialiser(self.init_weight)
+        params = {
+            "qkv": make(rng, (features, 3, features), features, features),
+            "out": make(rng, (features, features), features, features),
+        }
+        if self.bias:
+            params |= {"qkv_bias": np.zeros((3, features)), "out_bias": np.zeros(features)}
+        return params, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
+        rows, positions, features = x.shape
+        product = kernels(x).product
+        bias = params["qkv_bias"].reshape(-1) if self.bias else None
+        z = product(x.reshape(-1, features), params["qkv"].reshape(features, -1), bias=bias)
+        size = self._size(params)
+        z = z.reshape(rows, positions, 3, params["qkv"].shape[2] // size, size)
+        if self.rotary:
+            self._turn(z, False)
+        drop = self._dropout.drawn((rows, z.shape[3], positions, positions), x, ctx)
+        weights, merged = kernels(x).attention(z, 1 / math.sqrt(size), self.causal, ctx.mask, drop)
+        y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
+        return y.reshape(x.shape), (x, z, weights, drop, merged)
+
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
+        xp, product = array_module(dy), kernels(dy).product
+        x, z, weights, drop, merged = saved
+        rows, positions, features = x.shape
+        flat = dy.reshape(-1, features)
+        grads = {"out": product(merged.reshape(-1, merged.shape[-1]).T, flat, out=ctx.space("out"))}
+        d_merged = product(flat, params["out"].T).reshape(merged.shape)
+        factor = 1 / math.sqrt(self._size(params))
+        dz = kernels(dy).attention_backward(z, weights, d_merged, factor, self.causal, drop)
+        if self.rotary:
+            self._turn(dz, True)
+        dz = dz.reshape(rows * positions, math.prod(dz.shape[2:]))
+        space = ctx.space("qkv")
+        into = None if space is None else space.reshape(features, -1)
+        weight = product(x.reshape(-1, features).T, dz, out=into)
+        grads["qkv"] = weight.reshape(params["qkv"].shape) if space is None else space
+        if self.bias:
+            grads["qkv_bias"] = xp.sum(dz, axis=0).reshape(3, -1)
+            grads["out_bias"] = xp.sum(flat, axis=0, out=ctx.space("out_bias"))
+        if not ctx.input_gradient:
+            return None, grads
+        return product(dz, params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
+
+    def _size(self, params: Params) -> int:
+        """Features of a head; a part of the parameters holds some of the heads."""
+        return params["out"].shape[1] // self.heads
+
+    def _turn(self, z: Array, back: bool) -> None:
+        """Turn queries and keys in place by their positions' angles: in a head, feature i with i + half."""
+        half = z.shape[-1] // 2
+        xp = array_module(z)
+        cosine, sine = (xp.asarray(t, dtype=z.dtype)[None, :, None, None] for t in _angles(z.shape[1], half))
+        if back:
+            sine = -sine
+        first, second = z[:, :, :2, :, :half], z[:, :, :2, :, half:]
+        turned = first * cosine - second * sine
+        z[:, :, :2, :, half:] = second * cosine + first * sine
+        z[:, :, :2, :, :half] = turned
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        positions, features = in_shape
+        return 8 * positions * features * features + 4 * positions * positions * features
+
+    def width(self) -> Width | None:
+        """By heads; what dropout leaves of their weights goes by a head's place among all of them."""
+        axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
+        return None if self.dropout else Width("heads", axes, True, ("out_bias",), self.heads)
+
+
+@lru_cache(maxsize=32)
+def _angles(positions: int, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of position · 10000^(-i / half), each (positions, half)."""
+    angle = np.arange(positions)[:, None] * 10000.0 ** (-np.arange(half) / half)
+    return np.cos(angle), np.sin(angle)

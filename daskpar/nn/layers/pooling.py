@@ -1,0 +1,134 @@
+"""Pooling over windows of images and sequences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.backend.kernels.reference.convolution import Geometry, Pair, extent, inside, surround, taps
+from daskpar.errors import InputError
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.layers.padding import Padding, Sizes, padded, pair, require_padding
+from daskpar.nn.partition_rules import EACH, Width, Window
+from daskpar.nn.sizes import require_room
+from daskpar.registry import register
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """The base of all pooling: windows of `size`, `stride` apart (as large as the windows unless given).
+
+    (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
+    features) likewise, for which sizes are single numbers.
+    """
+
+    size: Sizes = 2
+    stride: Sizes | None = None
+    padding: Padding = "valid"
+
+    def __post_init__(self) -> None:
+        require_positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
+        require_padding(self.kind, self.padding)
+        edges = () if isinstance(self.padding, str) else pair(self.padding)
+        if any(2 * max(pair(edge)) > size for edge, size in zip(edges, pair(self.size), strict=False)):
+            raise InputError(f"{self.kind}.padding={self.padding} must be at most half of size={self.size}")
+
+    @property
+    def _stride(self) -> Pair:
+        return pair(self.size if self.stride is None else self.stride)
+
+    def geometry(self, shape: Shape) -> tuple[Pair, Geometry]:
+        """Size of the windows and how they move over examples of a shape; a sequence is an image of a row."""
+        size, stride, padding = pair(self.size), self._stride, self.padding
+        if len(shape) == 2:
+            size, stride = (1, size[1]), (1, stride[1])
+            padding = (0, pair(padding)[1]) if isinstance(padding, int | tuple) else padding
+        image = _image(shape)
+        return size, Geometry(stride, padded(self.kind, padding, image, size, stride))
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if len(in_shape) not in (2, 3):
+            raise InputError(f"{self.kind}: expected images or sequences, got shape {in_shape}")
+        size, how = self.geometry(in_shape)
+        out = how.output(_image(in_shape), size)
+        if min(out) < 1:
+            raise InputError(
+                f"{self.kind}: windows of {size} do not fit into {in_shape}; use smaller ones, or padding: "
+                "same"
+            )
+        padded_size = (*extent(_image(in_shape), how), in_shape[-1])
+        require_room(f"{self.kind}: an image with padding={self.padding}", padded_size)
+        return {}, (*out[-len(in_shape) + 1 :], in_shape[-1])
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return None
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return math.prod(self.geometry(in_shape)[0]) * math.prod(out_shape)
+
+    def width(self) -> Width | None:
+        return EACH
+
+    def window(self, in_shape: Shape) -> Window | None:
+        size, how = self.geometry(in_shape)
+        return Window(size[0], how.stride[0], how.padding[0][0]) if len(in_shape) == 3 else None
+
+    def tile(self, edges: Pair, in_shape: Shape) -> Layer:
+        return replace(self, padding=(edges, self.geometry(in_shape)[1].padding[1]))
+
+
+@register("max_pool")
+@dataclass(frozen=True)
+class MaxPool(Pool):
+    """The largest value of each window; the first of equals gets the gradient."""
+
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
+        size, how = self.geometry(x.shape[1:])
+        y, where = kernels(x).max_pool(_lifted(x), size, how)
+        return _lowered(y, x.ndim), (where, x.shape)
+
+    def backward(
+        self, params: Params, saved: tuple[Array, Shape], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
+        where, shape = saved
+        size, how = self.geometry(shape[1:])
+        dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, how)
+        return _lowered(dx, dy.ndim), {}
+
+
+@register("avg_pool")
+@dataclass(frozen=True)
+class AvgPool(Pool):
+    """The mean of each window; padding counts as zeros."""
+
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
+        size, how = self.geometry(x.shape[1:])
+        out, padded = how.output(_image(x.shape[1:]), size), surround(_lifted(x), how)
+        total = sum(padded[places] for _, _, places in taps(size, out, how))
+        return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
+
+    def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        size, how = self.geometry(saved[1:])
+        image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
+        dx = array_module(dy).zeros((saved[0], *extent(image, how), saved[-1]), dtype=dy.dtype)
+        for _, _, places in taps(size, d_out.shape[1:3], how):
+            dx[places] += d_out
+        return _lowered(inside(dx, image, how), dy.ndim), {}
+
+
+def _image(shape: Shape) -> Pair:
+    return (1, shape[0]) if len(shape) == 2 else (shape[0], shape[1])
+
+
+def _lifted(x: Array) -> Array:
+    return x[:, None] if x.ndim == 3 else x
+
+
+def _lowered(x: Array, axes: int) -> Array:
+    return x[:, 0] if axes == 3 else x

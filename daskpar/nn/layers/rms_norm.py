@@ -1,0 +1,72 @@
+"""Root mean square normalisation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels.reference.norm import overflows, sizes
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.layers.batch_norm import last_axis
+from daskpar.nn.moments import spread, summed
+from daskpar.nn.partition_rules import ROW, Window
+from daskpar.registry import register
+
+
+@register("rms_norm")
+@dataclass(frozen=True)
+class RMSNorm(Layer):
+    """`x / √(mean of x² + epsilon) · scale` over the last axis, each position for itself.
+
+    Zhang and Sennrich 2019, eq. 4. Parameters: scale (features,).
+    """
+
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        require_positive("rms_norm", epsilon=self.epsilon)
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
+        normal, inverse = _normal(x, self.epsilon)
+        if overflows(inverse):
+            size, epsilon = sizes(inverse, array_module(x).abs(x).max(axis=-1, keepdims=True), self.epsilon)
+            normal, inverse = _normal(x / size, epsilon)
+            inverse /= size
+        return normal * spread(params["scale"], x), (normal, inverse)
+
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
+        normal, inverse = saved
+        product = dy * normal
+        grads = {"scale": summed(product)}
+        if not ctx.input_gradient:
+            return None, grads
+        scale = spread(params["scale"], dy)
+        product *= scale
+        dx = dy * scale
+        dx -= normal * _mean(product)
+        dx *= inverse
+        return dx, grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 4 * math.prod(out_shape)
+
+    def window(self, in_shape: Shape) -> Window | None:
+        return ROW
+
+
+def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
+    inverse = 1 / array_module(x).sqrt(_mean(x * x) + epsilon)
+    return x * inverse, inverse
+
+
+def _mean(x: Array) -> Array:
+    """The mean over the last axis, which stays with length 1."""
+    return x.sum(axis=-1, keepdims=True) * (1 / x.shape[-1])

@@ -1,0 +1,123 @@
+"""profile.html: where the time of a run went, and its tasks as they ran, in one file without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskpar.autotune.profile import Profile, blocking_tasks, critical_path
+from daskpar.backend.atomic import atomic_write
+from daskpar.train.trace import Trace
+
+if TYPE_CHECKING:
+    from bokeh.models import LayoutDOM
+
+_TASKS = 3_000  # that are drawn, the last ones
+_SEEN = 60  # of them that are seen at first; the rest by scrolling
+
+
+def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None:
+    """The table of a profile, and a bar for each task in the row of its thread; those on the critical path
+    have a frame, and what was sent ahead of a task is hatched."""
+    from bokeh.embed import file_html
+    from bokeh.layouts import column
+    from bokeh.models import Div, HoverTool
+    from bokeh.palettes import Category20_20
+    from bokeh.plotting import figure
+    from bokeh.resources import INLINE
+
+    heading = Div(text=f"<h2>{escape(title)}</h2><p>{escape(in_words(found))}</p>")
+    parts: list[LayoutDOM] = [heading]
+    ran = sorted(trace.ran, key=lambda r: r.start)[-_TASKS:]
+    if ran:
+        zero = ran[0].start
+        threads = {thread: str(i) for i, thread in enumerate(sorted({r.thread for r in ran}))}
+        colours = dict(zip(sorted({r.kind for r in ran}), Category20_20 * 9, strict=False))
+        held = blocking_tasks(trace.ran, trace.below)
+        critical = {task.key for task in critical_path(trace.ran, held, zero)}
+        bars: dict[str, Sequence[float | str]] = {
+            "left": [1e3 * (r.start - zero) for r in ran],
+            "right": [1e3 * (r.stop - zero) for r in ran],
+            "y": [threads[r.thread] for r in ran],
+            "kind": [r.kind for r in ran],
+            "key": [str(r.key[1:]) for r in ran],
+            "ms": [1e3 * (r.stop - r.start) for r in ran],
+            "colour": [colours[r.kind] for r in ran],
+            "frame": ["black" if r.key in critical else "white" for r in ran],
+        }
+        sent = [(a, b, r) for r in ran for a, b in r.transfers if a >= zero]
+        moves = {
+            "left": [1e3 * (a - zero) for a, _, _ in sent],
+            "right": [1e3 * (b - zero) for _, b, _ in sent],
+            "y": [threads[r.thread] for _, _, r in sent],
+        }
+        window = (bars["left"][-min(_SEEN, len(ran))], max(bars["right"]))
+        plot = figure(
+            y_range=sorted(threads.values(), key=int, reverse=True),
+            x_range=window,
+            height=max(340, 140 + 50 * len(threads)),  # room for the legend
+            sizing_mode="stretch_width",
+            x_axis_label="ms",
+            y_axis_label="thread",
+            tools="xpan,xwheel_zoom,xbox_zoom,reset,save",
+            active_scroll="xwheel_zoom",
+        )
+        plot.hbar(
+            y="y", left="left", right="right", height=0.2, source=moves, color="#d62728", hatch_pattern="/"
+        )
+        drawn = plot.hbar(
+            y="y",
+            left="left",
+            right="right",
+            height=0.7,
+            source=bars,
+            fill_color="colour",
+            line_color="frame",
+            legend_group="kind",
+        )
+        told = [("task", "@kind @key"), ("ms", "@ms{0.000}")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=told))
+        plot.add_layout(plot.legend[0], "right")
+        note = (
+            "framed: on the critical path; red: values on their way; scroll to zoom, drag to go back in time"
+        )
+        parts += [plot, Div(text=note)]
+    parts.append(Div(text=_table(found)))
+    atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
+
+
+def in_words(found: Profile) -> str:
+    """A profile in a line."""
+    return (
+        f"{found.steps} steps of {1e3 * found.seconds / max(1, found.steps):.2f} ms; in "
+        f"{found.scheduling_share:.1%} of the time of {found.cores} cores no task computed"
+    )
+
+
+def tables(found: Profile) -> dict[str, list[tuple[str, ...]]]:
+    """By title the lines of (kind, tasks, and milliseconds of computing, sending and waiting) a step."""
+    each = max(1, found.steps)
+    return {
+        title: [
+            (kind, f"{t.tasks / each:.3g}", *(f"{1e3 * s / each:.3f}" for s in t[1:]))
+            for kind, t in times.items()
+        ]
+        for title, times in (("all tasks", found.kinds), ("the step's critical path", found.path))
+    }
+
+
+COLUMNS = ("tasks a step", "compute, ms", "transfer, ms", "waiting, ms")
+
+
+def _table(found: Profile) -> str:
+    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    out = []
+    for name, rows in tables(found).items():
+        lines = "".join(
+            f"<tr><td><code>{escape(kind)}</code></td>" + "".join(f"<td align=right>{v}</td>" for v in values)
+            for kind, *values in rows
+        )
+        out.append(f"<table cellpadding=4><tr><th align=left>{name}</th>{head}</tr>{lines}</table>")
+    return f"<div style='display: flex; gap: 4em'>{''.join(f'<div>{table}</div>' for table in out)}</div>"
