@@ -21,7 +21,7 @@ _HOMES = {
         "Accuracy Confusion R2 RMSE TopK"
     ),
     "daskpar.optim": "Adagrad Adam AdamW Clip LAMB LARS Penalty RMSProp SGD",
-    "daskpar.graph": "Layout",
+    "daskpar.layout.layout": "Layout",
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
     "daskpar.cluster": "open_client",
     "daskpar.cli.progress": "progress",

@@ -9,7 +9,7 @@ from daskpar.cluster import open_client
 from daskpar.config import Config
 from daskpar.data import SOURCES, Parts, parts_of, transform
 from daskpar.errors import InputError
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from daskpar import yaml_text
 from daskpar.data.source import Source
 from daskpar.errors import InputError, now_called, one_line, shown, unknown
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 
 Entry = str | dict[str, Any]
 """A block by name: `relu`, `dense: 512` or `dense: {units: 512}`."""

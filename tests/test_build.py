@@ -13,8 +13,8 @@ from daskpar.cli.prepare import prepare
 from daskpar.config import Config
 from daskpar.data import Digits, Mnist, Npy, Npz
 from daskpar.errors import InputError
-from daskpar.graph.tasks import load_data
 from daskpar.optim import Clip, Penalty
+from daskpar.tasks import load_data
 from daskpar.train import Callback, EarlyStopping
 
 

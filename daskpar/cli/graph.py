@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from daskpar import tasks
 from daskpar.cli.prepare import prepare
 from daskpar.cluster import CLUSTERS
 from daskpar.config import Config
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Ref
-from daskpar.graph.builder import builder_for
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_training_data
 from daskpar.train.fit import new_token
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:
     """`steps` training steps from the initial state on, and the update that ends them."""
-    trainer, part, spec = prepare(config)
+    _, part, spec = prepare(config)
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = add_training_data(graph, model, part, spec.order, trainer.layout_)
-    apart = CLUSTERS[config.cluster.kind].apart
-    builder: Any = builder_for(spec, trainer.layout_, model, chunks, apart)
-    front = builder.window(graph, builder.start(graph, 0), [spec.optimizer.lr] * steps)
-    graph.add("report", (front.step,), tasks.report, Ref(builder.cut(graph, front)[0]))
+    chunks = add_training_data(graph, model, part, spec)
+    across = CLUSTERS[config.cluster.kind].apart
+    emitter = Emitter(spec, model, chunks, across)
+    state = emitter.window(graph, emitter.start(graph, 0), [spec.optimizer.lr] * steps)
+    graph.add("report", (state.step,), tasks.report, Ref(emitter.cut(graph, state)[0]))
     return _needed(graph, model)
 
 

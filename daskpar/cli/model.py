@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from daskpar.graph.spec import Spec
 from daskpar.plan.summary import Row, summarise
+from daskpar.tasks.types import Spec
 
 
 def table(spec: Spec) -> Table:

@@ -14,7 +14,7 @@ from daskpar.build import check, make_layout, make_trainer, open_cluster, open_d
 from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 from daskpar.plan.candidates import told
 from daskpar.plan.predict import Prediction, predict_at_scale
 from daskpar.plan.simulate import Network
@@ -79,7 +79,7 @@ def simulate(
             alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
             costs = planner.costs(planner.spec(own) if alike else spec, own if alike else layout)
             found[told(layout)] = [
-                (n, predict_at_scale(spec, layout, costs, n, network, True))
+                (n, predict_at_scale(spec, costs, n, network, True))
                 for n in workers
                 if n > 1 or layout.replicas == 1
             ]

@@ -8,7 +8,7 @@ from daskpar.build import check, make_trainer, open_data
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.config import Config
 from daskpar.data import Part
-from daskpar.graph.spec import Spec
+from daskpar.tasks.types import Spec
 from daskpar.train import Trainer
 from daskpar.train.fit import new_token
 from daskpar.train.fitting import fit_targets, fit_transforms

@@ -19,7 +19,7 @@ from daskpar.cluster.clients import THREADED, current_client, known_workers, lea
 from daskpar.cluster.patience import LOOK, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
-from daskpar.graph.build import Graph, Key
+from daskpar.graph.graph import Graph, Key
 
 _LOST = "the worker that held the parameters is gone"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from daskpar.graph.build import Graph, Key
-from daskpar.plan.profile import Ran
+from daskpar.graph.graph import Graph, Key
+from daskpar.layout.plan import Kind
+from daskpar.plan.profile import TaskRun
 
 _POLL = 20_000  # tasks submitted between questions to the scheduler, which remembers 100,000
 
@@ -18,16 +19,23 @@ class Record(Protocol):
     def submitted(self, graph: Graph) -> None:
         """Take note of the tasks of a graph."""
 
-    def ran(self) -> list[Ran]:
+    def ran(self) -> list[TaskRun]:
         """The tasks that have run so far, each as it ran last."""
 
 
 class _Noted:
     def __init__(self) -> None:
         self.below: dict[Key, tuple[Key, ...]] = {}
+        self._kinds: dict[str, Kind] = {}
 
     def submitted(self, graph: Graph) -> None:
+        self._kinds |= graph.kinds
         self.below.update({key: tuple(task.dependencies) for key, task in graph.flat().items()})
+
+    def _kind(self, key: Key) -> Kind:
+        """The operation of a task; one that was built elsewhere is named by its key."""
+        first = key[0] if isinstance(key, tuple) else str(key)
+        return self._kinds.get(first) or Kind(first, first, steps=False)
 
 
 class ThreadedRecord(_Noted):
@@ -40,10 +48,10 @@ class ThreadedRecord(_Noted):
         self._profiler = Profiler()
         self._profiler.register()
 
-    def ran(self) -> list[Ran]:
+    def ran(self) -> list[TaskRun]:
         self._profiler.unregister()
         found = (
-            Ran(task.key, str(task.worker_id), task.start_time, task.end_time)
+            TaskRun(task.key, self._kind(task.key), str(task.worker_id), task.start_time, task.end_time)
             for task in self._profiler.results
         )
         return [task for task in found if task.key in self.below]
@@ -55,7 +63,7 @@ class ClusterRecord(_Noted):
     def __init__(self, client: Any):
         super().__init__()
         self._client = client
-        self._ran: dict[Key, Ran] = {}
+        self._ran: dict[Key, TaskRun] = {}
         self._since = 0
         client.get_task_stream(count=0)  # the scheduler begins to keep it when it is first asked for
 
@@ -65,7 +73,7 @@ class ClusterRecord(_Noted):
         if self._since >= _POLL:
             self._poll()
 
-    def ran(self) -> list[Ran]:
+    def ran(self) -> list[TaskRun]:
         self._poll()
         return list(self._ran.values())
 
@@ -79,4 +87,5 @@ class ClusterRecord(_Noted):
             if entry["key"] in self.below and times["compute"]:
                 start, stop = times["compute"][-1]
                 thread = f"{entry['worker']} {entry['thread']}"
-                self._ran[entry["key"]] = Ran(entry["key"], thread, start, stop, tuple(times["transfer"]))
+                key, moves = entry["key"], tuple(times["transfer"])
+                self._ran[key] = TaskRun(key, self._kind(key), thread, start, stop, moves)

@@ -12,7 +12,7 @@ Taken:
 Refused, by that word: masked values, units, dates, complex numbers, Python objects, texts as examples.
 
 Checked at the door, before anything runs: the container, the dtype, one target a row. Checked of every chunk
-where it is loaded, on a worker (`daskpar.graph.tasks.load`): the lengths, the shapes against model and loss,
+where it is loaded, on a worker (`daskpar.tasks.load`): the lengths, the shapes against model and loss,
 NaN and infinite values, ids and classes against the model, before any cast. Compiled kernels check the
 numbers that they go to memory by.
 """

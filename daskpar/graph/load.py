@@ -5,23 +5,23 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+from daskpar import tasks
 from daskpar.data.dask_arrays import DaskArrays
-from daskpar.data.order import Order, bounds
+from daskpar.data.order import bounds
 from daskpar.data.part import Part
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref
-from daskpar.graph.layout import Layout
+from daskpar.graph.graph import Graph, Key, Ref
+from daskpar.tasks.types import Spec
 
 
-def add_training_data(graph: Graph, spec: Key, part: Part, order: Order, layout: Layout) -> dict[Any, Key]:
+def add_training_data(graph: Graph, model: Key, part: Part, spec: Spec) -> dict[tuple[int, int], Key]:
     """Tasks for all chunks of the training part; returns their keys by (stream, chunk)."""
     return {
         (stream, chunk): _add_chunk(
-            graph, spec, part, (order, stream, chunk), (stream, chunk), layout.place(lane)
+            graph, model, part, (spec.order, stream, chunk), (stream, chunk), spec.layout.place(lane)
         )
-        for lane in range(layout.lane_count)
-        for stream in layout.streams(lane, order.streams)
-        for chunk in range(len(order.bounds(stream)) - 1)
+        for lane in range(spec.layout.lane_count)
+        for stream in spec.streams(lane)
+        for chunk in range(len(spec.order.bounds(stream)) - 1)
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 
 
 def candidates(workers: int) -> list[Layout]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dask.utils import key_split
-
-from daskpar.graph.build import Graph
+from daskpar.graph.graph import Graph
 
 
 class Counts(NamedTuple):
@@ -28,7 +25,8 @@ def count(graph: Graph) -> Counts:
         for below in task.dependencies
         if key in graph.lanes and below in graph.lanes and graph.lanes[key] != graph.lanes[below]
     }
-    return Counts(dict(Counter(map(key_split, tasks))), longest_path(tasks), len(crossings))
+    counted = {operation: len(layer) for operation, layer in graph.tasks.items() if layer}
+    return Counts(counted, longest_path(tasks), len(crossings))
 
 
 def longest_path(tasks: Mapping[Any, Any]) -> int:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.random import spawning
-from daskpar.graph.layout import Layout
-from daskpar.graph.spec import Spec
+from daskpar.layout.layout import Layout
 from daskpar.nn import program
 from daskpar.nn.layer import Context
+from daskpar.tasks.types import Spec
 
 _ROUNDS = 5
 

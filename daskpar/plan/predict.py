@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from daskpar.data.part import Part
-from daskpar.graph.build import Key
-from daskpar.graph.layout import Layout
-from daskpar.graph.spec import Spec
+from daskpar.graph.graph import Key
 from daskpar.plan.simulate import Cost, Network, Simulated, simulate
-from daskpar.plan.timing import Costs, measure_tasks, no_data, scaled, sign, step_graph, window_length
+from daskpar.plan.timing import Costs, no_data, scaled, sign, step_graph, window_length
+from daskpar.tasks.types import Spec
 
 _FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
 
@@ -30,20 +28,23 @@ class Prediction(NamedTuple):
         return self.tasks / self.seconds
 
 
-def predict(
-    spec: Spec, layout: Layout, costs: Costs, workers: int, network: Network, apart: bool
-) -> Prediction:
-    """A step of `layout` on so many workers, whose kinds of tasks take what `costs` says."""
-
-    def cost(key: Key) -> Cost:
-        kind = sign(key)
-        found = costs.get(kind, Cost())
-        if kind[0] in ("grad-stale", "grad-async"):  # asks each server twice
-            found = found._replace(seconds=found.seconds + 2 * (network.hop + network.scheduler))
-        return found
+def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool) -> Prediction:
+    """A step on so many workers, whose kinds of tasks take what `costs` says."""
+    layout = spec.layout
 
     def played(steps: int) -> tuple[Simulated, int]:
-        graph = step_graph(spec, layout, no_data(layout, spec.order), steps, apart)
+        graph = step_graph(spec, no_data(spec), steps, across_processes)
+        actors = set(graph.actors)
+        asks = 2 * (network.hop + network.scheduler)  # a task that has to do with actors asks each twice
+
+        def cost(key: Key) -> Cost:
+            known = costs.get(sign(graph, key), Cost())
+            kind = graph.kind(key)
+            if kind is not None and kind.steps and not actors.isdisjoint(tasks[key].dependencies):
+                known = known._replace(seconds=known.seconds + asks)
+            return known
+
+        tasks = graph.flat()
         return simulate(graph, cost, workers, layout.places, network), len(graph)
 
     first, last = _FIRST, _LAST
@@ -63,16 +64,7 @@ def predict(
 
 
 def predict_at_scale(
-    spec: Spec, layout: Layout, costs: Costs, workers: int, network: Network, apart: bool
+    spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool
 ) -> Prediction:
     """As `predict`, for as many lanes as make use of so many workers, each with the rows that it has now."""
-    larger = scaled(spec, layout, workers)
-    return predict(*larger, costs, workers, network, apart)
-
-
-def measure_and_predict(
-    spec: Spec, layout: Layout, part: Part, workers: int, network: Network, apart: bool
-) -> tuple[Prediction, Costs]:
-    """A prediction for the workers that there are, and what it rests on."""
-    costs: Any = measure_tasks(spec, layout, part, workers, apart)
-    return predict(spec, layout, costs, workers, network, apart), costs
+    return predict(scaled(spec, workers), costs, workers, network, across_processes)

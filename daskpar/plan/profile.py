@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dask.utils import key_split
-
-from daskpar.graph.build import Key
+from daskpar.graph.graph import Key
+from daskpar.layout.plan import Kind
 
 Span = tuple[float, float]
 
 
-class Ran(NamedTuple):
+class TaskRun(NamedTuple):
     """A task that ran, in a `thread` (of a worker) from `start` to `stop`; `transfers`: waiting for values to
     come from other workers. Times in seconds, all by one clock."""
 
     key: Key
+    operation: Kind
     thread: str
     start: float
     stop: float
@@ -26,7 +26,13 @@ class Ran(NamedTuple):
 
     @property
     def kind(self) -> str:
-        return key_split(self.key)
+        """The name of the operation."""
+        return self.operation.name
+
+    @property
+    def step(self) -> int | None:
+        """The step that the task is part of, or None."""
+        return self.key[1] if self.operation.steps else None
 
 
 class Times(NamedTuple):
@@ -38,7 +44,7 @@ class Times(NamedTuple):
     transfer: float = 0.0
     waiting: float = 0.0
 
-    def plus(self, task: Ran, before: Ran | None, since: float = 0.0) -> Times:
+    def plus(self, task: TaskRun, before: TaskRun | None, since: float = 0.0) -> Times:
         """With those of a task, as far as they lie after `since`; `before`: what held it up."""
         free = max(since, before.stop if before else since)
         start = max(task.start, free)  # a scheduler may note the start of a task before it has a thread
@@ -94,7 +100,7 @@ class Profile:
 
 
 def profile(
-    ran: Sequence[Ran],
+    ran: Sequence[TaskRun],
     below: Mapping[Key, Iterable[Key]],
     steps: int,
     cores: int,
@@ -123,12 +129,12 @@ def profile(
     return Profile(steps, stop - since, cores, busy, ordered(kinds), ordered(path))
 
 
-def held_up_by(ran: Sequence[Ran], below: Mapping[Key, Iterable[Key]]) -> dict[Key, Ran]:
+def held_up_by(ran: Sequence[TaskRun], below: Mapping[Key, Iterable[Key]]) -> dict[Key, TaskRun]:
     """What ended last of what a task depends on and the task before it in its thread: until then it could
     not run."""
     by_key = {task.key: task for task in ran}
-    last: dict[str, Ran] = {}
-    found: dict[Key, Ran] = {}
+    last: dict[str, TaskRun] = {}
+    found: dict[Key, TaskRun] = {}
     for task in sorted(by_key.values(), key=lambda r: r.start):
         holding = [by_key[key] for key in below.get(task.key, ()) if key in by_key]
         if task.thread in last:
@@ -140,9 +146,9 @@ def held_up_by(ran: Sequence[Ran], below: Mapping[Key, Iterable[Key]]) -> dict[K
     return found
 
 
-def critical_path(ran: Sequence[Ran], held: Mapping[Key, Ran], since: float) -> list[Ran]:
+def critical_path(ran: Sequence[TaskRun], held: Mapping[Key, TaskRun], since: float) -> list[TaskRun]:
     """The chain of tasks that took the time: the one that ended last, what held it up, and so on back."""
-    found: list[Ran] = []
+    found: list[TaskRun] = []
     task = max(ran, key=lambda r: r.stop, default=None)
     while task is not None and task.stop > since:
         found.append(task)

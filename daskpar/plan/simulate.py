@@ -8,9 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dask.utils import key_split
-
-from daskpar.graph.build import Graph, Key, is_urgent
+from daskpar.graph.graph import Graph, Key
 
 
 class Cost(NamedTuple):
@@ -83,7 +81,8 @@ class _Play:
         for key, below in self.below.items():
             for dependency in below:
                 self.needed_by[dependency].append(key)
-        self.rank = {key: (not is_urgent(key_split(key)), n) for n, key in enumerate(self.tasks)}
+        kinds = {key: graph.kind(key) for key in self.tasks}
+        self.rank = {key: (not (kind and kind.urgent), n) for n, (key, kind) in enumerate(kinds.items())}
         self.due = dict.fromkeys(self.tasks, 0.0)
         self.ready: dict[int, list[tuple[tuple[bool, int], Key]]] = defaultdict(list)
         self.running: set[int] = set()

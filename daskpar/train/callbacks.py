@@ -11,9 +11,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from daskpar.errors import InputError
-from daskpar.graph.spec import State, Sums
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.settings import at_least_one, checked_arguments
+from daskpar.tasks.types import State, Sums
 from daskpar.train.history import Record, improves, monitored
 
 if TYPE_CHECKING:

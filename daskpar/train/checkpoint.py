@@ -16,10 +16,10 @@ from typing import Any
 from daskpar.backend.whole import write_whole
 from daskpar.data.files import stamp
 from daskpar.errors import InputError, NotFiniteError
-from daskpar.graph.spec import Spec, State
-from daskpar.graph.state_file import write_state
 from daskpar.nn.parameters import first_not_finite
 from daskpar.settings import at_least_one
+from daskpar.tasks.state_file import write_state
+from daskpar.tasks.types import Spec, State
 from daskpar.train.plain_json import for_json
 
 STATE = "state.safetensors"

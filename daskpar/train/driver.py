@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ServerLostError
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref, refs
-from daskpar.graph.builder import AnyFront, Builder
-from daskpar.graph.spec import Log
+from daskpar.graph.emit import Emitter, StepState
+from daskpar.graph.graph import Graph, Key, Ref, refs
+from daskpar.tasks.types import Log
 from daskpar.train.evaluate import add_evaluation
 
 logger = logging.getLogger("daskpar")
@@ -69,7 +69,7 @@ class Driver:
     """
 
     executor: Executor
-    builder: Builder
+    builder: Emitter
     token: str
     plan: Callable[[int], Cut]
     rate: Callable[[int], float]
@@ -123,7 +123,7 @@ class Driver:
     def _in_flight(self) -> int:
         return _IN_FLIGHT if self.builder.layout.update == "sync" else _AHEAD
 
-    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, AnyFront]:
+    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, StepState]:
         graph = Graph(self.token)
         if front is None:
             front = self.builder.start(graph, step, self.root)

@@ -11,8 +11,8 @@ from daskpar.cluster.clients import current_client
 from daskpar.cluster.setup import blas_threads
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError
-from daskpar.graph.spec import Lane, Spec
 from daskpar.settings import at_least_one, checked_arguments
+from daskpar.tasks.types import Lane, Spec
 from daskpar.train.trainer import Trainer
 
 

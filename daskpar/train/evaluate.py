@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.data.part import Part
 from daskpar.data.sparse import SparseRows
 from daskpar.errors import InputError
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref, refs
+from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
-from daskpar.graph.spec import Spec, Sums
-from daskpar.graph.tasks import add_sums
+from daskpar.tasks import add_sums
+from daskpar.tasks.types import Spec, Sums
 from daskpar.train.history import scores, without_value
 
 logger = logging.getLogger("daskpar")

@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.part import Part
 from daskpar.data.transforms import to_json
 from daskpar.errors import ClusterLostError, InputError
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph
-from daskpar.graph.builder import builder_for
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_part, add_training_data
-from daskpar.graph.partition import cut_operations
-from daskpar.graph.spec import Log, State, Sums
-from daskpar.graph.state_file import read_state, write_state
-from daskpar.graph.tasks import add_sums
+from daskpar.layout.partition import cut_operations
 from daskpar.nn.parameters import check_finite
 from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.plan.measure import lane_weights, operation_times
+from daskpar.tasks import add_sums
+from daskpar.tasks.state_file import read_state, write_state
+from daskpar.tasks.types import Log, State, Sums
 from daskpar.train.callbacks import Callback, EarlyStopping, Entry, Plateau
 from daskpar.train.checkpoint import STATE, Checkpoints, read_meta, saved_as
 from daskpar.train.driver import Cut, Driver
@@ -182,6 +182,7 @@ class Fit:
         what = (spec, cut_operations(spec.model, layout), -(-spec.order.batch // layout.lane_count))
         seconds = [sum(times) for times in self.executor.on_each(operation_times, *what)]
         trainer.choose(replace(layout, lanes=lane_weights(layout, seconds)))
+        self.spec = trainer.spec_ = replace(self.spec, layout=trainer.layout_)
 
     def _rehearse(self, train: Part) -> None:
         """Have kernels compiled, or loaded, before the first step, here and on workers that are elsewhere."""
@@ -194,13 +195,13 @@ class Fit:
         graph, layout = Graph(self.token), self.trainer.layout_
         spec = replace(self.spec, module=self.executor.module)
         model = graph.add("load-model", (), tasks.load_model, spec)
-        chunks = add_training_data(graph, model, train, self.spec.order, layout)
+        chunks = add_training_data(graph, model, train, spec)
         evaluated = add_part(graph, model, validation, self._rows_of_chunk(validation)) if validation else []
         held = [model, *chunks.values(), *evaluated] if self.trainer.cache else [model]
         sources = {} if self.trainer.cache else graph.flat()
         sources.pop(model, None)
         self.executor.submit(graph, held, layout.places)
-        builder = builder_for(spec, layout, model, chunks, apart=not self.executor.in_process)
+        builder = Emitter(spec, model, chunks, across_processes=not self.executor.in_process)
         return Driver(self.executor, builder, self.token, self.plan, self.rate, evaluated, sources)
 
     def _rows_of_chunk(self, part: Part) -> int:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from daskpar import tasks
 from daskpar.backend.random import spawning
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
 from daskpar.data.part import Part
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Ref
+from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_rows
 from daskpar.nn import registry as nn
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from daskpar.errors import unknown
-from daskpar.graph.spec import Spec, Sums
+from daskpar.tasks.types import Spec, Sums
 from daskpar.train.plain_json import for_json
 
 Record = dict[str, Any]

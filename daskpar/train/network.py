@@ -13,11 +13,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.cluster.executor import Executor
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph, Key, Ref
-from daskpar.graph.layout import Layout
+from daskpar.graph.graph import Graph, Key, Ref
+from daskpar.layout.layout import Layout
 from daskpar.plan.count import count
 from daskpar.plan.simulate import Network
 from daskpar.plan.timing import no_data, step_graph
@@ -57,7 +57,7 @@ def _step(client: Any, layout: Layout, apart: bool) -> tuple[float, float]:
         evaluate_every=f"{_STEPS} steps",
     ).fit(x, y)
     spec = trainer.spec_
-    graphs = [step_graph(spec, layout, no_data(layout, spec.order), n, apart) for n in (1, 3)]
+    graphs = [step_graph(spec, no_data(spec), n, apart) for n in (1, 3)]
     one, three = (sum(count(graph).tasks.values()) for graph in graphs)
     return pace(trainer.history_, _STEPS), (three - one) / 2
 

@@ -13,13 +13,13 @@ from daskpar.cluster.executor import ClusterExecutor, Executor
 from daskpar.data.part import Part
 from daskpar.data.transforms import Fitted
 from daskpar.errors import InputError
-from daskpar.graph.layout import Layout
-from daskpar.graph.spec import Spec
+from daskpar.layout.layout import Layout
 from daskpar.plan.cache import Cache
 from daskpar.plan.candidates import candidates, told
 from daskpar.plan.predict import Prediction, predict
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
+from daskpar.tasks.types import Spec
 from daskpar.train.fitting import fit_targets, fit_transforms
 from daskpar.train.history import pace
 from daskpar.train.network import measure_network
@@ -85,7 +85,7 @@ class Planner:
             return {tuple(kind): Cost(*cost) for kind, cost in kept}
         self._seen.add(name)
         self.tell(f"measuring {name}")
-        how = (spec, layout, self.part)
+        how = (spec, self.part)
         if self.one_machine:
             found = measure_tasks(*how, self.workers, self.apart)
         else:
@@ -100,7 +100,7 @@ class Planner:
         except InputError as error:
             return Choice(layout, None, str(error))
         costs = self.costs(spec, layout)
-        found = predict(spec, layout, costs, self.workers, self.network, self.apart)
+        found = predict(spec, costs, self.workers, self.network, self.apart)
         return Choice(layout, found, self._why(layout, found))
 
     def choices(self, named: Sequence[Layout] = ()) -> list[Choice]:

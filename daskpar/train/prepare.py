@@ -19,14 +19,14 @@ from daskpar.data.transforms import (
     labels_of,
 )
 from daskpar.errors import InputError, unknown
-from daskpar.graph.partition import cut_operations, partition
-from daskpar.graph.spec import Spec
+from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.program import parts, synchronised
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.measure import operation_times
+from daskpar.tasks.types import Spec
 from daskpar.train.epsilons import check_epsilons
 from daskpar.train.every import run_length
 from daskpar.train.fitting import learns_inputs, shape_after
@@ -182,7 +182,7 @@ def make_spec(
         raise InputError(f"layout.outer: {outer.kind} needs whole tensors; use sgd, adam or the like")
     cut = partition(spec.model, spec.table, spec.in_shape, layout, costs, splits)
     check_epsilons(spec.precision, parts(spec.model), filter(None, (spec.optimizer, outer)))
-    return replace(spec, cut=cut, outer=outer)
+    return replace(spec, layout=layout, cut=cut, outer=outer)
 
 
 def bare_spec(

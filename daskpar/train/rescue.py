@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskpar.errors import InputError
-from daskpar.graph.state_file import read_state
+from daskpar.tasks.state_file import read_state
 
 if TYPE_CHECKING:
     from daskpar.train.fit import Fit

@@ -10,7 +10,7 @@ from pathlib import Path
 from daskpar.data.order import KINDS
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError, shown, unknown
-from daskpar.graph.layout import Layout
+from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.settings import Block, setting
 from daskpar.train.callbacks import Callback

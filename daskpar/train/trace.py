@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from daskpar.cluster.executor import Executor
 from daskpar.cluster.record import Record
-from daskpar.graph.build import Key
-from daskpar.plan.profile import Profile, Ran, profile
+from daskpar.graph.graph import Key
+from daskpar.plan.profile import Profile, TaskRun, profile
 
 if TYPE_CHECKING:
     from daskpar.train.trainer import Trainer
@@ -21,7 +21,7 @@ class Trace:
     `start` and `stop`: the steps of the training. `cores` there are, of which a task uses `threads`.
     """
 
-    ran: list[Ran]
+    ran: list[TaskRun]
     below: dict[Key, tuple[Key, ...]]
     start: int
     stop: int
@@ -34,17 +34,12 @@ class Trace:
         What comes before is not counted: kernels, caches and connections are cold, and windows short.
         Where no task begins so late, the last that does begin with a step is the first that counts.
         """
-        begun = [(r.key[1], r.start) for r in self.ran if _belongs_to_step(r) and r.key[1] < self.stop]
+        steps = [(run.step, run.start) for run in self.ran]
+        begun = [(step, start) for step, start in steps if step is not None and step < self.stop]
         later = [step for step, _ in begun if step > self.start + skip]
         first = min(later, default=max((step for step, _ in begun), default=self.start))
         since = min((start for step, start in begun if step == first), default=0.0)
         return profile(self.ran, self.below, self.stop - first, self.cores, self.threads, since)
-
-
-def _belongs_to_step(ran: Ran) -> bool:
-    """Whether a task is one of those that make up a step, of which its key tells the number."""
-    numbered = len(ran.key) > 1 and isinstance(ran.key[1], int)
-    return numbered and not ran.kind.startswith(("load-", "report", "fetch-", "evaluate"))
 
 
 def trace(trainer: Trainer, record: Record, executor: Executor) -> Trace:

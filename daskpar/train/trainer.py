@@ -15,6 +15,7 @@ from weakref import finalize
 
 import numpy as np
 
+from daskpar import tasks
 from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.cluster.storage import check_shared
@@ -27,13 +28,12 @@ from daskpar.data.paths import OwnFolder, absolute, lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.source import Source
 from daskpar.errors import InputError, shown, unknown
-from daskpar.graph import tasks
-from daskpar.graph.layout import Layout
-from daskpar.graph.spec import Lane, Spec, State
-from daskpar.graph.state_file import digest, named_parameters, read_state, write_state
+from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.plan.candidates import told
 from daskpar.settings import arguments, at_least_one, checked
+from daskpar.tasks.state_file import digest, named_parameters, read_state, write_state
+from daskpar.tasks.types import Lane, Spec, State
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import STATE, read_meta, saved_as
 from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily

@@ -68,7 +68,7 @@ def test_it_is_written_as_it_comes(written, monkeypatch):
     """Each character is there before the next one is computed."""
     import click
 
-    from daskpar.graph import tasks
+    from daskpar import tasks
 
     written.done("train")
     events, predict, echo = [], tasks.predict, click.echo

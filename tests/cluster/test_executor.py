@@ -16,7 +16,7 @@ from daskpar.cluster.executor import (
     choose_executor,
     current_client,
 )
-from daskpar.graph.build import Graph, Ref
+from daskpar.graph.graph import Graph, Ref
 
 
 def executors(threads_client: Any, processes_client: Any) -> list[Executor]:

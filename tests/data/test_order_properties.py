@@ -11,7 +11,7 @@ from daskpar.data import order as module
 from daskpar.data.chunk import Chunk, draw
 from daskpar.data.order import KINDS, Order, choose_streams, stratify
 from daskpar.errors import InputError
-from daskpar.graph import Layout
+from daskpar.layout.layout import Layout
 
 known = settings(max_examples=60, deadline=None, derandomize=True)
 

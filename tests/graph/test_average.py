@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar import Callback, Layout, Trainer
+from daskpar import Callback, Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits, Part
 from daskpar.errors import InputError
-from daskpar.graph import tasks
-from daskpar.graph.spec import Lane, Spec, State
 from daskpar.nn import Dense, Dropout, Flatten, ReLU, Sequential
 from daskpar.optim import SGD
+from daskpar.tasks.types import Lane, Spec, State
 
 MODEL = Sequential((Flatten(), Dense(12), ReLU(), Dropout(0.2), Dense(10)))
 STEPS = 11

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from daskpar import Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.errors import InputError
-from daskpar.graph.layout import apportioned
+from daskpar.layout.layout import apportioned
 from daskpar.nn import Dense, Flatten, Layer, Sequential
 from daskpar.plan.measure import lane_weights
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskpar import Layout, Trainer
+from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.graph import tasks
-from daskpar.graph.partition import balanced, shard_spans
-from daskpar.graph.spec import Spec
+from daskpar.layout.partition import balanced, shard_spans
+from daskpar.tasks.types import Spec
 from daskpar.train.prepare import make_order, make_spec
 
 CNN = [

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskpar.graph import schedule as module
-from daskpar.graph.schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
+from daskpar.layout import schedule as module
+from daskpar.layout.schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
 
 KINDS = st.sampled_from(sorted(SCHEDULES))
 SIZES = st.integers(1, 9)

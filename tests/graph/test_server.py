@@ -14,12 +14,12 @@ from daskpar import Clip, Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.graph.build import Graph
-from daskpar.graph.partition import Span
-from daskpar.graph.server import ServerBuilder
-from daskpar.graph.spec import Gradient, Spec
-from daskpar.graph.tasks import ParameterServer
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph
+from daskpar.layout.partition import Span
 from daskpar.nn import Dense, Flatten, Layer, Sequential
+from daskpar.tasks import ParameterServer
+from daskpar.tasks.types import Gradient, Spec
 from daskpar.train.prepare import make_order, make_spec
 
 MODEL = ["flatten", {"dense": 16}, "tanh", {"dense": 4}]
@@ -146,7 +146,7 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
     model = graph.add("load-model", (), lambda: spec)
     streams = range(spec.order.streams)
     chunks = {(s, c): graph.add("load-data", (s, c), lambda: None) for s in streams for c in range(8)}
-    builder = ServerBuilder(spec, layout, model, chunks)
+    builder = Emitter(spec, model, chunks)
     front = builder.start(graph, 0)
     for window in ([0.1] * 2, [0.1] * 6):
         front = builder.window(graph, front, window)
@@ -160,8 +160,8 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
     assert graph.actors == [graph.key("parameter-server", 0, 0)]
     _, after = builder.cut(graph, front)
     graph_after = builder.window(graph, after, [0.1])
-    last = graph.tasks[name][graph_after.recent[-1][0]]
-    assert after.barrier in last.dependencies
+    last = graph.tasks[name][graph_after.logs[0]]
+    assert after.values["barrier"][0].key in last.dependencies
 
 
 STEPS = 16

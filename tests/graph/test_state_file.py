@@ -10,9 +10,9 @@ import pytest
 import safetensors.numpy
 from test_tasks import gradient_for, make
 
-from daskpar import InputError
+from daskpar import InputError, tasks
 from daskpar.backend import whole
-from daskpar.graph import state_file, tasks
+from daskpar.tasks import state_file
 
 
 def test_round_trip_keeps_every_bit_and_names_every_tensor(tmp_path: Path) -> None:

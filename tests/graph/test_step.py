@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from dask.utils import key_split
 
-from daskpar import Layout, Trainer
+from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits, Part
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
-from daskpar.graph.step import StepBuilder
-from daskpar.graph.tree import hops
+from daskpar.layout.tree import hops
 from daskpar.plan.count import count
 from daskpar.train.fit import new_token
 from daskpar.train.prepare import make_order, make_spec
@@ -37,8 +36,8 @@ def step_graph(
     spec = make_spec(trainer, part.source, order, [], [])
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = add_training_data(graph, model, part, order, layout)
-    builder = StepBuilder(spec, layout, model, chunks, apart)
+    chunks = add_training_data(graph, model, part, spec)
+    builder = Emitter(spec, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [0.1] * steps)
     builder.cut(graph, front)
     return graph

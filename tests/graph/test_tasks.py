@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar import NotFiniteError, Trainer
+from daskpar import NotFiniteError, Trainer, tasks
 from daskpar.data import Digits, Part
-from daskpar.graph import tasks
-from daskpar.graph.spec import Gradient, Lane, Logged, Spec, State
 from daskpar.nn.program import extent
+from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 from daskpar.train.prepare import make_order, make_spec
 
 
@@ -129,7 +128,7 @@ def test_window_equals_single_steps() -> None:
     streams = range(spec.order.streams)
     places = [(g, 0) for g in streams]
     chunks = [tasks.load_data(spec, Part(Digits()), (spec.order, *place)) for place in places]
-    together = tasks.train_window(spec, (0.1, 0.05, 0.02), (streams,), 4, True, places, owner, *chunks).state
+    together = tasks.train_window(spec, (0.1, 0.05, 0.02), (streams,), 4, True, owner, places, *chunks).state
     one = owner
     for step, lr in enumerate((0.1, 0.05, 0.02)):
         one = tasks.update(spec, lr, False, one, gradient_for(spec, one, step))

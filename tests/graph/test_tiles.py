@@ -9,20 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskpar import Layout, Trainer
+from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph
-from daskpar.graph.spec import Spec
-from daskpar.graph.step import StepBuilder
-from daskpar.graph.tasks import halo
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph
 from daskpar.nn import registry
 from daskpar.nn.program import operations, shapes
 from daskpar.nn.space import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count
+from daskpar.tasks import halo
+from daskpar.tasks.types import Spec
 from daskpar.train.prepare import make_order, make_spec
 
 SAME = {"conv2d": {"channels": 4, "padding": "same"}}
@@ -41,7 +40,7 @@ def graph_of(model: Any, layout: Layout, apart: bool = False) -> Graph:
     model_key = graph.add("load-model", (), lambda: spec)
     streams = range(spec.order.streams)
     chunks = {(s, c): graph.add("load-data", (s, c), lambda: None) for s in streams for c in range(8)}
-    builder = StepBuilder(spec, layout, model_key, chunks, apart)
+    builder = Emitter(spec, model_key, chunks, apart)
     builder.cut(graph, builder.window(graph, builder.start(graph, 0), [0.1]))
     return graph
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from daskpar.data.chunk import Chunk
-from daskpar.graph import Gradient, Lane, State
-from daskpar.graph.spec import Backward, Forward
-from daskpar.graph.tasks.parts import Kept
 from daskpar.nn.program import Flow
+from daskpar.tasks.parts import Kept
+from daskpar.tasks.types import Backward, Forward, Gradient, Lane, State
 
 ARRAY = np.arange(6, dtype=np.float32)
 GRADIENT = Gradient(ARRAY, (1.0, 2.0), 16)

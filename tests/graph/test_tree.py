@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskpar.graph.tree import hops, levels
+from daskpar.layout.tree import hops, levels
 
 
 def shape(leaves: int, fan_in: int, root: bool = False) -> list[list[tuple[int, ...]]]:

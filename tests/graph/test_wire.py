@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from graph.test_step import counted
 
-from daskpar import Layout, Trainer
+from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits, Part
-from daskpar.graph import tasks
-from daskpar.graph.spec import WIRE, Gradient, Spec
-from daskpar.graph.state_file import read_slots
+from daskpar.layout.compression import RESIDUAL as WIRE
+from daskpar.tasks.state_file import read_slots
+from daskpar.tasks.types import Gradient, Spec
 from daskpar.train.prepare import make_order, make_spec
 
 MODEL: list[Any] = ["flatten", {"dense": 16}, {"batch_norm": {"sync": True}}, "relu", {"dense": 10}]
@@ -64,9 +64,9 @@ def test_what_running_statistics_come_from_is_not_rounded() -> None:
 def test_each_place_in_a_tree_keeps_its_own() -> None:
     """Six lanes meet in two nodes, and all eight hand on halves; a single lane has nobody to hand them to."""
     found = counted(Layout(data=8, fan_in=4, compression="float16"), steps=3, apart=True)
-    assert found["round-gradient"] == found["keep-residual"] == 3 * (8 + 2)
+    assert found["compress-gradient"] == found["error-feedback"] == 3 * (8 + 2)
     assert found["save-residuals"] == 1
-    assert "round-gradient" not in counted(Layout(compression="float16"), apart=True)
+    assert "compress-gradient" not in counted(Layout(compression="float16"), apart=True)
 
 
 @pytest.mark.parametrize("lanes", [2, 8])

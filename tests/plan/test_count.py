@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daskpar.graph.build import Graph, Ref
+from daskpar.graph.graph import Graph, Ref
 from daskpar.plan.count import count, longest_path
 
 

@@ -10,12 +10,12 @@ from dask.utils import key_split
 from daskpar import Layout, Trainer
 from daskpar.config import read_layout
 from daskpar.data import Digits, Part
-from daskpar.graph.spec import Spec
 from daskpar.plan.cache import Cache
 from daskpar.plan.candidates import candidates, told
 from daskpar.plan.predict import predict, predict_at_scale
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import measure_tasks, no_data, scaled, sign, step_graph, window_length
+from daskpar.tasks.types import Spec
 from daskpar.train.prepare import make_order, make_spec
 
 CONV = {"conv2d": {"channels": 2, "padding": "same"}}
@@ -43,20 +43,20 @@ def spec_of(layout: Layout) -> Spec:
 @pytest.mark.parametrize("apart", [False, True])
 def test_every_kind_of_task_is_measured_once_and_found_again(layout: Layout, apart: bool) -> None:
     spec = spec_of(layout)
-    costs = measure_tasks(spec, layout, Part(Digits()), 2, apart)
-    graph = step_graph(spec, layout, no_data(layout, spec.order), 2, apart)
-    assert {sign(key) for key in graph.flat()} <= costs.keys()
+    costs = measure_tasks(spec, Part(Digits()), 2, apart)
+    graph = step_graph(spec, no_data(spec), 2, apart)
+    assert {sign(graph, key) for key in graph.flat()} <= costs.keys()
     passes = [kind for kind in costs if kind[0].startswith(("grad", "forward-", "train-window"))]
     assert passes and all(costs[kind].seconds > 0 for kind in passes)
-    found = predict(spec, layout, costs, 2, Network(hop=1e-3, scheduler=1e-4), apart)
+    found = predict(spec, costs, 2, Network(hop=1e-3, scheduler=1e-4), apart)
     assert found.seconds > 0 and 0 < found.efficiency <= 1.01 and found.memory > 0
 
 
 def test_parts_of_a_model_are_kinds_of_their_own() -> None:
     layout = Layout(stages=2, microbatches=2, data=2)
     spec = spec_of(layout)
-    graph = step_graph(spec, layout, no_data(layout, spec.order), 1, False)
-    kinds = {sign(key) for key in graph.flat() if key_split(key).startswith("forward-stage")}
+    graph = step_graph(spec, no_data(spec), 1, False)
+    kinds = {sign(graph, key) for key in graph.flat() if key_split(key).startswith("forward-stage")}
     assert kinds == {("forward-stage", 0), ("forward-stage", 1)}
 
 
@@ -66,7 +66,7 @@ GRAD = {("grad",): Cost(1.0, 1000)}
 def test_lanes_take_their_time_a_hop_and_what_the_scheduler_does() -> None:
     layout = Layout(data=4)
     network = Network(hop=0.25, scheduler=0.01)
-    found = predict(spec_of(layout), layout, GRAD, 4, network, False)
+    found = predict(spec_of(layout), GRAD, 4, network, False)
     assert found.seconds == pytest.approx(1 + 0.25 + 4 * 0.01)  # the last of four to be told of
     assert found.efficiency == pytest.approx(1 / found.seconds)
     assert (found.tasks, found.moved) == (4, 4 * 3 * 1000)
@@ -75,20 +75,21 @@ def test_lanes_take_their_time_a_hop_and_what_the_scheduler_does() -> None:
 
 def test_at_scale_each_lane_has_the_rows_it_has_now() -> None:
     layout = Layout(data=2)
-    spec, larger = scaled(spec_of(layout), layout, 64)
+    spec = scaled(spec_of(layout), 64)
+    larger = spec.layout
     assert larger.data == 64 and spec.order.batch == 64 * 32
     assert spec.order.count(0, larger.streams(5, spec.order.streams)) == 32
-    _, fewer = scaled(spec_of(layout), layout, 1)
+    fewer = scaled(spec_of(layout), 1).layout
     assert fewer.data == 1
     cut = Layout(data=2, stages=2)
-    assert scaled(spec_of(cut), cut, 64)[1] == Layout(data=32, stages=2)
+    assert scaled(spec_of(cut), 64).layout == Layout(data=32, stages=2)
     alone = Layout(replicas=2, average_every=4)
-    assert scaled(spec_of(alone), alone, 64)[1].replicas == 64
+    assert scaled(spec_of(alone), 64).layout.replicas == 64
 
 
 def test_the_scheduler_is_the_limit_in_the_end() -> None:
     layout, network = Layout(data=2), Network(hop=0.001, scheduler=0.01)
-    found = [predict_at_scale(spec_of(layout), layout, GRAD, n, network, False) for n in (2, 16, 256)]
+    found = [predict_at_scale(spec_of(layout), GRAD, n, network, False) for n in (2, 16, 256)]
     assert [p.efficiency > 0.8 for p in found] == [True, True, False]
     assert 0.7 < found[-1].load * network.scheduler <= 1
 
@@ -97,7 +98,7 @@ def test_replicas_are_submitted_from_average_to_average() -> None:
     layout = Layout(replicas=8, average_every=16, grain="window")
     assert window_length(layout) == 16
     spec = spec_of(layout)
-    found = predict(spec, layout, {("train-window",): Cost(16.0, 0)}, 8, Network(), False)
+    found = predict(spec, {("train-window",): Cost(16.0, 0)}, 8, Network(), False)
     assert found.seconds == pytest.approx(1.0) and found.tasks < 2
 
 

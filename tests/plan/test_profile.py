@@ -8,21 +8,26 @@ import numpy as np
 import pytest
 
 from daskpar import Layout, Trainer, open_client
-from daskpar.plan.profile import Ran, critical_path, held_up_by, profile
+from daskpar.layout.plan import Kind
+from daskpar.plan.profile import TaskRun, critical_path, held_up_by, profile
 
 
 def key(name: str, step: int = 0) -> tuple[str, int]:
     return (f"{name}-0a", step)
 
 
+def ran(name: str, thread: str, start: float, stop: float, step: int = 0, **more: Any) -> TaskRun:
+    return TaskRun(key(name, step), Kind(name, name), thread, start, stop, **more)
+
+
 #        0    1    2    3    4    5    6    7
 #  one   load      grad                update
 #  two        grad.............. (1)
 RAN = [
-    Ran(key("load"), "one", 0.0, 1.0),
-    Ran(key("grad"), "one", 2.0, 3.0),
-    Ran(key("grad", 1), "two", 1.0, 4.0),
-    Ran(key("update"), "one", 6.0, 7.0, ((4.5, 5.5),)),
+    ran("load", "one", 0.0, 1.0),
+    ran("grad", "one", 2.0, 3.0),
+    ran("grad", "two", 1.0, 4.0, 1),
+    ran("update", "one", 6.0, 7.0, transfers=((4.5, 5.5),)),
 ]
 BELOW: dict[Any, Any] = {
     key("grad"): [key("load")],
@@ -62,8 +67,8 @@ def test_a_path_is_cut_where_counting_begins() -> None:
 
 
 def test_a_thread_that_is_busy_holds_up_what_comes_next() -> None:
-    ran = [Ran(key("grad"), "one", 0.0, 2.0), Ran(key("evaluate"), "one", 2.0, 3.0)]
-    found = profile(ran, {}, 1, 1, {}, 0.0)
+    runs = [ran("grad", "one", 0.0, 2.0), ran("evaluate", "one", 2.0, 3.0)]
+    found = profile(runs, {}, 1, 1, {}, 0.0)
     assert found.kinds["evaluate"].waiting == 0.0
     assert set(found.path) == {"grad", "evaluate"}
 

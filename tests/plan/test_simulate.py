@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from dask.utils import key_split
 
-from daskpar import Layout, Trainer
+from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits, Part
-from daskpar.graph import tasks
-from daskpar.graph.build import Graph
-from daskpar.graph.builder import builder_for
+from daskpar.graph.emit import Emitter
+from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.plan.simulate import Cost, Network, simulate
 from daskpar.train.prepare import make_order, make_spec
@@ -31,7 +30,7 @@ def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: in
     spec = make_spec(trainer, part.source, order, [], [])
     graph = Graph("0a")
     key = graph.add("load-model", (), tasks.load_model, spec)
-    builder = builder_for(spec, layout, key, add_training_data(graph, key, part, order, layout), apart)
+    builder = Emitter(spec, key, add_training_data(graph, key, part, spec), apart)
     builder.window(graph, builder.start(graph, 0), [0.1] * steps)  # type: ignore[arg-type]
     return graph
 

@@ -11,7 +11,7 @@ from daskpar import Layout, Trainer
 from daskpar.cluster import executor as executors
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.data import Digits
-from daskpar.graph.build import Graph, Key
+from daskpar.graph.graph import Graph, Key
 from daskpar.train import driver, trainer
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]

@@ -1,0 +1,60 @@
+"""Data parallelism: the rows of a batch are cut into lanes, whose gradients meet in a tree.
+
+Four lanes, `fan_in: 2`; the last level of the tree is added up by whoever needs the sum:
+
+    lane 0   grad ─┬─> reduce-gradient ─┬─> all lanes
+    lane 1   grad ─┘                    │
+    lane 2   grad ─┬─> reduce-gradient ─┘
+    lane 3   grad ─┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daskpar.errors import InputError
+from daskpar.layout.cut import Cut
+from daskpar.settings import setting
+
+
+@dataclass(frozen=True)
+class Lanes(Cut):
+    """Lanes of rows. With `lanes` they are not equal, but as these weights have it."""
+
+    data: int = setting(1, "lanes that the rows of a batch are cut into", at_least=1)
+    lanes: str | tuple[float, ...] | None = setting(
+        None, "weights of lanes; auto: by the speed of their workers"
+    )
+    fan_in: int = setting(4, "gradients that one task of the tree adds", at_least=2)
+
+    def check_fields(self) -> None:
+        if self.lanes is None or self.lanes == "auto":
+            return
+        if isinstance(self.lanes, str) or not self.lanes:
+            raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
+        listed = ", ".join(f"{weight:g}" for weight in self.lanes)
+        if self.data not in (1, len(self.lanes)):
+            raise InputError(f"layout.lanes=[{listed}] are {len(self.lanes)} lanes, layout.data={self.data}")
+        if any(not weight > 0 for weight in self.lanes):
+            raise InputError(f"layout.lanes=[{listed}]: weights must be above zero")
+        object.__setattr__(self, "data", len(self.lanes))
+
+
+def apportioned(things: int, weights: Sequence[float]) -> list[int]:
+    """So many things in proportion to weights, at least one each; the largest remainders first.
+
+    Raises InputError where there are fewer things than weights.
+    """
+    if things < len(weights):
+        raise InputError(
+            f"layout.lanes: {len(weights)} lanes cannot share the {things} streams that a batch is drawn "
+            "from; set data.streams to more"
+        )
+    exact = [things * weight / sum(weights) for weight in weights]
+    counts = [max(1, int(share)) for share in exact]
+    while sum(counts) != things:
+        step = 1 if sum(counts) < things else -1
+        fit = [i for i in range(len(counts)) if step > 0 or counts[i] > 1]
+        counts[max(fit, key=lambda i: (step * (exact[i] - counts[i]), -i))] += step
+    return counts

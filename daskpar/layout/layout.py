@@ -1,0 +1,127 @@
+"""How a step is cut: the union of all cuts. Parallelism is nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import ClassVar
+
+from daskpar.errors import InputError
+from daskpar.layout.compression import Compression
+from daskpar.layout.cut import Cut
+from daskpar.layout.grain import Grain
+from daskpar.layout.lanes import Lanes, apportioned
+from daskpar.layout.pipeline import Pipeline
+from daskpar.layout.problem import Problem
+from daskpar.layout.replicas import Replicas
+from daskpar.layout.shards import Shards
+from daskpar.layout.tiles import Tiles
+from daskpar.layout.updates import Updates
+from daskpar.layout.width import Width
+
+
+@dataclass(frozen=True)
+class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeline, Lanes):
+    """How one training step is cut into tasks.
+
+    What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
+    numbers, so the same layout and seed give the same bits on one worker or eight.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {"wire": "compression", "schedule": "pipeline"}
+
+    def __post_init__(self) -> None:
+        for cut in CUTS:
+            cut.check_fields(self)
+        if self.update != "sync" and (self.cuts_model or self.replicas > 1 or self.grain != "step"):
+            raise InputError(
+                f"layout.update={self.update} goes with data and shards, at grain: step, and not with "
+                "stages, microbatches, width, tiles, recompute or replicas"
+            )
+        if self.grain == "window" and (self.cuts_model or self.shards > 1):
+            raise InputError(
+                "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
+                "microbatches, width, tiles, shards or recompute"
+            )
+        if self.compression != "full" and (self.grain == "window" or self.update != "sync"):
+            raise InputError(
+                f"layout.compression={self.compression} is for lanes that add up their gradients in tasks; "
+                "it goes with update: sync, and not with grain: window"
+            )
+
+    def check(self, problem: Problem) -> None:
+        """Refuse a training that cannot be cut so. Raises InputError, in one line."""
+        for cut in CUTS:
+            cut.check(self, problem)
+        if problem.accumulate > 1 and self.cuts_model:
+            raise InputError(
+                f"train.accumulate={problem.accumulate} is for a model that is not cut; use "
+                "layout.microbatches"
+            )
+        if self.update != "sync" and self.shards > 1 and problem.clips_norm:
+            raise InputError(
+                f"layout.shards={self.shards}: servers apply what they get at once, and do not know "
+                "the norm of the whole gradient; leave out train.clip.norm, or use one server"
+            )
+        if problem.synchronised and self.data > 1 and self.grain == "window":
+            raise InputError(
+                f"layout.grain=window cannot be had in {self.data} lanes with {problem.synchronised}: "
+                "{sync: true}; use data: 1 or grain: step"
+            )
+
+    @property
+    def breadth(self) -> int:
+        """How many branches of a stage there may be side by side: parts in width, or tiles."""
+        return max(self.width, self.tiles)
+
+    @property
+    def cuts_model(self) -> bool:
+        """Whether a lane's pass through the model is more than one piece of work."""
+        return self.depth > 1 or self.breadth > 1 or self.microbatches > 1 or self.recompute
+
+    @property
+    def meets(self) -> bool:
+        """Whether layers that share statistics get them from all lanes, by tasks of their own."""
+        return self.data > 1 or self.tiles > 1 or self.grain in ("stage", "layer")
+
+    @property
+    def compresses(self) -> bool:
+        """Whether gradients are rounded between lanes: one lane has nobody to send them to."""
+        return self.compression != "full" and self.data > 1
+
+    @property
+    def places(self) -> int:
+        """How many slots there are: each lane has one for every stage and branch."""
+        return self.replicas * self.lane_places
+
+    @property
+    def lane_places(self) -> int:
+        """How many slots a replica has."""
+        return self.data * self.depth * self.breadth
+
+    @property
+    def lane_count(self) -> int:
+        """How many lanes the rows of a batch are cut into, those of all replicas together."""
+        return self.replicas * self.data
+
+    def place(self, lane: int, stage: int = 0, branch: int = 0) -> int:
+        """The number of a slot; tasks of one slot run on one worker where they can."""
+        return (lane * self.depth + stage) * self.breadth + branch
+
+    def streams(self, lane: int, streams: int) -> range:
+        """The streams of data that belong to a lane, counted over all replicas."""
+        if self.lanes is None or isinstance(self.lanes, str):
+            return range(lane * streams // self.lane_count, (lane + 1) * streams // self.lane_count)
+        replica, number = divmod(lane, self.data)
+        first, stop = (r * streams // self.replicas for r in (replica, replica + 1))
+        ends = [0, *accumulate(apportioned(stop - first, self.lanes))]
+        return range(first + ends[number], first + ends[number + 1])
+
+
+CUTS: tuple[type[Cut], ...] = Layout.__bases__[::-1]
+"""All cuts. Dataclasses take fields from the last base first, so `Layout` lists its bases backwards."""
+
+Layout.__doc__ = f"{Layout.__doc__}\n    Fields:\n" + "\n".join(
+    f"      {f.name}: {f.metadata['help']}" for f in fields(Layout)
+)

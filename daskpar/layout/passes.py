@@ -1,0 +1,240 @@
+"""The passes of one step: micro-batches flow forward through the parts of a model, gradients flow back.
+
+Two stages, a lane, two micro-batches. The order in which a stage works is kept by dependencies (dotted), so
+that no more activations are alive than the schedule says:
+
+    stage 0   forward[0] ┄┄> forward[1] ┄┄┄┄┄┄┄┄┄┄┄┄> backward[0] ┄┄> backward[1]
+                  └─────┐        └────────┐             ┌──┘   ┌─────────┘
+    stage 1             └> forward[0] ┄┄> backward[0] ──┘ ┄> forward[1] ┄┄> backward[1]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from daskpar.layout.boundary import Mover, Whole
+from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.partition import Part
+from daskpar.layout.plan import At, Kind, Now, Output, Together
+from daskpar.layout.schedule import BACKWARD, FORWARD, Action, in_order
+from daskpar.layout.tiles import Strips
+from daskpar.layout.width import Branches
+from daskpar.nn.program import shares_at
+
+_LOSS = Kind("forward-loss", "loss", ("lane", "micro"))
+_GATHER_LOSS = Kind("gather-loss", "gather", ("lane", "micro", "branch"))
+_REDUCE_LOSS = Kind("reduce-loss", "reduce", ("lane", "micro"), urgent=True)
+_STATISTICS = Kind("reduce-statistics", "reduce", ("pass", "part", "micro"), urgent=True)
+
+
+class Leaf(NamedTuple):
+    """A lane's gradient of a part, in the value of an operation: that of span `span` of branch `branch`."""
+
+    part: int
+    branch: int
+    span: int
+    lane: int
+    value: Output
+
+
+def mover(part: Part) -> Mover:
+    """The mover of the cut that divides a part."""
+    if part.strips:
+        return Strips()
+    return Branches() if part.section is not None else Whole()
+
+
+class Passes:
+    """Writes the forward and the backward passes of one step into a draft.
+
+    `batches`: the lanes' rows. `parameters(lane, place)`: the parameters of a place for a lane.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        batches: Sequence[Output],
+        parameters: Callable[[int, int], Output],
+    ):
+        self.draft, self.batches, self.parameters = draft, batches, parameters
+        self.layout, self.partition = draft.layout, draft.partition
+        self.movers = [mover(part) for part in self.partition.parts]
+        self._lanes = range(len(batches))
+        self._inputs: dict[tuple[int, MicrobatchId], list[StageInput]] = {}
+        self._forward: dict[tuple[int, MicrobatchId], list[Output]] = {}
+        self._above: dict[MicrobatchId, list[StageInput]] = {}  # what flows back into the branches of a part
+        self._backward: dict[tuple[int, MicrobatchId], list[Output]] = {}
+        self._latest: dict[tuple[int, int], Output] = {}  # the last operation of a lane's stage
+        draft.small.update(batches)
+
+    def build(self) -> Iterator[Leaf]:
+        """Add all operations; yields the gradients of the last micro-batch, with those before added."""
+        layout, parts = self.layout, self.partition.parts
+        for slot in in_order(layout.pipeline, layout.depth, layout.microbatches):
+            numbers = [i for i, part in enumerate(parts) if part.stage == slot.stage]
+            forward = slot.action.verb == FORWARD
+            for i in numbers if forward else reversed(numbers):
+                (self._go_forward if forward else self._go_back)(i, slot.action)
+        for i, part in enumerate(parts):
+            for branch, spans in enumerate(part.spans):
+                for number, span in enumerate(spans):
+                    if span.start < span.stop or (i == len(parts) - 1 and branch == number == 0):
+                        for lane in self._lanes:
+                            last = MicrobatchId(lane, layout.microbatches - 1)
+                            yield Leaf(i, branch, number, lane, self._backward[i, last][branch])
+
+    def _go_forward(self, i: int, action: Action) -> None:
+        part, micro = self.partition.parts[i], action.micro
+        if i == 0:
+            for lane in self._lanes:
+                first = self.movers[0].begin(self.draft, 0, lane, self.batches[lane])
+                self._inputs[0, MicrobatchId(lane, micro)] = first
+        inputs = [self._inputs[i, MicrobatchId(lane, micro)] for lane in self._lanes]
+        shared = self._shared(i, FORWARD, micro, inputs)
+        for lane in self._lanes:
+            rows = MicrobatchId(lane, micro)
+            values = []
+            for branch, flows_in in enumerate(self._inputs[i, rows]):
+                value = self._received(flows_in, self.draft.slot(lane, i, branch), "activation")
+                after = self._turn(lane, part, i, FORWARD) if branch == 0 else None
+                values.append(self._pass(FORWARD, i, rows, branch, "forward_part", value, shared, after))
+            self._forward[i, rows] = values
+            self._latest[lane, part.stage] = values[0]
+            self._onward(i, rows, values)
+
+    def _onward(self, i: int, rows: MicrobatchId, values: list[Output]) -> None:
+        """Move the outputs of part i to the next part, or to the loss."""
+        last = i + 1 == len(self.partition.parts)
+        if last and self.partition.splits_loss:
+            self._above[rows] = [StageInput(value) for value in self._measure_parts(i, rows, values)]
+            return
+        if not last:
+            exchanged = self.movers[i + 1].exchange(self.draft, FORWARD, i + 1, rows, values)
+            if exchanged is not None:
+                self._inputs[i + 1, rows] = exchanged
+                return
+        into = self._inputs[i, rows][0].value
+        whole = self.movers[i].gather(self.draft, FORWARD, i, rows, into, values)
+        if last:
+            loss = self._measure(rows, whole)
+            self._above[rows] = self.movers[i].scatter(self.draft, BACKWARD, i, rows, loss)
+        else:
+            self._inputs[i + 1, rows] = self.movers[i + 1].scatter(self.draft, FORWARD, i + 1, rows, whole)
+
+    def _go_back(self, i: int, action: Action) -> None:
+        part, micro = self.partition.parts[i], action.micro
+        above = [self._above[MicrobatchId(lane, micro)] for lane in self._lanes]
+        shared = self._shared(part.stop, BACKWARD, micro, above, operation=True)
+        for lane in self._lanes:
+            rows, values = MicrobatchId(lane, micro), []
+            for branch in range(len(part.spans)):
+                value = self._received(above[lane][branch], self.draft.slot(lane, i, branch), "gradient")
+                upper = self._forward[i + 1, rows][branch] if shared is not None else None
+                before = self._backward[i, MicrobatchId(lane, micro - 1)][branch] if micro else None
+                after = self._turn(lane, part, i, BACKWARD) if branch == 0 else None
+                inputs = (self._forward[i, rows][branch], value, upper, shared, before, after)
+                values.append(self._pass(BACKWARD, i, rows, branch, "backward_part", *inputs))
+            self._backward[i, rows] = values
+            self._latest[lane, part.stage] = values[0]
+            if i > 0:
+                self._above[rows] = self._backward_inputs(i, rows, above[lane][0].value, values)
+
+    def _backward_inputs(
+        self, i: int, rows: MicrobatchId, above: Output, values: list[Output]
+    ) -> list[StageInput]:
+        """The gradients for the branches of part i - 1, from those of part i."""
+        part, below = self.partition.parts[i], self.partition.parts[i - 1]
+        if part.first <= self.partition.first_trained:  # nobody needs a gradient: only the sums pass
+            return [StageInput(values[k % len(values)]) for k in range(len(below.spans))]
+        exchanged = self.movers[i - 1].exchange(self.draft, BACKWARD, i - 1, rows, values)
+        if exchanged is not None:
+            return exchanged
+        whole = self.movers[i].gather(self.draft, BACKWARD, i, rows, above, values)
+        return self.movers[i - 1].scatter(self.draft, BACKWARD, i - 1, rows, whole)
+
+    def _received(self, flows_in: StageInput, slot: int, what: str) -> Output | Together:
+        """The argument of an operation: a value, or a list of it and the edges of other tiles."""
+        value = self.draft.send(flows_in.value, slot, what)
+        return value if flows_in.edges is None else Together((value, *flows_in.edges))
+
+    def _pass(
+        self, verb: str, i: int, rows: MicrobatchId, branch: int, function: str, *inputs: object
+    ) -> Output:
+        (lane, micro), part = rows, self.partition.parts[i]
+        axes, index = ["lane", "part"], [lane, i]
+        if self.layout.microbatches > 1:
+            axes.append("micro")
+            index.append(micro)
+        if len(part.spans) > 1:
+            axes.append("branch")
+            index.append(branch)
+        slot = self.draft.slot(lane, i, branch)
+        where = At(lane, i, branch, micro)
+        owners = [self._owner(lane, slot, span.place) for span in part.spans[branch]]
+        kind = Kind(f"{verb}-{part.name}", verb, tuple(axes))
+        return self.draft.section.add(
+            kind, function, tuple(index), slot, Now.MODEL, Now.STEP, where, *inputs, *owners
+        )
+
+    def _owner(self, lane: int, slot: int, number: int) -> Output:
+        """The parameters of a place, for a part that may be elsewhere."""
+        return self.draft.send(self.parameters(lane, number), slot, "parameters")
+
+    def _turn(self, lane: int, part: Part, i: int, verb: str) -> Output | None:
+        """The operation that a lane's stage does before, where the schedule is to be kept; once an action."""
+        parts = self.partition.parts
+        neighbour = i - 1 if verb == FORWARD else i + 1
+        begun = 0 <= neighbour < len(parts) and parts[neighbour].stage == part.stage
+        if self.layout.microbatches == 1 or begun:
+            return None
+        return self._latest.get((lane, part.stage))
+
+    def _measure(self, rows: MicrobatchId, outputs: Output) -> Output:
+        end = len(self.partition.parts) - 1
+        slot = self.draft.slot(rows.lane, end)
+        owners = [self.parameters(rows.lane, 0)] if len(self.partition.places) == 1 else []
+        batch = self.draft.send(self.batches[rows.lane], slot, "targets")
+        index = tuple(rows) if self.layout.microbatches > 1 else (rows.lane,)
+        where = At(rows.lane, end, 0, rows.micro)
+        arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
+        return self.draft.section.add(_LOSS, "forward_loss", index, slot, *arguments)
+
+    def _measure_parts(self, i: int, rows: MicrobatchId, outputs: list[Output]) -> list[Output]:
+        """The loss across parts in width, whose outputs stay where they are."""
+        section, lane = self.draft.section, rows.lane
+        slots = [self.draft.slot(lane, i, branch) for branch in range(len(outputs))]
+        batches = [self.draft.send(self.batches[lane], slot, "targets") for slot in slots]
+        wheres = [At(lane, i, branch, rows.micro) for branch in range(len(outputs))]
+        each = list(zip(wheres, batches, outputs, slots, strict=True))
+        gathered = [
+            section.add(
+                *(_GATHER_LOSS, "gather_loss", (*rows, where.branch), slot),
+                *(Now.MODEL, Now.STEP, where, batch, output),
+            )
+            for where, batch, output, slot in each
+        ]
+        total = section.add(_REDUCE_LOSS, "reduce_loss", tuple(rows), slots[0], Now.MODEL, *gathered)
+        return [
+            section.add(
+                *(_LOSS, "split_loss", (*rows, where.branch), slot),
+                *(Now.MODEL, Now.STEP, where, batch, output, total),
+            )
+            for where, batch, output, slot in each
+        ]
+
+    def _shared(
+        self, i: int, verb: str, micro: int, inputs: list[list[StageInput]], operation: bool = False
+    ) -> Output | None:
+        """The sum of all lanes' statistics for an operation that shares them, or None."""
+        parts = self.partition.parts
+        first = i if operation else parts[i].first
+        gathers = not operation and parts[i].first == parts[i].stop
+        if gathers or not shares_at(self.partition.program, first):
+            return None
+        number = next(k for k, part in enumerate(parts) if part.first == first < part.stop)
+        branches = range(len(parts[number].spans))
+        values = [inputs[lane][branch].value for lane in self._lanes for branch in branches]
+        slots = [self.draft.slot(lane, number, branch) for lane in self._lanes for branch in branches]
+        function = "reduce_statistics" if operation else "reduce_moments"
+        return self.draft.tree(_STATISTICS, function, (verb, number, micro), values, True, slots=slots)[0]

@@ -1,0 +1,166 @@
+"""Replicas that train alone and are averaged: local SGD, post-local SGD, DiLoCo.
+
+Two replicas, averaged every two steps:
+
+    replica 0   grad[0] ─> grad[1] ─> update ─┬─> average ─┬─> load-average ─> grad[2] ─> ...
+    replica 1   grad[0] ─> grad[1] ─> update ─┘            └─> load-average ─> grad[2] ─> ...
+
+A replica is a whole layout, with lanes, stages or whatever else; in between nothing crosses from one to
+another (Stich 2019, "Local SGD converges fast and communicates little"; Lin et al. 2020, "Don't use large
+mini-batches, use local SGD", for `synchronous_until`; Douillard et al. 2023, "DiLoCo", for `outer`). Averaged
+at each step of plain SGD, replicas compute what lanes do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from daskpar.errors import InputError
+from daskpar.layout.cut import Cut
+from daskpar.layout.described import Described
+from daskpar.layout.draft import Draft
+from daskpar.layout.plan import (
+    FROM_FILE,
+    FROM_SEED,
+    LOOK,
+    Carried,
+    Kind,
+    Now,
+    Output,
+    Plan,
+    Section,
+)
+from daskpar.layout.problem import Problem
+from daskpar.layout.synchronous import PENDING, Synchronous, gradient_of, state_of
+from daskpar.settings import setting
+
+_BEGIN_OUTER = Kind("begin-outer", "load", ("owner",), steps=False)
+_ADD = Kind("add-parameters", "reduce", ("owner",))
+_AVERAGE = Kind("average", "average", ("owner",))
+_LOAD_AVERAGE = Kind("load-average", "update", ("replica", "owner", "lane"))
+_GATHER = Kind("gather-replicas", "gather")
+
+
+@dataclass(frozen=True)
+class Replicas(Cut):
+    """Copies of all of this, each on its own share of a batch."""
+
+    replicas: int = setting(1, "copies of all of this that train alone and are averaged", at_least=1)
+    average_every: int = setting(1, "steps between averages; 0: only at the end", at_least=0)
+    synchronous_until: int = setting(0, "a step up to which they are averaged at each", at_least=0)
+    outer: Any = setting(None, "an optimizer that steps from average to average")
+
+    def check_fields(self) -> None:
+        averages = (self.average_every, self.synchronous_until) != (1, 0) or self.outer is not None
+        if self.replicas == 1 and averages:
+            raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
+
+    def check(self, problem: Problem) -> None:
+        if problem.outer is not None and not problem.outer.elementwise:
+            raise InputError(
+                f"layout.outer: {problem.outer.kind} needs whole tensors; use sgd, adam or the like"
+            )
+
+    def averages(self, step: int) -> int:
+        """How often replicas have been averaged in the first `step` steps."""
+        later = max(0, step - self.synchronous_until)
+        return min(step, self.synchronous_until) + (later // self.average_every if self.average_every else 0)
+
+    def steps_until_average(self, step: int) -> int | None:
+        """Steps that replicas are on their own from a step on; None: until the end."""
+        if self.replicas == 1:
+            return None
+        if step < self.synchronous_until:
+            return 1
+        if self.average_every == 0:
+            return None
+        return self.average_every - (step - self.synchronous_until) % self.average_every
+
+    def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
+        """The plan once for each replica, and averages between steps."""
+        if self.replicas == 1:
+            return plan
+        writer = Synchronous(run, across_processes)
+        start, step, look = Section(), Section(), Section()
+        for replica in range(self.replicas):
+            for whole, one in ((start, plan.start), (step, plan.step), (look, plan.look)):
+                whole.include(self._scoped(one, run, replica))
+        average = self._average(writer, run, across_processes)
+        last: list[Output | Carried] = [look.results[f"{_scope(r)} {LOOK}"][0] for r in range(self.replicas)]
+        if run.outer is not None:
+            self._begin_outer(start, plan.start, writer, run)
+            anchors = [Carried(_anchor(h)) for h in range(len(writer.owners))]
+            last.append(writer.whole(look, anchors, ("outer",)))
+        gathered = look.add(_GATHER, "gather_replicas", (), None, Now.MODEL, self.replicas, *last)
+        look.results = {LOOK: (gathered,)}
+        logs = tuple(
+            log._replace(variable=f"{_scope(r)} {log.variable}")
+            for r in range(self.replicas)
+            for log in plan.logs
+        )
+        return Plan(start, step, look, logs, average, whole_windows=plan.whole_windows)
+
+    def _scoped(self, section: Section, run: Described, replica: int) -> Section:
+        layout = run.layout
+        shift = replica * layout.lane_places
+        return section.scoped(_scope(replica), f"replica-{replica}", shift, replica * layout.data)
+
+    def _begin_outer(self, start: Section, one: Section, writer: Synchronous, run: Described) -> None:
+        """Add where the outer optimizer begins: in the file, or at the parameters before the first step."""
+        for h in range(len(writer.owners)):
+            (state,) = one.results[state_of(h)][:1]
+            assert isinstance(state, Output)
+            op = one.ops[state.number]
+            arguments = tuple("outer" if argument is Now.PART else argument for argument in op.arguments)
+            saved = start.add(
+                op.kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
+            )
+            first = start.results[f"{_scope(0)} {state_of(h)}"][0]
+            begun = start.add(
+                *(_BEGIN_OUTER, "begin_outer", (h,), None, Now.MODEL, first), needs=FROM_SEED, instead=saved
+            )
+            start.results[_anchor(h)] = (begun,)
+
+    def _average(self, writer: Synchronous, run: Described, across_processes: bool) -> Section:
+        """Every replica with the average of all for its parameters."""
+        section = Section()
+        updated: list[list[tuple[Output, ...]]] = []
+        for replica in range(self.replicas):
+            alone = Section()
+            states = writer.updates(alone, False)
+            shift = section.include(self._scoped(alone, run, replica))
+            updated.append([tuple(Output(o.number + shift) for o in copies) for copies in states])
+        draft = Draft(section, run, across_processes)
+        for h, (span, lanes) in enumerate(writer.owners):
+            slot = writer.slot(span, lanes[0])
+            total = draft.tree(_ADD, "add_parameters", (h,), [states[h][0] for states in updated])
+            anchor = Carried(_anchor(h)) if run.outer is not None else None
+            mean = section.add(
+                *(_AVERAGE, "average", (h,), slot),
+                *(Now.MODEL, span, self.replicas, Now.ROUNDS, anchor, *total),
+            )
+            if run.outer is not None:
+                section.results[_anchor(h)] = (mean,)
+            for replica, states in enumerate(updated):
+                shift = replica * run.layout.lane_places
+                section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
+                    section.add(
+                        *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, lane)),
+                        *(writer.slot(span, lane) + shift, state, mean),
+                    )
+                    for lane, state in zip(lanes, states[h], strict=True)
+                )
+                section.results[f"{_scope(replica)} {gradient_of(h)}"] = ()
+        for replica in range(self.replicas):
+            section.results |= {f"{_scope(replica)} {name}": () for name in (PENDING, "sums")}
+        return section
+
+
+def _scope(replica: int) -> str:
+    return f"replica {replica}"
+
+
+def _anchor(owner: int) -> str:
+    """The variable of the last average, which the outer optimizer steps from."""
+    return f"anchor {owner}"

@@ -1,0 +1,101 @@
+"""Spatial parallelism: images are cut by rows of pixels, as far as layers need no more than a halo.
+
+whole → tiles    its rows for each (`pick-rows`)    tiles → whole    laid one below the other
+tile → tile      as it is, and the rows that its neighbours lack (`halo`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daskpar.layout.cut import Cut
+from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.plan import Index, Kind, Output
+from daskpar.layout.schedule import BACKWARD, FORWARD
+from daskpar.nn.space import Rows, overlap
+from daskpar.settings import setting
+
+_PICK = Kind("pick-rows", "pick", ("lane",), urgent=True)
+_HALO = {
+    FORWARD: Kind("halo-activation", "halo", ("lane", "part", "micro"), urgent=True),
+    BACKWARD: Kind("halo-gradient", "halo", ("lane", "part", "micro"), urgent=True),
+}
+_AXES = ("lane", "part", "pass", "micro")
+_JOIN = {
+    FORWARD: Kind("join-activation", "join", _AXES, urgent=True),
+    BACKWARD: Kind("join-gradient", "join", _AXES, urgent=True),
+}
+
+
+@dataclass(frozen=True)
+class Tiles(Cut):
+    """Parts of an image side by side."""
+
+    tiles: int = setting(1, "parts that images are cut into by rows of pixels", at_least=1)
+
+
+class Strips:
+    """Moves values into and out of tiles."""
+
+    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
+        needs = [strip.needs for strip in draft.partition.parts[part].strips]
+        return _scattered(draft, batch, (lane,), needs)
+
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
+        strips = draft.partition.parts[part].strips
+        wanted = [strip.needs if verb == FORWARD else strip.gives for strip in strips]
+        return _scattered(draft, whole, (rows.lane, part, verb, rows.micro), wanted)
+
+    def gather(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
+    ) -> Output:
+        """The tiles of an image, one below the other; backward, where they overlap, summed."""
+        slot = draft.slot(rows.lane, part)
+        what = "activation" if verb == FORWARD else "gradient"
+        values = [draft.send(value, slot, what) for value in branches]
+        index = (rows.lane, part, verb, rows.micro)
+        if verb == FORWARD:
+            return draft.section.add(_JOIN[verb], "stack_forward", index, slot, *values)
+        strips = draft.partition.parts[part].strips
+        height, needs = strips[-1].has.stop, [strip.needs for strip in strips]
+        return draft.section.add(_JOIN[verb], "stack_backward", index, slot, height, needs, *values)
+
+    def exchange(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]
+    ) -> list[StageInput] | None:
+        """Each tile's own value, and the rows that it lacks of its neighbours'."""
+        parts, forward = draft.partition.parts, verb == FORWARD
+        before = part - 1 if forward else part + 1
+        strips = parts[part if forward else before].strips
+        if not (parts[before].strips and strips):
+            return None
+        if all(strip.needs == strip.has for strip in strips):
+            return [StageInput(value) for value in branches]
+        inputs = []
+        for t, strip in enumerate(strips):
+            edges = []
+            for u, other in enumerate(strips):
+                has, wanted = (other.has, strip.needs) if forward else (other.needs, strip.has)
+                shared = overlap(has, wanted)
+                if u != t and shared.start < shared.stop:
+                    index = (rows.lane, before, rows.micro, u, t)
+                    slot = draft.section.slot(branches[u])
+                    edges.append(
+                        draft.section.add(_HALO[verb], "halo", index, slot, branches[u], has.start, shared)
+                    )
+            inputs.append(StageInput(branches[t], tuple(edges)))
+        return inputs
+
+
+def _scattered(draft: Draft, whole: Output, index: Index, rows: Sequence[Rows]) -> list[StageInput]:
+    """For each tile its rows of pixels of a value."""
+    slot = draft.section.slot(whole)
+    picked = [
+        draft.section.add(_PICK, "pick_rows", (*index, t), slot, whole, wanted)
+        for t, wanted in enumerate(rows)
+    ]
+    draft.small.update(picked)
+    return [StageInput(value) for value in picked]

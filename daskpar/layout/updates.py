@@ -1,0 +1,99 @@
+"""The order of updates: lanes that meet at each step, or pull from and push to a parameter server.
+
+Two lanes, one of them slow; `stale` with `staleness: 1`, where an arrow is a dependency between lanes:
+
+    lane 0   grad[0]  grad[1] ┄┄┄┄┄┄┄┄┄┄> grad[2]  grad[3] ...      grad[c] waits for all grad[c - 2]
+    lane 1   grad[0]──────────────┴─────> grad[1]──────────────     and so is never ahead by more than one
+
+The staleness is bounded by edges of the graph, so nobody ever waits within a task (Ho et al. 2013, "More
+effective distributed ML via a stale synchronous parallel parameter server"); with a bound of 0 lanes compute
+the same as lanes that meet. `async` lanes wait for nobody (Recht et al. 2011, "Hogwild!"; Dean et al. 2012,
+"Large scale distributed deep networks", sec. 4.1). The server is an actor, or one for each shard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daskpar.errors import InputError
+from daskpar.layout.cut import Cut
+from daskpar.layout.described import Described
+from daskpar.layout.fuse import GRAD
+from daskpar.layout.partition import shard_spans
+from daskpar.layout.plan import (
+    LOOK,
+    AllCarried,
+    Carried,
+    Kind,
+    Now,
+    Output,
+    Plan,
+    Section,
+    Together,
+)
+from daskpar.layout.problem import Problem
+from daskpar.settings import setting
+
+UPDATES = ("sync", "stale", "async")
+SERVER = Kind("parameter-server", "server", ("shard",), actor=True)
+PUSHED, SERVERS, BARRIER = "pushed", "servers", "barrier"
+_LOOK = Kind("snapshot", "look")
+_AFTER = Kind("after-snapshot", "barrier")
+
+
+@dataclass(frozen=True)
+class Updates(Cut):
+    """How far lanes may be apart in steps."""
+
+    update: str = setting("sync", "the order of updates", choices=UPDATES)
+    staleness: int = setting(0, "steps that a lane may be ahead, where update is stale", at_least=0)
+
+    def check_fields(self) -> None:
+        if self.staleness and self.update != "stale":
+            raise InputError(f"layout.staleness={self.staleness} is for update: stale")
+
+    def check(self, problem: Problem) -> None:
+        if self.update != "sync" and problem.synchronised:
+            raise InputError(
+                f"layout.update={self.update} cannot be had with {problem.synchronised}: {{sync: true}}, "
+                "whose statistics are those of all lanes, which do not meet; leave sync out"
+            )
+
+    def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
+        """Each lane's gradient pushed to the servers, instead of being reduced."""
+        if self.update == "sync":
+            return plan
+        layout = run.layout
+        (place,) = run.partition.places
+        spans = tuple(s for s in shard_spans(place, 0, layout.shards) if s.start < s.stop)
+        ordered = self.update == "stale"
+        start = Section()
+        start.results[SERVERS] = tuple(
+            start.add(
+                *(SERVER, "ParameterServer", (k,), layout.place(k * layout.data // len(spans)), Now.MODEL),
+                *(span, layout.data, layout.fan_in, ordered, Now.STEP, Now.FILE),
+            )
+            for k, span in enumerate(spans)
+        )
+        bound = self.staleness + 1 if ordered else 1
+        servers = Together((AllCarried(SERVERS),))
+        step, kind = Section(), Kind(f"grad-{self.update}", "grad", GRAD.axes)
+        lanes = range(layout.data)
+        for lane in lanes:
+            waited: list[Carried | AllCarried] = [Carried(PUSHED, lane)]
+            if ordered:
+                waited += [Carried(PUSHED, n, bound) for n in lanes if bound > 1 or n != lane]
+            waited.append(Carried(BARRIER))
+            (grad,) = (op for op in plan.step.ops if op.kind == GRAD and op.coordinates == (lane,))
+            step.add(
+                *(kind, "grad_pushed", (lane,), grad.slot, Now.MODEL, Now.STEP, grad.arguments[2], lane),
+                *(Now.RATE, Now.FRESH, spans, servers, Together(tuple(waited)), grad.arguments[-1]),
+            )
+        step.results = {PUSHED: tuple(map(Output, lanes)), BARRIER: ()}
+        look = Section()
+        state = look.add(
+            *(_LOOK, "snapshot", (), 0, Now.MODEL, Now.STEP, spans, servers, AllCarried(PUSHED)),
+        )
+        barrier = look.add(_AFTER, "end", (), 0, state)
+        look.results = {LOOK: (state,), BARRIER: (barrier,)}
+        return Plan(start, step, look, logs=(AllCarried(PUSHED),), back={PUSHED: bound})

@@ -1,0 +1,77 @@
+"""Tensor parallelism: layers are cut by columns, heads, channels or words (Shoeybi et al. 2019, Megatron-LM).
+
+whole → branches    the same value for each       branches → whole    summed by a tree, or joined
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daskpar.errors import InputError
+from daskpar.layout.cut import Cut
+from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.plan import Kind, Output
+from daskpar.layout.problem import Problem
+from daskpar.layout.schedule import FORWARD
+from daskpar.settings import setting
+
+_AXES = ("lane", "part", "pass", "micro")
+_SUM = Kind("reduce-activation", "reduce", _AXES, urgent=True)
+_JOIN = Kind("join-activation", "join", _AXES, urgent=True)
+
+
+@dataclass(frozen=True)
+class Width(Cut):
+    """Parts of a layer side by side, whose outputs are summed or joined."""
+
+    width: int = setting(1, "parts that layers are cut into by columns, heads, channels", at_least=1)
+
+    def check(self, problem: Problem) -> None:
+        if self.width == 1:
+            return
+        if problem.synchronised:
+            raise InputError(
+                f"layout.width={self.width} cannot be had with {problem.synchronised}: {{sync: true}}, whose "
+                "statistics are those of the whole batch; leave sync out"
+            )
+        if not problem.optimizer.elementwise:
+            raise InputError(
+                f"layout.width={self.width} cuts tensors, of which {problem.optimizer.kind} needs the norms; "
+                "use another optimizer, or cut in data or stages"
+            )
+
+
+class Branches:
+    """Moves values into and out of parts in width."""
+
+    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
+        return [StageInput(batch)] * len(draft.partition.parts[part].spans)
+
+    def scatter(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
+    ) -> list[StageInput]:
+        return [StageInput(whole)] * len(draft.partition.parts[part].spans)
+
+    def gather(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
+    ) -> Output:
+        """The outputs of all parts in width, by a tree where they are summed."""
+        section = draft.partition.parts[part].section
+        assert section is not None
+        sums = verb != FORWARD or section.sums
+        what = "activation" if verb == FORWARD else "gradient"
+        slot, index = draft.slot(rows.lane, part), (rows.lane, part, verb, rows.micro)
+        values: Sequence[Output] = [draft.send(value, slot, what) for value in branches]
+        if sums:
+            values = draft.tree(_SUM, "add_outputs", index, values)
+        given = (draft.send(into, slot, what), *values)
+        kind = _SUM if sums else _JOIN
+        if verb == FORWARD:
+            return draft.section.add(kind, "join_forward", (*index, "root"), slot, sums, *given)
+        return draft.section.add(kind, "join_backward", (*index, "root"), slot, *given)
+
+    def exchange(
+        self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]
+    ) -> list[StageInput] | None:
+        return None

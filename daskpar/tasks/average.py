@@ -1,0 +1,72 @@
+"""Tasks that average what replicas have learnt, each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daskpar.backend.array import Array
+from daskpar.layout.partition import Span
+from daskpar.tasks.step import merged
+from daskpar.tasks.types import Lane, Spec, State
+
+
+def begin_outer(spec: Spec, owner: Lane) -> Lane:
+    """Where the outer optimizer begins: the parameters before the first average, and its own slots."""
+    params = owner.state.params
+    return Lane(State(owner.state.step, params, spec.outer.init(params)))
+
+
+def add_parameters(*owners: Lane) -> Lane:
+    """A node of the tree over many replicas: the sum of their parameters."""
+    return Lane(State(owners[0].state.step, _sum([owner.state.params for owner in owners]), {}))
+
+
+def average(
+    spec: Spec, span: Span | None, count: int, rounds: int, anchor: Lane | None, *owners: Lane
+) -> Lane:
+    """The mean of the parameters of `count` replicas, of which `owners` have the sum.
+
+    With an outer optimizer, which has been through `rounds` averages, the way back from this mean to
+    `anchor`, the last average, is its gradient (Douillard et al. 2023, "DiLoCo", algorithm 1).
+    """
+    mean = _sum([owner.state.params for owner in owners]) * (1 / count)
+    step = owners[0].state.step
+    if anchor is None:
+        return Lane(State(step, mean, {}))
+    before, slots = anchor.state.params, anchor.state.slots
+    outer = spec.outer
+    return Lane(
+        State(step, *outer.update(before, before - mean, slots, rounds, outer.lr, spec.tensors_of(span)))
+    )
+
+
+def load_average(owner: Lane, average: Lane) -> Lane:
+    """A replica's state with the parameters of the average; its slots stay its own."""
+    return Lane(owner.state._replace(params=average.state.params))
+
+
+def gather_replicas(spec: Spec, replicas: int, *owners: Lane) -> Lane:
+    """One state of all: the mean of the replicas, with theirs, and the outer optimizer's, among its slots.
+
+    The mean is what is evaluated; the rest is what a saved run goes on from.
+    """
+    each = [owner.state for owner in owners[:replicas]]
+    share = 1 / replicas
+    slots = {name: _sum([state.slots[name] for state in each]) * share for name in each[0].slots}
+    for number, state in enumerate(each):
+        slots |= _named(f"replica-{number}", state)
+    for owner in owners[replicas:]:
+        slots |= _named("outer", owner.state)
+    mean = _sum([state.params for state in each]) * share
+    return Lane(State(each[0].step, mean, slots, merged(owners[:replicas])))
+
+
+def _named(part: str, state: State) -> dict[str, Array]:
+    return {f"{part}/params": state.params} | {f"{part}/{name}": v for name, v in state.slots.items()}
+
+
+def _sum(arrays: Sequence[Array]) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total

@@ -1,0 +1,159 @@
+"""Tasks that differentiate the whole model, and those that add gradients up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module, to_numpy
+from daskpar.backend.kernels import kernels
+from daskpar.data.chunk import Chunk
+from daskpar.data.transforms import undo
+from daskpar.errors import NotFiniteError
+from daskpar.nn.layer import Context, Params
+from daskpar.nn.parameters import collect, first_not_finite
+from daskpar.tasks.load import first_row, load_batch
+from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
+
+# A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+@quietly
+def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
+    """Gradient of a lane's rows: draw, forward, backward."""
+    if not chunks:
+        return Gradient(spec.xp.zeros(spec.table.size, dtype=spec.precision), ())
+    batch = load_batch(spec, step, streams, *chunks)
+    return differentiate(spec, owner.state.params, batch, step, first_row(spec, step, streams))
+
+
+def differentiate(
+    spec: Spec,
+    params: Array,
+    batch: Chunk,
+    step: int,
+    row: int,
+    into: Array | None = None,
+    named: tuple[Params, Params] | None = None,
+) -> Gradient:
+    """Gradient of the loss over a batch, in `accumulate` slices one after the other.
+
+    `into`: a buffer to write into, which the caller owns. `named`: the views of `params` and of that, where
+    the caller has them at hand.
+    """
+    xp = array_module(params)
+    buffer = xp.zeros_like(params) if into is None else into
+    views, out = named or (spec.table.views(params), spec.table.views(buffer))
+    rows = len(batch.x)
+    sums: Sums = ()
+    for k in range(spec.accumulate):
+        start, stop = k * rows // spec.accumulate, (k + 1) * rows // spec.accumulate
+        if start == stop:
+            continue
+        ctx = Context(
+            True,
+            spec.seed,
+            step,
+            row + start,
+            out=None if sums else out,
+            input_gradient=False,
+            consume=True,
+        )
+        outputs, saved = spec.model.forward(views, batch.x[start:stop], ctx)
+        part, dy = measure(spec, outputs, batch.y[start:stop])
+        if not math.isfinite(part[0]):
+            explain_not_finite(spec, params, batch.x[start:stop], ctx, part[0])
+        _, grads = spec.model.backward(views, saved, dy, ctx)
+        if sums:
+            again = xp.zeros_like(buffer)
+            collect(grads, spec.table.views(again))
+            buffer += again
+        else:
+            collect(grads, out)
+        sums = add_sums(sums, part)
+    return Gradient(buffer, sums)
+
+
+def measure(spec: Spec, outputs: Array, targets: Array) -> tuple[Sums, Array]:
+    """Sums of loss, weights and metrics over rows, and the gradient of the loss."""
+    loss, weight, dy = spec.loss(outputs, targets)
+    sums: Sums = (loss, weight)
+    if spec.metrics and spec.targets and spec.loss.task == "numbers":  # metrics are in the units of y
+        outputs, targets = (undo(spec.targets, to_numpy(values)) for values in (outputs, targets))
+    for metric in spec.metrics:
+        sums += metric.sums(outputs, targets, spec.loss)
+    return sums, dy
+
+
+def add_sums(a: Sums, b: Sums) -> Sums:
+    """Element by element; nothing is zero of any length."""
+    if not a or not b:
+        return a or b
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def handed(value: Any) -> Gradient | Rounded:
+    """The gradient that a task handed on, alone or with a state or dx."""
+    if isinstance(value, Backward):
+        return value.gradients[0]
+    found = value.gradient if isinstance(value, Lane) else value
+    assert isinstance(found, Gradient | Rounded)
+    return found
+
+
+def gradient_of(value: Any) -> Gradient:
+    """The gradient that a task handed on, whole again where it was rounded."""
+    found = handed(value)
+    if isinstance(found, Gradient):
+        return found
+    buffer = array_module(found.buffer).zeros(found.buffer.shape, dtype=found.dtype)
+    return Gradient(buffer, add_gradient(found, buffer), found.start)
+
+
+def add_gradient(value: Any, buffer: Array) -> Sums:
+    """Add a gradient to `buffer`, which is as long; returns the sums that it carries."""
+    found = handed(value)
+    if isinstance(found, Gradient):
+        buffer += found.buffer
+    else:
+        kernels(buffer).add_half(found.buffer, found.scale, buffer)
+        for start, exact in found.exact:
+            buffer[start : start + len(exact)] += exact
+    return found.sums
+
+
+def reduce_gradient(*values: Any) -> Gradient:
+    """The sum of gradients of the same parameters, in the order given."""
+    total, rest = gradient_of(values[0]), values[1:]
+    if not rest:
+        return total
+    buffer, sums = total.buffer, total.sums
+    if buffer is handed(values[0]).buffer:  # somebody else's
+        second, rest = gradient_of(rest[0]), rest[1:]
+        buffer, sums = buffer + second.buffer, add_sums(sums, second.sums)
+    for value in rest:
+        sums = add_sums(sums, add_gradient(value, buffer))
+    return Gradient(buffer, sums, total.start)
+
+
+def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: float) -> None:
+    """Raise NotFiniteError that names the step and the first layer at fault."""
+    where = first_not_finite(spec.table, params)
+    if where is not None:
+        index = int(where.split(".")[0])
+        cause = f"parameter {where} of layer {index} ({spec.model.layers[index].kind}) is not finite"
+    else:
+        cause = "every layer's output is finite, the loss itself is not"
+        views = spec.table.views(params)
+        for i, layer in enumerate(spec.model.layers):
+            x, _, mask = spec.model.forward_part(i, i + 1, views, x, ctx)
+            ctx = ctx.masked(mask)
+            if not bool(array_module(x).isfinite(x).all()):
+                cause = f"layer {i} ({layer.kind}) is the first with an output that is not finite"
+                break
+    raise NotFiniteError(
+        f"step {ctx.step}: the loss is {loss}; {cause}; lower optimizer.lr, or set train.clip.norm"
+    )

@@ -1,0 +1,95 @@
+"""Tasks that use a state as it is: evaluation and prediction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend import blas
+from daskpar.backend.array import Array, aligned, to_numpy
+from daskpar.data.chunk import Chunk, not_finite, transformed
+from daskpar.data.transforms import decode, dtype_of_units, undo
+from daskpar.errors import InputError
+from daskpar.nn.layer import Context
+from daskpar.tasks.gradient import add_sums, measure, quietly
+from daskpar.tasks.load import check_ids, check_shape
+from daskpar.tasks.types import Lane, Spec, Sums
+
+PREDICTIONS = ("outputs", "probabilities", "classes")
+_ROWS = 256  # rows that are evaluated at once: bounds memory, and is the same everywhere
+
+
+Owner = Lane | tuple[Lane, ...]
+"""A state, or those of the members of an ensemble, which speak on average."""
+
+
+def gather_members(*owners: Lane) -> tuple[Lane, ...]:
+    """The states of an ensemble."""
+    return owners
+
+
+def _outputs(spec: Spec, owner: Owner, x: Array) -> Array:
+    members = [owner] if isinstance(owner, Lane) else owner
+    views = [spec.table.views(member.state.params) for member in members]
+    found = [spec.model.run(own, x, Context(backward=False))[0] for own in views]
+    return found[0] if len(found) == 1 else spec.loss.mean(found)
+
+
+@quietly
+def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
+    """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
+    sums: Sums = ()
+    for start in range(0, len(chunk.x), _ROWS):
+        x, y = chunk.x[start : start + _ROWS], chunk.y[start : start + _ROWS]
+        sums = add_sums(sums, measure(spec, _outputs(spec, owner, x), y)[0])
+    return sums
+
+
+@quietly
+@blas.lasting_limit()
+def predict(
+    spec: Spec, owner: Owner, x: Any, kind: str = "outputs", fill: Any = None, first: int = 0
+) -> np.ndarray:
+    """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
+
+    Numbers come in the units, and classes as the labels, that the targets had; numbers in float64 where the
+    run's precision has no range or digits for them. Rows that are not finite have NaN for outputs, and `fill`
+    for a class; without a `fill` they are refused by their numbers, of which the first is `first`.
+    """
+    xp = spec.xp
+    check_ids(spec, "predict", x)
+    x = xp.asarray(x)
+    strange = not_finite(x)
+    x = aligned(transformed(x, spec.transforms, spec.x_dtype))
+    check_shape(spec, "predict", x)
+    starts = range(0, max(1, len(x)), _ROWS)
+    out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]
+    outputs = xp.concatenate(out) if len(out) > 1 else out[0]
+    strange = to_numpy(strange | not_finite(x) | xp.isnan(outputs).any(axis=tuple(range(1, outputs.ndim))))
+    if kind == "classes" and spec.loss.task != "numbers":
+        return _labelled(spec, to_numpy(spec.loss.decide(outputs)), np.flatnonzero(strange), fill, first)
+    values = to_numpy(spec.loss.activate(outputs) if kind == "probabilities" else outputs)
+    if spec.loss.task == "numbers" and spec.targets:
+        dtype = dtype_of_units(spec.targets, spec.precision)
+        values = undo(spec.targets, values).astype(dtype, copy=False)
+    if strange.any():
+        values[strange] = np.nan
+    return values
+
+
+def _labelled(spec: Spec, classes: np.ndarray, strange: np.ndarray, fill: Any, first: int) -> np.ndarray:
+    """Return the labels of class numbers; the rows `strange` have none."""
+    if not len(strange):
+        return decode(spec.targets, classes)
+    if fill is None:
+        rows = ", ".join(map(str, (strange + first)[:5])) + (", ..." if len(strange) > 5 else "")
+        count = "1 row" if len(strange) == 1 else f"{len(strange)} rows"
+        raise InputError(
+            f"predict: no class for {count} with NaN or infinite values: {rows}; clean the data first, or "
+            "choose what they become, e.g. fill=-1"
+        )
+    labels = decode(spec.targets, classes)
+    labels = labels.astype(np.result_type(labels.dtype, np.asarray(fill).dtype))
+    labels[strange] = fill
+    return labels

@@ -1,0 +1,74 @@
+"""Tasks that hand rows of pixels from tile to tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from daskpar.backend.array import Array, array_module
+from daskpar.data.chunk import Chunk
+from daskpar.nn.space import Rows, Strip
+from daskpar.tasks.types import Backward, Edge, Forward
+
+
+def pick_rows(value: Chunk | Forward | Backward, rows: Rows) -> Chunk | Forward | Backward:
+    """Some rows of pixels of examples, of what a part of the model has put out, or of a gradient of that."""
+    inside = (slice(None), slice(*rows))
+    if isinstance(value, Chunk):
+        return value._replace(x=value.x[inside])
+    if isinstance(value, Forward):
+        return value._replace(y=value.y[inside], saved=None)
+    assert value.dx is not None
+    return value._replace(dx=value.dx[inside])
+
+
+def halo(value: Forward | Backward, start: int, rows: Rows) -> Edge:
+    """The `rows` that another tile lacks, of a tile whose first is `start`."""
+    x = value.y if isinstance(value, Forward) else value.dx
+    assert x is not None
+    return Edge(rows.start, x[:, rows.start - start : rows.stop - start])
+
+
+def with_halo(own: Forward, edges: Sequence[Edge], strip: Strip) -> Forward:
+    """What a tile needs, from what it has itself and what others have handed it."""
+    x = own.y
+    xp = array_module(x)
+    space = xp.empty((len(x), strip.needs.stop - strip.needs.start, *x.shape[2:]), dtype=x.dtype)
+    for edge in (Edge(strip.has.start, x), *edges):
+        into, rows = _common(space, strip.needs, edge)
+        into[...] = rows
+    return own._replace(y=space)
+
+
+def with_edges(own: Backward, edges: Sequence[Edge], strip: Strip) -> Backward:
+    """The gradient of what a tile has, from those of what it and others have needed."""
+    x = own.dx
+    assert x is not None
+    space = array_module(x).zeros((len(x), strip.has.stop - strip.has.start, *x.shape[2:]), dtype=x.dtype)
+    for edge in (Edge(strip.needs.start, x), *edges):
+        into, rows = _common(space, strip.has, edge)
+        into += rows
+    return own._replace(dx=space)
+
+
+def stack_forward(*tiles: Forward) -> Forward:
+    """The outputs of all tiles as whole images."""
+    first = tiles[0]
+    return Forward(array_module(first.y).concatenate([tile.y for tile in tiles], axis=1), None, first.mask)
+
+
+def stack_backward(height: int, rows: Sequence[Rows], *tiles: Backward) -> Backward:
+    """The gradient of images of this height, of which tiles have needed `rows` that may overlap."""
+    first = tiles[0].dx
+    assert first is not None
+    space = array_module(first).zeros((len(first), height, *first.shape[2:]), dtype=first.dtype)
+    for (start, stop), tile in zip(rows, tiles, strict=True):
+        space[:, start:stop] += tile.dx
+    return Backward(space, ())
+
+
+def _common(space: Array, has: Rows, edge: Edge) -> tuple[Any, Any]:
+    """Where rows lie in an array that `has` others, and those of them that do."""
+    start = max(has.start, edge.start)
+    stop = max(start, min(has.stop, edge.start + edge.x.shape[1]))
+    return space[:, start - has.start : stop - has.start], edge.x[:, start - edge.start : stop - edge.start]

@@ -1,0 +1,90 @@
+"""The state of a run as a safetensors file: the root of a lineage that can be read again anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from daskpar.backend.array import to_numpy
+from daskpar.backend.whole import write_whole
+from daskpar.errors import InputError
+from daskpar.layout.compression import RESIDUAL
+from daskpar.tasks.types import Spec, State
+
+
+def write_state(spec: Spec, state: State, path: Path) -> None:
+    """Write parameters and slots by full name, unsharded, so that a run resumes under any layout.
+
+    The file appears whole or not at all. Raises OSError, e.g. on a full disk.
+    """
+    tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
+    for slot, buffer in state.slots.items():
+        tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
+    write_whole(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+
+
+def read_state(spec: Spec, path: str, part: str = "") -> State:
+    """The state that `write_state` wrote. Raises InputError for a file that does not fit the model.
+
+    `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
+    the whole where the file has no such part.
+    """
+    step, tensors = _read(path)
+    within = f"slots/{part}/"
+    if part and any(name.startswith(f"{within}params/") for name in tensors):
+        params = _packed(spec, tensors, f"{within}params/", path)
+        names = {name[len(within) :].split("/")[0] for name in tensors if name.startswith(within)}
+        names = {name for name in names if name != "params" and not name.startswith(RESIDUAL)}
+        own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names)}
+        return State(step, params, own)
+    params = _packed(spec, tensors, "params/", path)
+    slots = {name: _packed(spec, tensors, f"slots/{name}/", path) for name in spec.optimizer.init(params)}
+    return State(step, params, slots)
+
+
+def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
+    """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
+    within = f"slots/{part}/" if part else "slots/"
+    _, tensors = _read(path, within + beginning)
+    names = sorted({name[len(within) :].split("/")[0] for name in tensors})
+    return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
+
+
+def _read(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
+    """The step of a file, and its tensors whose names begin so."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            step = int((file.metadata() or {})["step"])
+            return step, {name: file.get_tensor(name) for name in file.keys() if name.startswith(beginning)}
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a readable state of a run ({error})") from None
+
+
+def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) -> np.ndarray:
+    for entry in spec.table.entries:
+        found = tensors.get(prefix + entry.name)
+        if found is None or found.shape != entry.shape:
+            has = "nothing" if found is None else f"shape {found.shape}"
+            raise InputError(
+                f"{path}: {prefix}{entry.name} has {has}, the model expects {entry.shape}; "
+                "was it written by another model or optimizer?"
+            )
+    named = {entry.name: tensors[prefix + entry.name] for entry in spec.table.entries}
+    return spec.xp.asarray(spec.table.pack(named, spec.precision))
+
+
+def named_parameters(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:
+    """A flat buffer as arrays of the host by full name."""
+    return {k: np.ascontiguousarray(to_numpy(v)) for k, v in spec.table.named(buffer).items()}
+
+
+def digest(spec: Spec, state: State) -> str:
+    """SHA-256 over the bytes of all parameters in name order."""
+    sha = hashlib.sha256()
+    for _, value in sorted(named_parameters(spec, state.params).items()):
+        sha.update(value.tobytes())
+    return sha.hexdigest()

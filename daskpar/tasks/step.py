@@ -1,0 +1,187 @@
+"""Tasks that take a state from step to step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import NotFiniteError
+from daskpar.layout.partition import Span
+from daskpar.nn.layer import Params
+from daskpar.nn.parameters import collect, first_not_finite
+from daskpar.tasks.gradient import (
+    add_gradient,
+    add_sums,
+    grad_model,
+    handed,
+    quietly,
+    reduce_gradient,
+)
+from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
+
+
+@quietly
+def grad(
+    spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
+) -> Lane:
+    """One lane of one step in one task: take in the gradients of the last step, update, and differentiate.
+
+    `values` are `count` gradients (none at the start of a run) and then the chunks to draw from. Every lane
+    does the same update for itself, from the same values in the same order: the same bits everywhere.
+    """
+    state = update(spec, lr, fresh, owner, *values[:count]).state
+    return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
+
+
+def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:
+    """The state of the whole model one step on, from the gradients of a step; see `update_part`."""
+    return update_part(spec, None, lr, fresh, owner, (), None, *values)
+
+
+@quietly
+def update_part(
+    spec: Spec,
+    span: Span | None,
+    lr: float,
+    fresh: bool,
+    owner: Lane,
+    sums: Sums,
+    norms: Sequence[float] | None,
+    *values: Any,
+) -> Lane:
+    """Some parameters and their slots one step on, from gradients; before the first, as they are.
+
+    `span`: what of the parameters the state holds, None for all. `values` are gradients of all of that, or of
+    parts of it; `sums` those of loss and metrics, where the gradients carry none. `norms`: those of all parts
+    of the gradient, where it is clipped by its norm. `fresh` begins a new log.
+    """
+    state = owner.state._replace(log=()) if fresh else owner.state
+    if not values and not sums:
+        return Lane(state)
+    total, found = total_of(state.params, span, values)
+    slots = {name: value.copy() for name, value in state.slots.items()}
+    owned = state._replace(params=state.params.copy(), slots=slots)
+    norm = None if norms is None else math.hypot(*norms)
+    return Lane(advance(spec, owned, total, sums or found, lr, span, norm))
+
+
+def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
+    """The sum of gradients in a buffer of its own, shaped like `params`, and the sum of what they carry."""
+    gradients = [handed(value) for value in values]
+    if gradients and all(g.buffer.shape == params.shape for g in gradients):
+        total, sums, _ = reduce_gradient(*gradients)
+        return (total if len(gradients) > 1 else total.copy()), sums
+    total, sums = array_module(params).zeros_like(params), ()
+    offset = span.start if span else 0
+    for gradient in gradients:
+        start = gradient.start - offset
+        own = total[start : start + gradient.buffer.shape[0]]
+        sums = add_sums(sums, add_gradient(gradient, own))
+    return total, sums
+
+
+@quietly
+def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
+    """The norm of a part of the gradient, as it will be when it is clipped."""
+    total, found = total_of(owner.state.params, span, values)
+    _prepared(spec, owner.state, total, sums or found, span)
+    copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
+    size = spec.clip.size(total[copied:])
+    if not math.isfinite(size):
+        raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
+    return size
+
+
+def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
+    """Makes sums over examples a mean, with penalties, in place; returns new running statistics."""
+    if not sums or not sums[1] > 0:
+        raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
+    table, start = spec.table_of(span), span.start if span else 0
+    observed: Params = {}
+    statistics = statistics_within(spec, span, len(total))
+    if statistics:
+        observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
+        for first, stop in statistics:
+            total[first:stop] = 0
+    total *= 1 / sums[1]
+    spec.penalty.apply(total, state.params, spec.tensors_of(span))
+    return observed
+
+
+def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[int, int]]:
+    """Where running statistics lie among the `size` elements of a part of the parameters, or of all."""
+    start = span.start if span else 0
+    ends = spec.table_of(span).statistics
+    return [(a - start, b - start) for a, b in ends if start <= a < start + size]
+
+
+def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
+    """An error that names the step, and the parameter whose gradient is not finite."""
+    name = first_not_finite(spec.table_of(span), total, span.start if span else 0)
+    where = f"{reason}; that of parameter {name} is not finite" if name else reason
+    return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
+
+
+def advance(
+    spec: Spec,
+    state: State,
+    total: Array,
+    sums: Sums,
+    lr: float,
+    span: Span | None = None,
+    norm: float | None = None,
+) -> State:
+    """One update in place: `state` and `total` belong to the caller, who gives them away."""
+    observed = _prepared(spec, state, total, sums, span)
+    try:
+        spec.clip.apply(total, norm)
+    except NotFiniteError as error:
+        raise _not_finite(spec, state, total, span, str(error)) from None
+    params, slots = spec.optimizer.update(
+        state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
+    )
+    if observed:
+        collect(observed, spec.table_of(span).views(params, span.start if span else 0))
+    return State(state.step + 1, params, slots, (*state.log, Logged(state.step, sums)))
+
+
+def gather_parameters(*shards: Lane) -> Lane:
+    """The parameters of a place, from all its shards."""
+    states = [shard.state for shard in shards]
+    params = array_module(states[0].params).concatenate([state.params for state in states])
+    return Lane(State(states[0].step, params, {}, states[0].log))
+
+
+def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
+    """The state of the whole model, from those who hold its parts, as `spans` has it."""
+    first, cut = owners[0].state, spec.partition
+    xp = array_module(first.params)
+    whole = {name: xp.zeros(spec.table.size, dtype=spec.precision) for name in ("", *first.slots)}
+    for number, place in enumerate(cut.places):
+        states = [o.state for span, o in zip(spans, owners, strict=True) if span.place == number]
+        for name, buffer in whole.items():
+            own = [state.slots[name] if name else state.params for state in states]
+            place.put(spec.table, xp.concatenate(own), buffer)
+    params = whole.pop("")
+    return Lane(State(first.step, params, whole, first.log))
+
+
+def report(*owners: Lane) -> Log:
+    """The log of a window, over all replicas: all that the client fetches of it."""
+    return merged(owners)
+
+
+def merged(owners: Sequence[Lane]) -> Log:
+    """Step by step the sums of several logs of the same steps."""
+    logs = zip(*(owner.state.log for owner in owners), strict=True)
+    return tuple(
+        Logged(
+            entries[0].step,
+            reduce(add_sums, (entry.sums for entry in entries)),
+            tuple(stale for entry in entries for stale in entry.staleness),
+        )
+        for entries in logs
+    )
