@@ -14,7 +14,7 @@ from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim
 from daskpar.train import Callback, EarlyStopping, Trainer
-from daskpar.train.every import run_length
+from daskpar.train.interval import run_length
 
 
 def open_data(config: Config) -> Parts:
@@ -55,7 +55,9 @@ def make_layout(config: Config) -> Layout | str:
     return "auto" if given.pop("auto") else Layout(**given)
 
 
-def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callback] = ()) -> Trainer:
+def make_trainer(
+    config: Config, client: Any = None, callbacks: Sequence[Callback] = (), profile: bool = False
+) -> Trainer:
     """The Trainer that a config describes, which keeps its checkpoints in the run's folder."""
     train = config.train
     stopping = [EarlyStopping(**vars(train.early_stopping))] if train.early_stopping else []
@@ -88,4 +90,5 @@ def make_trainer(config: Config, client: Any = None, callbacks: Sequence[Callbac
         cache=config.data.cache,
         client=client,
         blas_threads=config.cluster.blas_threads,
+        profile=profile,
     )

@@ -79,7 +79,7 @@ def main(
     result: dict[str, Any] = {"machine": machine(), "peak_gflops": None, "rows": []}
     for name in work:
         contestants = [("ours", json.dumps(layout)) for layout in own or WORKS[name].layouts]
-        contestants += [(who, how) for who in against if suits(who, name) for how in SETTINGS[who]]
+        contestants += [(who, how) for who in against if supports(who, name) for how in SETTINGS[who]]
         result["rows"].append(row(name, contestants, rounds, console))
         result["peak_gflops"] = median(rate for found in result["rows"] for rate in found["numpy_gflops"])
         if path:
@@ -89,7 +89,7 @@ def main(
         write_chart(result, Path(chart))
 
 
-def suits(who: str, work: str) -> bool:
+def supports(who: str, work: str) -> bool:
     """Whether a peer has such networks at all."""
     return who not in ("sklearn", "dask-ml") or work.startswith("mlp")
 
@@ -110,7 +110,7 @@ def row(name: str, contestants: Sequence[Contestant], rounds: int, console: Cons
                         left_out[f"{who} {how}"] = measured
                     else:
                         found.setdefault((who, how), []).append(measured)
-                bar.advance(task)
+                bar.apply_update(task)
     return {**summary(name, WORKS[name], found), "left_out": left_out}
 
 

@@ -14,19 +14,23 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daskpar import InputError, Layout, Trainer, open_client
+from daskpar import InputError, Layout, open_client
 from daskpar.cluster.executor import choose_executor
-from daskpar.data import Npz, Part
+from daskpar.data import Npz, Split
 from daskpar.plan.predict import predict_at_scale
+from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Planner, run_for_a_while
+from daskpar.train.scratch import Scratch
+from daskpar.train.settings import Settings
+from daskpar.train.tokens import new_token
 
 MODEL = [{"dense": 512}, "relu", {"dense": 512}, "relu", {"dense": 10}]
 LAYOUT = Layout(data=2)
 
 
-def trainer(client: object, rows: int, lanes: int) -> Trainer:
+def settings(client: object, rows: int, lanes: int) -> Settings:
     """Every lane has as many rows, whatever their number."""
-    return Trainer(MODEL, optimizer={"sgd": 0.01}, batch=rows * lanes, client=client, blas_threads=1)
+    return Settings(MODEL, optimizer={"sgd": 0.01}, batch=rows * lanes, client=client, blas_threads=1)
 
 
 @click.command()
@@ -42,18 +46,20 @@ def main(kind: str, rows: int, steps: int) -> None:
         path, rng = Path(folder) / "noise.npz", np.random.default_rng(0)
         x = rng.standard_normal((16 * rows, 64)).astype(np.float32)
         np.savez(path, x=x, y=rng.integers(0, 10, len(x)))
-        part = Part(Npz(path))
+        part = Split(Npz(path))
         with open_client(kind, 2) as client:
             executor = choose_executor(client, 2, 1)
-            planner = Planner(trainer(client, rows, 2), part, client, executor, fresh=True, tell=click.echo)
+            wanted, scratch = settings(client, rows, 2), Scratch()
+            data = fit_data(wanted, part, executor, new_token())
+            planner = Planner(wanted, data, client, executor, scratch, fresh=True, tell=click.echo)
             spec, network = planner.spec(LAYOUT), planner.network
-            costs = planner.costs(spec, LAYOUT)
+            costs = planner.costs(spec)
             executor.close()
         for workers in (1, 2, 4, 8):
             found = predict_at_scale(spec, costs, workers, network, planner.apart)
             with open_client(kind, workers) as client:
                 layout = Layout(data=workers)
-                measured = run_for_a_while(trainer(client, rows, workers), part, layout, steps)
+                measured = run_for_a_while(settings(client, rows, workers), part, layout, steps)
             numbers = (found.seconds * 1e3, measured * 1e3, found.seconds / measured)
             table.add_row(str(workers), *(f"{n:.{d}f}" for n, d in zip(numbers, (1, 1, 2), strict=True)))
     Console().print(table)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from daskpar import InputError, Layout, Trainer, open_client
 from daskpar.data import Digits
-from daskpar.plan.candidates import told
+from daskpar.plan.candidates import format_layout
 
 MODEL = [
     {"conv2d": {"channels": 16, "padding": "same"}},
@@ -73,7 +73,8 @@ def main(kind: str, workers: int, steps: int) -> None:
             pace = (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
             loss = np.mean(last["each_step"]["loss"][-8:])
             style = None if layout in SAME else "dim"
-            table.add_row(told(layout), f"{pace * 1e3:.1f}", f"{loss:.4f}", f"{apart:.1e}", style=style)
+            numbers = (f"{pace * 1e3:.1f}", f"{loss:.4f}", f"{apart:.1e}")
+            table.add_row(format_layout(layout), *numbers, style=style)
     Console(width=140).print(table)
     click.echo("Those that average, or apply late, compute something else on purpose (the last four).")
 

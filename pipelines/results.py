@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daskpar.backend import blas
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.train.run_folder import versions
 
 COLUMNS = ("work", "who", "ms a step", "from - to", "GFLOP/s", "plain product", "their time / ours", "MB")
@@ -136,4 +136,4 @@ def write_chart(result: dict[str, Any], path: Path) -> None:
     below = "".join(f"<p>{escape(line)}</p>" for line in notes(result))
     parts = [gridplot(plots, ncols=2, toolbar_location=None)]
     parts.append(Div(text=f"<table cellpadding=5><tr>{head}</tr>{lines}</table>{below}"))
-    write_whole(path, file_html(column(*parts), INLINE, "daskpar: benchmark"))
+    atomic_write(path, file_html(column(*parts), INLINE, "daskpar: benchmark"))

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.backend.random import spawning
-from daskpar.data import Order
+from daskpar.backend.random import init_rng
+from daskpar.data import Sampler
 from daskpar.nn import Context, Loss, ParameterTable, Sequential, SoftmaxCrossEntropy
 from daskpar.nn.parameters import collect
 from daskpar.optim import Adam, Optimizer, Tensors
 
 
-def batches(order: Order, x: np.ndarray, y: np.ndarray, epoch: int) -> Any:
+def batches(order: Sampler, x: np.ndarray, y: np.ndarray, epoch: int) -> Any:
     """The batches of an epoch, worked out from the order's definition row by row."""
     everything = range(order.streams)
     for step in range(order.steps):
@@ -35,7 +35,7 @@ def train(
     model: Sequential,
     x: np.ndarray,
     y: np.ndarray,
-    order: Order,
+    order: Sampler,
     epochs: int,
     lr: float,
     seed: int,
@@ -44,7 +44,7 @@ def train(
     optimizer: Optimizer | None = None,
 ) -> dict[str, np.ndarray]:
     """Parameters by name after `epochs` of Adam on softmax cross-entropy, or of what else is given."""
-    params, _ = model.init(spawning(seed), x.shape[1:])
+    params, _ = model.init(init_rng(seed), x.shape[1:])
     table = ParameterTable.of(params)
     buffer = table.flatten(params, precision or x.dtype)
     optimizer, loss = optimizer or Adam(lr), loss or SoftmaxCrossEntropy()

@@ -216,7 +216,7 @@ def test_trainer():
         "blas_threads": 1,
         "profile": False,
     }
-    given = {k: v for k, v in vars(trainer).items() if k not in ("layout", "callbacks")}
+    given = {k: v for k, v in vars(trainer.settings).items() if k not in ("layout", "callbacks")}
     assert given == expected
     assert (trainer.layout.data, trainer.layout.grain, trainer.layout.fan_in) == (2, "layer", 3)
     stopping, last = trainer.callbacks

@@ -12,7 +12,7 @@ from distributed import Client
 
 from daskpar import Callback, Layout, Trainer, open_client
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Part, split
+from daskpar.data import Digits, Split, split
 
 MODEL = ["flatten", {"dense": 32}, "relu", {"dropout": 0.2}, {"dense": 10}]
 LAYOUTS = [
@@ -32,7 +32,7 @@ LAYOUTS = [
 IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
 
-def digits() -> tuple[Part, Part | None]:
+def digits() -> tuple[Split, Split | None]:
     train, validation, _ = split(Digits(), 0.1, 0.2, seed=0, stratified=False)
     return train, validation
 

@@ -11,7 +11,7 @@ import reference
 
 from daskpar import Layout, Trainer
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Order
+from daskpar.data import Sampler
 from daskpar.errors import InputError
 from daskpar.nn import (
     GRU,
@@ -148,7 +148,7 @@ def test_every_layout_equals_a_plain_loop(
     if layout.tiles > 1:
         pytest.skip("no images here: refused")
     x, y = blobs(rows, precision)
-    order = Order(rows, 32, 8, 1000, "random", seed=3)
+    order = Sampler(rows, 32, 8, 1000, "random", seed=3)
     expected = reference.train(MODEL, x, y, order, epochs=2, lr=1e-2, seed=3)
     trainer = Trainer(
         MODEL,
@@ -191,7 +191,7 @@ def test_every_network_in_every_layout_equals_a_plain_loop(
     if name == "gpt" and layout.width > 1:
         pytest.skip("blocks that recompute are not cut in width: refused")
     x, y = examples(name, precision)
-    order = Order(len(x), 16, 8, 8192, "random", seed=3)
+    order = Sampler(len(x), 16, 8, 8192, "random", seed=3)
     expected = plain(name, precision)
     trainer = Trainer(
         MODELS[name],
@@ -215,7 +215,7 @@ def test_every_network_in_every_layout_equals_a_plain_loop(
 @cache
 def plain(name: str, precision: str) -> dict[str, np.ndarray]:
     x, y = examples(name, precision)
-    order = Order(len(x), 16, 8, 8192, "random", seed=3)
+    order = Sampler(len(x), 16, 8, 8192, "random", seed=3)
     return reference.train(MODELS[name], x, y, order, epochs=2, lr=1e-3, seed=3, precision=precision)
 
 

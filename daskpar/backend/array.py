@@ -7,15 +7,20 @@ a GPU stays there. NumPy (>= 2) and CuPy (>= 14) arrays both answer `__array_nam
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+T = TypeVar("T")
 Array = Any
 """A NumPy or CuPy array: anything that answers `__array_namespace__` with a NumPy-like module."""
+ArrayModule = Any
+"""`numpy`, `cupy` or another module of the array API. They share no static type: CuPy has no stubs."""
+Reduced = tuple[Callable[..., object], tuple[object, ...]]
+"""What `__reduce__` returns: a function, and the arguments to call it with where the value arrives."""
 
 
-def array_module(x: Array) -> Any:
+def array_module(x: Array) -> ArrayModule:
     """The module whose functions take `x`: `numpy`, `cupy`, ...
 
     Raises TypeError for a value that is not an array.
@@ -26,7 +31,7 @@ def array_module(x: Array) -> Any:
         raise TypeError(f"expected an array, got {type(x).__name__}") from None
 
 
-HERE = "here"
+PROCESS_DEFAULT = "here"
 """Stands for the module that this process computes with, where workers are of different kinds."""
 _here = "numpy"
 
@@ -37,9 +42,9 @@ def use(name: str) -> None:
     _here = name
 
 
-def module_named(name: str) -> Any:
+def module_named(name: str) -> ArrayModule:
     """`numpy` or `cupy`, imported only when asked for; `here` for that of this process."""
-    name = _here if name == HERE else name
+    name = _here if name == PROCESS_DEFAULT else name
     if name == "numpy":
         return np
     import importlib
@@ -57,20 +62,20 @@ def is_floating(x: Array) -> bool:
     return np.dtype(x.dtype).kind == "f"
 
 
-def each_array(function: Callable[[Any], Any], value: Any) -> Any:
+def each_array(function: Callable[[Array], Array], value: T) -> T:
     """`value` with `function` of every array within it, in lists, tuples and dicts."""
     if hasattr(value, "__array_namespace__") and not isinstance(value, np.generic):
         return function(value)
     if isinstance(value, tuple) and hasattr(value, "_make"):
         return value._make(each_array(function, part) for part in value)
-    if type(value) in (list, tuple):
-        return type(value)(each_array(function, part) for part in value)
-    if type(value) is dict:
-        return {name: each_array(function, part) for name, part in value.items()}
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return cast(T, type(value)(each_array(function, part) for part in value))
+    if isinstance(value, dict) and type(value) is dict:
+        return cast(T, {name: each_array(function, part) for name, part in value.items()})
     return value
 
 
-def travelling(parts: tuple[Any, ...]) -> Any:
+def pickle_via_host(parts: tuple[object, ...]) -> Reduced:
     """How a named tuple is pickled (its `__reduce__`): by way of the host.
 
     Its arrays arrive as those of the module that the receiver computes with, and aligned: arrays that came
@@ -80,7 +85,7 @@ def travelling(parts: tuple[Any, ...]) -> Any:
     return _arrived, (type(parts), tuple(each_array(to_numpy, part) for part in parts))
 
 
-def _arrived(kind: Any, parts: tuple[Any, ...]) -> Any:
+def _arrived(kind: Callable[..., T], parts: tuple[object, ...]) -> T:
     return kind(*(each_array(_landed, part) for part in parts))
 
 

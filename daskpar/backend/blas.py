@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict
 
 import threadpoolctl
 from threadpoolctl import ThreadpoolController
@@ -18,7 +18,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_mine: ContextVar[tuple[Any, ...]] = ContextVar("blas_threads", default=())
+_mine: ContextVar[tuple[limit_threads | _Lasting, ...]] = ContextVar("blas_threads", default=())
 """The limits that this thread has opened, the newest last. It goes by them: others may be in another run."""
 
 
@@ -122,7 +122,16 @@ def on_one_core() -> bool:
     return (threads_in_force() or cores()) == 1
 
 
-def describe() -> list[dict[str, Any]]:
+class Library(TypedDict):
+    """A BLAS library in force; `architecture`: the kernels that it runs, e.g. `SkylakeX`."""
+
+    library: str
+    version: str | None
+    architecture: str | None
+    threads: int
+
+
+def describe() -> list[Library]:
     """The BLAS libraries in force: library, version, architecture (e.g. `SkylakeX`), threads."""
     info = ThreadpoolController().select(user_api="blas").info()
     return [

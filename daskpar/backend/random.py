@@ -62,6 +62,6 @@ def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
     return np.random.Generator(_philox(seed, purpose, padded))  # type: ignore[arg-type]
 
 
-def spawning(seed: int) -> np.random.Generator:
+def init_rng(seed: int) -> np.random.Generator:
     """A NumPy generator that can spawn others, for initial parameters."""
     return np.random.default_rng(np.random.SeedSequence(seed % _WORD))

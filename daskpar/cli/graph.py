@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from daskpar import tasks
 from daskpar.cli.prepare import prepare
-from daskpar.cluster import CLUSTERS
 from daskpar.config import Config
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_training_data
-from daskpar.train.fit import new_token
+from daskpar.train.tokens import new_token
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:

@@ -209,7 +209,7 @@ def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int)
 
         built = step_graph(load_config(config_path, overrides), steps)
         with writing(output) as file:
-            file.write(draw(built.flat()).encode())
+            file.write(draw(built.flat(), built.kinds).encode())
         counts = count(built)
         tasks = ", ".join(f"{n} {operation}" for operation, n in sorted(counts.tasks.items()))
         out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path")

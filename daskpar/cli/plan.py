@@ -15,10 +15,13 @@ from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
-from daskpar.plan.candidates import told
+from daskpar.plan.candidates import format_layout
 from daskpar.plan.predict import Prediction, predict_at_scale
 from daskpar.plan.simulate import Network
+from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
+from daskpar.train.scratch import Scratch
+from daskpar.train.tokens import new_token
 
 
 @contextmanager
@@ -29,7 +32,9 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
     with open_cluster(config) as client:
         executor = choose_executor(client, 1, config.cluster.blas_threads)
         try:
-            yield Planner(make_trainer(config, client), part, client, executor, fresh, tell)
+            settings = make_trainer(config, client).settings
+            data = fit_data(settings, part, executor, new_token())
+            yield Planner(settings, data, client, executor, Scratch(settings.folder), fresh, tell)
         finally:
             executor.close()
 
@@ -49,12 +54,12 @@ def compare(
         choices = planner.choices(wanted)
         refused = next((c for c in choices if c.layout in wanted and c.prediction is None), None)
         if refused is not None:
-            raise InputError(f"{told(refused.layout)}: {refused.why}")
+            raise InputError(f"{format_layout(refused.layout)}: {refused.why}")
         chosen = [c for i, c in enumerate(choices) if c.prediction and (i < best or c.layout in wanted)]
         found = []
         for choice in chosen:
-            tell(f"running {told(choice.layout)}")
-            seconds = run_for_a_while(planner.trainer, planner.part, choice.layout, steps)
+            tell(f"running {format_layout(choice.layout)}")
+            seconds = run_for_a_while(planner.settings, planner.data.part, choice.layout, steps)
             found.append(Comparison(choice, seconds))
     return sorted(found, key=lambda comparison: comparison.measured)
 
@@ -74,11 +79,11 @@ def simulate(
             except InputError as error:
                 if layout == own:
                     raise
-                tell(f"{told(layout)}: left out ({error})")
+                tell(f"{format_layout(layout)}: left out ({error})")
                 continue
             alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
-            costs = planner.costs(planner.spec(own) if alike else spec, own if alike else layout)
-            found[told(layout)] = [
+            costs = planner.costs(planner.spec(own) if alike else spec)
+            found[format_layout(layout)] = [
                 (n, predict_at_scale(spec, costs, n, network, True))
                 for n in workers
                 if n > 1 or layout.replicas == 1
@@ -110,10 +115,10 @@ def choices_table(choices: Sequence[Choice]) -> Table:
     for choice in choices:
         found = choice.prediction
         if found is None:
-            table.add_row(told(choice.layout), "-", "-", "-", "-", choice.why, style="dim")
+            table.add_row(format_layout(choice.layout), "-", "-", "-", "-", choice.why, style="dim")
             continue
         numbers = (found.seconds * 1e3, found.memory / 1e6, found.moved / 1e6, found.tasks)
-        table.add_row(told(choice.layout), *(f"{number:.1f}" for number in numbers), choice.why)
+        table.add_row(format_layout(choice.layout), *(f"{number:.1f}" for number in numbers), choice.why)
     return table
 
 
@@ -126,7 +131,7 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
         assert choice.prediction is not None
         seconds = choice.prediction.seconds
         numbers = (f"{measured * 1e3:.2f}", f"{seconds * 1e3:.2f}", f"{seconds / measured:.2f}")
-        table.add_row(told(choice.layout), *numbers)
+        table.add_row(format_layout(choice.layout), *numbers)
     return table
 
 
@@ -149,6 +154,8 @@ def write_comparison(found: Sequence[Comparison], path: Path, title: str) -> Non
     from daskpar.dashboard.bars import write_bars
 
     bars = [
-        (told(c.layout), c.prediction.seconds * 1e3, measured * 1e3) for c, measured in found if c.prediction
+        (format_layout(c.layout), c.prediction.seconds * 1e3, measured * 1e3)
+        for c, measured in found
+        if c.prediction
     ]
     write_bars(bars, path, title)

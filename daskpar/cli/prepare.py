@@ -7,19 +7,19 @@ from typing import NamedTuple
 from daskpar.build import check, make_trainer, open_data
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.config import Config
-from daskpar.data import Part
+from daskpar.data import Split
 from daskpar.tasks.types import Spec
 from daskpar.train import Trainer
-from daskpar.train.fit import new_token
-from daskpar.train.fitting import fit_targets, fit_transforms
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.fitting import fit_data
+from daskpar.train.problem import make_order, pose
+from daskpar.train.tokens import new_token
 
 
 class Prepared(NamedTuple):
     """A run that has not begun."""
 
     trainer: Trainer
-    part: Part
+    part: Split
     spec: Spec
 
 
@@ -27,12 +27,10 @@ def prepare(config: Config) -> Prepared:
     """Refuses what training would refuse, and fits the transforms, in this process and without a cluster."""
     check(config)
     trainer, part = make_trainer(config), open_data(config).train
-    order = make_order(trainer, part.rows, chunk_rows=part.source.chunk_rows)
+    make_order(trainer.settings, part.rows, chunk_rows=part.source.chunk_rows)  # refuses before data are read
     executor = ThreadedExecutor(1)
     try:
-        over = (part, executor, new_token(), order.chunk_rows)
-        transforms = fit_transforms(trainer.transforms, *over, "x")
-        targets = fit_targets(trainer, transforms, *over)
+        data = fit_data(trainer.settings, part, executor, new_token())
     finally:
         executor.close()
-    return Prepared(trainer, part, make_spec(trainer, part.source, order, transforms, targets))
+    return Prepared(trainer, part, pose(trainer.settings, data, None).spec)

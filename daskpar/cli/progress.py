@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from daskpar.cli.terminal import Terminal
-from daskpar.train.callbacks import Callback, Entry
+from daskpar.train.callbacks import Callback
+from daskpar.train.events import Entry
 from daskpar.train.history import Record, scores
-
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
+from daskpar.train.view import RunView
 
 
 def progress(console: Console | None = None) -> Callback:
@@ -38,8 +37,8 @@ class ConsoleProgress(Callback):
 class LineProgress(ConsoleProgress):
     """A line an evaluation."""
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
-        self.console.print(describe(trainer, record), highlight=False, soft_wrap=True)
+    def after_evaluation(self, run: RunView, record: Record) -> None:
+        self.console.print(describe(run, record), highlight=False, soft_wrap=True)
 
 
 class BarProgress(ConsoleProgress):
@@ -49,7 +48,7 @@ class BarProgress(ConsoleProgress):
         super().__init__(console)
         self.bar: Progress | None = None
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, run: RunView) -> None:
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -59,15 +58,15 @@ class BarProgress(ConsoleProgress):
             console=self.console,
             transient=True,
         )
-        total = trainer.steps_planned_
+        total = run.steps_planned_
         self.task = self.bar.add_task("train", total=total, epoch="1", scores="", rate="-")
         self.bar.start()
         self.window = time.perf_counter()
 
-    def after_steps(self, trainer: Trainer, entries: list[Entry]) -> None:
+    def after_steps(self, run: RunView, entries: list[Entry]) -> None:
         assert self.bar is not None
         now = time.perf_counter()
-        order = trainer.spec_.order
+        order = run.spec_.order
         step, sums, _ = entries[-1]
         rows = order.drawn(step + 1) - order.drawn(entries[0][0])
         rate = rows / max(now - self.window, 1e-6)
@@ -75,24 +74,24 @@ class BarProgress(ConsoleProgress):
         self.bar.update(
             self.task,
             completed=step + 1,
-            epoch=f"{step // order.steps + 1}/{-(-trainer.steps_planned_ // order.steps)}",
-            scores="  ".join(told(scores(trainer.spec_, sums))[:2]),
+            epoch=f"{step // order.steps + 1}/{-(-run.steps_planned_ // order.steps)}",
+            scores="  ".join(told(scores(run.spec_, sums))[:2]),
             rate=f"{rate:,.0f}",
         )
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
-        self.console.print(describe(trainer, record), highlight=False)
+    def after_evaluation(self, run: RunView, record: Record) -> None:
+        self.console.print(describe(run, record), highlight=False)
 
     def close(self) -> None:
         if self.bar is not None:
             self.bar.stop()
 
 
-def describe(trainer: Trainer, record: Record) -> str:
+def describe(run: RunView, record: Record) -> str:
     """A record in one line."""
-    total = trainer.steps_planned_
+    total = run.steps_planned_
     parts = [
-        f"epoch {_short(record['epoch'])}/{_short(total / trainer.spec_.order.steps)}",
+        f"epoch {_short(record['epoch'])}/{_short(total / run.spec_.order.steps)}",
         f"step {record['step']}/{total}",
     ]
     for part in ("train", "validation"):

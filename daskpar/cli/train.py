@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.main import told_of
 from daskpar.cli.progress import progress, told
@@ -38,8 +38,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
     with open_cluster(config) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
-        trainer = make_trainer(config, client, [folder, progress(console)])
-        trainer.profile = profile
+        trainer = make_trainer(config, client, [folder, progress(console)], profile)
         try:
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)
@@ -97,7 +96,7 @@ def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
     """Write profile.json and profile.html, and print their table."""
     found = trainer.trace_.profile()
     with told_of(str(config.folder)):
-        write_whole(config.folder / "profile.json", json.dumps(found.as_dict(), indent=2) + "\n")
+        atomic_write(config.folder / "profile.json", json.dumps(found.as_dict(), indent=2) + "\n")
         write_timeline(trainer.trace_, found, config.folder / "profile.html", f"{config.run.name}: profile")
     table = Table(title=in_words(found), caption=f"{config.folder / 'profile.html'} has the timeline")
     for column in ("", *COLUMNS):

@@ -24,12 +24,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from daskpar.backend import blas
 from daskpar.cluster.forked import check_own
 from daskpar.cluster.kind import CLUSTERS, THREADED
 from daskpar.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _LOOP = (
     "this is the event loop of a Dask worker or client (client.run, or an async task), which must not be "
@@ -39,7 +42,23 @@ _ANSWER = 30  # seconds that a scheduler has to answer
 _WORKERS = 120  # seconds that the first worker of a cluster which is starting some has to come
 
 
-def current_client(client: Any) -> Any:
+class WorkerInfo(TypedDict, total=False):
+    """The part of a scheduler's knowledge of a worker that is used here."""
+
+    name: object
+    host: str
+    nthreads: int
+    resources: dict[str, float]
+    status: str
+    metrics: dict[str, float]
+    memory_limit: int | None  # bytes
+
+
+Workers = dict[str, WorkerInfo]
+"""Workers by address."""
+
+
+def current_client(client: object) -> Client | str:
     """Return the client to use for `client`, which may be None: a usable `Client`, or `THREADED`.
 
     Raises InputError for a client that cannot be used, and for what is none.
@@ -55,7 +74,7 @@ def current_client(client: Any) -> Any:
     return client
 
 
-def _current() -> Any:
+def _current() -> Client | None:
     if "distributed" not in sys.modules:
         return None
     from distributed import Client, get_worker
@@ -112,7 +131,7 @@ def _check_event_loop() -> None:
         raise InputError(_LOOP)
 
 
-def _check(client: Any, name: str) -> None:
+def _check(client: object, name: str) -> None:
     if isinstance(client, str):
         raise _not_an_address(client)
     from distributed import Client
@@ -142,7 +161,7 @@ def _not_an_address(text: str) -> InputError:
     return InputError(f"client={text!r}: expected a distributed.Client, None or {THREADED!r}")
 
 
-def _description(thing: Any) -> str:
+def _description(thing: object) -> str:
     """Say what something is that is no client, and what to pass instead."""
     from concurrent.futures import Executor
 
@@ -165,17 +184,17 @@ def _description(thing: Any) -> str:
     return f"{kind}; write `with open_client(...) as client:`, or pass None or {THREADED!r}"
 
 
-def _address(client: Any) -> str:
+def _address(client: Client) -> str:
     return getattr(getattr(client, "scheduler", None), "address", None) or "an unknown address"
 
 
-def _gone(client: Any) -> InputError:
+def _gone(client: Client) -> InputError:
     return InputError(
         f"client: the scheduler at {_address(client)} does not answer; make a Client of a cluster that runs"
     )
 
 
-def known_workers(client: Any) -> dict[str, Any]:
+def known_workers(client: Client) -> Workers:
     """Return what the scheduler of a client knows of its workers, by address.
 
     Waits for the first one where the client's cluster is starting some. Raises InputError where the scheduler
@@ -194,7 +213,7 @@ def known_workers(client: Any) -> dict[str, Any]:
         time.sleep(0.2)
 
 
-def _ask(client: Any) -> dict[str, Any]:
+def _ask(client: Client) -> Workers:
     from distributed.comm import CommClosedError
 
     try:
@@ -204,12 +223,12 @@ def _ask(client: Any) -> dict[str, Any]:
     return answer["workers"]
 
 
-def _are_coming(client: Any) -> bool:
+def _are_coming(client: Client) -> bool:
     cluster = getattr(client, "cluster", None)
     return bool(cluster is not None and getattr(cluster, "plan", None))
 
 
-def worker_count(client: Any) -> int:
+def worker_count(client: Client | str) -> int:
     """The lanes that suit a client's cluster: one for each worker, or for each thread of a single one."""
     if client == THREADED:
         return blas.cores()

@@ -7,19 +7,23 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Protocol
-
-from dask._task_spec import DataNode
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from daskpar.backend import blas
-from daskpar.backend.array import HERE
+from daskpar.backend.array import PROCESS_DEFAULT
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
-from daskpar.cluster.clients import THREADED, current_client, known_workers, leave_thread_pool
+from daskpar.cluster.clients import THREADED, Workers, current_client, known_workers, leave_thread_pool
 from daskpar.cluster.patience import LOOK, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
+from daskpar.graph.dask_api import DataNode
 from daskpar.graph.graph import Graph, Key
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+T = TypeVar("T")
 
 _LOST = "the worker that held the parameters is gone"
 
@@ -41,13 +45,13 @@ class Executor(Protocol):
     def release(self, keys: Iterable[Key]) -> None:
         """Let go of keys."""
 
-    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+    def everywhere(self, function: Callable[..., object], *args: object) -> None:
         """Call a function in every process that runs tasks and is not this one."""
 
-    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+    def on_each(self, function: Callable[..., T], *args: object) -> list[T]:
         """What a function gives in a task on each worker, all at once, in the order of the workers."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, list[blas.Library]]:
         """The BLAS in force, by worker."""
 
     def record(self) -> Record:
@@ -56,7 +60,10 @@ class Executor(Protocol):
     def capacity(self, lanes: int) -> tuple[int, int]:
         """(cores that tasks may compute on, those that a task of one of so many lanes computes on)."""
 
-    def at_close(self, undo: Callable[[], Any]) -> None:
+    def set_lanes(self, lanes: int) -> None:
+        """Share the cores among so many lanes from now on, as if opened for them."""
+
+    def at_close(self, undo: Callable[[], object]) -> None:
         """Call `undo` when this is closed."""
 
     def close(self) -> None:
@@ -70,7 +77,7 @@ class ThreadedExecutor:
     module = "numpy"
 
     def __init__(self, lanes: int, threads: int | None = None):
-        self._values: dict[Key, Any] = {}
+        self._values: dict[Key, object] = {}
         self._threads = threads
         self._record: Record | None = None
         self._undo = ExitStack()
@@ -101,13 +108,13 @@ class ThreadedExecutor:
         for key in keys:
             self._values.pop(key, None)
 
-    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+    def everywhere(self, function: Callable[..., object], *args: object) -> None:
         pass
 
-    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+    def on_each(self, function: Callable[..., T], *args: object) -> list[T]:
         return [function(*args)]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, list[blas.Library]]:
         return {"threads of this process": blas.describe()}
 
     def record(self) -> Record:
@@ -117,7 +124,10 @@ class ThreadedExecutor:
     def capacity(self, lanes: int) -> tuple[int, int]:
         return blas.cores(), setup.blas_threads(lanes, self._threads)
 
-    def at_close(self, undo: Callable[[], Any]) -> None:
+    def set_lanes(self, lanes: int) -> None:
+        self._undo.push(_set_up_this_process(lanes, self._threads))
+
+    def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
     def close(self) -> None:
@@ -130,40 +140,43 @@ class ClusterExecutor:
 
     _refresh = 1.0  # seconds that a list of workers is taken to hold
 
-    def __init__(self, client: Any, lanes: int, threads: int | None = None):
+    def __init__(self, client: Client, lanes: int, threads: int | None = None):
         self.client = client
         self._address = client.scheduler.address
-        self._futures: dict[Key, Any] = {}
+        self._futures: dict[Key, Future] = {}
         self._actors: set[Key] = set()
         self._threads = threads
         self._record: Record | None = None
         self._patience = Patience(client)
         self._seen = -math.inf
-        self._workers: dict[str, Any] = {}
+        self._workers: Workers = {}
         self._take_in(known_workers(client))
         found = self._workers
         self.in_process = all(address.startswith("inproc://") for address in found)
         gpus = ["GPU" in worker["resources"] for worker in found.values()]
-        self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else HERE
-        here = setup.in_this_process(found)
+        self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else PROCESS_DEFAULT
         self._undo = ExitStack()
         self._undo.callback(_rejoin, leave_thread_pool())
         try:
-            with self._telling():
-                setup.prepare(client, found, lanes, threads)
-            if here:
-                self._undo.push(_set_up_this_process(lanes, threads))
+            self.set_lanes(lanes)
         except BaseException:
             self.close()
             raise
 
-    def workers(self) -> dict[str, Any]:
+    def set_lanes(self, lanes: int) -> None:
+        workers = self._workers
+        with self._telling():
+            setup.prepare(self.client, workers, lanes, self._threads)
+        if setup.in_this_process(workers):
+            self._undo.push(_set_up_this_process(lanes, self._threads))
+
+    def workers(self) -> Workers:
         """What is known of the workers by address, in the order of their names."""
         if time.monotonic() - self._seen > self._refresh:
             self._take_in(self.client.scheduler_info(n_workers=-1)["workers"])
         return self._workers
 
-    def _take_in(self, workers: dict[str, Any]) -> None:
+    def _take_in(self, workers: Workers) -> None:
         self._workers = dict(sorted(workers.items(), key=lambda pair: _natural(pair[1]["name"])))
         self._seen = time.monotonic()
 
@@ -180,7 +193,7 @@ class ClusterExecutor:
     def result(self, key: Key) -> Any:
         return self._awaited(self._futures[key])
 
-    def _awaited(self, future: Any) -> Any:
+    def _awaited(self, future: Future) -> Any:
         """The value of a future, waiting for it as long as the cluster can be expected to compute it."""
         self._patience.begin()
         while True:
@@ -194,6 +207,9 @@ class ClusterExecutor:
                     if any(self._futures[actor].status == "error" for actor in self._actors):
                         raise ServerLostError(_LOST) from None
                     self._patience.check()
+                except UnboundLocalError:  # distributed's `sync`: a result came with the time-out
+                    if future.status == "error":  # what the task itself has raised
+                        raise
                 except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
                     if "Actor" not in str(error):
                         raise
@@ -223,11 +239,11 @@ class ClusterExecutor:
             self._futures.pop(key, None)
             self._actors.discard(key)
 
-    def everywhere(self, function: Callable[..., Any], *args: Any) -> None:
+    def everywhere(self, function: Callable[..., object], *args: object) -> None:
         if not self.in_process:
             self.client.run(function, *args, on_error="ignore")  # a worker that dies here is missed later
 
-    def on_each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+    def on_each(self, function: Callable[..., T], *args: object) -> list[T]:
         with self._telling():
             futures = [
                 self.client.submit(function, *args, workers=[w], allow_other_workers=True, pure=False)
@@ -235,7 +251,7 @@ class ClusterExecutor:
             ]
         return [self._awaited(future) for future in futures]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, list[blas.Library]]:
         with self._telling():
             return setup.describe(self.client)
 
@@ -249,7 +265,7 @@ class ClusterExecutor:
         each = setup.blas_threads(setup.lanes_per_host(found, lanes), self._threads)
         return (blas.cores() if here else sum(worker["nthreads"] for worker in found.values())), each
 
-    def at_close(self, undo: Callable[[], Any]) -> None:
+    def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
     def close(self) -> None:
@@ -262,18 +278,18 @@ def _rejoin(take_thread: Callable[[], None]) -> None:
         take_thread()
 
 
-def _set_up_this_process(lanes: int, threads: int | None) -> Any:
+def _set_up_this_process(lanes: int, threads: int | None) -> blas.limit_threads:
     """What workers elsewhere are given by a plugin, for tasks of this process; undone by its `__exit__`."""
     keep_freed_memory()
     return blas.limit_threads(setup.blas_threads(lanes, threads)).__enter__()
 
 
-def _natural(name: Any) -> tuple[Any, ...]:
+def _natural(name: object) -> tuple[tuple[int, int, str], ...]:
     """Workers 2 before 10, whatever their names look like."""
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
 
 
-def choose_executor(client: Any, lanes: int, threads: int | None = None) -> Executor:
+def choose_executor(client: object, lanes: int, threads: int | None = None) -> Executor:
     """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler.
 
     None is the current client, and `THREADED` where there is none. Raises InputError for a client that cannot

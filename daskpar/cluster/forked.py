@@ -10,15 +10,19 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from daskpar.errors import InputError
 
-_inherited: WeakSet[Any] = WeakSet()
+if TYPE_CHECKING:
+    from distributed import Client
+
+_inherited: WeakSet[Client] = WeakSet()
 
 
-def check_own(client: Any) -> None:
+def check_own(client: Client) -> None:
     """Raise InputError for a client that was made before this process was forked."""
     if client in _inherited:
         raise InputError(
@@ -28,18 +32,18 @@ def check_own(client: Any) -> None:
 
 
 def _renew() -> None:
-    dask_threads: Any = sys.modules.get("dask.threaded")
+    dask_threads: ModuleType | None = sys.modules.get("dask.threaded")
     if dask_threads is not None:
-        dask_threads.default_pool = None
         dask_threads.pools.clear()
-        dask_threads.pools_lock = threading.Lock()
-        dask_threads.main_thread = threading.current_thread()
-    distributed: Any = sys.modules.get("distributed.client")
+        vars(dask_threads).update(
+            default_pool=None, pools_lock=threading.Lock(), main_thread=threading.current_thread()
+        )
+    distributed: ModuleType | None = sys.modules.get("distributed.client")
     if distributed is not None:
         _inherited.update(distributed.Client._instances)
-    utils: Any = sys.modules.get("distributed.utils")
+    utils: ModuleType | None = sys.modules.get("distributed.utils")
     if utils is not None:  # one thread, which tasks to run are unpacked in
-        utils._offload_executor = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
+        vars(utils)["_offload_executor"] = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,24 +9,29 @@ place of another, which is what `daskpar.cluster.patience` goes by.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from distributed.core import Status
 
 from daskpar.errors import InputError
 
+if TYPE_CHECKING:
+    from distributed import Client, Nanny, SpecCluster
+
+WorkerSpec = dict[str, Any]
+"""A worker as a `SpecCluster` wants it: a class, and its options."""
 _LOOK = 0.5  # seconds between looks
 _ABSENT = 4  # looks at which a nanny must be without a process before it is replaced
 _ATTEMPTS = 3  # at starting all workers
 _START = 300  # seconds that workers have to start
 
-_keepers: WeakKeyDictionary[Any, Keeper] = WeakKeyDictionary()
+_keepers: WeakKeyDictionary[SpecCluster, Keeper] = WeakKeyDictionary()
 
 
-def keeper_of(client: Any) -> Keeper | None:
+def keeper_of(client: Client) -> Keeper | None:
     """Return the Keeper of the cluster that a client was made of, if there is one."""
     cluster = getattr(client, "cluster", None)
     return None if cluster is None else _keepers.get(cluster)
@@ -39,13 +44,13 @@ class Keeper:
     in place of others that had ended.
     """
 
-    def __init__(self, cluster: Any, specs: dict[Any, Any]):
+    def __init__(self, cluster: SpecCluster, specs: Mapping[int, WorkerSpec]):
         self.size = len(specs)
         self.starts = 0
         self._cluster = cluster
         self._specs = specs
-        self._pids: dict[Any, int] = {}
-        self._absent: dict[Any, int] = {}
+        self._pids: dict[int, int] = {}
+        self._absent: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
         _keepers[cluster] = self
 
@@ -98,7 +103,7 @@ class Keeper:
                 self.starts += len(lost)
                 await self._correct()
 
-    def _count(self, name: Any) -> None:
+    def _count(self, name: int) -> None:
         """Take note of what became of a worker since the last look."""
         nanny = self._cluster.workers.get(name)
         pid = None if nanny is None else nanny.pid
@@ -108,11 +113,11 @@ class Keeper:
         busy = nanny is not None and nanny.process is not None and nanny.process.status == Status.starting
         self._absent[name] = 0 if pid is not None or busy else self._absent.get(name, 0) + 1
 
-    def _is_up(self, name: Any) -> bool:
+    def _is_up(self, name: int) -> bool:
         nanny = self._cluster.workers.get(name)
         return nanny is not None and nanny.status == Status.running and nanny.is_alive()
 
-    async def _drop(self, name: Any) -> None:
+    async def _drop(self, name: int) -> None:
         nanny = self._cluster.workers.pop(name, None)
         if nanny is not None:
             await _close(nanny)
@@ -130,6 +135,6 @@ class Keeper:
         await asyncio.gather(*(_close(nanny) for nanny in set(self._cluster._created) - known))
 
 
-async def _close(nanny: Any) -> None:
+async def _close(nanny: Nanny) -> None:
     with suppress(Exception):  # whatever state it is in, it is not to come back
         await asyncio.wait_for(nanny.close(), 10)

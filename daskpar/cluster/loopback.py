@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dask
 
 from daskpar.cluster import main_module
-from daskpar.cluster.keeper import Keeper
+from daskpar.cluster.keeper import Keeper, WorkerSpec
 from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import InputError
 
@@ -30,7 +30,7 @@ def links_to_this_machine() -> dask.config.set:
 
 
 @contextmanager
-def kept_alive(cluster: SpecCluster, workers: Mapping[int, object]) -> Iterator[Client]:
+def kept_alive(cluster: SpecCluster, workers: Mapping[int, WorkerSpec]) -> Iterator[Client]:
     """A client of a cluster whose worker processes are started here, and anew where they end.
 
     `workers`: by name, as `SpecCluster` wants them. The cluster is closed by the caller.

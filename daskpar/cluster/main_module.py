@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from daskpar.errors import InputError
 
@@ -73,13 +72,13 @@ def _name() -> str:
 @contextmanager
 def hidden_if_no_file() -> Iterator[None]:
     """Hide the main module from processes that start meanwhile where it is no file that they could run."""
-    names: dict[str, Any] = vars(sys.modules["__main__"])
+    names = vars(sys.modules["__main__"])
     spec = names.get("__spec__")
     path = spec.origin if spec is not None else names.get("__file__")
     if not path or os.path.exists(path) or (spec is not None and spec.name == "__main__"):
         yield
         return
-    before: dict[str, Any] = {name: names[name] for name in ("__spec__", "__file__") if name in names}
+    before: dict[str, object] = {name: names[name] for name in ("__spec__", "__file__") if name in names}
     names.pop("__file__", None)
     names["__spec__"] = None
     try:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import dask
 from dask.utils import parse_timedelta
 
+from daskpar.cluster.clients import Workers
 from daskpar.cluster.keeper import Keeper, keeper_of
 from daskpar.errors import ClusterLostError, InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 SETTING = "daskpar.patience"
 DEFAULT = 600.0  # seconds
@@ -29,7 +33,7 @@ _DYING = 30.0
 logger = logging.getLogger(__name__)
 
 
-def read_patience(value: Any = None) -> float:
+def read_patience(value: float | str | None = None) -> float:
     """Return a patience in seconds: `value`, or what the Dask configuration says, or 10 minutes.
 
     `value`: seconds, a text such as "5 minutes", or infinity. Raises InputError for anything else.
@@ -48,7 +52,7 @@ def read_patience(value: Any = None) -> float:
 class Patience:
     """Decides, while a result is waited for, whether to go on waiting."""
 
-    def __init__(self, client: Any):
+    def __init__(self, client: Client):
         self._client = client
         self._address = client.scheduler.address
         self._seconds = read_patience()
@@ -105,7 +109,7 @@ class Patience:
         return None
 
 
-def _memory(workers: dict[str, Any]) -> str:
+def _memory(workers: Workers) -> str:
     """Memory in use and its limit, of the worker that has most of it in use."""
     used, limit = max(
         (worker.get("metrics", {}).get("memory") or 0, worker.get("memory_limit") or 0)

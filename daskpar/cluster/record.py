@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daskpar.graph.graph import Graph, Key
 from daskpar.layout.plan import Kind
 from daskpar.plan.profile import TaskRun
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _POLL = 20_000  # tasks submitted between questions to the scheduler, which remembers 100,000
 
@@ -26,7 +29,7 @@ class Record(Protocol):
 class _Noted:
     def __init__(self) -> None:
         self.below: dict[Key, tuple[Key, ...]] = {}
-        self._kinds: dict[str, Kind] = {}
+        self._kinds: dict[Key, Kind] = {}
 
     def submitted(self, graph: Graph) -> None:
         self._kinds |= graph.kinds
@@ -34,8 +37,8 @@ class _Noted:
 
     def _kind(self, key: Key) -> Kind:
         """The operation of a task; one that was built elsewhere is named by its key."""
-        first = key[0] if isinstance(key, tuple) else str(key)
-        return self._kinds.get(first) or Kind(first, first, steps=False)
+        name = str(key[0] if isinstance(key, tuple) else key)
+        return self._kinds.get(key) or Kind(name, name, steps=False)
 
 
 class ThreadedRecord(_Noted):
@@ -60,7 +63,7 @@ class ThreadedRecord(_Noted):
 class ClusterRecord(_Noted):
     """Of a cluster, by the scheduler's task stream: what its dashboard shows."""
 
-    def __init__(self, client: Any):
+    def __init__(self, client: Client):
         super().__init__()
         self._client = client
         self._ran: dict[Key, TaskRun] = {}

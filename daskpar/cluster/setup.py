@@ -12,14 +12,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
+from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin, get_client
 
 from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
+from daskpar.cluster.clients import Workers
+from daskpar.tasks.server import know_servers
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,13 @@ class WorkerSetup(WorkerPlugin):
             keep_freed_memory()
             if "GPU" in worker.state.total_resources:
                 use("cupy")
+        know_servers(has_a_worker)
         send_at_once(worker, "batched_stream")
+
+
+def has_a_worker(actor: Any) -> bool:
+    """Return whether an actor still lives on some worker, as the scheduler knows it; asked within a task."""
+    return any(get_client().who_has([actor.key]).values())
 
 
 class QuietTasks(WorkerPlugin):
@@ -75,7 +83,7 @@ class SchedulerSetup(SchedulerPlugin):
         send_at_once(scheduler, "stream_comms", worker)
 
 
-def send_at_once(server: Any, attribute: str, item: str | None = None) -> bool:
+def send_at_once(server: Scheduler | Worker, attribute: str, item: str | None = None) -> bool:
     """Let a `BatchedSend` of a server send without waiting; warns where distributed has changed."""
     try:
         stream = getattr(server, attribute)
@@ -94,7 +102,7 @@ def blas_threads(lanes_per_host: int, threads: int | None = None) -> int:
     return threads or max(1, blas.cores() // max(1, lanes_per_host))
 
 
-def lanes_per_host(workers: Mapping[str, Any], lanes: int) -> int:
+def lanes_per_host(workers: Workers, lanes: int) -> int:
     """How many of so many lanes a host of these workers has at most."""
     return -(-lanes // max(1, len({worker["host"] for worker in workers.values()})))
 
@@ -104,13 +112,13 @@ def in_this_process(workers: Iterable[str]) -> bool:
     return not {worker.address_safe for worker in Worker._instances}.isdisjoint(workers)
 
 
-def prepare(client: Any, workers: Mapping[str, Any], lanes: int, threads: int | None = None) -> None:
+def prepare(client: Client, workers: Workers, lanes: int, threads: int | None = None) -> None:
     """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
     client.register_plugin(SchedulerSetup())
     client.register_plugin(WorkerSetup(lanes_per_host(workers, lanes), threads))
 
 
-def describe(client: Any) -> dict[str, list[dict[str, Any]]]:
+def describe(client: Client) -> dict[str, list[blas.Library]]:
     """The BLAS in force on each worker, by name."""
     found = client.run(blas.describe, on_error="ignore")  # a worker that ends meanwhile is missed later
     names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from uuid import uuid4
 
 from daskpar.cluster.executor import ClusterExecutor, Executor
@@ -46,7 +45,11 @@ def answer(place: str, token: str) -> tuple[str, str]:
 
 
 def _refuse_unshared(
-    answers: Mapping[str, tuple[str, str]], names: Mapping[str, Any], place: Path, folder: Path, advice: str
+    answers: Mapping[str, tuple[str, str]],
+    names: Mapping[str, object],
+    place: Path,
+    folder: Path,
+    advice: str,
 ) -> None:
     for address, (name, problem) in sorted(answers.items()):
         if not problem and not (place / name).is_file():

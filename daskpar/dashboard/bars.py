@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 
 Bar = tuple[str, float, float]
 """(layout, predicted, measured), in milliseconds a step."""
@@ -43,4 +43,4 @@ def write_bars(bars: Sequence[Bar], path: Path, title: str) -> None:
     head = "<tr><th align=left>layout</th><th>predicted, ms</th><th>measured, ms</th><th>ratio</th></tr>"
     table = Div(text=f"<table cellpadding=6>{head}{rows}</table>")
     heading = Div(text=f"<h2>{escape(title)}</h2>")
-    write_whole(path, file_html(column(heading, plot, table, sizing_mode="stretch_width"), INLINE, title))
+    atomic_write(path, file_html(column(heading, plot, table, sizing_mode="stretch_width"), INLINE, title))

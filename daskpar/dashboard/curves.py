@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.train.history import Record
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure as Figure
 
 _PARTS = {"train": "#1f77b4", "validation": "#d62728"}
 
@@ -25,10 +28,10 @@ def write_curves(history: Sequence[Record], path: Path, title: str) -> None:
     for figure in figures[1:]:
         figure.x_range = figures[0].x_range
     heading = Div(text=f"<h2>{title}</h2>")
-    write_whole(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
+    atomic_write(path, file_html(column(heading, *figures, sizing_mode="stretch_width"), INLINE, title))
 
 
-def _figure(label: str, **options: Any) -> Any:
+def _figure(label: str, **options: str) -> Figure:
     from bokeh.plotting import figure
 
     tools = "pan,xwheel_zoom,box_zoom,reset,save"
@@ -36,7 +39,7 @@ def _figure(label: str, **options: Any) -> Any:
     return figure(height=280, sizing_mode="stretch_width", tools=tools, **axes, **options)
 
 
-def _loss(history: Sequence[Record]) -> Any:
+def _loss(history: Sequence[Record]) -> Figure:
     losses = [loss for record in history for loss in record["each_step"]["loss"]]
     start = history[-1]["step"] - len(losses) if history else 0
     plot = _figure("loss")
@@ -45,7 +48,7 @@ def _loss(history: Sequence[Record]) -> Any:
     return _scores(history, "loss", plot)
 
 
-def _scores(history: Sequence[Record], name: str, plot: Any = None) -> Any:
+def _scores(history: Sequence[Record], name: str, plot: Figure | None = None) -> Figure:
     plot = plot or _figure(name)
     for part, colour in _PARTS.items():
         points = [(r["step"], r[part][name]) for r in history if name in r.get(part, {})]
@@ -65,7 +68,7 @@ def _metrics(history: Sequence[Record]) -> list[str]:
     return [k for k, v in history[-1]["train"].items() if k != "loss" and isinstance(v, int | float)]
 
 
-def _rate(history: Sequence[Record]) -> Any:
+def _rate(history: Sequence[Record]) -> Figure:
     rates = [lr for record in history for lr in record["each_step"]["lr"]]
     start = history[-1]["step"] - len(rates) if history else 0
     plot = _figure("learning rate")

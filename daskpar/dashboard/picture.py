@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 from dask.utils import key_split
+
+from daskpar.layout.plan import Kind
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 148, 38, 60, 12, 24
 _COLOURS = (
@@ -14,22 +16,37 @@ _COLOURS = (
     "#edbb99 #d5dbdb #c39bd3 #85c1e9 #f0b27a #abebc6 #e6b0aa #d4efdf"
 ).split()
 
+Key = tuple[object, ...] | str
+"""A task's key: the block operation, and the numbers that tell tasks of it from each other."""
 
-def draw(tasks: Mapping[Any, Any]) -> str:
-    """An SVG of a graph of dask tasks by key; dependencies outside of it are left out."""
+
+class Task(Protocol):
+    """A task of dask, of which only the keys that it depends on are used."""
+
+    @property
+    def dependencies(self) -> Collection[Key]: ...
+
+
+def draw(tasks: Mapping[Any, Task], kinds: Mapping[Any, Kind] | None = None) -> str:
+    """An SVG of a graph of dask tasks by key; dependencies outside of it are left out.
+
+    `kinds`: the kind of operation of each task, as far as it is known.
+    """
+    kinds = kinds or {}
+    names = {key: kinds[key].name if key in kinds else key_split(key) for key in tasks}
     inside = {
         key: sorted((d for d in task.dependencies if d in tasks), key=_sorted_as)
         for key, task in tasks.items()
     }
     columns = _columns(inside)
-    place: dict[Any, tuple[float, float]] = {}
+    place: dict[Key, tuple[float, float]] = {}
     tallest = max(map(len, columns), default=1)
     for i, column in enumerate(columns):
         ordered = sorted(column, key=lambda k: (_centre(inside[k], place), _sorted_as(k)))
         top = (tallest - len(ordered)) * (_HEIGHT + _GAP_Y) / 2
         for j, key in enumerate(ordered):
             place[key] = (_MARGIN + i * (_WIDTH + _GAP_X), _MARGIN + top + j * (_HEIGHT + _GAP_Y))
-    operations = list(dict.fromkeys(key_split(key) for column in columns for key in column))
+    operations = list(dict.fromkeys(names[key] for column in columns for key in column))
     width = 2 * _MARGIN + len(columns) * (_WIDTH + _GAP_X) - _GAP_X
     height = 2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y
     parts = [
@@ -38,33 +55,28 @@ def draw(tasks: Mapping[Any, Any]) -> str:
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     parts += [_edge(place[below], place[key]) for key, deps in inside.items() for below in deps]
-    parts += [_node(key, place[key], operations.index(key_split(key))) for key in inside]
+    parts += [
+        _node(names[key], key, kinds.get(key), place[key], operations.index(names[key])) for key in inside
+    ]
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _sorted_as(key: Any) -> tuple[Any, ...]:
+def _sorted_as(key: Key) -> tuple[tuple[int, int, str], ...]:
     """Keys in the order of their numbers, 2 before 10."""
     parts = key if isinstance(key, tuple) else (key,)
     return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in parts[1:])
 
 
-_INDEX = {  # what the numbers in a key stand for, where it is not (step, lane, part of the model)
-    "load-data": ("", "stream", "chunk"),
-    "reduce-gradient": ("step", "level", "node"),
-}
-
-
-def _index(operation: str, index: tuple[Any, ...]) -> str:
-    """The numbers in a key, named."""
-    names: tuple[str, ...] = _INDEX.get(operation, ("step", "lane", "part"))
-    if operation == "reduce-gradient" and len(index) == 4:
-        names = ("step", "part", "level", "node")
+def _numbers(kind: Kind | None, index: tuple[object, ...]) -> str:
+    """The numbers in a key, named as the kind of operation names them."""
+    axes = () if kind is None else kind.axes
+    names = axes if len(axes) == len(index) else ("step", *axes)
     return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))
 
 
-def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
+def _columns(inside: Mapping[Key, list[Key]]) -> list[list[Key]]:
     """Keys by their longest distance from a root, each root next to what first needs it."""
-    depth: dict[Any, int] = {}
+    depth: dict[Key, int] = {}
     waiting = dict(inside)
     while waiting:
         ready = [k for k, deps in waiting.items() if all(d in depth for d in deps)]
@@ -72,20 +84,20 @@ def _columns(inside: Mapping[Any, list[Any]]) -> list[list[Any]]:
             raise ValueError("the graph has a cycle")
         for key in ready:
             depth[key] = max((depth[d] + 1 for d in waiting.pop(key)), default=0)
-    used_at: dict[Any, int] = {}
+    used_at: dict[Key, int] = {}
     for key, deps in inside.items():
         for below in deps:
             used_at[below] = min(used_at.get(below, depth[key]), depth[key])
     for key, deps in inside.items():
         if not deps and key in used_at:
             depth[key] = used_at[key] - 1
-    columns: list[list[Any]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    columns: list[list[Key]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for key, level in depth.items():
         columns[level].append(key)
     return columns
 
 
-def _centre(below: list[Any], place: Mapping[Any, tuple[float, float]]) -> float:
+def _centre(below: list[Key], place: Mapping[Key, tuple[float, float]]) -> float:
     known = [place[key][1] for key in below if key in place]
     return sum(known) / len(known) if known else 0.0
 
@@ -97,15 +109,16 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
     return f'<path d="{path}" fill="none" stroke="#99a3a4" stroke-width="1"/>'
 
 
-def _node(key: Any, at: tuple[float, float], colour: int) -> str:
-    x, y = at
-    index = _index(key_split(key), key[1:]) if isinstance(key, tuple) else ""
+def _node(name: str, key: Key, kind: Kind | None, corner: tuple[float, float], colour: int) -> str:
+    x, y = corner
+    index = key[1:] if isinstance(key, tuple) else ()
     middle = x + _WIDTH / 2
     return (
-        f"<g><title>{escape(f'{key_split(key)} {key[1:]}')}</title>"
+        f"<g><title>{escape(f'{name} {index}')}</title>"
         f'<rect x="{x}" y="{y:.1f}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'rx="6" fill="{_COLOURS[colour % len(_COLOURS)]}" stroke="#566573"/>'
         f'<text x="{middle}" y="{y + 16:.1f}" text-anchor="middle" font-weight="bold">'
-        f"{escape(key_split(key))}</text>"
-        f'<text x="{middle}" y="{y + 30:.1f}" text-anchor="middle" font-size="10">{escape(index)}</text></g>'
+        f"{escape(name)}</text>"
+        f'<text x="{middle}" y="{y + 30:.1f}" text-anchor="middle" font-size="10">'
+        f"{escape(_numbers(kind, index))}</text></g>"
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.plan.predict import Prediction
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
@@ -52,4 +52,4 @@ def write_scaling(
     same = "Every worker has the rows that it has in the layout as it is named."
     heading = Div(text=f"<h2>{escape(title)}</h2><p>{same}</p>")
     parts = (heading, efficiency, step, load, Div(text=note))
-    write_whole(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
+    atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from daskpar.backend.whole import write_whole
-from daskpar.plan.profile import Profile, critical_path, held_up_by
+from daskpar.backend.atomic import atomic_write
+from daskpar.plan.profile import Profile, blocking_tasks, critical_path
 from daskpar.train.trace import Trace
+
+if TYPE_CHECKING:
+    from bokeh.models import LayoutDOM
 
 _TASKS = 3_000  # that are drawn, the last ones
 _SEEN = 60  # of them that are seen at first; the rest by scrolling
@@ -25,15 +29,15 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
     from bokeh.resources import INLINE
 
     heading = Div(text=f"<h2>{escape(title)}</h2><p>{escape(in_words(found))}</p>")
-    parts: list[Any] = [heading]
+    parts: list[LayoutDOM] = [heading]
     ran = sorted(trace.ran, key=lambda r: r.start)[-_TASKS:]
     if ran:
         zero = ran[0].start
         threads = {thread: str(i) for i, thread in enumerate(sorted({r.thread for r in ran}))}
         colours = dict(zip(sorted({r.kind for r in ran}), Category20_20 * 9, strict=False))
-        held = held_up_by(trace.ran, trace.below)
+        held = blocking_tasks(trace.ran, trace.below)
         critical = {task.key for task in critical_path(trace.ran, held, zero)}
-        bars: dict[str, list[Any]] = {
+        bars: dict[str, Sequence[float | str]] = {
             "left": [1e3 * (r.start - zero) for r in ran],
             "right": [1e3 * (r.stop - zero) for r in ran],
             "y": [threads[r.thread] for r in ran],
@@ -81,7 +85,7 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
         )
         parts += [plot, Div(text=note)]
     parts.append(Div(text=_table(found)))
-    write_whole(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
+    atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
 
 
 def in_words(found: Profile) -> str:

@@ -10,10 +10,10 @@ from daskpar.data.images import Images
 # isort: on
 from daskpar.data.categories import OneHot
 from daskpar.data.chunk import Chunk
-from daskpar.data.held import hold
-from daskpar.data.order import Order, choose_streams
-from daskpar.data.part import Part, Parts, parts_of, split, split_text
+from daskpar.data.in_memory import hold
+from daskpar.data.sampler import Sampler, choose_streams
 from daskpar.data.source import SOURCES, Source
+from daskpar.data.splits import Parts, Split, parts_of, split, split_text
 from daskpar.data.transforms import Inputs, Scale, Standardise, transform
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
     "Npy",
     "Npz",
     "OneHot",
-    "Order",
-    "Part",
     "Parts",
+    "Sampler",
     "Scale",
     "Source",
+    "Split",
     "Standardise",
     "Text",
     "choose_streams",

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskpar.backend.array import Array, array_module, to_numpy
-from daskpar.data.fitted import Fitted, Measure, Transform
+from daskpar.data.fitted import Fitted, Label, Measure, Transform
 from daskpar.errors import InputError
 from daskpar.registry import register
 
-Value = int | float | str
 _MOST = 10_000  # values of a column, or labels
 
 
@@ -25,7 +24,7 @@ _MOST = 10_000  # values of a column, or labels
 class Categories(Fitted):
     """Each column becomes one column a category; a value not seen in training gives zeros."""
 
-    values: tuple[tuple[Value, ...], ...]
+    values: tuple[tuple[Label, ...], ...]
 
     def apply(self, x: Array) -> Array:
         xp = array_module(x)
@@ -40,7 +39,7 @@ class Categories(Fitted):
         return _array(self.values[0])[classes]
 
     @property
-    def labels(self) -> tuple[Value, ...]:
+    def labels(self) -> tuple[Label, ...]:
         return self.values[0] if len(self.values) == 1 else ()
 
 
@@ -49,7 +48,7 @@ class Categories(Fitted):
 class Labels(Fitted):
     """Labels (rows, ...) become the numbers of classes: places in `values`, sorted, from 0 on."""
 
-    values: tuple[Value, ...]
+    values: tuple[Label, ...]
 
     def apply(self, x: Array) -> Array:
         known, given = _array(self.values), to_numpy(x)
@@ -69,7 +68,7 @@ class Labels(Fitted):
         return _array(self.values)[classes]
 
     @property
-    def labels(self) -> tuple[Value, ...]:
+    def labels(self) -> tuple[Label, ...]:
         return self.values
 
 
@@ -123,7 +122,7 @@ def labels_in(y: np.ndarray) -> Labels | None:
     return Labels(tuple(values.tolist())) if len(values) <= _MOST else None
 
 
-def _matches(column: Array, known: Sequence[Value]) -> Array:
+def _matches(column: Array, known: Sequence[Label]) -> Array:
     """Compare each value of a column with each known one: (rows, values) of booleans.
 
     Compared as they are: whole numbers are neither rounded to a float nor wrapped to a narrower type.
@@ -142,13 +141,13 @@ def _matches(column: Array, known: Sequence[Value]) -> Array:
     return (column[:, None] == xp.asarray(whole, dtype=dtype)) & xp.asarray(exact)
 
 
-def _array(values: Sequence[Value]) -> np.ndarray:
+def _array(values: Sequence[Label]) -> np.ndarray:
     """Return the values in one dtype: NumPy would make floats of 0 and 2**63."""
     wide = any(isinstance(value, int) and value >= 2**63 for value in values)
     return np.array(values, dtype=np.uint64 if wide else None)
 
 
-def listed(values: Sequence[Value]) -> str:
+def listed(values: Sequence[Label]) -> str:
     """Return a few of the values, for a message."""
     few = ", ".join(map(str, values[:5]))
     return few if len(values) <= 5 else f"{few}, ... {values[-1]}"

@@ -19,20 +19,28 @@ numbers that they go to memory by.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from daskpar.backend.array import native
 from daskpar.data.frames import from_frame, is_frame
-from daskpar.data.sparse import SparseRows, is_sparse
+from daskpar.data.sparse import SparseRows, Stored, is_sparse
 from daskpar.errors import InputError
+
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
 
 _NUMBERS = "fiub"
 _LABELS = "fiubU"
 
 
-def as_array(values: Any, where: str, what: str = "examples") -> Any:
+@overload
+def as_array(values: object, where: str, what: Literal["targets"]) -> np.ndarray: ...
+@overload
+def as_array(values: object, where: str, what: str = "examples") -> Stored: ...
+def as_array(values: object, where: str, what: str = "examples") -> Stored:
     """Return an array (rows, ...) of numbers, or of labels for targets; `SparseRows` for a sparse matrix.
 
     `what`: examples or targets. Raises InputError, which begins with `where`, for what cannot be trained on.
@@ -73,7 +81,7 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
     return native(array)
 
 
-def check_dtype(dtype: Any, where: str, what: str = "examples") -> None:
+def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
     """Refuse a dtype that is none of numbers, nor of labels where `what` is targets."""
     dtype = np.dtype(dtype)
     if dtype.kind in (_NUMBERS if what == "examples" else _LABELS):
@@ -88,7 +96,7 @@ def check_dtype(dtype: Any, where: str, what: str = "examples") -> None:
     raise InputError(f"{where}: expected numbers, got {what} of {dtype}: {hint}")
 
 
-def check_pair(x: Any, y: Any, where: str) -> None:
+def check_pair(x: Stored | DaskArray, y: Stored | DaskArray, where: str) -> None:
     """Refuse arrays that cannot be examples and their targets."""
     for what, part in (("examples", x), ("targets", y)):
         if not getattr(part, "shape", ()):
@@ -104,7 +112,7 @@ def check_pair(x: Any, y: Any, where: str) -> None:
 
 
 def check_block(
-    block: Any, where: str, what: str, place: tuple[int, ...], shape: tuple[int, ...], dtype: Any
+    block: object, where: str, what: str, place: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
     """Return a block of a dask array, dense and of the dtype that the array says; refuse another shape.
 
@@ -126,7 +134,7 @@ def check_block(
     return array if array.dtype.kind == "U" else array.astype(dtype)
 
 
-def _refuse_units(values: Any, where: str, what: str) -> None:
+def _refuse_units(values: object, where: str, what: str) -> None:
     """Refuse quantities of pint, astropy and unyt: an array of their numbers has lost the unit."""
     unit = getattr(values, "units", None) or getattr(values, "unit", None)
     for name in ("magnitude", "value", "v"):
@@ -136,7 +144,7 @@ def _refuse_units(values: Any, where: str, what: str) -> None:
             )
 
 
-def _converted(values: Any, where: str, what: str) -> np.ndarray:
+def _converted(values: object, where: str, what: str) -> np.ndarray:
     """Return `values` as NumPy has it, masks kept."""
     if isinstance(values, np.ma.MaskedArray):
         return values

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from daskpar.backend.array import (
     Array,
+    Reduced,
     aligned,
     array_module,
     is_floating,
     module_named,
     native,
-    travelling,
+    pickle_via_host,
 )
-from daskpar.data.order import Order, Piece
+from daskpar.data.sampler import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.errors import InputError
 
@@ -32,14 +34,14 @@ class Chunk(NamedTuple):
     x: Array
     y: Array
 
-    def __reduce__(self) -> Any:
-        return travelling(self)
+    def __reduce__(self) -> Reduced:
+        return pickle_via_host(self)
 
 
 def prepare(
     name: str,
-    x: Any,
-    y: Any,
+    x: Array,
+    y: Array,
     precision: str,
     transforms: Sequence[Fitted] = (),
     targets: Sequence[Fitted] = (),
@@ -79,7 +81,7 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
     return x.astype(precision, copy=False)
 
 
-def overlaps(values: Any) -> bool:
+def overlaps(values: Array) -> bool:
     """Whether rows of an array share memory, as windows of a text do: a copy would be many times as large."""
     if not getattr(values, "size", 0) or not hasattr(values, "strides"):
         return False
@@ -101,7 +103,7 @@ def _finite(name: str, values: Array, what: str) -> Array:
     return values
 
 
-def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
+def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
     """The rows of a batch that lie in `pieces`, each given with its chunk, in order."""
     xp = array_module(chunks[0].x)
     rows = [
@@ -131,6 +133,6 @@ def draw(order: Order, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chu
     return out
 
 
-def _drawn(x: Array) -> Any:
+def _drawn(x: Array) -> DTypeLike:
     """The dtype of examples in a batch."""
     return "int32" if x.dtype.kind in "iu" else x.dtype

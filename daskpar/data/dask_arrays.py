@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
 import numpy as np
@@ -13,7 +13,20 @@ import numpy as np
 from daskpar.data.check import as_array, check_block, check_dtype, check_pair
 from daskpar.data.frames import common_dtype, dtypes_of
 from daskpar.data.source import Rows, Source, class_numbers
+from daskpar.data.sparse import Index, Stored
 from daskpar.errors import InputError
+
+if TYPE_CHECKING:
+    from dask.array import Array as DaskArray
+    from dask.dataframe import DataFrame as DaskFrame
+    from pandas import DataFrame as Frame
+
+Key = tuple[str | int, ...]
+
+BlockInfo = TypedDict(
+    "BlockInfo", {"chunk-location": list[int], "chunk-shape": list[int], "dtype": np.dtype}, total=False
+)
+"""What dask.array tells of a block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +52,7 @@ class DaskArrays(Source):
         return self.x.shape[1:]
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return self.x.dtype
 
     @property
@@ -47,12 +60,12 @@ class DaskArrays(Source):
         return self.y.shape[1:]
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return self.y.dtype
 
-    def blocks(self, rows: Rows) -> tuple[dict[Any, Any], Any, Any]:
+    def blocks(self, rows: Rows) -> tuple[dict[Key, object], Key, Key]:
         """(graph, key of the examples, key of the targets) for `rows`, each as one block."""
-        graph: dict[Any, Any] = {}
+        graph: dict[Key, object] = {}
         keys = []
         for array in (self.x, self.y):
             block = array[rows].rechunk({axis: -1 for axis in range(array.ndim)})
@@ -73,11 +86,11 @@ class Column:
         array = source.arrays()[which]
         self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Index) -> np.ndarray:
         return self.source.arrays()[self.which][index]
 
 
-def from_dask(x: Any, y: Any, hold: Callable[[Any, Any], Source], where: str = "fit") -> DaskArrays:
+def from_dask(x: Any, y: Any, hold: Callable[[Stored, Stored], Source], where: str = "fit") -> DaskArrays:
     """A source over dask arrays, or dask dataframes and series.
 
     Where one of the two is a plain array, `hold(array, array)` keeps it outside of the graph.
@@ -96,12 +109,12 @@ def from_dask(x: Any, y: Any, hold: Callable[[Any, Any], Source], where: str = "
     return DaskArrays(x, y)
 
 
-def _nothing(rows: Any) -> np.ndarray:
+def _nothing(rows: Sized) -> np.ndarray:
     """Return as many rows without columns: what is held comes in pairs."""
     return np.empty((len(rows), 0))
 
 
-def checked_blocks(part: Any, where: str, what: str = "examples") -> Any:
+def checked_blocks(part: DaskFrame | DaskArray, where: str, what: str = "examples") -> DaskArray:
     """Return a dask array from a dask array, dataframe or series, with blocks that are checked when loaded.
 
     See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype of no numbers.
@@ -127,12 +140,12 @@ def checked_blocks(part: Any, where: str, what: str = "examples") -> Any:
     return part.map_blocks(_checked, where, what, dtype=dtype, meta=np.empty((0,) * part.ndim, dtype))
 
 
-def _checked(block: Any, where: str, what: str, block_info: Any = None) -> np.ndarray:
+def _checked(block: object, where: str, what: str, block_info: Mapping[int | None, BlockInfo]) -> np.ndarray:
     place, told = block_info[0]["chunk-location"], block_info[None]
     return check_block(block, where, what, tuple(place), tuple(told["chunk-shape"]), told["dtype"])
 
 
-def _numbers(frame: Any, where: str, what: str) -> Any:
+def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
     """Return a dask frame or series whose columns all hold numbers of one dtype, or labels for targets."""
     meta = frame._meta
     columns = dtypes_of(meta)
@@ -143,11 +156,11 @@ def _numbers(frame: Any, where: str, what: str) -> Any:
     return frame.map_partitions(_as_floats if nullable else _as_dtype, dtype)
 
 
-def _as_dtype(frame: Any, dtype: np.dtype) -> Any:
+def _as_dtype(frame: Frame, dtype: np.dtype) -> Frame:
     return frame.astype(dtype)
 
 
-def _as_floats(frame: Any, dtype: np.dtype) -> Any:
+def _as_floats(frame: Frame, dtype: np.dtype) -> Frame:
     """Return the frame with missing values as NaN, which only floats have."""
     wide = np.result_type(dtype, np.float64)
     values = frame.to_numpy(dtype=wide, na_value=np.nan)
@@ -155,6 +168,6 @@ def _as_floats(frame: Any, dtype: np.dtype) -> Any:
     return type(frame)(values, index=frame.index, **named)
 
 
-def is_dask(value: Any) -> bool:
+def is_dask(value: object) -> bool:
     """Return whether `value` is a dask array, dataframe or series, or an xarray array over one."""
     return hasattr(value, "__dask_graph__") and value.__dask_graph__() is not None

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import IO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Npz(Source):
         stamped = stamp(self.path)
         return _open_npz(self.path, stamped, stamped in (self.checked, _checked.get(self.path)))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "checked": _checked.get(self.path, self.checked)}
 
     def plain_targets(self) -> np.ndarray:
@@ -95,11 +95,11 @@ class _Header(NamedTuple):
 
     shape: tuple[int, ...]
     fortran: bool
-    dtype: np.dtype[Any]
+    dtype: np.dtype
     start: int
 
     @property
-    def order(self) -> Any:
+    def order(self) -> Literal["F", "C"]:
         return "F" if self.fortran else "C"
 
 

@@ -11,6 +11,7 @@ from daskpar.backend.array import Array
 from daskpar.registry import Table
 from daskpar.settings import Block
 
+Label = int | float | str
 Measure = tuple[Any, ...]
 
 
@@ -39,7 +40,7 @@ class Fitted:
         return classes
 
     @property
-    def labels(self) -> tuple[Any, ...]:
+    def labels(self) -> tuple[Label, ...]:
         """The labels by class number; empty where the transform does not number classes."""
         return ()
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 
 from daskpar.errors import InputError
 
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
-def is_frame(values: Any) -> bool:
+Dtypes = Mapping[str | int, object]
+"""The dtypes of columns, NumPy's or a library's own, by name, or by number where names are not unique."""
+
+
+class Frame(Protocol):
+    """A frame or series of pandas, of polars or Arrow, or an array of xarray."""
+
+    @property
+    def data(self) -> object: ...
+    def to_pandas(self) -> object: ...
+
+
+def is_frame(values: object) -> TypeGuard[Frame]:
     """Return whether `values` is a frame or series of pandas, or turns into one; or an array of xarray."""
     if _is_pandas(values):
         return True
@@ -19,7 +33,7 @@ def is_frame(values: Any) -> bool:
     return type(values).__name__ in kinds and not hasattr(values, "__array_namespace__")
 
 
-def from_frame(values: Any, where: str, what: str) -> Any:
+def from_frame(values: Frame, where: str, what: str) -> object:
     """Return the numbers of a frame (rows, columns) or series (rows,), or a series of labels for targets.
 
     Bools and nullable integers become numbers, missing values NaN. Raises InputError that names the columns
@@ -30,10 +44,14 @@ def from_frame(values: Any, where: str, what: str) -> Any:
         raise InputError(f"{where}: {what} are a {kind}; pass one array, e.g. .to_array() or .collect()")
     if kind == "DataArray":
         return values.data
-    if not _is_pandas(values):
-        values = _to_pandas(values)
-    if not _is_pandas(values):
-        return values  # a library without pandas at hand: NumPy has the last word
+    frame = values if _is_pandas(values) else _to_pandas(values)
+    if not _is_pandas(frame):
+        return frame  # a library without pandas at hand: NumPy has the last word
+    return _numbers(frame, where, what)
+
+
+def _numbers(values: DataFrame | Series, where: str, what: str) -> np.ndarray:
+    """Return the numbers or labels of a frame or series of pandas."""
     columns = dtypes_of(values)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
     if dtype is None:
@@ -49,7 +67,7 @@ def from_frame(values: Any, where: str, what: str) -> Any:
     )
 
 
-def dtypes_of(frame: Any) -> dict[Any, Any]:
+def dtypes_of(frame: DataFrame | Series) -> Dtypes:
     """Return the dtypes of a frame's columns by name, or that of a series by no name."""
     if frame.ndim == 1:
         return {"": frame.dtype}
@@ -57,7 +75,7 @@ def dtypes_of(frame: Any) -> dict[Any, Any]:
     return dict(zip(names, frame.dtypes, strict=True))
 
 
-def common_dtype(columns: Mapping[Any, Any], where: str, what: str, labels: bool = False) -> np.dtype | None:
+def common_dtype(columns: Dtypes, where: str, what: str, labels: bool = False) -> np.dtype | None:
     """Return the dtype that holds the numbers of all columns, given their dtypes by name.
 
     None where a single column of `labels` holds no numbers. Raises InputError for columns of anything else.
@@ -78,7 +96,7 @@ def common_dtype(columns: Mapping[Any, Any], where: str, what: str, labels: bool
     return np.result_type(*(_numpy_dtype(dtype) for dtype in columns.values()))
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype:
+def _numpy_dtype(dtype: object) -> np.dtype:
     """Return the NumPy dtype of a column's numbers: Int64, int64[pyarrow] and Sparse[int64] are int64."""
     for name in ("numpy_dtype", "subtype"):
         inner = getattr(dtype, name, None)
@@ -89,16 +107,16 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
     return np.dtype(np.float64)
 
 
-def _has_missing(column: Any) -> bool:
+def _has_missing(column: Series) -> bool:
     return not isinstance(column.dtype, np.dtype) and bool(column.isna().any())
 
 
-def _is_pandas(values: Any) -> bool:
+def _is_pandas(values: object) -> TypeGuard[DataFrame | Series]:
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(values, pandas.DataFrame | pandas.Series)
 
 
-def _to_pandas(values: Any) -> Any:
+def _to_pandas(values: Frame) -> object:
     try:
         return values.to_pandas()
     except Exception:  # without pandas or pyarrow, or by a method of another meaning

@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from daskpar.data.source import MAX_VALUE, Rows, Source
 from daskpar.errors import InputError
 from daskpar.registry import register
 from daskpar.settings import PathText, setting
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 _EXIF = b"Exif\0\0"
 _TURNS = {  # orientations of EXIF, as Pillow names what undoes them
@@ -80,7 +84,7 @@ class Images(Source):
         return (*self.size, self.channels)
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return np.dtype(np.uint8)
 
     @property
@@ -88,7 +92,7 @@ class Images(Source):
         return ()
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return np.dtype(np.int32)
 
     @property
@@ -137,7 +141,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
         return np.asarray(picture, dtype=np.uint8).reshape(height, width, channels)
 
 
-def _open(image: Any, raw: bytes, path: Path) -> Any:
+def _open(image: ModuleType, raw: bytes, path: Path) -> Picture:
     """Pillow's picture, of which the header is read. Warnings about metadata are of no use here."""
     with without_warnings(module=r"PIL\b"):
         try:
@@ -154,7 +158,7 @@ def _open(image: Any, raw: bytes, path: Path) -> Any:
             raise InputError(f"{path}: not a readable picture (of no format that is known)") from None
 
 
-def _pillow() -> Any:
+def _pillow() -> ModuleType:
     try:
         from PIL import Image
     except ImportError:

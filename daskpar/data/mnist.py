@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import BinaryIO, Self, cast
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def read_idx(path: Path) -> np.ndarray:
         return _read_idx(path, gzip.GzipFile(fileobj=plain) if zipped else plain, None if zipped else size)
 
 
-def _read_idx(path: Path, file: Any, size: int | None) -> np.ndarray:
+def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, size: int | None) -> np.ndarray:
     """`size`: bytes of the file, where it is not compressed. No more is read than the header promises."""
     name, begin = path, file.read(4)
     if len(begin) < 4 or begin[:3] != b"\0\0\x08":

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from typing import Any
 
 _TAG = 0x0112
 _FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # types of whole numbers
 _XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])")
 
 
-def orientation(info: Mapping[Any, Any]) -> int:
+def orientation(info: Mapping[str, object]) -> int:
     """Return the orientation, 1 to 8, that Pillow's `info` of a picture holds; 1 where there is none.
 
     EXIF comes first, then XMP, as in Pillow's `exif_transpose`. What is damaged counts as missing.
@@ -50,14 +49,14 @@ def _in_exif(raw: bytes) -> int | None:
     return value
 
 
-def _in_xmp(packet: Any) -> int | None:
+def _in_xmp(packet: object) -> int | None:
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
     match = _XMP.search(packet) if isinstance(packet, bytes) else None
     return None if match is None else int(match[1])
 
 
-def _from_text(profile: Any) -> bytes | None:
+def _from_text(profile: object) -> bytes | None:
     """EXIF in hexadecimal, as ImageMagick writes it into PNG: three lines, then the digits."""
     if not isinstance(profile, str):
         return None

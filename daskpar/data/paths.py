@@ -18,15 +18,14 @@ from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any
 
 from daskpar.errors import InputError
 
 
-def absolute(path: Any, what: str = "path") -> str:
+def absolute(path: object, what: str = "path") -> str:
     """Return a path as an absolute one, with `~` expanded. Raises InputError; `what` names the argument."""
     try:
-        text = os.fsdecode(path)
+        text = os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
         raise InputError(f"{what}: expected a path, got {type(path).__name__}") from None
     if not text or "\0" in text:

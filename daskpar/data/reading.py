@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from daskpar.backend.memory import available_memory
 from daskpar.errors import InputError
 
 Stamp = tuple[int, ...]
@@ -80,14 +81,6 @@ def _is_link(path: str | os.PathLike[str]) -> bool:
         return os.path.islink(path)
     except ValueError:  # a null character in the path
         return False
-
-
-def available_memory() -> int:
-    """Return the bytes that this process may still take, within the limits of its machine and container."""
-    import psutil
-    from distributed.system import MEMORY_LIMIT
-
-    return min(psutil.virtual_memory().available, MEMORY_LIMIT)
 
 
 def check_memory(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
 from daskpar.registry import Table
 from daskpar.settings import Block, setting
@@ -73,7 +74,7 @@ class Source(Block):
         build: Callable[..., Self] = cls
         return build(**values)
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[Stored, np.ndarray]:
         """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
         raise TypeError(f"{type(self).__name__} is no source")
 
@@ -86,7 +87,7 @@ class Source(Block):
         return self.arrays()[0].shape[1:]
 
     @property
-    def x_dtype(self) -> Any:
+    def x_dtype(self) -> np.dtype:
         return self.arrays()[0].dtype
 
     @property
@@ -94,7 +95,7 @@ class Source(Block):
         return self.arrays()[1].shape[1:]
 
     @property
-    def y_dtype(self) -> Any:
+    def y_dtype(self) -> np.dtype:
         return self.arrays()[1].dtype
 
     @property

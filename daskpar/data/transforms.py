@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
-from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Measure, Transform
+from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Label, Measure, Transform
 from daskpar.errors import InputError, unknown
 from daskpar.registry import named, register
 
@@ -51,7 +52,7 @@ class Affine(Fitted):
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
             return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
 
-    def fits(self, dtype: Any) -> bool:
+    def fits(self, dtype: DTypeLike) -> bool:
         """Whether numbers of `dtype` hold x, and digits enough for x less its shift."""
         shift, factor = np.abs(self.shift), np.abs(self.factor)
         largest = float(np.finfo(dtype).max) / _FAR
@@ -182,7 +183,7 @@ def undo(targets: Sequence[Fitted], values: Array) -> Array:
     return values
 
 
-def dtype_of_units(targets: Sequence[Fitted], dtype: Any) -> Any:
+def dtype_of_units(targets: Sequence[Fitted], dtype: DTypeLike) -> np.dtype:
     """Return the dtype that `undo` needs: `dtype`, or float64 where that lacks range or digits."""
     fit = all(fitted.fits(dtype) for fitted in targets if isinstance(fitted, Affine))
     return np.dtype(dtype) if fit else np.dtype(np.float64)
@@ -195,12 +196,12 @@ def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:
     return classes
 
 
-def labels_of(targets: Sequence[Fitted]) -> tuple[Any, ...]:
+def labels_of(targets: Sequence[Fitted]) -> tuple[Label, ...]:
     """Return the labels that transforms of targets number, in order; empty where none does."""
     return next((fitted.labels for fitted in targets if fitted.labels), ())
 
 
-def to_json(fitted: Fitted) -> dict[str, Any]:
+def to_json(fitted: Fitted) -> dict[str, object]:
     """A fitted transform as JSON carries it. Raises InputError where its class is not registered."""
     if FITTED.get(fitted.kind) is not type(fitted):
         name = type(fitted).__name__
@@ -208,10 +209,13 @@ def to_json(fitted: Fitted) -> dict[str, Any]:
     return {"transform": fitted.kind, **asdict(fitted)}
 
 
+Json = Any  # whatever JSON holds: the fields of a transform say which
+
+
 def from_json(value: dict[str, Any]) -> Fitted:
     """The inverse of `to_json`."""
 
-    def tuples(v: Any) -> Any:
+    def tuples(v: Json) -> Json:
         return tuple(tuples(part) for part in v) if isinstance(v, list) else v
 
     kind = value["transform"].lower()  # checkpoints of earlier versions have the name of the class

@@ -19,14 +19,14 @@ class Graph:
     """Tasks of one submission, grouped by operation.
 
     The dashboard groups tasks by the leading words of their keys. `token` begins with a digit, so that it is
-    never taken for one of the words. `kinds`: of each operation, by the first word of its keys. `lanes`: the
-    slot of a task, where it has one.
+    never taken for one of the words. `kinds`: the kind of each task. `lanes`: the slot of a task, where it
+    has one.
     """
 
     def __init__(self, token: str):
         self.token = token
         self.tasks: dict[str, dict[Key, GraphNode]] = {}
-        self.kinds: dict[str, Kind] = {}
+        self.kinds: dict[Key, Kind] = {}
         self.lanes: dict[Key, int] = {}
         self.actors: list[Key] = []
 
@@ -55,8 +55,8 @@ class Graph:
         tasks = self.tasks.get(kind.name)
         if tasks is None:
             tasks = self.tasks[kind.name] = {}
-            self.kinds[key[0]] = kind
         tasks[key] = task
+        self.kinds[key] = kind
         if slot is not None:
             self.lanes[key] = slot
         if kind.actor:
@@ -68,7 +68,7 @@ class Graph:
 
     def kind(self, key: Key) -> Kind | None:
         """The kind of operation of a task; None for one that was built elsewhere."""
-        return self.kinds.get(key[0]) if isinstance(key, tuple) else None
+        return self.kinds.get(key)
 
     def __len__(self) -> int:
         return sum(map(len, self.tasks.values()))
@@ -79,7 +79,7 @@ class Graph:
 
     def high_level(self, workers: Sequence[str] = (), lanes: int = 1) -> HighLevelGraph:
         """The HighLevelGraph, each slot's tasks preferring the same worker (never insisting on it)."""
-        urgent = {kind.name for kind in self.kinds.values() if kind.urgent}
+        urgent = {kind.name for kind in set(self.kinds.values()) if kind.urgent}
         placement = (
             Placement({k: workers[lane * len(workers) // lanes] for k, lane in self.lanes.items()})
             if workers

@@ -7,13 +7,16 @@ from typing import Any
 
 from daskpar import tasks
 from daskpar.data.dask_arrays import DaskArrays
-from daskpar.data.order import bounds
-from daskpar.data.part import Part
+from daskpar.data.sampler import bounds
+from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
+from daskpar.layout.plan import Kind
 from daskpar.tasks.types import Spec
 
+LOAD = Kind("load-data", "load", ("", "stream", "chunk"), steps=False)
 
-def add_training_data(graph: Graph, model: Key, part: Part, spec: Spec) -> dict[tuple[int, int], Key]:
+
+def add_training_data(graph: Graph, model: Key, part: Split, spec: Spec) -> dict[tuple[int, int], Key]:
     """Tasks for all chunks of the training part; returns their keys by (stream, chunk)."""
     return {
         (stream, chunk): _add_chunk(
@@ -25,7 +28,7 @@ def add_training_data(graph: Graph, model: Key, part: Part, spec: Spec) -> dict[
     }
 
 
-def add_part(graph: Graph, spec: Key, part: Part, chunk_rows: int) -> list[Key]:
+def add_part(graph: Graph, spec: Key, part: Split, chunk_rows: int) -> list[Key]:
     """Tasks for the chunks of a part in order, as evaluation takes them; returns their keys."""
     return [
         _add_chunk(graph, spec, part, span, (i,))
@@ -33,7 +36,7 @@ def add_part(graph: Graph, spec: Key, part: Part, chunk_rows: int) -> list[Key]:
     ]
 
 
-def add_rows(graph: Graph, part: Part, chunk_rows: int) -> list[Key]:
+def add_rows(graph: Graph, part: Split, chunk_rows: int) -> list[Key]:
     """Tasks that read the chunks of a part as they are stored, as (examples, targets); returns their keys."""
     keys = []
     for i, span in enumerate(pairwise(bounds(part.rows, chunk_rows))):
@@ -46,17 +49,18 @@ def add_rows(graph: Graph, part: Part, chunk_rows: int) -> list[Key]:
 
 
 def _add_chunk(
-    graph: Graph, spec: Key, part: Part, where: tuple[Any, ...], index: Key, lane: int | None = None
+    graph: Graph, spec: Key, part: Split, where: tuple[Any, ...], index: Key, lane: int | None = None
 ) -> Key:
     """A task that loads a chunk; `where` as `tasks.positions` takes it."""
     named = (part.name, *index)
+    kind = LOAD if len(index) == 2 else LOAD._replace(axes=("", "chunk"))
     if isinstance(part.source, DaskArrays):
         blocks = _add_blocks(graph, part.source, part, where)
-        return graph.add("load-data", named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)
-    return graph.add("load-data", named, tasks.load_data, Ref(spec), part, where, lane=lane)
+        return graph.add(kind, named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)
+    return graph.add(kind, named, tasks.load_data, Ref(spec), part, where, lane=lane)
 
 
-def _add_blocks(graph: Graph, source: DaskArrays, part: Part, where: tuple[Any, ...]) -> list[Ref]:
+def _add_blocks(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> list[Ref]:
     """dask.array's own tasks for some rows; returns references to their examples and targets."""
     blocks, x, y = source.blocks(part.where(tasks.positions(where)))
     graph.include("read-blocks", blocks)

@@ -56,6 +56,7 @@ class Sender:
     """
 
     draft: Draft
+    axes: tuple[str, ...]
     index: Index
     span: Span | None
     extent: tuple[int, int]
@@ -71,8 +72,11 @@ class Sender:
         index = (*self.index, level, number)
         variable, slot = f"residual {index}", self.draft.section.slot(value)
         arguments = (Now.MODEL, self.span, value, which, *self.extent, Carried(variable))
-        rounded = self.draft.section.add(_ROUND, "round_gradient", index, slot, *arguments)
-        kept = self.draft.section.add(_KEEP, "keep_residual", index, slot, *arguments)
+        axes = (*self.axes, "level", "node")
+        rounded = self.draft.section.add(
+            _ROUND._replace(axes=axes), "compress_gradient", index, slot, *arguments
+        )
+        kept = self.draft.section.add(_KEEP._replace(axes=axes), "error_feedback", index, slot, *arguments)
         name = _slot(level, number)
         slots = [_slot(0, n) for n in range(self.leaves)]
         for nodes in levels(self.leaves, self.draft.layout.fan_in, self.root):

@@ -6,9 +6,9 @@ A cut declares its fields with `setting`, which says their help and bounds, and 
 
 from __future__ import annotations
 
+from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.plan import Plan
-from daskpar.layout.problem import Problem
 from daskpar.settings import Block
 
 
@@ -18,7 +18,7 @@ class Cut(Block):
     def check_fields(self) -> None:
         """Refuse values that make no sense together. Raises InputError."""
 
-    def check(self, problem: Problem) -> None:
+    def check(self, demands: Demands) -> None:
         """Refuse a training that cannot be cut so. Raises InputError."""
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from daskpar.data.order import Order
+from daskpar.data.sampler import Sampler
+from daskpar.layout.cuts import Cuts
 from daskpar.layout.partition import Partition
-from daskpar.layout.whole import Cuts
 from daskpar.nn.parameters import ParameterTable
-from daskpar.optim.gradient import Clip
 from daskpar.optim.optimizer import Optimizer
+
+
+class Clipping(Protocol):
+    """Limits on gradients; `norm`: on the norm of all of them, or None."""
+
+    @property
+    def norm(self) -> float | None: ...
 
 
 class Described(Protocol):
@@ -22,8 +28,8 @@ class Described(Protocol):
     @property
     def table(self) -> ParameterTable: ...
     @property
-    def order(self) -> Order: ...
+    def order(self) -> Sampler: ...
     @property
-    def clip(self) -> Clip: ...
+    def clip(self) -> Clipping: ...
     @property
     def outer(self) -> Optimizer | None: ...

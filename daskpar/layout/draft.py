@@ -26,7 +26,7 @@ class StageInput(NamedTuple):
 
 
 _SENDS = {
-    what: Kind(f"send-{what}", "send", ("lane",), urgent=True)
+    what: Kind(f"send-{what}", "send", urgent=True)
     for what in ("activation", "gradient", "parameters", "targets")
 }
 
@@ -65,7 +65,9 @@ class Draft:
         op, kind = self.section.ops[value.number], _SENDS[what]
         index = (*op.coordinates, op.kind.name)
         known = self.section.there(kind, index)
-        return known or self.section.add(kind, f"send_{what}", index, op.slot, value)
+        return known or self.section.add(
+            kind._replace(axes=(*op.kind.axes, "of")), f"send_{what}", index, op.slot, value
+        )
 
     def tree(
         self,
@@ -84,6 +86,7 @@ class Draft:
         on; the leaves are level 0.
         """
         fan_in = self.layout.fan_in
+        kind = kind._replace(axes=(*kind.axes, "level", "node"))
         below = list(values)
         slots = slots or [self.section.slot(value) for value in values]
         for nodes in levels(len(below), fan_in, root):

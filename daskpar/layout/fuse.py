@@ -110,7 +110,7 @@ def _windows(plan: Plan, run: Described) -> Plan:
             WindowChunks(lanes),
         ),
     )
-    section.results = {"state 0": (window,) * layout.data}
+    section.results = {"state 0": (window,) * layout.data, "gradient 0": ()}
     return replace(plan, step=section, whole_windows=True)
 
 

@@ -84,10 +84,11 @@ def _tree(
 ) -> tuple[tuple[Output, ...], list[Residual]]:
     """The tree over some elements of the gradients of a group of leaves, rounded if the layout has it."""
     kind = _GRADIENT if draft.layout.shards == 1 else _SHARD
+    kind = kind._replace(axes=("part", "branch", "span", "owner")[: len(index)])
     if not draft.layout.compresses:
         picked = [_picked(draft, leaf, owned, extent, whole) for leaf in group]
         return draft.tree(kind, "reduce_gradient", index, picked, not whole), []
-    sender = Sender(draft, index, owned, extent, len(group), not whole)
+    sender = Sender(draft, kind.axes, index, owned, extent, len(group), not whole)
     values = [sender.send(leaf.value, 0, n, leaf.span) for n, leaf in enumerate(group)]
     return draft.tree(kind, "reduce_gradient", index, values, not whole, sender.send), sender.residuals
 

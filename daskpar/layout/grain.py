@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.fuse import fused
 from daskpar.layout.plan import Plan
-from daskpar.layout.problem import Problem
 from daskpar.settings import setting
 
 GRAINS = ("window", "step", "stage", "layer")
@@ -27,10 +27,10 @@ class Grain(Cut):
 
     grain: str = setting("step", "how much goes into one task", choices=GRAINS)
 
-    def check(self, problem: Problem) -> None:
-        if problem.accumulate > 1 and self.grain in ("stage", "layer"):
+    def check(self, demands: Demands) -> None:
+        if demands.accumulate > 1 and self.grain in ("stage", "layer"):
             raise InputError(
-                f"train.accumulate={problem.accumulate} works at layout.grain step and window, not "
+                f"train.accumulate={demands.accumulate} works at layout.grain step and window, not "
                 f"{self.grain}"
             )
 

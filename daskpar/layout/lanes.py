@@ -41,6 +41,25 @@ class Lanes(Cut):
         object.__setattr__(self, "data", len(self.lanes))
 
 
+def lanes_alike(lanes: Lanes, replicas: int) -> int:
+    """Return how many shares of a batch have the same number of rows each."""
+    return replicas * lanes.data if lanes.lanes is None else replicas
+
+
+def check_streams(lanes: Lanes, replicas: int, batch: int, streams: int) -> None:
+    """Refuse streams that do not divide the batch, or that lanes do not divide."""
+    if batch % streams:
+        raise InputError(f"data.streams={streams} does not divide train.batch={batch}")
+    if streams % lanes_alike(lanes, replicas):
+        cut = f"data={lanes.data}"
+        if replicas > 1:
+            cut = f"replicas={replicas} with {cut}"
+        raise InputError(
+            f"layout.{cut} does not divide the {streams} streams that a batch of "
+            f"{batch} is drawn from; use a divisor of {streams}, or set data.streams"
+        )
+
+
 def apportioned(things: int, weights: Sequence[float]) -> list[int]:
     """So many things in proportion to weights, at least one each; the largest remainders first.
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 from daskpar.errors import InputError
 from daskpar.layout.compression import Compression
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
 from daskpar.layout.pipeline import Pipeline
-from daskpar.layout.problem import Problem
 from daskpar.layout.replicas import Replicas
 from daskpar.layout.shards import Shards
 from daskpar.layout.tiles import Tiles
@@ -50,23 +50,23 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
                 "it goes with update: sync, and not with grain: window"
             )
 
-    def check(self, problem: Problem) -> None:
+    def check(self, demands: Demands) -> None:
         """Refuse a training that cannot be cut so. Raises InputError, in one line."""
         for cut in CUTS:
-            cut.check(self, problem)
-        if problem.accumulate > 1 and self.cuts_model:
+            cut.check(self, demands)
+        if demands.accumulate > 1 and self.cuts_model:
             raise InputError(
-                f"train.accumulate={problem.accumulate} is for a model that is not cut; use "
+                f"train.accumulate={demands.accumulate} is for a model that is not cut; use "
                 "layout.microbatches"
             )
-        if self.update != "sync" and self.shards > 1 and problem.clips_norm:
+        if self.update != "sync" and self.shards > 1 and demands.clips_norm:
             raise InputError(
                 f"layout.shards={self.shards}: servers apply what they get at once, and do not know "
                 "the norm of the whole gradient; leave out train.clip.norm, or use one server"
             )
-        if problem.synchronised and self.data > 1 and self.grain == "window":
+        if demands.synchronised and self.data > 1 and self.grain == "window":
             raise InputError(
-                f"layout.grain=window cannot be had in {self.data} lanes with {problem.synchronised}: "
+                f"layout.grain=window cannot be had in {self.data} lanes with {demands.synchronised}: "
                 "{sync: true}; use data: 1 or grain: step"
             )
 
@@ -93,10 +93,10 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
     @property
     def places(self) -> int:
         """How many slots there are: each lane has one for every stage and branch."""
-        return self.replicas * self.lane_places
+        return self.replicas * self.lane_slots
 
     @property
-    def lane_places(self) -> int:
+    def lane_slots(self) -> int:
         """How many slots a replica has."""
         return self.data * self.depth * self.breadth
 

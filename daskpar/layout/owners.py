@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from daskpar.layout.cuts import Cuts
 from daskpar.layout.partition import Partition, Span, shard_spans
-from daskpar.layout.whole import Cuts
 
 
 class Owned(NamedTuple):

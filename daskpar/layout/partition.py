@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
-from daskpar.layout.whole import Cuts
+from daskpar.layout.cuts import Cuts
 from daskpar.nn.layer import Params, Shape
-from daskpar.nn.parameters import ALIGN, ParameterTable
-from daskpar.nn.program import (
+from daskpar.nn.operations import (
     Operation,
     Program,
     boundaries,
@@ -32,8 +31,9 @@ from daskpar.nn.program import (
     operations,
     shapes,
 )
-from daskpar.nn.space import Around, Region, Strip, exchanges, region, strips, tile_program
-from daskpar.nn.width import Section, Share, cut_program, sections, share_shape
+from daskpar.nn.parameters import ALIGN, ParameterTable
+from daskpar.nn.spatial import Around, Region, Strip, exchanges, region, strips, tile_program
+from daskpar.nn.tensor_parallel import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors
 
 

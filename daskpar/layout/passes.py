@@ -16,11 +16,11 @@ from typing import NamedTuple
 from daskpar.layout.boundary import Mover, Whole
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.partition import Part
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.plan import At, Kind, Now, Output, Together
-from daskpar.layout.schedule import BACKWARD, FORWARD, Action, in_order
 from daskpar.layout.tiles import Strips
 from daskpar.layout.width import Branches
-from daskpar.nn.program import shares_at
+from daskpar.nn.operations import shares_at
 
 _LOSS = Kind("forward-loss", "loss", ("lane", "micro"))
 _GATHER_LOSS = Kind("gather-loss", "gather", ("lane", "micro", "branch"))
@@ -88,8 +88,7 @@ class Passes:
         part, micro = self.partition.parts[i], action.micro
         if i == 0:
             for lane in self._lanes:
-                first = self.movers[0].begin(self.draft, 0, lane, self.batches[lane])
-                self._inputs[0, MicrobatchId(lane, micro)] = first
+                self._inputs[0, MicrobatchId(lane, micro)] = self._first_inputs(lane)
         inputs = [self._inputs[i, MicrobatchId(lane, micro)] for lane in self._lanes]
         shared = self._shared(i, FORWARD, micro, inputs)
         for lane in self._lanes:
@@ -102,6 +101,11 @@ class Passes:
             self._forward[i, rows] = values
             self._latest[lane, part.stage] = values[0]
             self._onward(i, rows, values)
+
+    def _first_inputs(self, lane: int) -> list[StageInput]:
+        """The lane's batch for the branches of the first part: the same for all its micro-batches."""
+        known = self._inputs.get((0, MicrobatchId(lane, 0)))
+        return known or self.movers[0].begin(self.draft, 0, lane, self.batches[lane])
 
     def _onward(self, i: int, rows: MicrobatchId, values: list[Output]) -> None:
         """Move the outputs of part i to the next part, or to the loss."""
@@ -196,9 +200,10 @@ class Passes:
         owners = [self.parameters(rows.lane, 0)] if len(self.partition.places) == 1 else []
         batch = self.draft.send(self.batches[rows.lane], slot, "targets")
         index = tuple(rows) if self.layout.microbatches > 1 else (rows.lane,)
+        kind = _LOSS._replace(axes=_LOSS.axes[: len(index)])
         where = At(rows.lane, end, 0, rows.micro)
         arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
-        return self.draft.section.add(_LOSS, "forward_loss", index, slot, *arguments)
+        return self.draft.section.add(kind, "forward_loss", index, slot, *arguments)
 
     def _measure_parts(self, i: int, rows: MicrobatchId, outputs: list[Output]) -> list[Output]:
         """The loss across parts in width, whose outputs stay where they are."""
@@ -217,7 +222,7 @@ class Passes:
         total = section.add(_REDUCE_LOSS, "reduce_loss", tuple(rows), slots[0], Now.MODEL, *gathered)
         return [
             section.add(
-                *(_LOSS, "split_loss", (*rows, where.branch), slot),
+                *(_LOSS._replace(axes=(*_LOSS.axes, "branch")), "split_loss", (*rows, where.branch), slot),
                 *(Now.MODEL, Now.STEP, where, batch, output, total),
             )
             for where, batch, output, slot in each

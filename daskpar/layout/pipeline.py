@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
-from daskpar.layout.problem import Problem
-from daskpar.layout.schedule import SCHEDULES
+from daskpar.layout.demands import Demands
+from daskpar.layout.pipeline_schedule import SCHEDULES
 from daskpar.settings import setting
 
 BALANCES = ("flops", "parameters", "bytes", "time")
@@ -37,13 +37,13 @@ class Pipeline(Cut):
         """The number of stages."""
         return self.stages if isinstance(self.stages, int) else len(self.stages)
 
-    def check(self, problem: Problem) -> None:
-        if self.microbatches > max(1, problem.batch):
+    def check(self, demands: Demands) -> None:
+        if self.microbatches > max(1, demands.batch):
             raise InputError(
-                f"layout.microbatches={self.microbatches} is more than the {problem.batch} rows of a batch"
+                f"layout.microbatches={self.microbatches} is more than the {demands.batch} rows of a batch"
             )
-        if self.microbatches > 1 and problem.synchronised:
+        if self.microbatches > 1 and demands.synchronised:
             raise InputError(
-                f"layout.microbatches={self.microbatches} cannot be had with {problem.synchronised}: "
+                f"layout.microbatches={self.microbatches} cannot be had with {demands.synchronised}: "
                 "{sync: true}, whose statistics are those of the whole batch; leave sync out"
             )

@@ -18,6 +18,7 @@ from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.draft import Draft
 from daskpar.layout.plan import (
@@ -31,7 +32,6 @@ from daskpar.layout.plan import (
     Plan,
     Section,
 )
-from daskpar.layout.problem import Problem
 from daskpar.layout.synchronous import PENDING, Synchronous, gradient_of, state_of
 from daskpar.settings import setting
 
@@ -56,10 +56,10 @@ class Replicas(Cut):
         if self.replicas == 1 and averages:
             raise InputError("layout.average_every, synchronous_until and outer are for several replicas")
 
-    def check(self, problem: Problem) -> None:
-        if problem.outer is not None and not problem.outer.elementwise:
+    def check(self, demands: Demands) -> None:
+        if demands.outer is not None and not demands.outer.elementwise:
             raise InputError(
-                f"layout.outer: {problem.outer.kind} needs whole tensors; use sgd, adam or the like"
+                f"layout.outer: {demands.outer.kind} needs whole tensors; use sgd, adam or the like"
             )
 
     def averages(self, step: int) -> int:
@@ -103,7 +103,7 @@ class Replicas(Cut):
 
     def _scoped(self, section: Section, run: Described, replica: int) -> Section:
         layout = run.layout
-        shift = replica * layout.lane_places
+        shift = replica * layout.lane_slots
         return section.scoped(_scope(replica), f"replica-{replica}", shift, replica * layout.data)
 
     def _begin_outer(self, start: Section, one: Section, writer: Synchronous, run: Described) -> None:
@@ -113,8 +113,9 @@ class Replicas(Cut):
             assert isinstance(state, Output)
             op = one.ops[state.number]
             arguments = tuple("outer" if argument is Now.PART else argument for argument in op.arguments)
+            kind = op.kind._replace(axes=("replica", *op.kind.axes))
             saved = start.add(
-                op.kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
+                kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
             )
             first = start.results[f"{_scope(0)} {state_of(h)}"][0]
             begun = start.add(
@@ -143,7 +144,7 @@ class Replicas(Cut):
             if run.outer is not None:
                 section.results[_anchor(h)] = (mean,)
             for replica, states in enumerate(updated):
-                shift = replica * run.layout.lane_places
+                shift = replica * run.layout.lane_slots
                 section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
                     section.add(
                         *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, lane)),

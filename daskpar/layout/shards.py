@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
-from daskpar.layout.problem import Problem
+from daskpar.layout.demands import Demands
 from daskpar.settings import setting
 
 
@@ -16,11 +16,11 @@ class Shards(Cut):
 
     shards: int = setting(1, "slices of parameters and optimizer state, updated apart", at_least=1)
 
-    def check(self, problem: Problem) -> None:
-        if self.shards > max(1, problem.parameters):
-            raise InputError(f"layout.shards={self.shards} is more than the {problem.parameters} parameters")
-        if self.shards > 1 and not problem.optimizer.elementwise:
+    def check(self, demands: Demands) -> None:
+        if self.shards > max(1, demands.parameters):
+            raise InputError(f"layout.shards={self.shards} is more than the {demands.parameters} parameters")
+        if self.shards > 1 and not demands.optimizer.elementwise:
             raise InputError(
-                f"layout.shards={self.shards} cuts tensors, of which {problem.optimizer.kind} needs the "
+                f"layout.shards={self.shards} cuts tensors, of which {demands.optimizer.kind} needs the "
                 "norms; use another optimizer, or cut in data or stages"
             )

@@ -36,8 +36,8 @@ from daskpar.layout.plan import (
 )
 
 LOAD = Kind("load-batch", "load", ("lane",))
-LOAD_STATE = Kind("load-state", "load", (), steps=False)
-LOAD_RESIDUAL = Kind("load-residual", "load", (), steps=False)
+LOAD_STATE = Kind("load-state", "load", steps=False)
+LOAD_RESIDUAL = Kind("load-residual", "load", ("owner", "number"), steps=False)
 UPDATE = Kind("update", "update", ("owner", "lane"))
 _GATHER = Kind("gather-parameters", "gather", ("place", "lane"))
 _NORM = Kind("measure-norm", "norm", ("owner",))
@@ -84,7 +84,12 @@ class Synchronous:
             else:
                 states = tuple(
                     section.add(
-                        *(LOAD_STATE, "load_place", (h, lane), self.slot(span, lane)),
+                        *(
+                            LOAD_STATE._replace(axes=("owner", "lane")),
+                            "load_place",
+                            (h, lane),
+                            self.slot(span, lane),
+                        ),
                         *(Now.MODEL, span, Now.FILE, Now.PART),
                     )
                     for lane in lanes
@@ -160,7 +165,8 @@ class Synchronous:
         needs: str,
     ) -> Output:
         span, state, gradients = self.owners[h].span, Carried(state_of(h), copy), AllCarried(gradient_of(h))
-        kind = UPDATE._replace(axes=UPDATE.axes[-len(index) :] if index else ())
+        axes = ("owner", "lane") if len(index) == 2 else ("lane",)[: len(index)]
+        kind = UPDATE._replace(axes=("look", "owner") if index[:1] == ("look",) else axes)
         given: tuple[object, ...]
         if span is None:
             function, given = "update", (Now.MODEL, Now.LAST_RATE, fresh, state, gradients)
@@ -170,20 +176,20 @@ class Synchronous:
             given = (Now.MODEL, span, Now.LAST_RATE, fresh, state, sums, norms, gradients)
         return section.add(kind, function, index, slot, *given, needs=needs, instead=state if needs else None)
 
-    def _norms(self, section: Section, mark: Index) -> Together | None:
+    def _norms(self, section: Section, mark: tuple[str, ...]) -> Together | None:
         """The norms of all parts of the gradient, where that of the whole is clipped."""
         if self.run.clip.norm is None or self.owners[0].span is None:
             return None
-        return Together(
-            tuple(
-                section.add(
-                    *(_NORM, "measure_norm", (*mark, h), self.slot(span, lanes[0]), Now.MODEL, span),
-                    *(Carried(state_of(h)), Carried("sums"), AllCarried(gradient_of(h))),
-                    needs=PENDING,
-                )
-                for h, (span, lanes) in enumerate(self.owners)
+        norms = []
+        kind = _NORM._replace(axes=(*mark, "owner"))
+        for h, (span, lanes) in enumerate(self.owners):
+            index: Index = (*mark, h)
+            slot = self.slot(span, lanes[0])
+            sources = (Carried(state_of(h)), Carried("sums"), AllCarried(gradient_of(h)))
+            norms.append(
+                section.add(kind, "measure_norm", index, slot, Now.MODEL, span, *sources, needs=PENDING)
             )
-        )
+        return Together(tuple(norms))
 
     def _gathered(self, draft: Draft, states: Sequence[tuple[Output, ...]], lane: int, place: int) -> Output:
         """A place's parameters from all its shards."""
@@ -212,7 +218,8 @@ class Synchronous:
         if len(states) == 1:
             return states[0]
         spans = tuple(owner.span for owner in self.owners)
-        return section.add(_GATHER_STATE, "gather_state", index, None, Now.MODEL, spans, *states)
+        kind = _GATHER_STATE._replace(axes=("of",)[: len(index)])
+        return section.add(kind, "gather_state", index, None, Now.MODEL, spans, *states)
 
     def _with_residuals(
         self, section: Section, states: Sequence[Output], residuals: Sequence[Sequence[Residual]]

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from daskpar.layout.cut import Cut
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.layout.plan import Index, Kind, Output
-from daskpar.layout.schedule import BACKWARD, FORWARD
-from daskpar.nn.space import Rows, overlap
+from daskpar.nn.spatial import Rows, overlap
 from daskpar.settings import setting
 
-_PICK = Kind("pick-rows", "pick", ("lane",), urgent=True)
+_PICK = Kind("pick-rows", "pick", (), urgent=True)
 _HALO = {
-    FORWARD: Kind("halo-activation", "halo", ("lane", "part", "micro"), urgent=True),
-    BACKWARD: Kind("halo-gradient", "halo", ("lane", "part", "micro"), urgent=True),
+    FORWARD: Kind("halo-activation", "halo", ("lane", "part", "micro", "from", "to"), urgent=True),
+    BACKWARD: Kind("halo-gradient", "halo", ("lane", "part", "micro", "from", "to"), urgent=True),
 }
 _AXES = ("lane", "part", "pass", "micro")
 _JOIN = {
@@ -40,14 +40,14 @@ class Strips:
 
     def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
         needs = [strip.needs for strip in draft.partition.parts[part].strips]
-        return _scattered(draft, batch, (lane,), needs)
+        return _scattered(draft, batch, ("lane",), (lane,), needs)
 
     def scatter(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
     ) -> list[StageInput]:
         strips = draft.partition.parts[part].strips
         wanted = [strip.needs if verb == FORWARD else strip.gives for strip in strips]
-        return _scattered(draft, whole, (rows.lane, part, verb, rows.micro), wanted)
+        return _scattered(draft, whole, _AXES, (rows.lane, part, verb, rows.micro), wanted)
 
     def gather(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
@@ -90,11 +90,13 @@ class Strips:
         return inputs
 
 
-def _scattered(draft: Draft, whole: Output, index: Index, rows: Sequence[Rows]) -> list[StageInput]:
+def _scattered(
+    draft: Draft, whole: Output, axes: tuple[str, ...], index: Index, rows: Sequence[Rows]
+) -> list[StageInput]:
     """For each tile its rows of pixels of a value."""
-    slot = draft.section.slot(whole)
+    slot, kind = draft.section.slot(whole), _PICK._replace(axes=(*axes, "tile"))
     picked = [
-        draft.section.add(_PICK, "pick_rows", (*index, t), slot, whole, wanted)
+        draft.section.add(kind, "pick_rows", (*index, t), slot, whole, wanted)
         for t, wanted in enumerate(rows)
     ]
     draft.small.update(picked)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.fuse import GRAD
 from daskpar.layout.partition import shard_spans
@@ -31,7 +32,6 @@ from daskpar.layout.plan import (
     Section,
     Together,
 )
-from daskpar.layout.problem import Problem
 from daskpar.settings import setting
 
 UPDATES = ("sync", "stale", "async")
@@ -52,10 +52,10 @@ class Updates(Cut):
         if self.staleness and self.update != "stale":
             raise InputError(f"layout.staleness={self.staleness} is for update: stale")
 
-    def check(self, problem: Problem) -> None:
-        if self.update != "sync" and problem.synchronised:
+    def check(self, demands: Demands) -> None:
+        if self.update != "sync" and demands.synchronised:
             raise InputError(
-                f"layout.update={self.update} cannot be had with {problem.synchronised}: {{sync: true}}, "
+                f"layout.update={self.update} cannot be had with {demands.synchronised}: {{sync: true}}, "
                 "whose statistics are those of all lanes, which do not meet; leave sync out"
             )
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from daskpar.errors import InputError
 from daskpar.layout.cut import Cut
+from daskpar.layout.demands import Demands
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
+from daskpar.layout.pipeline_schedule import FORWARD
 from daskpar.layout.plan import Kind, Output
-from daskpar.layout.problem import Problem
-from daskpar.layout.schedule import FORWARD
 from daskpar.settings import setting
 
 _AXES = ("lane", "part", "pass", "micro")
@@ -27,17 +27,17 @@ class Width(Cut):
 
     width: int = setting(1, "parts that layers are cut into by columns, heads, channels", at_least=1)
 
-    def check(self, problem: Problem) -> None:
+    def check(self, demands: Demands) -> None:
         if self.width == 1:
             return
-        if problem.synchronised:
+        if demands.synchronised:
             raise InputError(
-                f"layout.width={self.width} cannot be had with {problem.synchronised}: {{sync: true}}, whose "
+                f"layout.width={self.width} cannot be had with {demands.synchronised}: {{sync: true}}, whose "
                 "statistics are those of the whole batch; leave sync out"
             )
-        if not problem.optimizer.elementwise:
+        if not demands.optimizer.elementwise:
             raise InputError(
-                f"layout.width={self.width} cuts tensors, of which {problem.optimizer.kind} needs the norms; "
+                f"layout.width={self.width} cuts tensors, of which {demands.optimizer.kind} needs the norms; "
                 "use another optimizer, or cut in data or stages"
             )
 
@@ -65,11 +65,12 @@ class Branches:
         values: Sequence[Output] = [draft.send(value, slot, what) for value in branches]
         if sums:
             values = draft.tree(_SUM, "add_outputs", index, values)
+        root = _SUM if sums else _JOIN
+        root = root._replace(axes=(*root.axes, "node"))
         given = (draft.send(into, slot, what), *values)
-        kind = _SUM if sums else _JOIN
         if verb == FORWARD:
-            return draft.section.add(kind, "join_forward", (*index, "root"), slot, sums, *given)
-        return draft.section.add(kind, "join_backward", (*index, "root"), slot, *given)
+            return draft.section.add(root, "join_forward", (*index, "root"), slot, sums, *given)
+        return draft.section.add(root, "join_backward", (*index, "root"), slot, *given)
 
     def exchange(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.nn.cuts import EACH, ROW, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 
@@ -26,17 +25,15 @@ class Activation(Layer):
 @register("relu")
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """max(x, 0); the derivative at 0 is 0.
+    """max(x, 0); the derivative at 0 is 0."""
 
-    Where the layer before has rectified its output, or the one after dx, there is nothing left to do.
-    """
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y = x if ctx.rectified else array_module(x).maximum(x, 0)
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
+        y = array_module(x).maximum(x, 0)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return (dy if ctx.rectify else kernels(dy).relu_backward(saved, dy)), {}
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return kernels(dy).relu_backward(saved, dy), {}
 
 
 @register("tanh")
@@ -44,11 +41,12 @@ class ReLU(Activation):
 class Tanh(Activation):
     """tanh(x)."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (1 - saved * saved), {}
 
 
@@ -65,11 +63,12 @@ def sigmoid(x: Array) -> Array:
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
         return y, y
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * (saved * (1 - saved)), {}
 
 
@@ -78,11 +77,14 @@ class Sigmoid(Activation):
 class SiLU(Activation):
     """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
         return x * gate, (x, gate)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, gate = saved
         return dy * (gate * (1 + x * (1 - gate))), {}
 
@@ -92,8 +94,9 @@ class SiLU(Activation):
 class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy * saved, {}

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.partition_rules import Width
 from daskpar.registry import register
 
 
@@ -38,7 +37,7 @@ class MultiHeadAttention(Layer):
     init_weight: str = "normal"
 
     def __post_init__(self) -> None:
-        positive(self.kind, heads=self.heads)
+        require_positive(self.kind, heads=self.heads)
         initialiser(self.init_weight)
         _ = self._dropout
 
@@ -71,7 +70,7 @@ class MultiHeadAttention(Layer):
             params |= {"qkv_bias": np.zeros((3, features)), "out_bias": np.zeros(features)}
         return params, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         rows, positions, features = x.shape
         product = kernels(x).product
         bias = params["qkv_bias"].reshape(-1) if self.bias else None
@@ -85,7 +84,9 @@ class MultiHeadAttention(Layer):
         y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
         return y.reshape(x.shape), (x, z, weights, drop, merged)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         xp, product = array_module(dy), kernels(dy).product
         x, z, weights, drop, merged = saved
         rows, positions, features = x.shape

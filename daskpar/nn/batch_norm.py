@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import ROW, Width, Window
-from daskpar.nn.layer import Context, Params, Shape, Sharing, positive
+from daskpar.nn.layer import BatchStatistics, Context, Params, Shape, require_positive
 from daskpar.nn.moments import count_of, moments_about, spread, summed
+from daskpar.nn.partition_rules import ROW, Width, Window
 from daskpar.registry import register
 
 _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond it squares cancel in float32
@@ -20,7 +19,7 @@ _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond 
 
 @register("batch_norm")
 @dataclass(frozen=True)
-class BatchNorm(Sharing):
+class BatchNorm(BatchStatistics):
     """`(x − mean) / √(variance + epsilon) · scale + shift` for each channel, which is the last axis.
 
     Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not
@@ -39,7 +38,7 @@ class BatchNorm(Sharing):
     sync: bool = False
 
     def __post_init__(self) -> None:
-        positive("batch_norm", epsilon=self.epsilon)
+        require_positive("batch_norm", epsilon=self.epsilon)
         if not 0 <= self.momentum < 1:
             raise InputError(f"batch_norm.momentum={self.momentum} must be at least 0 and below 1")
 
@@ -51,12 +50,14 @@ class BatchNorm(Sharing):
         params["running_mean"], params["running_variance"] = np.zeros(channels), np.ones(channels)
         return params | {"running_batches": np.zeros(1)}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         if ctx.training:
             return self.forward_with(params, x, self.gather(params, x, ctx), ctx)
         return self._normalise(params, x, params["running_mean"], params["running_variance"], None, ctx)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         return self.backward_with(params, saved, dy, self.gather_backward(params, saved, dy, ctx), ctx)
 
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:
@@ -75,14 +76,16 @@ class BatchNorm(Sharing):
             moments[0] += near - pivot
         return moments
 
-    def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward_with(
+        self, params: Params, x: Array, sums: Array, ctx: Context
+    ) -> tuple[Array, tuple[Array, ...]]:
         """`forward`, by the mean and variance that one or several chunks have gathered."""
         xp = array_module(x)
         variance = sums[1] / xp.maximum(sums[2], 1)
         variance = xp.where(xp.isinf(variance), xp.nan, variance)  # told with the loss; 1 / inf would be 0
         return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
-    def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:
+    def gather_backward(self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context) -> Array:
         """(2, channels): Σdy and Σdy·x̂, where x̂ is what was normalised, before scale and shift."""
         x, mean, inverse, _, _ = saved
         sums = array_module(x).empty((2, x.shape[-1]), dtype=x.dtype)
@@ -93,7 +96,7 @@ class BatchNorm(Sharing):
         return sums
 
     def backward_with(
-        self, params: Params, saved: Any, dy: Array, sums: Array, ctx: Context
+        self, params: Params, saved: tuple[Array, ...], dy: Array, sums: Array, ctx: Context
     ) -> tuple[Array, Params]:
         """`backward`, for `sums` over the chunks that `forward_with` had the sums of.
 
@@ -102,7 +105,7 @@ class BatchNorm(Sharing):
         """
         x, mean, inverse, gathered, mask = saved
         xp = array_module(x)
-        share: Any = 1.0
+        share: Array | float = 1.0
         if gathered is not None:
             share = count_of(x, mask) / xp.maximum(gathered[2], 1)
         grads: Params = {}
@@ -147,7 +150,7 @@ class BatchNorm(Sharing):
         }
 
     def _running(self, params: Params, gathered: Array) -> tuple[Array, Array, Array]:
-        """What `observe` needs of a chunk, as sums that add up: Σ(x − c), Σ(x − c)² and the count.
+        """The sums over a chunk that `observe` needs: Σ(x − c), Σ(x − c)² and the count.
 
         c is the mean of all batches so far, near the means of all chunks, so that squares do not cancel.
         """
@@ -188,8 +191,8 @@ class BatchNorm(Sharing):
         return ROW if self.sync else None
 
     def _normalise(
-        self, params: Params, x: Array, mean: Array, variance: Array, sums: Any, ctx: Context
-    ) -> tuple[Array, Any]:
+        self, params: Params, x: Array, mean: Array, variance: Array, sums: Array | None, ctx: Context
+    ) -> tuple[Array, tuple[Array, ...]]:
         inverse = 1 / array_module(x).sqrt(variance + self.epsilon)
         y = x - spread(mean, x)
         y *= spread(inverse * params["scale"] if self.scale else inverse, x)

@@ -1,87 +1,91 @@
-"""Dense layers in a row, with nothing but rectifiers between them: computed in one call each way.
+"""Dense layers in a row, with nothing but ReLUs between them: computed in one call each way.
 
     dense ─ relu ─ dense ─ relu ─ dense         a chain: it begins and ends with a dense layer
 
-What is computed, and what is saved for the backward pass, is the same as layer by layer.
+The bits are those of one layer after the other.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from daskpar.backend import blas, reference
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.nn.activations import ReLU
 from daskpar.nn.dense import Dense
-from daskpar.nn.layer import Context, Layer, Params
+from daskpar.nn.fusion import FusedLayer
+from daskpar.nn.layer import Context, Params
+from daskpar.nn.nested import at, put
+from daskpar.nn.rectified import Rectified
 
 
-def chains(layers: Sequence[Layer]) -> dict[int, int]:
-    """Of each chain of two dense layers or more, the place of the first layer and that after the last."""
-    found, i = {}, 0
-    while i < len(layers):
-        first = stop = i
-        while i < len(layers) and isinstance(layers[i], Dense | ReLU) and isinstance(layers[first], Dense):
-            i += 1
-            stop = i if isinstance(layers[i - 1], Dense) else stop
-        if len(dense(layers, first, stop)) > 1:
-            found[first] = stop
-        i = max(i, first + 1)
-    return found
+class Link(NamedTuple):
+    """A dense layer of a chain: its place, and whether it rectifies its output and its input's gradient."""
+
+    path: tuple[int, ...]
+    output: bool
+    input: bool
 
 
-def dense(layers: Sequence[Layer], first: int, stop: int) -> list[int]:
-    """The places of dense layers."""
-    return [i for i in range(first, stop) if isinstance(layers[i], Dense)]
+@dataclass(frozen=True)
+class DenseChain(FusedLayer):
+    """Dense layers, and ReLUs that are done by them."""
 
+    @cached_property
+    def links(self) -> tuple[Link | None, ...]:
+        """An entry for each operation, None for a ReLU."""
+        found: list[Link | None] = []
+        for operation in self.operations:
+            layer = operation.layer
+            if isinstance(layer, Rectified):
+                found.append(Link(operation.path, layer.output, layer.input))
+            else:
+                found.append(Link(operation.path, False, False) if isinstance(layer, Dense) else None)
+        return tuple(found)
 
-def suits(x: Array) -> bool:
-    """Whether a chain is worth a call of its own: where lanes share the interpreter, on arrays of rows."""
-    return x.ndim == 2 and blas.on_one_core() and kernels(x) is not reference
+    @cached_property
+    def dense(self) -> tuple[Link, ...]:
+        """The dense layers."""
+        return tuple(link for link in self.links if link is not None)
 
+    def supports(self, x: Array) -> bool:
+        """Worth a call of its own where lanes share the interpreter, on arrays of rows."""
+        return x.ndim == 2 and blas.on_one_core() and kernels(x) is not reference
 
-def forward(
-    layers: Sequence[Layer], first: int, stop: int, params: Params, x: Array, children: Sequence[Context]
-) -> tuple[Array, list[Any]]:
-    """The output of layers `first` to `stop`, and what each saves; `children`: the pass as each sees it."""
-    own = dense(layers, first, stop)
-    given = [params[str(i)] for i in own]
-    rectify = [children[i - first].rectify for i in own]
-    biases = [p.get("bias") for p in given]
-    outputs = kernels(x).dense_chain(x, [p["weight"] for p in given], biases, rectify)
-    inputs = dict(zip(own, [x, *outputs[:-1]], strict=True))
-    saved: list[Any] = []
-    for i in range(first, stop):  # a rectifier keeps the output of the dense layer before it
-        saved.append(inputs[i] if i in inputs else outputs[bisect_left(own, i) - 1])
-    return outputs[-1], saved if children[0].backward else [None] * len(saved)
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
+        inner = [at(params, link.path) for link in self.dense]
+        weights, biases = [p["weight"] for p in inner], [p.get("bias") for p in inner]
+        outputs = kernels(x).dense_chain(x, weights, biases, [link.output for link in self.dense])
+        saved: list[Array] = []
+        done = 0  # dense layers so far; a ReLU keeps the output of the one before it
+        for link in self.links:
+            saved.append(outputs[done - 1] if link is None or done else x)
+            done += link is not None
+        return outputs[-1], saved
 
-
-def backward(
-    layers: Sequence[Layer],
-    first: int,
-    stop: int,
-    params: Params,
-    saved: Sequence[Any],
-    dy: Array,
-    children: Sequence[Context],
-) -> tuple[Array | None, Params]:
-    """(dx or None, gradients by the number of the layer) of layers `first` to `stop`."""
-    own = dense(layers, first, stop)
-    inputs = [saved[i - first] for i in own]
-    ctxs = [children[i - first] for i in own]
-    weights = [params[str(i)]["weight"] for i in own]
-    into = []
-    for i, ctx in zip(own, ctxs, strict=True):
-        bias, space = params[str(i)].get("bias"), ctx.space("bias")
-        if bias is not None and space is None:
-            space = array_module(bias).empty_like(bias)
-        into.append((ctx.space("weight"), space))
-    rectified = [ctx.rectified for ctx in ctxs]
-    dx, found = kernels(dy).dense_chain_backward(dy, inputs, weights, rectified, into, ctxs[0].input_gradient)
-    grads: Params = {str(i): {} for i in range(first, stop)}
-    for i, (weight, bias) in zip(own, found, strict=True):
-        grads[str(i)] = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    return dx, grads
+    def backward(
+        self, params: Params, saved: Sequence[Array], dy: Array, ctx: Context
+    ) -> tuple[Array | None, Params]:
+        inputs = [keep for keep, link in zip(saved, self.links, strict=True) if link is not None]
+        weights, spaces = [], []
+        for link in self.dense:
+            inner, out = at(params, link.path), at(ctx.out or {}, link.path)
+            bias, space = inner.get("bias"), out.get("bias")
+            if bias is not None and space is None:
+                space = array_module(bias).empty_like(bias)
+            weights.append(inner["weight"])
+            spaces.append((out.get("weight"), space))
+        rectified = [link.input for link in self.dense]
+        dx, gradients = kernels(dy).dense_chain_backward(
+            dy, inputs, weights, rectified, spaces, ctx.input_gradient
+        )
+        grads: Params = {}
+        results = iter(gradients)
+        for operation, one in zip(self.operations, self.links, strict=True):
+            weight, bias = next(results) if one is not None else (None, None)
+            named = {"weight": weight, "bias": bias}
+            put(grads, operation.path, {name: value for name, value in named.items() if value is not None})
+        return dx, grads

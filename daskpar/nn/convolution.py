@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,57 +13,17 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width, Window
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
+from daskpar.nn.partition_rules import Width, Window
 from daskpar.nn.sizes import require_room
 from daskpar.registry import register
-
-Sizes = int | tuple[int, int]
-"""One number for height and width, or one each."""
-PADDINGS = ("valid", "same", "causal")
-Padding = Sizes | str | tuple[Pair, Pair]
-"""A name, sizes, or (above, below) and (left, right)."""
-
-
-def pair(value: Any) -> Any:
-    """Two of a number; a pair as it is."""
-    return (value, value) if isinstance(value, int) else value
-
-
-def require_padding(layer: str, padding: Padding) -> None:
-    """Refuse padding by a name that is not known, or by negative numbers."""
-    if isinstance(padding, str):
-        if padding not in PADDINGS:
-            raise InputError(f"{layer}.padding={padding!r} is not known; use valid, same, or a number")
-    elif min(min(pair(edge)) for edge in pair(padding)) < 0:
-        raise InputError(f"{layer}.padding={padding} must not be negative; to take pixels away, use crop")
-
-
-def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """Zeros before and after, down and across.
-
-    `valid`: none; `same`: as many as make the output as large as the image / stride, rounded up; `causal`:
-    all of them before, so that no output sees what comes after it. `taps`: the kernel's extent.
-    """
-    if isinstance(padding, int | tuple):
-        down, across = pair(padding)
-        return pair(down), pair(across)
-    if padding == "valid":
-        return (0, 0), (0, 0)
-    if padding == "causal":
-        return (taps[0] - 1, 0), (taps[1] - 1, 0)
-    require_padding(layer, padding)
-    out = []
-    for size, reach, step in zip(image, taps, stride, strict=True):
-        missing = max(0, (-(-size // step) - 1) * step + reach - size)
-        out.append((missing // 2, missing - missing // 2))
-    return out[0], out[1]
 
 
 @register("conv2d")
 @dataclass(frozen=True)
-class Conv2d(Layer):
+class Conv2d(Rectifying):
     """Convolution (cross-correlation) of images.
 
     (rows, height, width, in) -> (rows, height', width', channels). `padding`: zeros on every side, or so many
@@ -81,19 +41,18 @@ class Conv2d(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         sizes = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         for name, value in {**sizes, "channels": self.channels, "groups": self.groups}.items():
-            positive(self.kind, **{name: min(pair(value))})
+            require_positive(self.kind, **{name: min(pair(value))})
         require_padding(self.kind, self.padding)
         if self.channels % self.groups:
             raise InputError(f"{self.kind}: groups={self.groups} does not divide channels={self.channels}")
         initialiser(self.init_weight), initialiser(self.init_bias)
 
     def geometry(self, image: Pair) -> Geometry:
-        """How the kernel moves over an image of this height and width."""
+        """Return the moves of the kernel over an image of this height and width."""
         stride, dilation = pair(self.stride), pair(self.dilation)
         kernel = pair(self.kernel)
         taps = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
@@ -127,14 +86,17 @@ class Conv2d(Layer):
             params["bias"] = initialiser(self.init_bias)(rng, (self.channels,), *fan)
         return params
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Array]:
         how = self.geometry(x.shape[1:3])
-        return kernels(x).conv2d(x, params["weight"], params.get("bias"), how, ctx.rectify), x
+        return kernels(x).conv2d(x, params["weight"], params.get("bias"), how, rectify), x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward_rectified(
+        self, params: Params, saved: Array, dy: Array, ctx: Context, rectified: bool
+    ) -> tuple[Array, Params]:
         how = self.geometry(saved.shape[1:3])
-        arguments = (saved, params["weight"], dy, how, ctx.input_gradient, ctx.rectified)
-        dx, weight, bias = kernels(dy).conv2d_backward(*arguments)
+        dx, weight, bias = kernels(dy).conv2d_backward(
+            saved, params["weight"], dy, how, ctx.input_gradient, rectified
+        )
         return dx, {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -186,14 +148,14 @@ class ConvTranspose2d(Conv2d):
         params["weight"] = params["weight"].swapaxes(2, 3)
         return params, (*out, self.channels)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         image = self._output(x.shape[1:3])
         y = kernels(x).conv2d_input_gradient(x, params["weight"], image, self.geometry(image))
         if self.bias:
             y += params["bias"]
         return y, x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         ops, how = kernels(dy), self.geometry(dy.shape[1:3])
         grads = {"weight": ops.conv2d_weight_gradient(dy, saved, params["weight"].shape, how)}
         if self.bias:
@@ -224,7 +186,7 @@ class ConvTranspose2d(Conv2d):
 
 @register("conv1d")
 @dataclass(frozen=True)
-class Conv1d(Layer):
+class Conv1d(Rectifying):
     """Convolution of sequences: (rows, positions, in) -> (rows, positions', channels).
 
     `padding`: a number, `valid`, `same`, or `causal` (no output sees what comes after it). Parameters: weight
@@ -240,10 +202,9 @@ class Conv1d(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
+        require_positive(self.kind, kernel=self.kernel, stride=self.stride, dilation=self.dilation)
         require_padding(self.kind, self.padding)
         try:
             _ = self._flat
@@ -269,12 +230,14 @@ class Conv1d(Layer):
         params["weight"] = params["weight"][0]
         return params, shape[1:]
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        y, saved = self._flat.forward(_lifted(params), x[:, None], ctx)
+    def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Array]:
+        y, saved = self._flat.forward_rectified(_lifted(params), x[:, None], ctx, rectify)
         return y[:, 0], saved
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        dx, grads = self._flat.backward(_lifted(params), saved, dy[:, None], ctx)
+    def backward_rectified(
+        self, params: Params, saved: Array, dy: Array, ctx: Context, rectified: bool
+    ) -> tuple[Array, Params]:
+        dx, grads = self._flat.backward_rectified(_lifted(params), saved, dy[:, None], ctx, rectified)
         grads["weight"] = grads["weight"][0]
         return (None if dx is None else dx[:, 0]), grads
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.partition_rules import Width
 from daskpar.registry import register
 
 
 @register("dense")
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Rectifying):
     """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
 
     Parameters: weight (in, units), bias (units,).
@@ -29,10 +28,9 @@ class Dense(Layer):
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
-    rectifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        positive("dense", units=self.units)
+        require_positive("dense", units=self.units)
         initialiser(self.init_weight), initialiser(self.init_bias)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -47,12 +45,14 @@ class Dense(Layer):
             params["bias"] = initialiser(self.init_bias)(rng, (self.units,), *fan)
         return params, (*in_shape[:-1], self.units)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Array]:
         flat, bias = x.reshape(-1, x.shape[-1]), params.get("bias")
-        y = kernels(x).product(flat, params["weight"], bias=bias, rectify=ctx.rectify)
+        y = kernels(x).product(flat, params["weight"], bias=bias, rectify=rectify)
         return y.reshape(*x.shape[:-1], self.units), x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward_rectified(
+        self, params: Params, saved: Array, dy: Array, ctx: Context, rectified: bool
+    ) -> tuple[Array, Params]:
         product = kernels(dy).product
         x, flat = saved.reshape(-1, saved.shape[-1]), dy.reshape(-1, self.units)
         grads = {"weight": product(x.T, flat, out=ctx.space("weight"))}
@@ -60,7 +60,7 @@ class Dense(Layer):
             grads["bias"] = array_module(dy).sum(flat, axis=0, out=ctx.space("bias"))
         if not ctx.input_gradient:
             return None, grads
-        where = x if ctx.rectified else None
+        where = x if rectified else None
         return product(flat, params["weight"].T, where=where).reshape(saved.shape), grads
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.random import uniform16
@@ -29,12 +28,12 @@ class Dropout(Layer):
         if not 0 <= self.rate < 1:
             raise InputError(f"{self.kind}.rate={self.rate} must be at least 0 and below 1")
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array | None]:
         mask = self.drawn(x.shape, x, ctx)
         return (x, None) if mask is None else (x * mask, mask)
 
     def drawn(self, shape: Shape, like: Array, ctx: Context) -> Array | None:
-        """What values of a shape are multiplied by, zeros and 1 / (1 - rate), on the device of `like`; None
+        """The factors for values of a shape, zeros and 1 / (1 - rate), on the device of `like`; None
         where nothing is dropped."""
         threshold = min(round(self.rate * 65536), 65535)
         if not ctx.training or threshold == 0:
@@ -46,7 +45,7 @@ class Dropout(Layer):
         found *= 65536 / (65536 - threshold)
         return found
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array | None, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return (dy if saved is None else dy * saved), {}
 
     def _drawn(self, shape: Shape) -> Shape:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width
+from daskpar.nn.container import Container, inline
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
-from daskpar.nn.sequential import Sequential, observe_each, written_out
+from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
+from daskpar.nn.partition_rules import Width
+from daskpar.nn.parts import written_out
+from daskpar.nn.sequential import Sequential
 from daskpar.registry import register
 
 
@@ -35,7 +37,7 @@ class Embedding(Layer):
     tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        positive(self.kind, words=self.words, features=self.features)
+        require_positive(self.kind, words=self.words, features=self.features)
         initialiser(self.init_weight)
         if self.padding is not None and not 0 <= self.padding < self.words:
             raise InputError(f"{self.kind}.padding={self.padding} is none of the {self.words} words")
@@ -44,10 +46,10 @@ class Embedding(Layer):
         size = self.words, self.features
         return {"weight": initialiser(self.init_weight)(rng, size, *size)}, (*in_shape, self.features)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return params["weight"][x], x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
@@ -83,14 +85,16 @@ class _SomeWords(Embedding):
     def __post_init__(self) -> None:
         pass  # `padding` is a number among all words
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         xp = array_module(params["weight"])
         place = x - self.first
         known = (place >= 0) & (place < self.words)
         place = xp.where(known, place, 0)
         return params["weight"][place] * known[..., None], (place, known)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         place, known = saved
         weight = kernels(dy).scatter_rows(place, dy * known[..., None].astype(dy.dtype), self.words)
         return None, {"weight": weight}
@@ -107,11 +111,11 @@ class Unembedding(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (*in_shape[:-1], self.words)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = kernels(x).product(x.reshape(-1, x.shape[-1]), params["weight"].T)
         return y.reshape(*x.shape[:-1], y.shape[-1]), x
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
         flat, x = dy.reshape(-1, dy.shape[-1]), saved.reshape(-1, saved.shape[-1])
         product = kernels(dy).product
         weight = product(flat.T, x, out=ctx.space("weight"))
@@ -129,7 +133,7 @@ class Unembedding(Layer):
 
 @register("tied_embedding")
 @dataclass(frozen=True)
-class TiedEmbedding(Embedding):
+class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     """An embedding around layers, whose outputs are compared with the same table (Press and Wolf 2017).
 
     y = layers(weight[x]) · weightᵀ: (rows, ...) integers below `words` -> (rows, ..., words) outputs. The
@@ -139,7 +143,7 @@ class TiedEmbedding(Embedding):
     layers: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Embedding.__post_init__(self)
         object.__setattr__(self, "layers", written_out(self.layers))
 
     @cached_property
@@ -147,14 +151,19 @@ class TiedEmbedding(Embedding):
         return Sequential(self.layers)
 
     @cached_property
-    def ends(self) -> tuple[Embedding, Unembedding]:
-        """What stands before and after the layers, with one table for both."""
+    def _ends(self) -> tuple[Embedding, Unembedding]:
+        """The layers before and after the others, with one table for both."""
         return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
+
+    def children(self) -> tuple[Operation, ...]:
+        first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
+        between = (inline(self._inner),) if self.layers else ()  # without any it is refused by `init`
+        return first, *between, last
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
         own, inner = rng.spawn(2)
-        params, shape = super().init(own, in_shape)
+        params, shape = Embedding.init(self, own, in_shape)
         nested, out_shape = self._inner.init(inner, shape)
         if out_shape[-1:] != (self.features,):
             raise InputError(
@@ -163,29 +172,8 @@ class TiedEmbedding(Embedding):
             )
         return params | nested, (*out_shape[:-1], self.words)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        return self.run(params, x, ctx)[:2]
-
-    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
-        first, last = self.ends
-        h, keep, mask = first.run(params, x, ctx)
-        h, saved, mask = self._inner.run(params, h, ctx.masked(mask))
-        y, out = last.forward(params, h, ctx)
-        return y, (keep, saved, out), mask
-
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        (first, last), (x, inner, h) = self.ends, saved
-        dh, weights = last.backward(params, h, dy, ctx)
-        d_in, grads = self._inner.backward(params, inner, dh, replace(ctx, input_gradient=True))
-        weights["weight"] += first.backward(params, x, d_in, ctx)[1]["weight"]
-        return None, grads | weights
-
-    def observe(self, params: Params, sums: Params) -> Params:
-        return observe_each(self.layers, params, sums)
-
-    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
-        inner = self._inner.flops((*in_shape, self.features), (*out_shape[:-1], self.features))
-        return inner + 2 * self.features * math.prod(out_shape)
+    def refuses(self, x: Array) -> str | None:
+        return Embedding.refuses(self, x)
 
     def width(self) -> Width | None:
         return None
@@ -212,10 +200,10 @@ class LearnedPositions(Layer):
             )
         return {"weight": initialiser(self.init_weight)(rng, in_shape, *in_shape)}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, int]:
         return x + params["weight"][: x.shape[1]], x.shape[1]
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: int, dy: Array, ctx: Context) -> tuple[Array, Params]:
         weight = params["weight"]
         grad = array_module(dy).zeros(weight.shape, dtype=dy.dtype)
         grad[:saved] = array_module(dy).sum(dy, axis=0)

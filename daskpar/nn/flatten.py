@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,10 +21,10 @@ class Flatten(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (math.prod(in_shape),)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         return x.reshape(x.shape[0], math.prod(x.shape[1:])), x.shape
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy.reshape(saved), {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
@@ -56,10 +55,10 @@ class Reshape(Layer):
             raise InputError(f"reshape: {in_shape} holds {count} numbers, which do not fit {self.shape}")
         return {}, self.shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         return x.reshape(x.shape[0], *self.init(np.random.default_rng(0), x.shape[1:])[1]), x.shape
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy.reshape(saved), {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:

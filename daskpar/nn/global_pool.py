@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import EACH, Width
 from daskpar.nn.layer import Context, Layer, Params, Shape
 from daskpar.nn.moments import summed
+from daskpar.nn.partition_rules import EACH, Width
 from daskpar.registry import register
 
 
@@ -33,14 +32,16 @@ class GlobalAvgPool(Layer):
             )
         return {}, in_shape[-1:]
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Shape, Array | None]]:
         if ctx.mask is None:
             return summed(x, 1) * (1 / math.prod(x.shape[1:-1])), (x.shape, None)
         weight = ctx.mask.astype(x.dtype)
         weight /= array_module(x).maximum(weight.sum(axis=1, keepdims=True), 1)
         return summed(x * weight[..., None], 1), (x.shape, weight)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Shape, Array | None], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         shape, weight = saved
         if weight is not None:
             return dy[:, None] * weight[..., None], {}

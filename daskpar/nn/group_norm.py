@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread, summed
 from daskpar.registry import register
 
@@ -32,7 +31,7 @@ class GroupNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        positive("group_norm", groups=self.groups, epsilon=self.epsilon)
+        require_positive("group_norm", groups=self.groups, epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         channels = last_axis("group_norm", in_shape)
@@ -45,7 +44,9 @@ class GroupNorm(Layer):
             )
         return {"scale": np.ones(channels), "shift": np.zeros(channels)}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(
+        self, params: Params, x: Array, ctx: Context
+    ) -> tuple[Array, tuple[Array, Array, Array | None]]:
         normal, inverse = self._normal(x, ctx.mask, self.epsilon)
         if overflows(inverse):
             size, epsilon = sizes(inverse, self._largest(x, ctx.mask), self.epsilon)
@@ -55,7 +56,9 @@ class GroupNorm(Layer):
         y += spread(params["shift"], x)
         return y, (normal, inverse, ctx.mask)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array, Array | None], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         normal, inverse, mask = saved
         xp = array_module(dy)
         of_shift, of_scale = summed(dy, 1), summed(dy * normal, 1)  # (rows, channels)
@@ -78,7 +81,7 @@ class GroupNorm(Layer):
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         return 7 * math.prod(out_shape)
 
-    def _normal(self, x: Array, mask: Array | None, epsilon: Any) -> tuple[Array, Array]:
+    def _normal(self, x: Array, mask: Array | None, epsilon: float | Array) -> tuple[Array, Array]:
         """`x` normalised, and 1 / deviation (rows, channels)."""
         count = self._count(x, mask)
         mean = self._of_groups(summed(x if mask is None else x * mask[..., None], 1)) / count
@@ -97,8 +100,8 @@ class GroupNorm(Layer):
         largest = values.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups).max(axis=(1, 3))
         return xp.repeat(largest, x.shape[-1] // self.groups, axis=1)
 
-    def _count(self, x: Array, mask: Array | None) -> Any:
-        """How many values each mean is of: one number, or (rows, 1)."""
+    def _count(self, x: Array, mask: Array | None) -> Array | int:
+        """The number of values that each mean is of: one number, or (rows, 1)."""
         each = x.shape[-1] // self.groups
         if mask is None:
             return float(math.prod(x.shape[1:-1]) * each)

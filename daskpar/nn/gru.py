@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class GRU(Recurrent):
             params["candidate_bias"] = np.zeros(self.units)
         return params, out_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         xp, positions, two = array_module(x), x.shape[1], 2 * self.units
         # sigmoid(a) = (1 + tanh(a / 2)) / 2: the half is in the weights of r and z
         half = each_gate(x, self.units, (0.5, 0.5, 1))
@@ -67,7 +67,9 @@ class GRU(Recurrent):
             carry(states, before, after, goes[t])
         return self.output(states), (x, ctx.mask, gates, candidates, states)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, mask, gates, candidates, states = saved
         xp, units = array_module(dy), self.units
         # Gradients lie in the order s, r, z, n, where s is the recurrent product of n: so those of the

@@ -1,4 +1,4 @@
-"""How parameters begin: a variance chosen so that signals keep their size from layer to layer."""
+"""Initial values of parameters: a variance chosen so that signals keep their size from layer to layer."""
 
 from __future__ import annotations
 

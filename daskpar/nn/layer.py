@@ -1,79 +1,74 @@
-"""The contract of a layer, and what a layer is told about the pass it takes part in."""
+"""The contract of a layer, and of an operation: a layer at its place in a model."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
-from daskpar.nn.cuts import Width, Window
+from daskpar.nn.context import Context, Params, Saved, Shape
+from daskpar.nn.partition_rules import Width, Window
 from daskpar.registry import Table
 from daskpar.settings import Block
 
-Shape = tuple[int, ...]
-Params = dict[str, Any]
-"""Arrays by name; a layer made of layers nests the dicts of its parts under "0", "1", ..."""
+__all__ = [
+    "BatchStatistics",
+    "Context",
+    "Layer",
+    "Operation",
+    "Params",
+    "Program",
+    "Rectifying",
+    "Saved",
+    "Shape",
+    "require_positive",
+    "synchronised",
+]
 
 
 @dataclass(frozen=True)
-class Context:
-    """One pass over some rows of one batch.
+class Operation:
+    """One operation: `run` a layer, or `fork`, `swap` and `join` the branches of a residual.
 
-    `row` is the place of the first of these rows in the global batch and `path` the layer's place in the
-    network: with `seed` and `step` they name every random draw. `out`, where given, holds an array for each
-    gradient, shaped like `params`, that `backward` may write its result into; it returns it all the same.
-    Where `input_gradient` is false nobody needs dx, and `backward` may return None for it. `mask` (rows,
-    positions) is true where a sequence goes on, None where all do. Where `backward` is false nobody will ask
-    for gradients, and nothing need be saved; where `consume` is true what was saved is given away to
-    `backward`, which lets go of it piece by piece. `rectify` asks a layer that `rectifies` for max(0, y) in
-    y's place, because a rectifier follows, and `rectified` tells a layer that its input comes from one: it
-    may then leave out of dx what that will not let through.
+    `path` is the layer's place in the model, which names its parameters; with `shallow` only those directly
+    at that place are meant. `absent`: parameters (name, shape) that count as zero, because another part of
+    the layer holds them. Where `alone`, a layer that shares statistics has nobody to share them with. An
+    `inline` layer is a list of layers that belongs to the layer around it: it is taken apart with that.
     """
 
-    training: bool = False
-    seed: int = 0
-    step: int = 0
-    row: int = 0
-    path: tuple[int, ...] = ()
-    out: Params | None = None
-    input_gradient: bool = True
-    mask: Array | None = None
-    backward: bool = True
-    consume: bool = False
-    rectify: bool = False
-    rectified: bool = False
+    role: str
+    path: tuple[int, ...]
+    layer: Layer
+    shallow: bool = False
+    absent: tuple[tuple[str, Shape], ...] = ()
+    alone: bool = False
+    inline: bool = False
 
-    def child(
-        self, index: int, input_gradient: bool = True, rectify: bool = False, rectified: bool = False
-    ) -> Context:
-        """The same pass, seen by part `index` of a layer made of layers."""
-        out = None if self.out is None else self.out.get(str(index))
-        return Context(  # thrice as fast as `replace`, and there are some for each layer and step
-            self.training,
-            self.seed,
-            self.step,
-            self.row,
-            (*self.path, index),
-            out,
-            input_gradient,
-            self.mask,
-            self.backward,
-            self.consume,
-            rectify,
-            rectified,
-        )
+    def holds(self, name: str) -> bool:
+        """Tell whether the parameter of this name is the operation's."""
+        place = "".join(f"{index}." for index in self.path)
+        own = self.role == "run" and name.startswith(place)
+        return own and not (self.shallow and "." in name[len(place) :])
 
-    def masked(self, mask: Array | None) -> Context:
-        """The same pass, with another mask."""
-        return self if mask is self.mask else replace(self, mask=mask)
+    @property
+    def sharing(self) -> BatchStatistics | None:
+        """The layer, where its statistics are those of the whole batch."""
+        if isinstance(self.layer, BatchStatistics) and synchronised(self.layer) and not self.alone:
+            return self.layer
+        return None
 
-    def space(self, name: str) -> Array | None:
-        """The array that gradient `name` may be written into, or None."""
-        return None if self.out is None else self.out.get(name)
+    @property
+    def shares(self) -> bool:
+        return self.sharing is not None
+
+
+Program = Sequence[Operation]
+"""A model, or a part of one, as a list of operations."""
 
 
 @dataclass(frozen=True)
@@ -88,25 +83,36 @@ class Layer(Block):
 
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
-    """Whether examples are integers, e.g. numbers of words."""
+    """True where examples are integers, e.g. numbers of words."""
     rectifies: ClassVar[bool] = False
-    """Whether it can do the work of a rectifier that comes before or after it; see `Context`."""
+    """True where it can do the work of a ReLU that comes before or after it; see `Rectifying`."""
+
+    def children(self) -> tuple[Operation, ...]:
+        """The operations that a layer made of layers stands for, in order; none for any other layer.
+
+        Paths are relative to the layer. See `nn.container` for how layers are put together.
+        """
+        return ()
+
+    def stands_for(self) -> tuple[Layer, ...]:
+        """The layers that it is a short way to write, in a list of layers; any other stands for itself."""
+        return (self,)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""
         return {}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved]:
         raise TypeError(f"{type(self).__name__} has no forward")
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
         raise TypeError(f"{type(self).__name__} has no backward")
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        """Which positions of the output go on, for an input `x` of which those in `mask` do."""
+        """The positions of the output that go on, for an input `x` of which those in `mask` do."""
         return mask
 
-    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any, Array | None]:
+    def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved, Array | None]:
         """`forward`, and the mask of the output."""
         y, saved = self.forward(params, x, ctx)
         return y, saved if ctx.backward else None, self.mask(x, ctx.mask)
@@ -121,7 +127,7 @@ class Layer(Block):
         return {}
 
     def refuses(self, x: Array) -> str | None:
-        """What is wrong with the values of some examples, or None."""
+        """The fault in the values of some examples, or None."""
         return None
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -129,11 +135,11 @@ class Layer(Block):
         return math.prod(out_shape)
 
     def width(self) -> Width | None:
-        """How the layer splits in width; None where it does not."""
+        """The split of the layer in width; None where it does not."""
         return None
 
     def joins(self) -> Width | None:
-        """How the layer takes an input whose last axis is shared out, its outputs being summed."""
+        """The split for an input whose last axis is split; the outputs are summed."""
         return None
 
     def part(self, index: int, parts: int) -> Layer:
@@ -141,7 +147,7 @@ class Layer(Block):
         return self
 
     def window(self, in_shape: Shape) -> Window | None:
-        """Which rows of pixels an output row needs; None where it needs them all."""
+        """The rows of pixels that an output row needs; None where it needs them all."""
         return None
 
     def tile(self, edges: tuple[int, int], in_shape: Shape) -> Layer:
@@ -153,7 +159,7 @@ LAYERS = Table("layer", Layer, "daskpar.nn")
 
 
 @dataclass(frozen=True)
-class Sharing(Layer):
+class BatchStatistics(Layer):
     """A layer that normalises by sums over the rows of a chunk or, where `sync` is set, of the whole batch.
 
     `gather` gives moments, which `nn.moments.combine` puts together over chunks, `gather_backward` sums that
@@ -164,19 +170,51 @@ class Sharing(Layer):
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
-    def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Saved]:
         raise TypeError(f"{type(self).__name__} has no forward_with")
 
-    def gather_backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> Array:
+    def gather_backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> Array:
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def backward_with(
-        self, params: Params, saved: Any, dy: Array, sums: Array, ctx: Context
+        self, params: Params, saved: Saved, dy: Array, sums: Array, ctx: Context
     ) -> tuple[Array, Params]:
         raise TypeError(f"{type(self).__name__} has no backward_with")
 
 
-def positive(layer: str, **values: float) -> None:
+@dataclass(frozen=True)
+class Rectifying(Layer):
+    """A layer that can do the work of a ReLU beside it, while its numbers are in the nearest cache.
+
+    It has `forward_rectified` and `backward_rectified` in place of `forward` and `backward`, which are these
+    without a ReLU beside the layer.
+    """
+
+    rectifies: ClassVar[bool] = True
+
+    def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Saved]:
+        """`forward`, where asked to `rectify` with max(0, y) in y's place."""
+        raise TypeError(f"{type(self).__name__} has no forward_rectified")
+
+    def backward_rectified(
+        self, params: Params, saved: Saved, dy: Array, ctx: Context, rectified: bool
+    ) -> tuple[Array, Params]:
+        """`backward`; where its input is `rectified`, dx is zero where the input is not above zero."""
+        raise TypeError(f"{type(self).__name__} has no backward_rectified")
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved]:
+        return self.forward_rectified(params, x, ctx, False)
+
+    def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return self.backward_rectified(params, saved, dy, ctx, False)
+
+
+def synchronised(layer: Layer) -> bool:
+    """Tell whether a layer asks for statistics of the whole batch."""
+    return bool(getattr(layer, "sync", False))
+
+
+def require_positive(layer: str, **values: float) -> None:
     """Refuse hyper-parameters that are not above zero."""
     for name, value in values.items():
         if not value > 0:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
-from daskpar.nn.cuts import ROW, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 
@@ -26,19 +25,20 @@ class LayerNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        positive(self.kind, epsilon=self.epsilon)
+        require_positive(self.kind, epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if not in_shape:
             raise InputError("layer_norm: expected an axis of features, got single numbers")
         return {"scale": np.ones(in_shape[-1]), "shift": np.zeros(in_shape[-1])}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
         y, *saved = kernels(x).layer_norm(x, params["scale"], params["shift"], self.epsilon)
         return y, saved
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        dx, scale, shift = kernels(dy).layer_norm_backward(dy, *saved, params["scale"])
+    def backward(self, params: Params, saved: list[Array], dy: Array, ctx: Context) -> tuple[Array, Params]:
+        normal, inverse = saved
+        dx, scale, shift = kernels(dy).layer_norm_backward(dy, normal, inverse, params["scale"])
         return dx, {"scale": scale, "shift": shift}
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:

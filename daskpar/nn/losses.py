@@ -1,303 +1,26 @@
-"""Losses: what is summed over examples, and its gradient.
-
-A loss returns sums, not means: `(loss_sum, weight_sum, d_outputs)` with `d_outputs` the gradient of
-`loss_sum`. Whoever has the sums of the whole batch divides, so chunks and workers of unequal size come out
-right. Sums are Python floats; `d_outputs` has the dtype of `outputs`.
-"""
+"""Losses: those of numbers, and the names of all others."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import numpy as np
 
 from daskpar.backend.array import Array, array_module
-from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.loss import log_softmax
-from daskpar.errors import InputError
-from daskpar.nn.activations import sigmoid
-from daskpar.nn.layer import Shape, positive
-from daskpar.registry import Table, register
-from daskpar.settings import Block
+from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
+from daskpar.nn.layer import require_positive
+from daskpar.nn.loss import Loss, mean_over_outputs
+from daskpar.registry import register
 
-
-@dataclass(frozen=True)
-class Loss(Block):
-    """The contract of a loss. Axis 0 of `outputs` and `targets` is the example.
-
-    `task`: what the outputs say, by which metrics go. "classes": the largest of the outputs along the last
-    axis names the class. "labels": each output is a yes where it is above 0, whatever the others are.
-    "numbers": the outputs are what is predicted.
-    """
-
-    kind: ClassVar[str] = "loss"
-    task: ClassVar[str] = "numbers"
-
-    @property
-    def splits(self) -> bool:
-        """Whether outputs may come in parts, by classes: see `gather` and `with_total`."""
-        return False
-
-    def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """What the others need to know of the outputs for the classes from `first` on."""
-        raise TypeError(f"{type(self).__name__} gathers nothing")
-
-    def combine(self, gathered: Sequence[Array]) -> Array:
-        """What several parts have gathered, as of one."""
-        raise TypeError(f"{type(self).__name__} gathers nothing")
-
-    def with_total(
-        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
-    ) -> tuple[float, float, Array]:
-        """The loss and its weight, and the gradient of these outputs, from what all parts have gathered."""
-        raise TypeError(f"{type(self).__name__} gathers nothing")
-
-    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
-        """Refuse targets that do not fit the outputs (shapes without the example axis)."""
-        if np.dtype(target_dtype).kind not in "fiub":
-            raise InputError(f"{self.kind}: the targets are texts ({target_dtype}); expected numbers")
-        if _squeezed(out_shape) != _squeezed(target_shape):
-            raise InputError(
-                f"{self.kind}: the model returns {out_shape or 'a number'} per example, "
-                f"the targets hold {target_shape or 'a number'}; they must have one shape"
-            )
-
-    def conform(self, targets: Array, out_shape: Shape) -> Array:
-        """Return targets (rows, ...) in the shape and kind that the loss computes with, where they can be."""
-        return targets
-
-    def classes(self, out_shape: Shape) -> int | None:
-        """Return how many classes outputs tell apart; None where each answers for itself, or numbers."""
-        return None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        """What is wrong with the values of some targets, or None."""
-        return None
-
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        raise TypeError(f"{type(self).__name__} is no loss")
-
-    def activate(self, outputs: Array) -> Array:
-        """What a person reads: probabilities for a classifier, the outputs themselves otherwise."""
-        return outputs
-
-    def decide(self, outputs: Array) -> Array:
-        """The class of each example for a classifier, the outputs themselves otherwise."""
-        return outputs
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        """Outputs that say what several models say on average: of probabilities, for a classifier."""
-        return _mean([self.activate(each) for each in outputs])
-
-
-LOSSES = Table("loss", Loss, "daskpar.nn")
-
-
-def _mean(arrays: Sequence[Array]) -> Array:
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = total + array
-    return total * (1 / len(arrays))
-
-
-def _squeezed(shape: Shape) -> Shape:
-    return () if shape == (1,) else shape
-
-
-def softmax(x: Array) -> Array:
-    """softmax over the last axis."""
-    return array_module(x).exp(log_softmax(x))
-
-
-@register("softmax_cross_entropy")
-@dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
-    """Cross-entropy of softmax(outputs) (rows, ..., classes) with classes or probabilities.
-
-    `targets`: integer classes (rows, ...) or probabilities shaped like `outputs`. `label_smoothing` moves
-    that share of each target to all classes evenly (Szegedy et al. 2016, sec. 7). `class_weights` weigh the
-    terms of each class; with integer targets the mean is then over weights, as PyTorch has it.
-    """
-
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
-    task: ClassVar[str] = "classes"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
-        if self.class_weights is not None:
-            object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-            if min(self.class_weights, default=0.0) < 0:
-                raise InputError(f"class_weights={list(self.class_weights)} must not be negative")
-            if not any(self.class_weights):
-                raise InputError(f"class_weights={list(self.class_weights)} must not all be zero")
-
-    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: Any) -> None:
-        if not out_shape or out_shape[-1] < 2:
-            raise InputError(
-                f"{self.kind}: the model returns {out_shape} per example; expected one output a class, "
-                "at least 2 (for one output use binary_cross_entropy)"
-            )
-        integer = np.dtype(target_dtype).kind in "iu"
-        if integer and target_shape != out_shape[:-1]:
-            raise InputError(
-                f"{self.kind}: targets of shape {target_shape} per example do not fit outputs {out_shape}; "
-                f"expected classes of shape {out_shape[:-1]}, or one-hot rows of shape {out_shape}"
-            )
-        if not integer and target_shape != out_shape:
-            floats = _squeezed(target_shape) == out_shape[:-1]
-            whole = " (classes that are floats: .astype(int))" if floats else ""
-            raise InputError(
-                f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
-                f"expected integer classes, or probabilities of shape {out_shape}{whole}"
-            )
-        if self.class_weights is not None and len(self.class_weights) != out_shape[-1]:
-            raise InputError(
-                f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
-            )
-
-    def conform(self, targets: Array, out_shape: Shape) -> Array:
-        """Take bools for whole numbers, a column of classes for classes, whole one-hot rows for floats."""
-        if targets.dtype.kind == "b":
-            targets = targets.astype(np.uint8)
-        if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):
-            targets = targets.reshape(targets.shape[:-1])
-        if targets.dtype.kind in "iu" and targets.shape[1:] == out_shape:
-            targets = targets.astype(np.float64)  # then in the run's precision, as probabilities are
-        return targets
-
-    def classes(self, out_shape: Shape) -> int | None:
-        return out_shape[-1] if out_shape else None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        classes = out_shape[-1]
-        if targets.dtype.kind in "iu":
-            low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= classes:
-                return (
-                    f"classes from {low} to {high} for a model with {classes} outputs; "
-                    f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
-                )
-        elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
-            return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
-        return None
-
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        xp = array_module(outputs)
-        classes = outputs.shape[-1]
-        hard = targets.dtype.kind in "iu"
-        if hard and self.class_weights is None:
-            total, d_outputs = kernels(outputs).cross_entropy(outputs, targets, self.label_smoothing)
-            return total, float(math.prod(targets.shape)), d_outputs
-        logp = log_softmax(outputs)
-        goal = targets[..., None] == xp.arange(classes) if hard else targets
-        goal = goal.astype(outputs.dtype, copy=False)
-        rows = math.prod(outputs.shape[:-1])
-        if self.label_smoothing:
-            goal = goal * (1 - self.label_smoothing) + self.label_smoothing / classes
-        if self.class_weights is None:
-            weight_sum = float(rows)
-            mass = 1 if hard else xp.sum(goal, axis=-1, keepdims=True)
-        else:
-            weights = xp.asarray(self.class_weights, dtype=outputs.dtype)
-            weight_sum = float(xp.sum(weights[targets])) if hard else float(rows)
-            goal = goal * weights
-            mass = xp.sum(goal, axis=-1, keepdims=True)
-        d_outputs = xp.exp(logp) * mass - goal
-        logp *= goal
-        return -float(xp.sum(logp)), weight_sum, d_outputs
-
-    @property
-    def splits(self) -> bool:
-        return self.class_weights is None
-
-    def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """(4, rows, ...): the largest output, the sum of exponentials less it, Σ goal·output, Σ goal."""
-        xp = array_module(outputs)
-        top = xp.max(outputs, axis=-1)
-        goal = self._goal(outputs, targets, first, classes)
-        size = xp.sum(xp.exp(outputs - top[..., None]), axis=-1)
-        return xp.stack([top, size, xp.sum(goal * outputs, axis=-1), xp.sum(goal, axis=-1)])
-
-    def combine(self, gathered: Sequence[Array]) -> Array:
-        xp = array_module(gathered[0])
-        parts = xp.stack(list(gathered))
-        top = xp.max(parts[:, 0], axis=0)
-        size = xp.sum(parts[:, 1] * xp.exp(parts[:, 0] - top), axis=0)
-        return xp.stack([top, size, xp.sum(parts[:, 2], axis=0), xp.sum(parts[:, 3], axis=0)])
-
-    def with_total(
-        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
-    ) -> tuple[float, float, Array]:
-        xp = array_module(outputs)
-        top, size, along, mass = total
-        loss = xp.sum(mass * (top + xp.log(size)) - along)
-        share = xp.exp(outputs - top[..., None]) * (mass / size)[..., None]
-        return float(loss), float(top.size), share - self._goal(outputs, targets, first, classes)
-
-    def _goal(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """What is wanted of the classes from `first` on."""
-        stop = first + outputs.shape[-1]
-        if targets.dtype.kind in "iu":
-            goal = targets[..., None] == array_module(outputs).arange(first, stop)
-        else:
-            goal = targets[..., first:stop]
-        goal = goal.astype(outputs.dtype)
-        return goal * (1 - self.label_smoothing) + self.label_smoothing / classes
-
-    def activate(self, outputs: Array) -> Array:
-        return softmax(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return array_module(outputs).argmax(outputs, axis=-1)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
-
-
-@register("binary_cross_entropy")
-@dataclass(frozen=True)
-class BinaryCrossEntropy(Loss):
-    """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
-
-    Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
-    """
-
-    task: ClassVar[str] = "labels"
-
-    def classes(self, out_shape: Shape) -> int | None:
-        return 2 if math.prod(out_shape) == 1 else None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        low, high = float(targets.min()), float(targets.max())
-        if 0 <= low <= high <= 1:
-            return None
-        labels = ' (two other labels: targets=["labels"])' if math.prod(out_shape) == 1 else ""
-        return f"targets from {low:g} to {high:g}; expected 0 to 1{labels}"
-
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        xp = array_module(outputs)
-        t = targets.reshape(outputs.shape).astype(outputs.dtype)
-        each = xp.maximum(outputs, 0) - outputs * t + xp.log1p(xp.exp(-xp.abs(outputs)))
-        return _mean_over_outputs(each, sigmoid(outputs) - t)
-
-    def activate(self, outputs: Array) -> Array:
-        return sigmoid(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return (outputs > 0).astype(int)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        tiny = xp.finfo(share.dtype).tiny
-        return xp.log(xp.maximum(share, tiny)) - xp.log(xp.maximum(1 - share, tiny))
+__all__ = [
+    "BinaryCrossEntropy",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "SoftmaxCrossEntropy",
+    "log_softmax",
+    "softmax",
+]
 
 
 @register("mean_squared_error")
@@ -307,7 +30,7 @@ class MeanSquaredError(Loss):
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         error = _error(outputs, targets)
-        return _mean_over_outputs(error * error, 2 * error)
+        return mean_over_outputs(error * error, 2 * error)
 
 
 @register("mean_absolute_error")
@@ -318,7 +41,7 @@ class MeanAbsoluteError(Loss):
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         error = _error(outputs, targets)
-        return _mean_over_outputs(xp.abs(error), xp.sign(error))
+        return mean_over_outputs(xp.abs(error), xp.sign(error))
 
 
 @register("huber")
@@ -329,20 +52,14 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        positive("huber", delta=self.delta)
+        require_positive("huber", delta=self.delta)
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         error = _error(outputs, targets)
         clipped = xp.clip(error, -self.delta, self.delta)
-        return _mean_over_outputs(clipped * (error - 0.5 * clipped), clipped)
+        return mean_over_outputs(clipped * (error - 0.5 * clipped), clipped)
 
 
 def _error(outputs: Array, targets: Array) -> Array:
     return outputs - targets.reshape(outputs.shape).astype(outputs.dtype)
-
-
-def _mean_over_outputs(each: Array, slope: Array) -> tuple[float, float, Array]:
-    rows = each.shape[0]
-    share = 1 / max(1, math.prod(each.shape[1:]))
-    return float(array_module(each).sum(each)) * share, float(rows), slope * share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class LSTM(Recurrent):
             params["bias"][self.units : 2 * self.units] = self.forget_bias
         return params, out_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         xp, positions = array_module(x), x.shape[1]
         # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the half in the weights, one tanh does for all four gates
         half = each_gate(x, self.units, (0.5, 0.5, 1, 0.5))
@@ -63,7 +63,9 @@ class LSTM(Recurrent):
             carry(states, before, after, goes[t])
         return self.output(states), (x, ctx.mask, gates, states, cells)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, mask, gates, states, cells = saved
         xp, turned = array_module(dy), params["recurrent"].T
         top, bottom = (each_gate(x, self.units, values) for values in ((1, 1, 0, 1), (0, 0, 1, 0)))

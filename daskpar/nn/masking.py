@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -31,10 +30,10 @@ class Masking(Layer):
             )
         return {}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, None]:
         return x, None
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: None, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return dy, {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:

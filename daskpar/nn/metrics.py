@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.exact_sums import moments, spread
-from daskpar.nn.layer import Shape, positive
-from daskpar.nn.losses import Loss
+from daskpar.nn.layer import Shape, require_positive
+from daskpar.nn.loss import Loss
 from daskpar.registry import Table, register
 from daskpar.settings import Block
 
@@ -79,7 +79,7 @@ class Metric(Block):
         """
         raise TypeError(f"{type(self).__name__} is no metric")
 
-    def value(self, sums: Sums) -> Any:
+    def value(self, sums: Sums) -> float | list[list[int]]:
         """The mean: first sum over second."""
         return sums[0] / sums[1] if sums[1] else math.nan
 
@@ -93,7 +93,7 @@ def _classes(targets: Array, outputs: Array) -> Array:
 
 
 def _decided(outputs: Array) -> Array:
-    """Whether each example's outputs name a class: NaN does not."""
+    """True for each example whose outputs name a class: NaN does not."""
     xp = array_module(outputs)
     return ~xp.isnan(xp.max(outputs, axis=-1))
 
@@ -135,7 +135,7 @@ class TopK(Metric):
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
 
     def __post_init__(self) -> None:
-        positive("top_k", k=self.k)
+        require_positive("top_k", k=self.k)
 
     @property
     def name(self) -> str:
@@ -176,7 +176,7 @@ class RMSE(Metric):
     def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
         return _residual(outputs, targets, loss), float(math.prod(outputs.shape))
 
-    def value(self, sums: Sums) -> Any:
+    def value(self, sums: Sums) -> float:
         return math.sqrt(sums[0] / sums[1]) if sums[1] else math.nan
 
 
@@ -216,7 +216,7 @@ class R2(RMSE):
         split = moments(count, pivot, float(around.sum()), float((around * around).sum()))
         return _residual(outputs, targets, loss), count, *split
 
-    def value(self, sums: Sums) -> Any:
+    def value(self, sums: Sums) -> float:
         residual, count, *pairs = sums
         total = spread(count, (pairs[0], pairs[1]), (pairs[2], pairs[3]))
         return 1 - residual / total if total > 0 else math.nan

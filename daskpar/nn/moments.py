@@ -7,7 +7,6 @@ with one pivot are put together by `combine`, whichever way the rows were cut.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from daskpar.backend.array import Array, array_module
 
@@ -38,8 +37,8 @@ def combine(*gathered: Array) -> Array:
     return total
 
 
-def count_of(x: Array, mask: Array | None) -> Any:
-    """How many values of each channel count."""
+def count_of(x: Array, mask: Array | None) -> Array | int:
+    """The number of values of each channel that count."""
     return float(math.prod(x.shape[:-1])) if mask is None else mask.sum(dtype=x.dtype)
 
 

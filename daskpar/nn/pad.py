@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
-from daskpar.nn.cuts import EACH, Width, Window
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.partition_rules import EACH, Width, Window
 from daskpar.registry import register
 
 Edges = int | tuple[int, ...]
-"""How many at each edge, or (before, after)."""
+"""A number at each edge, or (before, after)."""
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -57,10 +56,10 @@ class Pad(Edged):
         rows, columns = self.edges
         return {}, (height + sum(rows), width + sum(columns), channels)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, None]:
         return padded(x, self.edges), None
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: None, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return cropped(dy, self.edges), {}
 
     def window(self, in_shape: Shape) -> Window | None:
@@ -84,10 +83,10 @@ class Crop(Edged):
             )
         return {}, (height - sum(rows), width - sum(columns), channels)
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, None]:
         return cropped(x, self.edges), None
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: None, dy: Array, ctx: Context) -> tuple[Array, Params]:
         return padded(dy, self.edges), {}
 
     def window(self, in_shape: Shape) -> Window | None:

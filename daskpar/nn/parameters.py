@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import NotFiniteError
@@ -46,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ParameterTable:
-    """Where each tensor of a model lies in its flat buffer."""
+    """The place of each tensor of a model in its flat buffer."""
 
     entries: tuple[Entry, ...]
     size: int
@@ -90,7 +91,7 @@ class ParameterTable:
         inside = [e for e in self.entries if belongs(e.name)]
         return (inside[0].start, -(-inside[-1].stop // ALIGN) * ALIGN) if inside else (0, 0)
 
-    def flatten(self, params: Params, dtype: Any, xp: Any = np) -> Array:
+    def flatten(self, params: Params, dtype: DTypeLike, xp: Any = np) -> Array:
         """A buffer of `dtype` that holds `params` (or gradients, whose dicts may be in another order)."""
         buffer = xp.zeros(self.size, dtype=dtype)
         named = dict(_walk(params, ""))
@@ -114,7 +115,7 @@ class ParameterTable:
         """Views into `buffer` by full name, e.g. `"1.weight"`."""
         return {e.name: buffer[e.start : e.stop].reshape(e.shape) for e in self.entries}
 
-    def pack(self, named: dict[str, Array], dtype: Any) -> Array:
+    def pack(self, named: dict[str, Array], dtype: DTypeLike) -> Array:
         """The buffer whose `named` views are these; the inverse of `named`."""
         buffer = np.zeros(self.size, dtype=dtype)
         for entry in self.entries:

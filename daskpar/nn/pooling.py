@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,16 +11,16 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.backend.reference.convolution import Geometry, Pair, extent, inside, surround, taps
 from daskpar.errors import InputError
-from daskpar.nn.convolution import Padding, Sizes, padded, pair, require_padding
-from daskpar.nn.cuts import EACH, Width, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.padding import Padding, Sizes, padded, pair, require_padding
+from daskpar.nn.partition_rules import EACH, Width, Window
 from daskpar.nn.sizes import require_room
 from daskpar.registry import register
 
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """What the poolings share: windows of `size`, `stride` apart (as large as the windows unless given).
+    """The base of all pooling: windows of `size`, `stride` apart (as large as the windows unless given).
 
     (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
     features) likewise, for which sizes are single numbers.
@@ -32,7 +31,7 @@ class Pool(Layer):
     padding: Padding = "valid"
 
     def __post_init__(self) -> None:
-        positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
+        require_positive(self.kind, size=min(pair(self.size)), stride=min(self._stride))
         require_padding(self.kind, self.padding)
         edges = () if isinstance(self.padding, str) else pair(self.padding)
         if any(2 * max(pair(edge)) > size for edge, size in zip(edges, pair(self.size), strict=False)):
@@ -87,12 +86,15 @@ class Pool(Layer):
 class MaxPool(Pool):
     """The largest value of each window; the first of equals gets the gradient."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
         size, how = self.geometry(x.shape[1:])
         y, where = kernels(x).max_pool(_lifted(x), size, how)
         return _lowered(y, x.ndim), (where, x.shape)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Shape], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         where, shape = saved
         size, how = self.geometry(shape[1:])
         dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, how)
@@ -104,13 +106,14 @@ class MaxPool(Pool):
 class AvgPool(Pool):
     """The mean of each window; padding counts as zeros."""
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         size, how = self.geometry(x.shape[1:])
         out, padded = how.output(_image(x.shape[1:]), size), surround(_lifted(x), how)
         total = sum(padded[places] for _, _, places in taps(size, out, how))
         return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
         size, how = self.geometry(saved[1:])
         image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
         dx = array_module(dy).zeros((saved[0], *extent(image, how), saved[-1]), dtype=dy.dtype)

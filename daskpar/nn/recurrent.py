@@ -1,4 +1,4 @@
-"""What recurrent layers share: parameters, the order of positions, masks, and the products for all positions.
+"""The base of recurrent layers: parameters, order of positions, masks, products for all positions.
 
 A state goes from position to position. What does not need the state, the product with the input and, on the
 way back, those that give the gradients, is one matrix product for all positions; the loop is left with the
@@ -17,7 +17,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import glorot
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.sizes import require_room
 
 
@@ -38,7 +38,7 @@ class Recurrent(Layer):
     gates: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        positive(self.kind, units=self.units)
+        require_positive(self.kind, units=self.units)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) != 2 or 0 in in_shape:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from daskpar.errors import InputError, shown
 from daskpar.nn.layer import LAYERS, Layer
-from daskpar.nn.losses import LOSSES, Loss
+from daskpar.nn.loss import LOSSES, Loss
 from daskpar.nn.metrics import METRICS, Metric
 from daskpar.nn.sequential import Sequential, count_layers, require_buildable
 from daskpar.registry import named

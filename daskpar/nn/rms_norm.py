@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.reference.norm import overflows, sizes
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.cuts import ROW, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread, summed
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 
@@ -28,12 +27,12 @@ class RMSNorm(Layer):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        positive("rms_norm", epsilon=self.epsilon)
+        require_positive("rms_norm", epsilon=self.epsilon)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {"scale": np.ones(last_axis("rms_norm", in_shape))}, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         normal, inverse = _normal(x, self.epsilon)
         if overflows(inverse):
             size, epsilon = sizes(inverse, array_module(x).abs(x).max(axis=-1, keepdims=True), self.epsilon)
@@ -41,7 +40,9 @@ class RMSNorm(Layer):
             inverse /= size
         return normal * spread(params["scale"], x), (normal, inverse)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         normal, inverse = saved
         product = dy * normal
         grads = {"scale": summed(product)}
@@ -61,7 +62,7 @@ class RMSNorm(Layer):
         return ROW
 
 
-def _normal(x: Array, epsilon: Any) -> tuple[Array, Array]:
+def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
     inverse = 1 / array_module(x).sqrt(_mean(x * x) + epsilon)
     return x * inverse, inverse
 

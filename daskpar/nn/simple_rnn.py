@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import unknown
@@ -28,7 +27,9 @@ class SimpleRNN(Recurrent):
         if self.activation not in ("tanh", "relu"):
             raise unknown("simple_rnn.activation", self.activation, ("tanh", "relu"))
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(
+        self, params: Params, x: Array, ctx: Context
+    ) -> tuple[Array, tuple[Array, Array | None, Array]]:
         xp, recurrent = array_module(x), params["recurrent"]
         states = self.start(x)
         self.project(x, ctx.mask, params["weight"], params.get("bias"), self.after(states))
@@ -44,7 +45,9 @@ class SimpleRNN(Recurrent):
             carry(states, before, after, goes[t])
         return self.output(states), (x, ctx.mask, states)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Array | None, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         x, mask, states = saved
         xp, turned = array_module(dy), params["recurrent"].T
         dh, at_each = self.gradient(dy)

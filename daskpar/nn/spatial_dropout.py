@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskpar.errors import InputError
-from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.layer import Params, Shape
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 

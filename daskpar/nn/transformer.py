@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,12 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError, unknown
 from daskpar.nn.activations import GELU, ReLU, SiLU
 from daskpar.nn.attention import MultiHeadAttention
-from daskpar.nn.cuts import ROW, Width, Window
+from daskpar.nn.container import Container, inline
 from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
 from daskpar.nn.layer_norm import LayerNorm
+from daskpar.nn.partition_rules import ROW, Width, Window
 from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Residual, Sequential
 from daskpar.registry import register
@@ -41,7 +41,7 @@ class FeedForward(Layer):
     init_weight: str = "normal"
 
     def __post_init__(self) -> None:
-        positive(self.kind, expansion=self.expansion)
+        require_positive(self.kind, expansion=self.expansion)
         initialiser(self.init_weight)
         if self.activation not in _ACTIVATIONS:
             raise unknown("activation", self.activation, _ACTIVATIONS)
@@ -55,14 +55,16 @@ class FeedForward(Layer):
         params |= {"down": make(rng, (wide, features), wide, features), "down_bias": np.zeros(features)}
         return params, in_shape
 
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Saved, Array]]:
         product = kernels(x).product
         inner = product(x.reshape(-1, x.shape[-1]), params["up"], bias=params["up_bias"])
         h, saved = _ACTIVATIONS[self.activation].forward({}, inner, ctx)
         y = product(h, params["down"], bias=params["down_bias"])
         return y.reshape(x.shape), (x, saved, h)
 
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
+    def backward(
+        self, params: Params, saved: tuple[Array, Saved, Array], dy: Array, ctx: Context
+    ) -> tuple[Array, Params]:
         xp, product = array_module(dy), kernels(dy).product
         x, inner, h = saved
         flat = dy.reshape(-1, dy.shape[-1])
@@ -88,7 +90,7 @@ class FeedForward(Layer):
 
 @register("transformer_block")
 @dataclass(frozen=True)
-class TransformerBlock(Layer):
+class TransformerBlock(Container):
     """x + attention(norm(x)), then x + feed-forward(norm(x)) (Radford et al. 2019, sec. 2.3).
 
     (rows, positions, features) -> the same. `norm`: layer_norm or rms_norm; `dropout` also after each of the
@@ -122,17 +124,11 @@ class TransformerBlock(Layer):
         forward = FeedForward(self.expansion, self.activation, self.init_weight)
         return Sequential((Residual((norm, attention, *rest)), Residual((norm, forward, *rest))), self.remat)
 
+    def children(self) -> tuple[Operation, ...]:
+        return (inline(self.inner),)
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         try:
             return self.inner.init(rng, in_shape)
         except InputError as error:
             raise InputError(f"{self.kind}: {error}") from None
-
-    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
-        return self.inner.forward(params, x, ctx)
-
-    def backward(self, params: Params, saved: Any, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return self.inner.backward(params, saved, dy, ctx)
-
-    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
-        return self.inner.flops(in_shape, out_shape)

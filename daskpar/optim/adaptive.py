@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.optim.optimizer import Optimizer, Slots, Tensors, blocks, decay_into, decay_params
+from daskpar.optim.optimizer import Optimizer, Slots, Tensors, chunked, decay_into, decay_params
 from daskpar.registry import register
 
 
@@ -27,7 +27,7 @@ class Adagrad(Optimizer):
     ) -> None:
         xp = array_module(params)
         decay_into(grads, params, self.weight_decay, tensors)
-        for p, g, s in blocks(params, grads, slots["square_sum"]):
+        for p, g, s in chunked(params, grads, slots["square_sum"]):
             s += g * g
             g *= lr
             g /= xp.sqrt(s) + self.epsilon
@@ -57,7 +57,7 @@ class RMSProp(Optimizer):
     ) -> None:
         xp = array_module(params)
         decay_into(grads, params, self.weight_decay, tensors)
-        for p, g, s, v in blocks(params, grads, slots["square_mean"], slots.get("momentum", grads)):
+        for p, g, s, v in chunked(params, grads, slots["square_mean"], slots.get("momentum", grads)):
             s *= self.decay
             s += (1 - self.decay) * (g * g)
             g /= xp.sqrt(s) + self.epsilon

@@ -12,7 +12,7 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError, NotFiniteError
-from daskpar.optim.optimizer import Tensors, blocks, decay_into
+from daskpar.optim.optimizer import Tensors, chunked, decay_into
 from daskpar.settings import Block
 
 _SMALL = 1e-30  # sums of squares below it, and soon numbers, lose digits in float32
@@ -37,7 +37,7 @@ class Penalty(Block):
         if self.l1:
             xp = array_module(params)
             for start, stop in tensors.decayed:
-                for g, p in blocks(grads[start:stop], params[start:stop]):
+                for g, p in chunked(grads[start:stop], params[start:stop]):
                     g += self.l1 * xp.sign(p)
 
 

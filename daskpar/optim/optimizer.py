@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from daskpar.backend.array import Array, array_module
-from daskpar.backend.blocks import blocks
+from daskpar.backend.chunked import chunked
 from daskpar.errors import InputError
 from daskpar.registry import Table
 from daskpar.settings import Block
@@ -100,7 +100,7 @@ def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensor
     """Add the gradient of ½·weight_decay·|params|² in place, where weight decay applies."""
     if weight_decay:
         for start, stop in tensors.decayed:
-            for g, p in blocks(grads[start:stop], params[start:stop]):
+            for g, p in chunked(grads[start:stop], params[start:stop]):
                 g += weight_decay * p
 
 

@@ -25,7 +25,7 @@ def candidates(workers: int) -> list[Layout]:
     return found
 
 
-def told(layout: Layout) -> str:
+def format_layout(layout: Layout) -> str:
     """What of a layout is not the default, as one writes it in a config."""
     default = vars(Layout())
     given = {name: value for name, value in vars(layout).items() if value != default[name]}

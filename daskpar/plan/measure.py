@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.layout.layout import Layout
-from daskpar.nn import program
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context
 from daskpar.tasks.types import Spec
 
@@ -24,7 +24,7 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
     On this process's own device, with the parameters that a run begins with and inputs of noise.
     """
     xp = spec.xp
-    params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
+    params, _ = spec.model.init(init_rng(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, xp)
     views, rng = spec.table.views(buffer), np.random.default_rng(0)
     x = rng.standard_normal((rows, *spec.in_shape)).astype(spec.precision)
@@ -52,7 +52,7 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
     return best
 
 
-def _settle(xp: Any) -> None:
+def _settle(xp: ModuleType) -> None:
     """Wait for a device that works on while the host goes ahead."""
     if hasattr(xp, "cuda"):
         xp.cuda.get_current_stream().synchronize()

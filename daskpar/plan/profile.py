@@ -111,7 +111,7 @@ def profile(
 
     `below`: what each task depends on. `threads`: cores that a task computes on, by kind.
     """
-    held = held_up_by(ran, below)
+    held = blocking_tasks(ran, below)
     kinds: dict[str, Times] = defaultdict(Times)
     busy, stop = 0.0, since
     for task in ran:
@@ -129,7 +129,7 @@ def profile(
     return Profile(steps, stop - since, cores, busy, ordered(kinds), ordered(path))
 
 
-def held_up_by(ran: Sequence[TaskRun], below: Mapping[Key, Iterable[Key]]) -> dict[Key, TaskRun]:
+def blocking_tasks(ran: Sequence[TaskRun], below: Mapping[Key, Iterable[Key]]) -> dict[Key, TaskRun]:
     """What ended last of what a task depends on and the task before it in its thread: until then it could
     not run."""
     by_key = {task.key: task for task in ran}

@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer: parameters, operations, memory kept for the backward pass."""
+"""The costs of a network, layer by layer: parameters, operations, memory kept for the backward pass."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from daskpar.nn.embedding import TiedEmbedding
-from daskpar.nn.layer import Context, Layer, Shape
+from daskpar.nn.container import Container
+from daskpar.nn.fusion import FusedLayer
+from daskpar.nn.fusions import reordered
+from daskpar.nn.layer import Context, Layer, Program, Saved, Shape
 from daskpar.nn.parameters import ParameterTable
-from daskpar.nn.sequential import Residual, Sequential
-from daskpar.nn.transformer import TransformerBlock
+from daskpar.nn.sequential import Sequential
+from daskpar.nn.spans import shapes
 
 _ROWS = 2  # that the network is run on: what it keeps is measured, not guessed
 
@@ -60,11 +62,10 @@ def _counts(table: ParameterTable) -> Counter[str]:
 
 
 def _rows(
-    block: Layer, prefix: str, shape: Shape, saved: Any, depth: int, counts: Counter[str], seen: set[int]
+    block: Layer, prefix: str, shape: Shape, saved: Saved, depth: int, counts: Counter[str], seen: set[int]
 ) -> Iterator[Row]:
-    for number, layer, in_shape, keep in _parts(block, shape, saved):
-        name = f"{prefix}{number}"
-        out_shape = layer.init(np.random.default_rng(0), in_shape)[1]
+    for path, layer, in_shape, out_shape, keep in _parts(block, shape, saved):
+        name = prefix + ".".join(map(str, path))
         inner = list(_rows(layer, f"{name}.", in_shape, keep, depth + 1, counts, seen))
         parts = sum(row.kept_bytes for row in inner if row.depth == depth + 1)
         kept = parts + new_bytes(keep, seen) // _ROWS
@@ -73,23 +74,51 @@ def _rows(
         yield from inner
 
 
-def _parts(block: Layer, shape: Shape, saved: Any) -> Iterator[tuple[str, Layer, Shape, Any]]:
-    """(number, layer, shape of its input, what it saved) for the layers within a block."""
-    if isinstance(block, TransformerBlock):
-        block = block.inner
-    if isinstance(block, TiedEmbedding):
-        yield from _parts(Sequential(block.layers), (*shape, block.features), saved[1])
-    elif isinstance(block, Residual):
-        yield from _parts(Sequential(block.layers, block.remat), shape, saved[0])
-        if block.shortcut:
-            yield str(len(block.layers)), Sequential(block.shortcut), shape, saved[1]
-    elif isinstance(block, Sequential):
-        for i, layer in enumerate(block.layers):
-            yield str(i), layer, shape, None if block.remat else saved[i]
-            shape = layer.init(np.random.default_rng(0), shape)[1]
+class _Part(NamedTuple):
+    """A layer directly within a block: its place, its shapes, and the values that it saved."""
+
+    path: tuple[int, ...]
+    layer: Layer
+    in_shape: Shape
+    out_shape: Shape
+    saved: Saved
 
 
-def new_bytes(saved: Any, seen: set[int]) -> int:
+def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Part]:
+    """The layers within a block in the order of computing; ends that share its parameters are left out."""
+    children = reordered(block.children())
+    kept = _by_place(block.program, saved) if isinstance(block, Container) else {}
+    for child, (before, after) in zip(children, shapes(children, shape), strict=True):
+        if child.role != "run" or child.shallow:
+            continue
+        keep = kept.get(child.path)
+        if child.inline and keep is None:
+            keep = _under(child.path, kept)
+        if child.inline and not child.path:
+            yield from _parts(child.layer, before, keep)
+        else:
+            yield _Part(child.path, child.layer, before, after, keep)
+
+
+def _by_place(program: Program, saved: Saved) -> dict[tuple[int, ...], Saved]:
+    """The values that layers saved, by their places; none for a block that keeps its input only."""
+    found: dict[tuple[int, ...], Saved] = {}
+    if not isinstance(saved, list):
+        return saved if isinstance(saved, dict) else found
+    for operation, keep in zip(program, saved, strict=True):
+        if isinstance(operation.layer, FusedLayer):
+            found |= _by_place(operation.layer.operations, keep)
+        elif operation.role == "run" and not operation.shallow:
+            found[operation.path] = keep
+    return found
+
+
+def _under(path: tuple[int, ...], kept: dict[tuple[int, ...], Saved]) -> dict[tuple[int, ...], Saved]:
+    """The values saved by layers at a place and deeper, by their places from there."""
+    return {place[len(path) :]: keep for place, keep in kept.items() if place[: len(path)] == path}
+
+
+def new_bytes(saved: object, seen: set[int]) -> int:
     """Bytes of the memory that arrays within `saved` lie in and that is not among `seen`, which it joins.
 
     A view keeps the whole array that it looks into.
@@ -104,7 +133,7 @@ def new_bytes(saved: Any, seen: set[int]) -> int:
     return total
 
 
-def _arrays(value: Any) -> Iterator[np.ndarray]:
+def _arrays(value: object) -> Iterator[np.ndarray]:
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, list | tuple):

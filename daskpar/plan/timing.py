@@ -14,15 +14,15 @@ from dask.threaded import get
 from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.backend.memory import keep_freed_memory
-from daskpar.data.order import Order
-from daskpar.data.part import Part
+from daskpar.data.sampler import Sampler
+from daskpar.data.splits import Split
 from daskpar.graph.dask_api import Task
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.graph.load import add_training_data
 from daskpar.layout.fuse import WINDOW
 from daskpar.layout.layout import Layout
-from daskpar.layout.schedule import BACKWARD, FORWARD
+from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.plan.simulate import Cost
 from daskpar.plan.summary import new_bytes
 from daskpar.tasks.types import Spec
@@ -70,7 +70,7 @@ def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) 
     return graph
 
 
-def measure_tasks(spec: Spec, part: Part, workers: int, across_processes: bool) -> Costs:
+def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool) -> Costs:
     """Seconds and bytes of each kind of task: medians over some steps, run by `workers` threads at once.
 
     What threads take from each other, memory's bandwidth for one, is in it.
@@ -94,7 +94,9 @@ def measure_tasks(spec: Spec, part: Part, workers: int, across_processes: bool) 
     }
 
 
-def _run(spec: Spec, part: Part, workers: int, across_processes: bool, steps: int) -> dict[Sign, list[Cost]]:
+def _run(
+    spec: Spec, part: Split, workers: int, across_processes: bool, steps: int
+) -> dict[Sign, list[Cost]]:
     measured: dict[Sign, list[Cost]] = defaultdict(list)
     layout = spec.layout
 
@@ -136,7 +138,7 @@ def scaled(spec: Spec, workers: int) -> Spec:
     else:
         layout = replace(layout, data=many, lanes=None)
     batch = rows * layout.lane_count
-    order = Order(batch * 100, batch, layout.lane_count, batch * 100, "uniform")
+    order = Sampler(batch * 100, batch, layout.lane_count, batch * 100, "uniform")
     return replace(spec, order=order, layout=layout)
 
 

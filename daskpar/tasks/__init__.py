@@ -1,11 +1,12 @@
 """The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
 
 from daskpar.tasks.average import add_parameters, average, begin_outer, gather_replicas, load_average
+from daskpar.tasks.compression import compress_gradient, error_feedback, load_residual, save_residuals
+from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
     add_sums,
     differentiate,
     explain_not_finite,
-    grad_model,
     gradient_of,
     measure,
     reduce_gradient,
@@ -47,21 +48,18 @@ from daskpar.tasks.parts import (
     split_loss,
     sums_of,
 )
-from daskpar.tasks.rehearse import rehearse
 from daskpar.tasks.rows import halo, pick_rows, stack_backward, stack_forward
 from daskpar.tasks.server import ParameterServer, end, grad_pushed, snapshot
 from daskpar.tasks.step import (
-    advance,
+    apply_update,
     gather_parameters,
     gather_state,
-    grad,
     measure_norm,
     report,
     update,
     update_part,
 )
-from daskpar.tasks.window import train_window
-from daskpar.tasks.wire import keep_residual, load_residual, round_gradient, save_residuals
+from daskpar.tasks.warm_up import warm_up
 
 __all__ = [
     "PREDICTIONS",
@@ -70,13 +68,15 @@ __all__ = [
     "add_outputs",
     "add_parameters",
     "add_sums",
-    "advance",
+    "apply_update",
     "average",
     "backward_part",
     "begin_outer",
     "begin_state",
+    "compress_gradient",
     "differentiate",
     "end",
+    "error_feedback",
     "evaluate",
     "explain_not_finite",
     "fetch_state",
@@ -95,7 +95,6 @@ __all__ = [
     "halo",
     "join_backward",
     "join_forward",
-    "keep_residual",
     "load_average",
     "load_batch",
     "load_data",
@@ -119,9 +118,7 @@ __all__ = [
     "reduce_moments",
     "reduce_statistics",
     "reduce_sums",
-    "rehearse",
     "report",
-    "round_gradient",
     "save_residuals",
     "send_activation",
     "send_gradient",
@@ -135,4 +132,5 @@ __all__ = [
     "train_window",
     "update",
     "update_part",
+    "warm_up",
 ]

@@ -14,20 +14,10 @@ from daskpar.data.transforms import undo
 from daskpar.errors import NotFiniteError
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect, first_not_finite
-from daskpar.tasks.load import first_row, load_batch
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
-quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-
-
-@quietly
-def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
-    """Gradient of a lane's rows: draw, forward, backward."""
-    if not chunks:
-        return Gradient(spec.xp.zeros(spec.table.size, dtype=spec.precision), ())
-    batch = load_batch(spec, step, streams, *chunks)
-    return differentiate(spec, owner.state.params, batch, step, first_row(spec, step, streams))
+ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def differentiate(
@@ -149,7 +139,7 @@ def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: 
         cause = "every layer's output is finite, the loss itself is not"
         views = spec.table.views(params)
         for i, layer in enumerate(spec.model.layers):
-            x, _, mask = spec.model.forward_part(i, i + 1, views, x, ctx)
+            x, _, mask = layer.run(views.get(str(i), {}), x, ctx.child(i))
             ctx = ctx.masked(mask)
             if not bool(array_module(x).isfinite(x).all()):
                 cause = f"layer {i} ({layer.kind}) is the first with an output that is not finite"

@@ -12,7 +12,7 @@ from daskpar.data.chunk import Chunk, not_finite, transformed
 from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context
-from daskpar.tasks.gradient import add_sums, measure, quietly
+from daskpar.tasks.gradient import add_sums, ignore_float_errors, measure
 from daskpar.tasks.load import check_ids, check_shape
 from daskpar.tasks.types import Lane, Spec, Sums
 
@@ -36,7 +36,7 @@ def _outputs(spec: Spec, owner: Owner, x: Array) -> Array:
     return found[0] if len(found) == 1 else spec.loss.mean(found)
 
 
-@quietly
+@ignore_float_errors
 def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
@@ -46,7 +46,7 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     return sums
 
 
-@quietly
+@ignore_float_errors
 @blas.lasting_limit()
 def predict(
     spec: Spec, owner: Owner, x: Any, kind: str = "outputs", fill: Any = None, first: int = 0

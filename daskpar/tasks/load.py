@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.array import is_floating, to_numpy
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.data.chunk import Chunk, draw, prepare
-from daskpar.data.part import Part
+from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted, Transform
 from daskpar.errors import InputError
 from daskpar.layout.partition import Span
@@ -33,7 +33,7 @@ def load_state(spec: Spec, path: str, part: str = "") -> Lane:
 
 def load_initial(spec: Spec) -> Lane:
     """The state before the first step, from the seed."""
-    params, _ = spec.model.init(spawning(spec.seed), spec.in_shape)
+    params, _ = spec.model.init(init_rng(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, spec.xp)
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
 
@@ -69,12 +69,12 @@ def positions(where: tuple[Any, ...]) -> Any:
     return order.positions(stream, chunk)
 
 
-def load_data(spec: Spec, part: Part, where: tuple[Any, ...]) -> Chunk:
+def load_data(spec: Spec, part: Split, where: tuple[Any, ...]) -> Chunk:
     """A chunk, read from its source; `where` as for `positions`."""
     return load_rows(spec, part, *read_rows(part, where))
 
 
-def load_rows(spec: Spec, part: Part, x: Any, y: Any) -> Chunk:
+def load_rows(spec: Spec, part: Split, x: Any, y: Any) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's."""
     where = f"{part.name} data"
     check_ids(spec, where, x)
@@ -112,7 +112,7 @@ def check_shape(spec: Spec, where: str, x: Any) -> None:
         raise InputError(f"{where}: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
 
 
-def read_rows(part: Part, where: tuple[Any, ...]) -> tuple[Any, Any]:
+def read_rows(part: Split, where: tuple[Any, ...]) -> tuple[Any, Any]:
     """Rows of a part as they are stored; `where` as for `positions`."""
     return part.read(positions(where))
 

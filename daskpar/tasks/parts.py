@@ -11,10 +11,11 @@ from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.layout.plan import At
-from daskpar.nn import moments, program
+from daskpar.nn import moments
+from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
-from daskpar.tasks.gradient import add_sums, explain_not_finite, gradient_of, measure, quietly
+from daskpar.tasks.gradient import add_sums, explain_not_finite, gradient_of, ignore_float_errors, measure
 from daskpar.tasks.rows import with_edges, with_halo
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec, Sums
 
@@ -43,7 +44,7 @@ def _params(spec: Spec, at: At, owners: Sequence[Lane]) -> Params:
     return spec.partition.views(at.part, at.branch, [owner.state.params for owner in owners])
 
 
-@quietly
+@ignore_float_errors
 def forward_part(
     spec: Spec, step: int, at: At, value: Chunk | Forward | list[Any], shared: Any, after: Any, *owners: Lane
 ) -> Forward:
@@ -84,7 +85,7 @@ def _forward(
     return out, Kept(flow, sums) if recompute else saved
 
 
-@quietly
+@ignore_float_errors
 def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:
     """Sums of loss and metrics, and the gradient of the loss with respect to the model's outputs.
 
@@ -113,7 +114,7 @@ def reduce_loss(spec: Spec, *gathered: Array) -> Array:
     return spec.loss.combine(gathered)
 
 
-@quietly
+@ignore_float_errors
 def split_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, total: Array) -> Backward:
     """As `forward_loss`, of one part in width; the first carries the sums."""
     first, classes = _classes(spec, at, last)
@@ -135,7 +136,7 @@ def _not_finite(step: int, loss: float) -> NotFiniteError:
     return NotFiniteError(f"step {step}: the loss is {loss}; lower optimizer.lr, or set train.clip.norm")
 
 
-@quietly
+@ignore_float_errors
 def backward_part(
     spec: Spec,
     step: int,

@@ -7,7 +7,7 @@ from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
-from daskpar.nn.space import Rows, Strip
+from daskpar.nn.spatial import Rows, Strip
 from daskpar.tasks.types import Backward, Edge, Forward
 
 

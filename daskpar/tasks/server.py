@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 
 from daskpar.data.chunk import Chunk
 from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
-from daskpar.tasks.gradient import grad_model, quietly, reduce_gradient
+from daskpar.tasks.fused import grad_model
+from daskpar.tasks.gradient import ignore_float_errors, reduce_gradient
 from daskpar.tasks.load import load_initial, load_state
 from daskpar.tasks.step import (
-    advance,
+    apply_update,
     gather_parameters,
     gather_state,
     merged,
@@ -96,9 +97,9 @@ class ParameterServer:
             slots = {name: slot.copy() for name, slot in self.state.slots.items()}
             return self.state._replace(params=self.state.params.copy(), slots=slots)
 
-    @quietly
+    @ignore_float_errors
     def _apply(self, gradient: Gradient, lr: float) -> None:
-        state = advance(self.spec, self.state, gradient.buffer.copy(), gradient.sums, lr, self.span)
+        state = apply_update(self.spec, self.state, gradient.buffer.copy(), gradient.sums, lr, self.span)
         self.state = state._replace(log=())
 
 
@@ -154,16 +155,23 @@ def _answers(servers: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
                 found.append(call.result(timeout=_PATIENCE))
                 break
             except TimeoutError:
-                _check_alive(server)
+                if not _is_alive(server):  # a call that it was to answer then never returns
+                    raise RuntimeError("Worker holding Actor was lost") from None
     return found
 
 
-def _check_alive(server: Any) -> None:
-    """Raise RuntimeError where a server is lost: a call that it was to answer then never returns."""
-    from distributed import get_client
+def _taken_for_alive(server: Any) -> bool:
+    return True
 
-    if not any(get_client().who_has([server.key]).values()):
-        raise RuntimeError("Worker holding Actor was lost")
+
+_is_alive: Callable[[Any], bool] = _taken_for_alive
+"""Whether a server still has a worker; what knows a cluster says so by `know_servers`."""
+
+
+def know_servers(is_alive: Callable[[Any], bool]) -> None:
+    """Have tasks of this process ask `is_alive` about a server that does not answer."""
+    global _is_alive
+    _is_alive = is_alive
 
 
 def end(*values: Any) -> None:

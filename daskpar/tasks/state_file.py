@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from daskpar.backend.array import to_numpy
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State
@@ -24,7 +24,7 @@ def write_state(spec: Spec, state: State, path: Path) -> None:
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    write_whole(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:
@@ -74,7 +74,8 @@ def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) 
                 "was it written by another model or optimizer?"
             )
     named = {entry.name: tensors[prefix + entry.name] for entry in spec.table.entries}
-    return spec.xp.asarray(spec.table.pack(named, spec.precision))
+    packed: np.ndarray = spec.xp.asarray(spec.table.pack(named, spec.precision))
+    return packed
 
 
 def named_parameters(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:

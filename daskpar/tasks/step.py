@@ -15,25 +15,11 @@ from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.gradient import (
     add_gradient,
     add_sums,
-    grad_model,
     handed,
-    quietly,
+    ignore_float_errors,
     reduce_gradient,
 )
 from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
-
-
-@quietly
-def grad(
-    spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
-) -> Lane:
-    """One lane of one step in one task: take in the gradients of the last step, update, and differentiate.
-
-    `values` are `count` gradients (none at the start of a run) and then the chunks to draw from. Every lane
-    does the same update for itself, from the same values in the same order: the same bits everywhere.
-    """
-    state = update(spec, lr, fresh, owner, *values[:count]).state
-    return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
 
 
 def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:
@@ -41,7 +27,7 @@ def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lan
     return update_part(spec, None, lr, fresh, owner, (), None, *values)
 
 
-@quietly
+@ignore_float_errors
 def update_part(
     spec: Spec,
     span: Span | None,
@@ -65,7 +51,7 @@ def update_part(
     slots = {name: value.copy() for name, value in state.slots.items()}
     owned = state._replace(params=state.params.copy(), slots=slots)
     norm = None if norms is None else math.hypot(*norms)
-    return Lane(advance(spec, owned, total, sums or found, lr, span, norm))
+    return Lane(apply_update(spec, owned, total, sums or found, lr, span, norm))
 
 
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
@@ -83,13 +69,13 @@ def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[A
     return total, sums
 
 
-@quietly
+@ignore_float_errors
 def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
     """The norm of a part of the gradient, as it will be when it is clipped."""
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
     copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
-    size = spec.clip.size(total[copied:])
+    size: float = spec.clip.size(total[copied:])
     if not math.isfinite(size):
         raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
     return size
@@ -125,7 +111,7 @@ def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reaso
     return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
 
 
-def advance(
+def apply_update(
     spec: Spec,
     state: State,
     total: Array,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from daskpar.backend.array import Array, module_named, travelling
-from daskpar.data.order import Order
+from daskpar.backend.array import Array, module_named, pickle_via_host
+from daskpar.data.sampler import Sampler
 from daskpar.data.transforms import Fitted, decode
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import Partition, Span
@@ -46,7 +46,7 @@ class Spec:
     optimizer: Any
     penalty: Any
     clip: Any
-    order: Order
+    order: Sampler
     seed: int
     precision: str = "float32"
     accumulate: int = 1
@@ -111,7 +111,7 @@ class State(NamedTuple):
     log: Log = ()
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 class Gradient(NamedTuple):
@@ -122,7 +122,7 @@ class Gradient(NamedTuple):
     start: int = 0
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 class Rounded(NamedTuple):
@@ -139,7 +139,7 @@ class Rounded(NamedTuple):
     dtype: str
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 class Lane(NamedTuple):
@@ -163,7 +163,7 @@ class Forward(NamedTuple):
     sums: Array | None = None
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 class Edge(NamedTuple):
@@ -173,7 +173,7 @@ class Edge(NamedTuple):
     x: Array
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)
 
 
 class Backward(NamedTuple):
@@ -188,4 +188,4 @@ class Backward(NamedTuple):
     sums: Array | None = None
 
     def __reduce__(self) -> Any:
-        return travelling(self)
+        return pickle_via_host(self)

@@ -8,25 +8,23 @@ All run on the client, in the order of the steps, while later windows may alread
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.settings import at_least_one, checked_arguments
-from daskpar.tasks.types import State, Sums
+from daskpar.tasks.types import State
+from daskpar.train.events import Entry
 from daskpar.train.history import Record, improves, monitored
-
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
-
-Entry = tuple[int, Sums, float]
-"""One step: its number, its sums of loss, weights and metrics, its learning rate."""
+from daskpar.train.view import RunView
 
 
 class Callback:
     """Override what you need. What `state_dict` returns lies in checkpoints, as JSON.
 
-    `monitor` is the value that a callback goes by, if any; it is checked before the first step.
+    Each moment gets a view of the run, with the names of a Trainer: `run.spec_`, `run.history_`,
+    `run.layout_`, `run.resumed_at_`, `run.folder`, ... `monitor` is the value that a callback goes by, if
+    any; it is checked before the first step.
     """
 
     monitor: str | None = None
@@ -34,19 +32,19 @@ class Callback:
     def reset(self) -> None:
         """Forget what an earlier run has left, before a run takes up its checkpoint or begins."""
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, run: RunView) -> None:
         """Before the first step."""
 
-    def before_epoch(self, trainer: Trainer, epoch: int) -> None:
+    def before_epoch(self, run: RunView, epoch: int) -> None:
         """Before the steps of an epoch are reported, the first being 0."""
 
-    def after_steps(self, trainer: Trainer, entries: list[Entry]) -> None:
+    def after_steps(self, run: RunView, entries: list[Entry]) -> None:
         """After each window of steps."""
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+    def after_evaluation(self, run: RunView, record: Record) -> bool | None:
         """After each evaluation; True ends the training."""
 
-    def after_training(self, trainer: Trainer) -> None:
+    def after_training(self, run: RunView) -> None:
         """After the last step, also when the training was ended early."""
 
     def close(self) -> None:
@@ -87,19 +85,19 @@ class EarlyStopping(Callback):
         self.waited = -1  # the first evaluation waits for nothing, whether it has a value or not
         self.best_state: State | None = None
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+    def after_evaluation(self, run: RunView, record: Record) -> bool | None:
         value = monitored(record, self.monitor)
-        if improves(trainer.spec_, self.monitor, value, self.best_value, self.min_delta):
+        if improves(run.spec_, self.monitor, value, self.best_value, self.min_delta):
             self.best_value, self.best_step, self.waited = value, record["step"], 0
             if self.restore:
-                self.best_state = trainer.keep_best()
+                self.best_state = run.keep_best()
             return None
         self.waited += 1
         return self.waited >= self.patience
 
-    def after_training(self, trainer: Trainer) -> None:
+    def after_training(self, run: RunView) -> None:
         if self.restore and self.best_state is not None:
-            trainer.state_ = self.best_state
+            run.replace_state(self.best_state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self.best_value, "best_step": self.best_step, "waited": self.waited}
@@ -125,9 +123,9 @@ class Plateau(Callback):
         self.best: float | None = None
         self.waited = -1  # as in EarlyStopping
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> bool | None:
+    def after_evaluation(self, run: RunView, record: Record) -> bool | None:
         value = monitored(record, self.monitor)
-        if improves(trainer.spec_, self.monitor, value, self.best):
+        if improves(run.spec_, self.monitor, value, self.best):
             self.best, self.waited = value, 0
             return None
         self.waited += 1

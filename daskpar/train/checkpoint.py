@@ -11,9 +11,9 @@ import os
 import shutil
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.data.files import stamp
 from daskpar.errors import InputError, NotFiniteError
 from daskpar.nn.parameters import first_not_finite
@@ -26,6 +26,22 @@ STATE = "state.safetensors"
 META = "state.json"
 
 
+class Checkpoint(NamedTuple):
+    """A checkpoint's folder, and what its `state.json` holds."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+    @property
+    def state(self) -> Path:
+        """The file with the state."""
+        return self.folder / STATE
+
+
+SavedState = tuple[State, Path, tuple[int, ...]]
+"""A state, the file it lies in, and what changes when another run writes a file in its place."""
+
+
 class Checkpoints:
     """The checkpoints of a run in `folder`, of which the last `keep` stay."""
 
@@ -33,6 +49,11 @@ class Checkpoints:
         at_least_one("checkpoint.keep", keep)
         self.folder = folder
         self.keep = keep
+
+    @classmethod
+    def within(cls, folder: Path | str | None, keep: int) -> Checkpoints | None:
+        """The checkpoints in a run's folder, or None for a run without one."""
+        return None if folder is None else cls(Path(folder) / "checkpoints", keep)
 
     def begin(self, resume: bool) -> None:
         """Make way for a run: one that does not resume finds none of another's checkpoints.
@@ -61,7 +82,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             write_state(spec, state, partial / STATE)
-            write_whole(partial / META, described)
+            atomic_write(partial / META, described)
             replace_folder(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -101,13 +122,25 @@ def _as_json(meta: dict[str, Any]) -> str:
 def read_meta(folder: Path) -> dict[str, Any]:
     """What `state.json` of a checkpoint holds."""
     try:
-        return json.loads((folder / META).read_text())
+        meta: dict[str, Any] = json.loads((folder / META).read_text())
+        return meta
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / META}: not a readable checkpoint ({error})") from None
 
 
-def saved_as(state: State, path: Path) -> tuple[State, Path, tuple[int, ...]]:
-    """A state, the file it lies in, and what changes when another run writes a file in its place."""
+def to_resume_from(checkpoints: Checkpoints | None, resume: bool) -> Checkpoint | None:
+    """Return the checkpoint that a run goes on from, or None."""
+    folder = checkpoints.latest() if checkpoints and resume else None
+    return None if folder is None else read_checkpoint(folder)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read what a checkpoint's folder says of its state. Raises InputError where it is none."""
+    return Checkpoint(folder, read_meta(folder))
+
+
+def saved_as(state: State, path: Path) -> SavedState:
+    """Note that a state lies in a file, as the file is now."""
     return state, path, stamp(str(path))
 
 

@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ServerLostError
-from daskpar.graph.emit import Emitter, StepState
+from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref, refs
+from daskpar.graph.state import StepState
 from daskpar.tasks.types import Log
 from daskpar.train.evaluate import add_evaluation
+from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
 
@@ -63,18 +64,31 @@ class Window:
 class Driver:
     """Runs a training from a root to a step, window by window.
 
-    `plan(step)` gives the next cut after a step, `rate(step)` the learning rate of a step. `evaluated` are
-    the keys of the chunks to evaluate on. `sources` are tasks to add again whenever a window needs them:
-    those of the data, where chunks are not kept.
+    `plan(step)` gives the next cut after a step, `rate(step)`
+    the learning rate of a step. `evaluated` are the keys of the chunks to evaluate on. `data` are the keys
+    that were submitted before. `sources` are tasks to add again whenever a window needs them: those of the
+    data, where chunks are not kept.
     """
 
     executor: Executor
-    builder: Emitter
+    emitter: Emitter
     token: str
     plan: Callable[[int], Cut]
     rate: Callable[[int], float]
     evaluated: list[Key] = field(default_factory=list)
+    data: list[Key] = field(default_factory=list)
     sources: dict[Key, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._kept = set(self.data)
+
+    def close(self) -> None:
+        """Let go of everything that was submitted: others may work on with this executor."""
+        self._release(set(self._kept))
+
+    def _release(self, keys: set[Key]) -> None:
+        self.executor.release(keys)
+        self._kept -= keys
 
     def run(self, step: int, root: Path | None, stop: int) -> Iterator[Log | Cut]:
         """Yield each window's log of (step, sums) and each cut, in order.
@@ -86,7 +100,7 @@ class Driver:
         rooted = step
         self._tasks, self._rooted, self._apart = 0, time.monotonic(), _ROOT_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
-        front: Any = None
+        front: StepState | None = None
         pending: deque[Window] = deque()
         last = time.monotonic()
         while pending or step < stop:
@@ -99,9 +113,9 @@ class Driver:
                 log = self.executor.result(window.report)
             except ServerLostError as error:
                 logger.warning("%s; going on from step %d", error, rooted)
-                self.executor.release(key for lost in pending for key in lost.held)
+                self._release({key for lost in pending for key in lost.held})
                 pending.clear()
-                front, step, self.token = None, rooted, f"0{uuid4().hex[:12]}"
+                front, step, self.token = None, rooted, new_token()
                 continue
             pending.popleft()
             yield self._log(log)
@@ -112,37 +126,37 @@ class Driver:
                 yield window.cut
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.root else rooted
-            self.executor.release(window.held - (front.keys if front else set()))
+            self._release(window.held - (front.keys if front else set()))
             if _is_root(window) and front is not None:
-                self.executor.release(front.keys)
+                self._release(front.keys)
                 front = None
                 self._tasks, self._rooted = 0, time.monotonic()
             last = time.monotonic()
 
     @property
     def _in_flight(self) -> int:
-        return _IN_FLIGHT if self.builder.layout.update == "sync" else _AHEAD
+        return _IN_FLIGHT if self.emitter.layout.update == "sync" else _AHEAD
 
-    def _submit(self, front: Any, step: int, stop: int) -> tuple[Window, StepState]:
+    def _submit(self, front: StepState | None, step: int, stop: int) -> tuple[Window, StepState]:
         graph = Graph(self.token)
         if front is None:
-            front = self.builder.start(graph, step, self.root)
+            front = self.emitter.start(graph, step, self.root)
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
         due = self._root_is_due()
         cut = planned if planned.step == end else Cut(end) if due else None
         if end <= self._seen and end < stop:  # seen before the parameters were lost
             cut = None
-        front = self.builder.window(graph, front, [self.rate(s) for s in range(step, end)])
+        front = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         held, logs = set(front.keys), front.logs
         if cut is not None:
-            source, front = self.builder.cut(graph, front)
+            source, front = self.emitter.cut(graph, front)
             held |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
-            keys = add_evaluation(graph, cut.step, self.builder.model, source, chunks)
+            keys = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
             state = source
-            if self.builder.spec.module != "numpy":  # the client may have no such device
+            if self.emitter.spec.module != "numpy":  # the client may have no such device
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
             cut = replace(cut, root=cut.root or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
@@ -150,7 +164,8 @@ class Driver:
         held.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, self.builder.layout.places)
+        self.executor.submit(graph, held, self.emitter.layout.places)
+        self._kept |= held
         return Window(end - step, report, cut, held), front
 
     def _next_cut(self, step: int, stop: int) -> Cut:

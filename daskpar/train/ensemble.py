@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
@@ -13,7 +14,24 @@ from daskpar.data.paths import absolute
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.types import Lane, Spec
+from daskpar.train.fit import Given
+from daskpar.train.inputs import Inputs
+from daskpar.train.session import session
+from daskpar.train.state_files import state_file
 from daskpar.train.trainer import Trainer
+
+
+def train_all(members: Sequence[Trainer], client: object, given: Given) -> None:
+    """Train members at once, each in a thread, on a client; where one fails, the others are stopped."""
+    with ThreadPoolExecutor(len(members)) as threads:
+        runs = [threads.submit(member.fit_on, client, given) for member in members]
+        try:
+            for run in runs:
+                run.result()
+        except BaseException:
+            for member in members:
+                member.stop()
+            raise
 
 
 class Ensemble(Trainer):
@@ -28,34 +46,21 @@ class Ensemble(Trainer):
     members_: list[Trainer]
 
     @checked_arguments()
-    def __init__(self, model: Any, *, members: int = 5, **options: Any):
+    def __init__(self, model: object, *, members: int = 5, **options: Any):
         at_least_one("members", members)
         super().__init__(model, **options)
         self.members = members
-        self._options = options
 
-    def fit(self, X: Any, y: Any = None, validation: Any = None, resume: bool = False) -> Ensemble:
+    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
-        client = current_client(self.client)  # members are threads, for which another might be current
-        with self._training_alone(), self._session() as executor:
-            train, held_out = self._parts(X, y, validation, executor)
-            lanes = self.members * self.layout_.places
-            members = [self._member(k, blas_threads(lanes, self.blas_threads)) for k in range(self.members)]
-            for member in members:
-                member.client = client
-            with ThreadPoolExecutor(self.members) as threads:
-                runs = [threads.submit(m.fit, train, validation=held_out, resume=resume) for m in members]
-                try:
-                    for run in runs:
-                        run.result()
-                except BaseException:
-                    for member in members:
-                        member.stop()
-                    raise
-                finally:
-                    for member in members:
-                        member.client = self.client
-        self._take(members)
+        client = current_client(self.settings.client)  # threads might have another
+        with self._training_alone(), session(self.settings) as (executor, settings):
+            data = Inputs(settings, executor, self._scratch).parts(X, y, validation)
+            lanes = self.members * settings.fixed_layout.places
+            threads = blas_threads(lanes, settings.blas_threads)
+            members = [self._member(k, threads) for k in range(self.members)]
+            train_all(members, client, Given(data[0], None, data[1], resume))
+        self._join(members)
         return self
 
     def restore(self, checkpoint: str | Path) -> Ensemble:
@@ -63,20 +68,18 @@ class Ensemble(Trainer):
         folders = sorted(Path(absolute(checkpoint, "restore")).glob("member-*/checkpoints/final"))
         if len(folders) != self.members:
             raise InputError(f"{checkpoint}: {len(folders)} finished members there, expected {self.members}")
-        self._take([self._member(k, None).restore(folder) for k, folder in enumerate(folders)])
+        self._join([self._member(k, None).restore(folder) for k, folder in enumerate(folders)])
         return self
 
-    def _take(self, members: list[Trainer]) -> None:
+    def _join(self, members: list[Trainer]) -> None:
         self.members_ = members  # at once: other threads may be predicting
         self.spec_, self.names_ = members[0].spec_, members[0].names_
 
     def _member(self, number: int, threads: int | None) -> Trainer:
-        folder = None if self.folder is None else Path(self.folder) / f"member-{number}"
-        own = {"seed": self.seed + number, "folder": folder, "blas_threads": threads}
-        return Trainer(self.model, **{**self._options, **own, "callbacks": deepcopy(self.callbacks)})
-
-    def _shareable(self, client: Any) -> dict[str, Any]:
-        return {**super()._shareable(client), "_options": {**self._options, "client": client}}
+        settings = self.settings
+        folder = None if settings.folder is None else Path(settings.folder) / f"member-{number}"
+        differing = {"seed": settings.seed + number, "folder": folder, "blas_threads": threads}
+        return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "members_"):
@@ -88,5 +91,5 @@ class Ensemble(Trainer):
         return members[0].spec_, tuple(Lane(member.state_) for member in members)
 
     def _state_files(self, spec: Spec, owners: tuple[Lane, ...]) -> list[Path]:
-        members = {id(member.state_): member for member in self.members_}
-        return [members.get(id(owner.state), self)._state_file(spec, owner.state) for owner in owners]
+        saved = {id(member.state_): member.saved_ for member in self.members_}
+        return [state_file(spec, owner.state, saved.get(id(owner.state))) for owner in owners]

@@ -13,8 +13,8 @@ import numpy as np
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.data.part import Part
 from daskpar.data.sparse import SparseRows
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
@@ -30,7 +30,7 @@ _ROWS = 8192  # of a sparse matrix that are made dense at once
 def evaluate_part(
     spec: Spec,
     states: Sequence[Path],
-    part: Part,
+    part: Split,
     executor: Executor,
     token: str,
     chunk_rows: int,
@@ -54,7 +54,7 @@ def evaluate_part(
 
 
 def add_evaluation(
-    graph: Graph, index: Any, model: Key, state: Key, chunks: Iterable[Key]
+    graph: Graph, index: object, model: Key, state: Key, chunks: Iterable[Key]
 ) -> tuple[Key, ...]:
     """Tasks that evaluate a state on each of some chunks; returns their keys."""
     return tuple(
@@ -78,7 +78,7 @@ def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key], name: str) ->
     return scores(spec, sums)
 
 
-def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: Any = None) -> np.ndarray:
+def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: object = None) -> np.ndarray:
     """Predictions for an array (rows, ...), in this process; sparse rows are made dense a chunk at a time."""
     rows = _ROWS if isinstance(x, SparseRows) else max(1, len(x))
     starts = range(0, max(1, len(x)), rows)
@@ -86,7 +86,7 @@ def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: A
 
 
 def predict_lazily(
-    spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str, fill: Any = None
+    spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str, fill: object = None
 ) -> Any:
     """Predictions for a dask array (rows, ...) as a dask array, one block a block of rows."""
     import dask.array as da

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from daskpar import tasks
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
-from daskpar.data.part import Part
+from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_rows
 from daskpar.nn import registry as nn
+from daskpar.train.settings import Settings
 
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
+
+@dataclass(frozen=True)
+class FittedData:
+    """Training data, with the transforms of examples and of targets that were fitted on them.
+
+    They do not depend on the layout: whoever chooses one fits them once.
+    """
+
+    part: Split
+    transforms: tuple[Fitted, ...]
+    targets: tuple[Fitted, ...]
+
+
+def fit_data(settings: Settings, part: Split, executor: Executor, token: str) -> FittedData:
+    """Fit all transforms of a training on its data. `token` names the tasks."""
+    chunk_rows = settings.chunk_rows or part.source.chunk_rows
+    transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
+    targets = fit_targets(settings, transforms, part, executor, token, chunk_rows)
+    return FittedData(part, transforms, targets)
+
+
+def saved_data(part: Split, meta: Mapping[str, Any]) -> FittedData:
+    """Training data with the fitted transforms that lie in a checkpoint."""
+    return FittedData(part, *saved_transforms(meta))
 
 
 def fit_transforms(
-    entries: Sequence[Any], part: Part, executor: Executor, token: str, chunk_rows: int, which: str
+    entries: Sequence[object], part: Split, executor: Executor, token: str, chunk_rows: int, which: str
 ) -> tuple[Fitted, ...]:
     """Fit transforms on the training part, one pass over its chunks each.
 
@@ -58,9 +82,9 @@ def fit_transforms(
 
 
 def fit_targets(
-    trainer: Trainer,
+    settings: Settings,
     transforms: Sequence[Fitted],
-    part: Part,
+    part: Split,
     executor: Executor,
     token: str,
     chunk_rows: int,
@@ -69,10 +93,10 @@ def fit_targets(
 
     The labels are those of all the data, also of the rows that are held out.
     """
-    source, loss = part.source, nn.loss(trainer.loss)
+    source, loss = part.source, nn.loss(settings.loss)
     texts = np.dtype(source.y_dtype).kind in "UO"
-    if trainer.targets or loss.task == "numbers" or math.prod(source.y_shape) != 1:
-        return fit_transforms(trainer.targets, part, executor, token, chunk_rows, "y")
+    if settings.targets or loss.task == "numbers" or math.prod(source.y_shape) != 1:
+        return fit_transforms(settings.targets, part, executor, token, chunk_rows, "y")
     y = source.plain_targets()
     if y is None:
         return fit_transforms([NumberLabels()] if texts else [], part, executor, token, chunk_rows, "y")
@@ -80,8 +104,8 @@ def fit_targets(
     if labels is None:
         return ()
     if not texts:
-        in_shape = shape_after(transforms, source.x_shape, np.dtype(trainer.precision))
-        outputs = nn.model(trainer.model).init(spawning(trainer.seed), in_shape)[1]
+        in_shape = shape_after(transforms, source.x_shape, settings.precision)
+        outputs = nn.model(settings.model).init(init_rng(settings.seed), in_shape)[1]
         classes = loss.classes(outputs) or 0
         known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
         if known or len(labels.values) != classes:
@@ -89,17 +113,18 @@ def fit_targets(
     return (labels,)
 
 
-def learns_inputs(targets: Sequence[Any]) -> bool:
+def learns_inputs(targets: Sequence[object]) -> bool:
     """Whether the targets are the examples themselves."""
     return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
 
 
-def saved_transforms(meta: dict[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
+def saved_transforms(meta: Mapping[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
     """The fitted transforms that lie in a checkpoint, of examples and of targets."""
     return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))
 
 
-def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: Any) -> tuple[int, ...]:
+def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """Return the shape of an example (*shape) after transforms."""
     x = np.zeros((1, *shape), dtype)
     for fitted in transforms:
         x = fitted.apply(x)

@@ -9,7 +9,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from daskpar.errors import unknown
 from daskpar.tasks.types import Spec, Sums
 from daskpar.train.plain_json import for_json
 
@@ -33,17 +32,8 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
 
 def pace(history: Sequence[Record], steps: int) -> float:
     """Seconds a step of records that are so many steps apart: the median, without the first stretch."""
-    ends = [record["seconds"] for record in history]
+    ends: list[float] = [record["seconds"] for record in history]
     return median(later - sooner for sooner, later in pairwise(ends[1:])) / steps
-
-
-def check_monitor(spec: Spec, name: str, validation: bool) -> None:
-    """Refuse a value to monitor that no record will hold, naming the nearest that there is."""
-    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
-    parts = ["train", "validation"] if validation else ["train"]
-    known = [f"{part}.{metric}" for part in parts for metric in metrics]
-    if name not in known:
-        raise unknown("monitor", name, known)
 
 
 def monitored(record: Record, name: str) -> float:
@@ -77,17 +67,17 @@ def without_value(spec: Spec, part: str, values: dict[str, Any]) -> dict[str, st
     return lines
 
 
-def _number(value: Any) -> float:
+def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def to_json(value: Any, **options: Any) -> str:
+def to_json(value: object, **options: Any) -> str:
     """JSON in which numbers that are not finite are null: JSON has no other word for them.
 
     Raises InputError for what JSON cannot carry.
     """
 
-    def finite(part: Any) -> Any:
+    def finite(part: object) -> object:
         if isinstance(part, dict):
             return {key: finite(inner) for key, inner in part.items()}
         if isinstance(part, list | tuple):

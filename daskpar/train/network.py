@@ -8,58 +8,69 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from daskpar import tasks
 from daskpar.backend import blas
 from daskpar.cluster.executor import Executor
+from daskpar.data.in_memory import hold
+from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.layout import Layout
 from daskpar.plan.count import count
 from daskpar.plan.simulate import Network
 from daskpar.plan.timing import no_data, step_graph
-from daskpar.train.history import pace
+from daskpar.train.fitting import FittedData
+from daskpar.train.scratch import check_workers_see
+from daskpar.train.settings import Settings
+from daskpar.train.tokens import new_token
+from daskpar.train.training import seconds_a_step
 
-_PIECES, _STEPS, _BYTES = 5, 24, 40_000_000
+_STEPS, _BYTES = 24, 40_000_000
 
 
-def measure_network(client: Any, executor: Executor, workers: int, one_machine: bool) -> Network:
+def measure_network(
+    executor: Executor, scratch: Callable[[], Path], workers: int, one_machine: bool
+) -> Network:
     """The latency of a task that waits for others, what each costs the scheduler, and the bandwidth.
 
-    Takes some seconds. `one_machine`: whether workers share this machine's cores with each other.
+    Takes some seconds. `scratch()`: a folder that the workers see. `one_machine`: whether workers share this
+    machine's cores with each other.
     """
     lanes = max(2, workers)
-    apart = not executor.in_process
-    alone, one = _step(client, Layout(), apart)
-    met, few = _step(client, Layout(data=lanes), apart)
-    layered, many = _step(client, Layout(data=lanes, grain="layer"), apart)
+    check_workers_see(executor, scratch)
+    alone, one = _step(executor, scratch, Layout())
+    met, few = _step(executor, scratch, Layout(data=lanes))
+    layered, many = _step(executor, scratch, Layout(data=lanes, grain="layer"))
     each = max(layered - met, 0.0) / (many - few)
     bandwidth = math.inf if executor.in_process else _bandwidth(executor, lanes)
     cores = min(workers, blas.cores()) if one_machine else None
     return Network(max(0.0, met - few * each), max(0.0, alone - one * each), each, bandwidth, cores)
 
 
-def _step(client: Any, layout: Layout, apart: bool) -> tuple[float, float]:
-    """Seconds of a step of a very small network, and how many tasks it is."""
-    from daskpar.train.trainer import Trainer  # which may be what asks
-
-    x, y = np.zeros((8 * layout.data, 4), np.float32), np.zeros(8 * layout.data, int)
-    trainer = Trainer(
+def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tuple[float, float]:
+    """Return the seconds of a step of a very small network, and how many tasks it is."""
+    rows = 8 * layout.data
+    settings = Settings(
         [{"dense": 2}, "relu", {"dense": 2}, "relu", {"dense": 2}],
-        client=client,
         layout=layout,
-        batch=8 * layout.data,
+        batch=rows,
         streams=layout.data,
-        steps=_PIECES * _STEPS,
-        evaluate_every=f"{_STEPS} steps",
-    ).fit(x, y)
-    spec = trainer.spec_
+    )
+    x, y = np.zeros((rows, 4), np.float32), np.zeros(rows, int)
+    source = hold(x, y, None if executor.in_process else scratch())
+    try:
+        data = FittedData(Split(source), (), ())
+        seconds, spec = seconds_a_step(settings, data, executor, scratch, _STEPS)
+    finally:
+        source.release()
+    apart = not executor.in_process
     graphs = [step_graph(spec, no_data(spec), n, apart) for n in (1, 3)]
     one, three = (sum(count(graph).tasks.values()) for graph in graphs)
-    return pace(trainer.history_, _STEPS), (three - one) / 2
+    return seconds, (three - one) / 2
 
 
 def _bandwidth(executor: Executor, lanes: int) -> float:
@@ -70,7 +81,7 @@ def _bandwidth(executor: Executor, lanes: int) -> float:
 
 def _sent(executor: Executor, lanes: int, size: int) -> float:
     """Seconds until a value of so many bytes has come from the first worker to the last."""
-    graph = Graph(f"0{uuid4().hex[:12]}")
+    graph = Graph(new_token())
     sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, lane=0)
     got: Key = graph.add("measure-bandwidth", (1,), tasks.end, Ref(sent), lane=lanes - 1)
     start = time.perf_counter()

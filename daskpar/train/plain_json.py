@@ -11,7 +11,7 @@ from daskpar.errors import InputError
 from daskpar.settings import PLAIN_TYPES, Block, called, plain
 
 
-def for_json(value: Any, where: str = "JSON") -> Any:
+def for_json(value: object, where: str = "JSON") -> Any:
     """`value` with NumPy's numbers and arrays, paths, and blocks as JSON has them, dictionaries' keys too.
 
     Raises InputError for what JSON cannot carry; `where` is the name of the whole.

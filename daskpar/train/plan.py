@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import platform
 from collections.abc import Callable, Sequence
-from copy import copy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from daskpar.cluster.clients import worker_count
+from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import ClusterExecutor, Executor
-from daskpar.data.part import Part
-from daskpar.data.transforms import Fitted
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.plan.cache import Cache
-from daskpar.plan.candidates import candidates, told
+from daskpar.plan.candidates import candidates, format_layout
 from daskpar.plan.predict import Prediction, predict
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import Costs, measure_tasks
 from daskpar.tasks.types import Spec
-from daskpar.train.fitting import fit_targets, fit_transforms
-from daskpar.train.history import pace
+from daskpar.train.fitting import FittedData, fit_data
 from daskpar.train.network import measure_network
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import pose
+from daskpar.train.scratch import Scratch, check_workers_see
+from daskpar.train.session import session
+from daskpar.train.settings import Settings
+from daskpar.train.tokens import new_token
+from daskpar.train.training import seconds_a_step
+
+logger = logging.getLogger("daskpar")
 
 
 class Choice(NamedTuple):
@@ -38,33 +45,34 @@ _KERNELS = "4"  # raised when they become so much faster that what was measured 
 
 
 class Planner:
-    """Predicts layouts for one trainer, its data, and one cluster.
+    """Predicts layouts for the settings of one training, its data, and one cluster.
 
-    `fresh`: measure anew what was measured before. `tell` gets a line where something is measured.
+    `client`: that of the executor. `scratch()`: a folder that its workers see. `fresh`: measure anew what was
+    measured before. `tell` gets a line where something is measured.
     """
 
     def __init__(
         self,
-        trainer: Any,
-        part: Part,
-        client: Any,
+        settings: Settings,
+        data: FittedData,
+        client: object,
         executor: Executor,
+        scratch: Callable[[], Path],
         fresh: bool = False,
         tell: Callable[[str], None] = lambda line: None,
     ):
-        self.trainer, self.part, self.client, self.executor = trainer, part, client, executor
+        self.settings, self.data = settings, data
+        self.executor, self.scratch = executor, scratch
         self.workers, self.tell = worker_count(client), tell
         self.apart = not executor.in_process
         seen = executor.workers() if isinstance(executor, ClusterExecutor) else {}
         self.one_machine = executor.in_process or {w["host"] for w in seen.values()} == {"127.0.0.1"}
         self.memory = min((w["memory_limit"] or math.inf for w in seen.values()), default=math.inf)
-        over = (part, executor, "0plan", trainer.chunk_rows or part.source.chunk_rows)
-        self.transforms: Sequence[Fitted] = fit_transforms(trainer.transforms, *over, "x")
-        self.targets: Sequence[Fitted] = fit_targets(trainer, self.transforms, *over)
         machine = (platform.node(), platform.processor())
         where = (type(executor).__name__, self.apart, self.workers, *machine)
-        what = (trainer.model, trainer.loss, trainer.optimizer, trainer.batch, trainer.precision, part.rows)
-        self.cache = Cache(_KERNELS, where, what, part.source.x_shape)
+        part = data.part
+        trained = (settings.model, settings.loss, settings.optimizer, settings.batch, settings.precision)
+        self.cache = Cache(_KERNELS, where, (*trained, part.rows), part.source.x_shape)
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner
@@ -72,24 +80,21 @@ class Planner:
 
     def spec(self, layout: Layout) -> Spec:
         """The run's Spec under a layout. Raises InputError where that makes no sense."""
-        other = copy(self.trainer)
-        other.layout, other._chosen = layout, None
-        order = make_order(other, self.part.rows, chunk_rows=self.part.source.chunk_rows)
-        return make_spec(other, self.part.source, order, self.transforms, self.targets)
+        return pose(replace(self.settings, layout=layout), self.data, None).spec
 
-    def costs(self, spec: Spec, layout: Layout) -> Costs:
-        """What each kind of task of a layout takes, measured once."""
-        name = told(layout)
+    def costs(self, spec: Spec) -> Costs:
+        """What each kind of task of a run takes, measured once."""
+        name = format_layout(spec.layout)
         kept = None if self.fresh and name not in self._seen else self.cache.get(name)
         if kept is not None:
             return {tuple(kind): Cost(*cost) for kind, cost in kept}
         self._seen.add(name)
         self.tell(f"measuring {name}")
-        how = (spec, self.part)
+        part = self.data.part
         if self.one_machine:
-            found = measure_tasks(*how, self.workers, self.apart)
+            found = measure_tasks(spec, part, self.workers, self.apart)
         else:
-            found = self.executor.on_each(measure_tasks, *how, 1, self.apart)[0]
+            found = self.executor.on_each(measure_tasks, spec, part, 1, self.apart)[0]
         self.cache.put(name, [[list(kind), list(cost)] for kind, cost in found.items()])
         return found
 
@@ -99,7 +104,7 @@ class Planner:
             spec = self.spec(layout)
         except InputError as error:
             return Choice(layout, None, str(error))
-        costs = self.costs(spec, layout)
+        costs = self.costs(spec)
         found = predict(spec, costs, self.workers, self.network, self.apart)
         return Choice(layout, found, self._why(layout, found))
 
@@ -134,7 +139,7 @@ class Planner:
             values: list[Any] = [math.inf if value == "inf" else value for value in kept]
             return Network(*values)
         self.tell("measuring the cluster")
-        found = measure_network(self.client, self.executor, self.workers, self.one_machine)
+        found = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
         self.network_cache.put("network", ["inf" if value == math.inf else value for value in found])
         return found
 
@@ -146,11 +151,24 @@ class Comparison(NamedTuple):
     measured: float
 
 
-def run_for_a_while(trainer: Any, part: Part, layout: Layout, steps: int) -> float:
-    """Seconds a step of a run under a layout, the median of some stretches; its first is not counted."""
-    other = copy(trainer)
-    other.layout, other._chosen, other.folder, other.callbacks = layout, None, None, ()
-    other.epochs, other.steps = None, 5 * steps
-    other.evaluate_every = other.checkpoint_every = f"{steps} steps"
-    other.fit(part)
-    return pace(other.history_, steps)
+def choose_layout(
+    settings: Settings, data: FittedData, executor: Executor, scratch: Callable[[], Path]
+) -> Settings:
+    """Return the settings with the layout that is predicted to be the fastest; the executor is set for it."""
+    client = current_client(settings.client)
+    layout = Planner(settings, data, client, executor, scratch, tell=logger.info).best()
+    logger.info("layout %s", format_layout(layout))
+    executor.set_lanes(layout.places)
+    return replace(settings, layout=layout)
+
+
+def run_for_a_while(settings: Settings, part: Split, layout: Layout, steps: int) -> float:
+    """Return the seconds a step of a run under a layout: the median of some stretches of so many steps.
+
+    The first stretch is not counted.
+    """
+    scratch = Scratch()
+    with session(replace(settings, layout=layout)) as (executor, run_settings):
+        check_workers_see(executor, scratch)
+        data = fit_data(run_settings, part, executor, new_token())
+        return seconds_a_step(run_settings, data, executor, scratch, steps)[0]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskpar.errors import InputError
 from daskpar.tasks.state_file import read_state
-
-if TYPE_CHECKING:
-    from daskpar.train.fit import Fit
+from daskpar.tasks.types import Spec, State
+from daskpar.train.checkpoint import Checkpoints
 
 
 class Rescue:
@@ -33,19 +32,22 @@ class Rescue:
             kept = {"history": list(meta["history"]), "callbacks": deepcopy(meta["callbacks"])}
             self._meta = {**meta, **kept, "since": since}
 
-    def save(self, fit: Fit) -> str:
-        """Keep the state of the last restart point; returns a phrase that says where, and what to do."""
-        trainer = fit.trainer
+    def save(self, spec: Spec, checkpoints: Checkpoints | None) -> tuple[State | None, str]:
+        """Keep the state of the last restart point as a checkpoint.
+
+        Returns the state, and a phrase that says where it is, and what to do.
+        """
         if self._root is None:
-            return "nothing was saved before that; start a cluster and train anew"
+            return None, "nothing was saved before that; start a cluster and train anew"
         try:
-            state = read_state(fit.spec, str(self._root))
-            if fit.checkpoints and self._meta is not None:
-                fit.checkpoints.save(fit.spec, state, self._meta)
+            state = read_state(spec, str(self._root))
+            if checkpoints and self._meta is not None:
+                checkpoints.save(spec, state, self._meta)
         except InputError as error:
-            return f"the state of the last steps could not be saved ({error})"
-        trainer.state_, trainer.steps_, trainer.steps_run_ = state, state.step, state.step
-        saved = fit.checkpoints.latest() if fit.checkpoints else None
+            return None, f"the state of the last steps could not be saved ({error})"
+        saved = checkpoints.latest() if checkpoints else None
         if saved is None:
-            return f"the Trainer has the state of step {state.step}; to resume such a run, give it a folder"
-        return f"{saved} is kept; start a cluster and go on from there with `--resume`, or resume=True"
+            return state, (
+                f"the Trainer has the state of step {state.step}; to resume such a run, give it a folder"
+            )
+        return state, f"{saved} is kept; start a cluster and go on from there with `--resume`, or resume=True"

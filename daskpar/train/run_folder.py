@@ -8,16 +8,33 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
+from daskpar.layout.layout import Layout
+from daskpar.tasks.types import Spec
 from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import Checkpoints, move_aside
 from daskpar.train.history import Record, to_json
+from daskpar.train.view import RunView
 
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
+
+class Trained(Protocol):
+    """A trained model, as a summary describes it."""
+
+    @property
+    def spec_(self) -> Spec: ...
+    @property
+    def layout_(self) -> Layout: ...
+    @property
+    def steps_run_(self) -> int: ...
+    @property
+    def seconds_(self) -> float: ...
+    @property
+    def blas_(self) -> dict[str, Any]: ...
+    @property
+    def parameters_sha256_(self) -> str: ...
 
 
 class RunFolder(Callback):
@@ -43,7 +60,7 @@ class RunFolder(Callback):
         """The last checkpoint, if there is one."""
         return Checkpoints(self.folder / "checkpoints").latest()
 
-    def before_training(self, trainer: Trainer) -> None:
+    def before_training(self, run: RunView) -> None:
         config = self.folder / "config.yaml"
         try:
             if self.resume:
@@ -52,16 +69,16 @@ class RunFolder(Callback):
                 self.moved = move_aside(self.folder)
             self.begun = True  # from here on there is something to undo, whatever is raised
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(config, self.config)
-            write_whole(self.folder / "history.jsonl", "".join(map(_line, trainer.history_)))
+            atomic_write(config, self.config)
+            atomic_write(self.folder / "history.jsonl", "".join(map(_line, run.history_)))
         except OSError as error:
             raise self._cannot(error) from None
         if self.resume:
-            self.tell(f"resumed at step {trainer.resumed_at_}")
+            self.tell(f"resumed at step {run.resumed_at_}")
         elif self.moved is not None:
             self.tell(f"{self.folder} was there already; moved to {self.moved}")
 
-    def after_evaluation(self, trainer: Trainer, record: Record) -> None:
+    def after_evaluation(self, run: RunView, record: Record) -> None:
         self.learnt = True
         try:
             with open(self.folder / "history.jsonl", "a", encoding="utf-8") as file:
@@ -69,11 +86,11 @@ class RunFolder(Callback):
         except OSError as error:
             raise self._cannot(error) from None
 
-    def finish(self, trainer: Trainer, scores: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
         """Write summary.json; returns what it holds."""
         summary = summarise(trainer, scores)
         try:
-            write_whole(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+            atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
         except OSError as error:
             raise self._cannot(error) from None
         return summary
@@ -84,7 +101,7 @@ class RunFolder(Callback):
             return
         if self.resume:
             if self.earlier is not None:
-                write_whole(self.folder / "config.yaml", self.earlier)
+                atomic_write(self.folder / "config.yaml", self.earlier)
             return
         rmtree(self.folder, ignore_errors=True)
         if self.moved is not None:
@@ -100,7 +117,7 @@ def _line(record: Record) -> str:
     return to_json(record) + "\n"
 
 
-def summarise(trainer: Trainer, scores: dict[str, Any]) -> dict[str, Any]:
+def summarise(trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
     """What summary.json holds; `scores` are those of train, validation and test."""
     examples = trainer.spec_.order.drawn(trainer.steps_run_)
     return {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.data.encoding import plain
 from daskpar.errors import InputError
 
@@ -22,8 +22,9 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int | Non
     if top_k is not None and top_k < len(scaled):
         out = np.argsort(-scaled, kind="stable")[top_k:]
         scaled[out] = -np.inf
-    weights = np.exp(scaled)
-    return weights / weights.sum()
+    weights: np.ndarray = np.exp(scaled)
+    weights /= weights.sum()
+    return weights
 
 
 def choose(chances: np.ndarray, rng: np.random.Generator) -> int:
@@ -47,7 +48,7 @@ def continuation(
     looks at none that comes later, so what is not written yet may be anything: the model always sees the
     shape that it was made for. Past `block` tokens the earliest are out of its sight.
     """
-    rng = spawning(seed)
+    rng = init_rng(seed)
     tokens = list(prompt)
     for _ in range(length):
         seen = tokens[-block:]

@@ -7,14 +7,14 @@ from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 
-from daskpar.data.order import KINDS
 from daskpar.data.paths import absolute
+from daskpar.data.sampler import KINDS
 from daskpar.errors import InputError, shown, unknown
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.settings import Block, setting
 from daskpar.train.callbacks import Callback
-from daskpar.train.every import Every
+from daskpar.train.interval import Interval
 
 PRECISIONS = ("float32", "float64")
 
@@ -42,12 +42,12 @@ def _precision(value: object) -> object:
 
 
 def _evaluate_every(value: object) -> object:
-    Every.parse(str(value), "train.evaluate_every")
+    Interval.parse(str(value), "train.evaluate_every")
     return value
 
 
 def _checkpoint_every(value: object) -> object:
-    Every.parse(str(value), "checkpoint.every")
+    Interval.parse(str(value), "checkpoint.every")
     return value
 
 

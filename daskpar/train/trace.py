@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from daskpar.cluster.executor import Executor
 from daskpar.cluster.record import Record
 from daskpar.graph.graph import Key
+from daskpar.layout.fuse import WINDOW
+from daskpar.layout.layout import Layout
 from daskpar.plan.profile import Profile, TaskRun, profile
-
-if TYPE_CHECKING:
-    from daskpar.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,9 @@ class Trace:
         return profile(self.ran, self.below, self.stop - first, self.cores, self.threads, since)
 
 
-def trace(trainer: Trainer, record: Record, executor: Executor) -> Trace:
-    """What was recorded of a training that has ended."""
-    layout = trainer.layout_
+def trace(record: Record, executor: Executor, layout: Layout, start: int, stop: int) -> Trace:
+    """Return what was recorded of a training that has ended, from step `start` to `stop`."""
     cores, each = executor.capacity(layout.places)
     ran = record.ran()
-    threads = {r.kind: each for r in ran} | {"train-window": each * layout.data}
-    return Trace(ran, record.below, trainer.resumed_at_, trainer.steps_run_, cores, threads)
+    threads = {r.kind: each for r in ran} | {WINDOW.name: each * layout.data}
+    return Trace(ran, record.below, start, stop, cores, threads)

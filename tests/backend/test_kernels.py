@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from numba.core.dispatcher import Dispatcher
 
 from daskpar.backend import blas, compiled, kernels, reference
-from daskpar.backend.compiled.kept import forget_outdated
-from daskpar.backend.compiled.simd import LANES
+from daskpar.backend.compiled.kernel_cache import forget_outdated
+from daskpar.backend.compiled.vectors import LANES
+from daskpar.backend.kernels import Kernels
 from daskpar.backend.reference import Geometry
 
 CHECKED = settings(max_examples=15, deadline=None, derandomize=True)
@@ -259,6 +260,7 @@ def test_halves_and_what_they_leave_out_have_the_reference_s_bits(data):
 
 def test_every_kernel_is_in_the_table():
     assert ARGUMENTS.keys() == compiled._WHERE.keys() <= set(reference.__all__)
+    assert {name for name in vars(Kernels) if name[0] != "_"} == set(reference.__all__) - {"Geometry"}
     for name in reference.__all__:
         assert (getattr(compiled, name) is getattr(reference, name)) == (name not in ARGUMENTS)
 
@@ -371,7 +373,7 @@ def test_which_products_are_the_kernel_s(monkeypatch):
     matrix = import_module("daskpar.backend.compiled.matrix")
     a, b, narrow = (np.ones(shape, np.float32) for shape in ((64, 64), (64, 64), (64, 10)))
     calls = []
-    monkeypatch.setattr(matrix, "_product", lambda *given: calls.append("kernel"))
+    monkeypatch.setattr(matrix, "packed_product", lambda *given: calls.append("kernel"))
     monkeypatch.setattr(reference, "product", lambda *given: calls.append("blas"))
     for left, right in ((a, b), (a[:4], b), (a, narrow)):
         matrix.product(left, right)

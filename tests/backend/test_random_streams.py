@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskpar.backend.random import PURPOSES, generator, place_id, spawning, uniform16, whole_numbers
+from daskpar.backend.random import PURPOSES, generator, init_rng, place_id, uniform16, whole_numbers
 
 derandomized = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -145,7 +145,7 @@ def test_generators_are_named_by_seed_purpose_and_index():
 
 def test_parents_of_initial_parameters_are_named_by_the_seed():
     def draws(seed):
-        return [child.random() for child in spawning(seed).spawn(3)]
+        return [child.random() for child in init_rng(seed).spawn(3)]
 
     assert draws(5) == draws(5)
     assert len({*draws(5), *draws(6), *draws(-1)}) == 9

@@ -95,7 +95,7 @@ def test_a_child_of_a_parent_that_trains() -> None:
     thread.start()
     begun.wait()
     try:
-        while not hasattr(busy, "_fit"):
+        while busy._run is None:
             thread.join(0.01)
         assert in_child(train) == wanted
         # the run is the parent's: the child may train the same object
@@ -141,7 +141,7 @@ def test_a_child_leaves_its_parents_folders(tmp_path: Path) -> None:
     folder = parent._scratch()
 
     def leave() -> bool:
-        parent._folder.remove()
+        parent._folder._folder.remove()
         return parent._scratch() != folder
 
     assert in_child(leave) == "True"

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daskpar import Trainer
-from daskpar.data import Images, Mnist, Npy, Npz, Part, find_mnist, split
+from daskpar.data import Images, Mnist, Npy, Npz, Split, find_mnist, split
 from daskpar.data.files import open_npy
 from daskpar.data.mnist import read_idx
 from daskpar.errors import InputError
@@ -184,7 +184,7 @@ def test_a_flipped_byte_in_a_mapped_archive(tmp_path: Path, x: np.ndarray, place
     source = damaged(tmp_path / "a.npz", x.tobytes(), flip)
     assert "CRC-32" in refusal(tmp_path / "a.npz", source.arrays)
     with pytest.raises(InputError, match="CRC-32"):
-        Trainer([{"dense": 4}], batch=10, client="threaded-scheduler").fit(Part(source))
+        Trainer([{"dense": 4}], batch=10, client="threaded-scheduler").fit(Split(source))
     assert "CRC-32" in refusal(tmp_path / "a.npz", copy.deepcopy(source).arrays)
 
 

@@ -17,7 +17,6 @@ import pytest
 from numba.core.caching import FunctionCache
 
 from daskpar.backend import kernels
-from daskpar.backend.compiled import kept
 
 PROGRAM = """
 import sys
@@ -36,14 +35,14 @@ def twice(x: Any) -> Any:
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(kept, "_lines", [])
-    kept.find_place.cache_clear()
+    monkeypatch.setattr(kernel_cache, "_lines", [])
+    kernel_cache.find_place.cache_clear()
     yield tmp_path / "cache"
-    kept.find_place.cache_clear()
+    kernel_cache.find_place.cache_clear()
 
 
 def compiled() -> Any:
-    return kept.njit(cache=True)(twice)
+    return kernel_cache.njit(cache=True)(twice)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_a_kernel_is_kept(cache_folder: Path, said: list[str]) -> None:
     assert compiled()(3) == 6
     again = compiled()
     assert again(4) == 8 and sum(again.stats.cache_hits.values()) == 1
-    assert not said and kept.is_kept()
+    assert not said and kernel_cache.is_kept()
 
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
@@ -97,7 +96,7 @@ def test_what_cannot_be_written_is_compiled_for_the_process(
     assert compiled()(3) == 6 and compiled()(4) == 8
     assert len(said) == 1
     assert "NUMBA_CACHE_DIR" in said[0] and os.strerror(code) in said[0]
-    assert not kept.is_kept()
+    assert not kernel_cache.is_kept()
 
 
 @pytest.mark.parametrize("temporary", [True, False], ids=["a temporary folder", "none at all"])
@@ -112,17 +111,17 @@ def test_without_a_place(
         monkeypatch.setattr(kind, "from_function", nowhere)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     if not temporary:
-        monkeypatch.setattr(kept, "mkdtemp", lambda **how: (_ for _ in ()).throw(OSError("full")))
+        monkeypatch.setattr(kernel_cache, "mkdtemp", lambda **how: (_ for _ in ()).throw(OSError("full")))
     assert compiled()(3) == 6 and compiled()(4) == 8
-    kept.forget_outdated()
+    kernel_cache.forget_outdated()
     assert len(said) == 1 and "NUMBA_CACHE_DIR" in said[0]
     assert bool(numba.config.CACHE_DIR) == temporary
-    assert not kept.is_kept()
+    assert not kernel_cache.is_kept()
 
 
 def test_a_given_folder_that_cannot_be_used_is_named(cache_folder: Path, said: list[str]) -> None:
     cache_folder.write_text("a file")
-    assert kept.find_place()
+    assert kernel_cache.find_place()
     assert said[0].startswith(f"NUMBA_CACHE_DIR={cache_folder} cannot be written to")
 
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from daskpar import InputError, Trainer
 from daskpar.data.check import as_array
-from daskpar.data.held import hold
+from daskpar.data.in_memory import hold
 
 THREADED = "threaded-scheduler"
 RNG = np.random.default_rng(0)

@@ -106,7 +106,7 @@ def test_the_client_stays_behind(threads_client: Any) -> None:
         other = pickle.loads(pickle.dumps(make(client=threads_client)))
         assert other.client is None
         assert pickle.loads(pickle.dumps(make(client=THREADED))).client == THREADED
-    assert pickle.loads(pickle.dumps(KINDS["ensemble"](client=threads_client)))._options["client"] is None
+    assert pickle.loads(pickle.dumps(KINDS["ensemble"](client=threads_client))).settings.client is None
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daskpar import Clip, InputError, Layout, Penalty, Trainer
-from daskpar.data import Digits, Images, Mnist, Npy, Npz, Part, Text
+from daskpar.data import Digits, Images, Mnist, Npy, Npz, Split, Text
 from daskpar.data.fitted import TRANSFORMS
 from daskpar.nn import Context, Dense, Layer, ReLU, Sequential, sizes
 from daskpar.nn.registry import LAYERS, LOSSES, METRICS, model
@@ -70,7 +70,7 @@ BLOCKS: dict[str, Any] = {
     for name, block in table.items()
 }
 BLOCKS |= {
-    block.__name__: block for block in (Layout, Clip, Penalty, Digits, Images, Mnist, Npy, Npz, Part, Text)
+    block.__name__: block for block in (Layout, Clip, Penalty, Digits, Images, Mnist, Npy, Npz, Split, Text)
 }
 ROWS = [(name, f.name) for name, block in BLOCKS.items() for f in fields(block)]
 SHAPES = [(), (2,), (3, 2), (4, 4, 2), (1, 1, 1)]
@@ -103,7 +103,7 @@ def test_an_odd_value_gives_a_block_that_works_or_a_line(name: str, field: str) 
             line(error)
             continue
         kept = getattr(built, field)
-        assert not isinstance(kept, np.generic | np.ndarray) or block is Part, (value, kept)
+        assert not isinstance(kept, np.generic | np.ndarray) or block is Split, (value, kept)
         if isinstance(built, Layer):
             for shape in SHAPES:
                 tried(Sequential((built, ReLU())), shape)

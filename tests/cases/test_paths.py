@@ -15,7 +15,7 @@ from daskpar import InputError, Trainer
 from daskpar.cluster import storage
 from daskpar.cluster.executor import THREADED, ClusterExecutor
 from daskpar.config import Config
-from daskpar.data import Images, Mnist, Npy, Npz, Part, Text, find_mnist, find_text
+from daskpar.data import Images, Mnist, Npy, Npz, Split, Text, find_mnist, find_text
 from daskpar.data.paths import absolute
 
 X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
@@ -59,7 +59,7 @@ def test_a_source_knows_its_whole_path(here: Path, make: Any, folder: str) -> No
 def test_workers_in_another_folder_read_it(here: Path, workers_elsewhere: Any, name: str) -> None:
     model = [{"embedding": {"words": 20, "features": 4}}, {"dense": 20}] if name == "text" else DENSE
     hashes = [
-        Trainer(model, batch=16, client=client).fit(Part(SOURCES[name]("."))).parameters_sha256_
+        Trainer(model, batch=16, client=client).fit(Split(SOURCES[name]("."))).parameters_sha256_
         for client in (workers_elsewhere, THREADED)
     ]
     assert hashes[0] == hashes[1]
@@ -78,7 +78,7 @@ def test_a_process_that_changes_its_folder(here: Path, monkeypatch: pytest.Monke
     trainer, source = Trainer(DENSE, batch=16, folder="runs", client=THREADED), Npz("data.npz")
     (here / "other").mkdir()
     monkeypatch.chdir(here / "other")
-    trainer.fit(Part(source))
+    trainer.fit(Split(source))
     assert (here / "runs/checkpoints/final").is_dir() and not list(Path(".").iterdir())
 
 

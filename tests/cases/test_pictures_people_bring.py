@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daskpar import Trainer
-from daskpar.data import Images, Part, split
+from daskpar.data import Images, Split, split
 from daskpar.data.images import read_image
 from daskpar.errors import InputError
 
@@ -239,7 +239,7 @@ def test_left_in_folders(tmp_path: Path, caplog: Any, left: str) -> None:
     source = pets(tmp_path)
     (tmp_path / LEFT[left]).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / LEFT[left]).write_bytes(DOUBLE)
-    Trainer(["flatten", {"dense": 2}], batch=4, client="threaded-scheduler").fit(Part(source))
+    Trainer(["flatten", {"dense": 2}], batch=4, client="threaded-scheduler").fit(Split(source))
     assert (source.names, source.rows) == (("cat", "dog"), 8)
     lines = [r.getMessage() for r in caplog.records if r.name.startswith("daskpar.data")]
     assert len(lines) == 1 and lines[0].startswith(
@@ -359,8 +359,8 @@ def test_parts_of_a_folder_that_changes(tmp_path: Path) -> None:
 def test_workers_that_live_longer_list_anew(tmp_path: Path, processes_client: Any) -> None:
     source = pets(tmp_path)
     for rows in (8, 9):
-        trainer = Trainer(["flatten", {"dense": 3}], batch=3, client=processes_client).fit(Part(source))
-        assert trainer.evaluate(Part(source))["loss"] > 0 and source.rows == rows
+        trainer = Trainer(["flatten", {"dense": 3}], batch=3, client=processes_client).fit(Split(source))
+        assert trainer.evaluate(Split(source))["loss"] > 0 and source.rows == rows
         (tmp_path / "ant").mkdir(exist_ok=True)
         saved(tmp_path / "ant" / "1.png")
 

@@ -28,7 +28,7 @@ from daskpar import (
     Trainer,
     open_client,
 )
-from daskpar.data import Images, Mnist, Npz, Order, Part, Text, split, split_text
+from daskpar.data import Images, Mnist, Npz, Sampler, Split, Text, split, split_text
 from daskpar.nn import Conv2d, Dropout, Embedding, Normalise, Reshape, Residual, Sequential
 from daskpar.nn.metrics import Accuracy
 from daskpar.nn.registry import layer, model
@@ -215,9 +215,9 @@ BLOCKS: list[tuple[str, Function[[], Any], tuple[str, ...]]] = [
     ("mnist part", lambda: Mnist("a", "validation"), ("part of MNIST 'validation'",)),
     ("max_value", lambda: Npz("a", max_value=0), ("npz.max_value=0 must be above zero",)),
     ("peak", lambda: Npz("a", peak=255), ("npz.peak is called npz.max_value now; write max_value",)),
-    ("part", lambda: Part(Npz("a"), low=0.5, high=0.2), ("part.low=0.5 and part.high=0.2",)),
-    ("part of a path", lambda: Part("a.npz"), ("part.source='a.npz'",)),
-    ("order", lambda: Order(100, 10, 0, 10), ("order.streams=0",)),
+    ("part", lambda: Split(Npz("a"), low=0.5, high=0.2), ("part.low=0.5 and part.high=0.2",)),
+    ("part of a path", lambda: Split("a.npz"), ("part.source='a.npz'",)),
+    ("order", lambda: Sampler(100, 10, 0, 10), ("order.streams=0",)),
     ("share", lambda: split(Npz("a"), "0.1", 0.0, 0, False), ("data.validation='0.1'",)),
     ("share of text", lambda: split_text(Text("a", 8), -0.1, 0.0), ("data.validation=-0.1",)),
     ("patience", lambda: EarlyStopping(patience=2.0), ("early_stopping.patience=2.0",)),
@@ -265,7 +265,7 @@ PLAIN: list[tuple[Function[[], Any], Any]] = [
     (lambda: Layout(stages=np.array([2, 1])), Layout(stages=(2, 1))),
     (lambda: Images(Path("a"), np.array([8, 9])), Images("a", (8, 9))),
     (lambda: Text(Path("a"), np.int64(8)), Text("a", 8)),
-    (lambda: Part(Npz(Path("a")), seed=np.uint64(2**64 - 1)), Part(Npz("a"), seed=2**64 - 1)),
+    (lambda: Split(Npz(Path("a")), seed=np.uint64(2**64 - 1)), Split(Npz("a"), seed=2**64 - 1)),
     (lambda: layer({"dense": np.array(8)}), Dense(8)),
     (lambda: layer({"residual": [{"dense": np.int8(4)}]}), Residual((Dense(4),))),
     (lambda: model([{"dropout": np.float16(0.5)}, Dense(np.int16(2))]), Sequential((Dropout(0.5), Dense(2)))),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, currently_in_test_context, given, note, sett
 from hypothesis import strategies as st
 
 from daskpar import InputError, Layout, Trainer
-from daskpar.data import Order
+from daskpar.data import Sampler
 from daskpar.nn import Layer, MeanSquaredError, ReLU, Residual, Sequential
 from daskpar.nn.activations import Activation
 from daskpar.nn.embedding import TiedEmbedding
@@ -78,7 +78,7 @@ def data(model: Sequential, shape: tuple[int, ...], precision: str) -> tuple[np.
 
 
 def plainly(
-    model: Sequential, x: np.ndarray, y: np.ndarray, order: Order, precision: str
+    model: Sequential, x: np.ndarray, y: np.ndarray, order: Sampler, precision: str
 ) -> dict[str, np.ndarray]:
     """Parameters after a plain loop in one process."""
     x = x if model.tokens else x.astype(precision)
@@ -119,7 +119,7 @@ def check(model: Sequential, shape: tuple[int, ...], name: str, precision: str) 
             assert "sync" in str(error) or "parameters" in str(error)
         return str(error)
     order = trainer.spec_.order
-    assert order == Order(ROWS, BATCH, order.streams, 8192, "random", seed=SEED)
+    assert order == Sampler(ROWS, BATCH, order.streams, 8192, "random", seed=SEED)
     plain = unfused(model)
     assert isinstance(plain, Sequential)
     expected = plainly(plain, x, y, order, "float64")

@@ -14,7 +14,7 @@ import pytest
 
 from daskpar import Callback, Ensemble, InputError, Trainer
 from daskpar.backend import blas
-from daskpar.backend.whole import write_whole
+from daskpar.backend.atomic import atomic_write
 from daskpar.cluster.executor import THREADED
 
 X = np.random.default_rng(0).standard_normal((1600, 20)).astype(np.float32)
@@ -140,7 +140,7 @@ def test_a_training_that_fails_leaves_the_model_of_before() -> None:
 def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "state"
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda i: write_whole(path, bytes([i]) * 100_000), range(64)))
+        list(threads.map(lambda i: atomic_write(path, bytes([i]) * 100_000), range(64)))
     data = path.read_bytes()
     assert len(data) == 100_000 and len(set(data)) == 1
     assert list(tmp_path.iterdir()) == [path]

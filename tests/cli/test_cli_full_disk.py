@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from daskpar.backend import whole
 from daskpar.train import run_folder
 
 
@@ -53,7 +52,7 @@ SECOND = "step-00000040"
 
 @pytest.mark.parametrize(
     "module, part",
-    [(whole, f"{SECOND}.partial/.state.safetensors"), (whole, f"{SECOND}.partial/.state.json")],
+    [(atomic, f"{SECOND}.partial/.state.safetensors"), (atomic, f"{SECOND}.partial/.state.json")],
     ids=["state", "description"],
 )
 def test_the_last_good_checkpoint_remains(trained, project, full, monkeypatch, module, part):
@@ -96,7 +95,7 @@ def test_the_first_checkpoint(project, full, earlier):
     if earlier:
         project.done("train", train__epochs=1)
         before = project.files()
-    full(whole, "step-00000020.partial")
+    full(atomic, "step-00000020.partial")
     assert project.refused("train").endswith("(No space left on device); the last good one is none")
     assert not list(project.folder.rglob("*partial*"))
     if earlier:  # nothing is lost: it lies aside
@@ -107,11 +106,11 @@ def test_the_first_checkpoint(project, full, earlier):
 @pytest.mark.parametrize(
     "module, part, left",
     [
-        (whole, ".config.yaml", False),
-        (whole, ".history.jsonl", False),
+        (atomic, ".config.yaml", False),
+        (atomic, ".history.jsonl", False),
         (run_folder, "history.jsonl", False),
-        (whole, ".summary.json", True),
-        (whole, ".curves.html", True),
+        (atomic, ".summary.json", True),
+        (atomic, ".curves.html", True),
     ],
     ids=["config", "empty history", "history", "summary", "curves"],
 )

@@ -6,6 +6,7 @@ from operator import add
 from typing import Any
 
 import pytest
+from distributed import Future
 
 from daskpar.backend import blas
 from daskpar.cluster.executor import (
@@ -49,6 +50,30 @@ def test_what_a_task_raises_comes_out(threads_client: Any, processes_client: Any
             executor.submit(graph, [key], 2)
             executor.result(key)
         executor.close()
+
+
+class Hasty(Future):
+    """A future whose first result comes with the time-out, on which `sync` of distributed stumbles."""
+
+    asked = 0
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.asked += 1
+        if self.asked == 1:
+            raise UnboundLocalError("cannot access local variable 'result'")
+        return super().result(timeout)
+
+
+def stumble() -> None:
+    raise UnboundLocalError("in the task")
+
+
+def test_a_result_that_comes_with_the_time_out_is_asked_for_again(threads_client: Any) -> None:
+    executor = ClusterExecutor(threads_client, 1)
+    assert executor._awaited(Hasty(threads_client.submit(add, 1, 2).key, threads_client)) == 3
+    with pytest.raises(UnboundLocalError, match="in the task"):
+        executor._awaited(threads_client.submit(stumble))
+    executor.close()
 
 
 def test_where_tasks_run(threads_client: Any, processes_client: Any) -> None:

@@ -15,6 +15,7 @@ from daskpar.cluster.executor import THREADED
 from daskpar.dashboard.curves import write_curves
 from daskpar.dashboard.picture import draw
 from daskpar.data import Digits
+from daskpar.layout.plan import Kind
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,7 +31,9 @@ def test_a_graph_as_svg() -> None:
         ("grad-0x", 0, "<&>"),
         ("update-0x", 1),
     )
-    root = ElementTree.fromstring(draw(tasks({a: [], b: [], c: [a, b, ("elsewhere", 0)], d: [c]})))
+    load, grad = Kind("load-data", "load", ("", "stream")), Kind("grad", "grad", ("lane",))
+    kinds = {a: load, b: load, c: grad}
+    root = ElementTree.fromstring(draw(tasks({a: [], b: [], c: [a, b, ("elsewhere", 0)], d: [c]}), kinds))
     boxes = root.findall(f"{SVG}g")
     labels = [[t.text for t in box.findall(f"{SVG}text")] for box in boxes]
     assert labels == [

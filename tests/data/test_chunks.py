@@ -6,7 +6,7 @@ import pytest
 
 from daskpar.data.categories import OneHot
 from daskpar.data.chunk import Chunk, draw, prepare
-from daskpar.data.order import Order
+from daskpar.data.sampler import Sampler
 from daskpar.data.transforms import Pixels, Scale
 from daskpar.errors import InputError
 
@@ -76,7 +76,7 @@ def chunks_of(order, places):
 @pytest.mark.parametrize("kind", ["uniform", "random", "stratified"])
 @pytest.mark.parametrize("streams, chunk_rows", [(1, 100), (1, 5), (4, 3)])
 def test_draw_is_a_gather(kind, streams, chunk_rows):
-    order = Order(30, 8, streams, chunk_rows, kind)
+    order = Sampler(30, 8, streams, chunk_rows, kind)
     for step in range(order.steps):
         pieces = order.pieces(2, step, range(streams))
         chunks = chunks_of(order, [(p.stream, p.chunk) for p in pieces])
@@ -92,7 +92,7 @@ def test_draw_is_a_gather(kind, streams, chunk_rows):
 
 
 def test_rows_in_order_are_not_copied():
-    order = Order(30, 8, 1, 100, "uniform")
+    order = Sampler(30, 8, 1, 100, "uniform")
     (chunk,) = chunks_of(order, [(0, 0)])
     drawn = draw(order, 0, order.pieces(0, 1, range(1)), [chunk])
     assert drawn.x.base is not None and np.shares_memory(drawn.x, chunk.x)
@@ -101,7 +101,7 @@ def test_rows_in_order_are_not_copied():
 @pytest.mark.parametrize("kind", ["uniform", "random"])
 def test_tokens_on_a_device_are_drawn_as_int32(kind):
     """As on the host, where windows of a text stay views; on a device they are stored narrow."""
-    order = Order(30, 8, 2, 100, kind)
+    order = Sampler(30, 8, 2, 100, kind)
     windows = np.lib.stride_tricks.sliding_window_view(np.arange(34, dtype=np.uint8), 5)
     pieces = order.pieces(0, 1, range(2))
     rows = [windows[order.positions(p.stream, p.chunk)] for p in pieces]

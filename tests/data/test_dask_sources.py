@@ -8,7 +8,7 @@ import pytest
 from daskpar.data import hold
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import DaskArrays, checked_blocks, from_dask, is_dask
-from daskpar.data.part import Part
+from daskpar.data.splits import Split
 from daskpar.errors import InputError
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -129,7 +129,7 @@ def test_dataframes_of_text_are_refused():
 
 
 def test_a_part_of_them():
-    part = Part(
+    part = Split(
         DaskArrays(da.from_array(X, chunks=4), da.from_array(Y, chunks=4)), "test", 0.5, 1, shuffled=False
     )
     x, y = blocks(part.source, part.where(slice(0, part.rows)))

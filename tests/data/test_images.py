@@ -8,7 +8,7 @@ import pytest
 
 from daskpar import Trainer
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Images, Part, split
+from daskpar.data import Images, Split, split
 from daskpar.data.images import read_image
 from daskpar.errors import InputError
 
@@ -100,7 +100,7 @@ def test_training(folder, processes_client):
         trained.append(trainer.fit(train, validation=validation))
     assert trained[0].parameters_sha256_ == trained[1].parameters_sha256_
     assert trained[0].names_ == ("red", "white")
-    assert trained[0].evaluate(Part(Images(str(folder), (4, 4))))["accuracy"] == 1
+    assert trained[0].evaluate(Split(Images(str(folder), (4, 4))))["accuracy"] == 1
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daskpar.data import order as module
+from daskpar.data import sampler as module
 from daskpar.data.chunk import Chunk, draw
-from daskpar.data.order import KINDS, Order, choose_streams, stratify
+from daskpar.data.sampler import KINDS, Sampler, choose_streams, stratify
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 
@@ -24,7 +24,7 @@ def divisors(n):
 def orders(draw_from, kinds=KINDS, drop_last=None):
     rows = draw_from(st.integers(1, 160))
     batch = draw_from(st.integers(1, rows))
-    return Order(
+    return Sampler(
         rows,
         batch,
         draw_from(st.sampled_from(divisors(batch))),
@@ -121,7 +121,7 @@ def test_uniform_is_in_order(order, epoch):
 def test_shuffled_anew_each_epoch_and_the_same_again(kind, chunk_rows):
     def run(seed):
         forget()
-        order = Order(120, 12, 4, chunk_rows, kind, seed)
+        order = Sampler(120, 12, 4, chunk_rows, kind, seed)
         return [np.concatenate(epoch_of(order, epoch)).tolist() for epoch in range(3)]
 
     one, again, other = run(seed=1), run(seed=1), run(seed=2)
@@ -130,7 +130,7 @@ def test_shuffled_anew_each_epoch_and_the_same_again(kind, chunk_rows):
 
 
 def test_an_epoch_of_its_own_asks_nothing_of_those_before():
-    order = Order(90, 9, 3, 10, "random", 5)
+    order = Sampler(90, 9, 3, 10, "random", 5)
     forget()
     alone = batch(order, 7, 4)
     forget()
@@ -140,7 +140,7 @@ def test_an_epoch_of_its_own_asks_nothing_of_those_before():
 
 
 def test_row_orders_do_not_pile_up():
-    order = Order(64, 8, 8, 1, "random")
+    order = Sampler(64, 8, 8, 1, "random")
     for epoch in range(20):
         epoch_of(order, epoch)
     assert len(module._row_orders) <= 512
@@ -168,7 +168,7 @@ def test_stratified_batches(streams, bound):
     share = np.bincount(labels) / len(labels)
 
     def far(kind):
-        order = Order(1024, 64, streams, 100, kind, 3)
+        order = Sampler(1024, 64, streams, 100, kind, 3)
         counts = [np.bincount(labels[b], minlength=4) for b in epoch_of(order, 0, labels=labels)]
         return np.abs(np.array(counts) - 64 * share)
 
@@ -178,7 +178,7 @@ def test_stratified_batches(streams, bound):
 
 def test_stratified_by_one_hot_targets():
     labels = labels_of(60)
-    order = Order(60, 12, 2, 30, "stratified")
+    order = Sampler(60, 12, 2, 30, "stratified")
     plain = epoch_of(order, 1, labels=labels)
     hot = epoch_of(order, 1, labels=np.eye(3)[labels])
     np.testing.assert_array_equal(np.concatenate(plain), np.concatenate(hot))
@@ -224,7 +224,7 @@ def test_lanes_that_cannot_share_a_batch(batch, lanes, near):
 
 def test_a_batch_larger_than_the_data():
     with pytest.raises(InputError, match=r"^train.batch=11 is larger than the 10 rows of training data$"):
-        Order(10, 11, 1, 10)
+        Sampler(10, 11, 1, 10)
 
 
 def test_steps():
@@ -234,5 +234,5 @@ def test_steps():
         (9, 3, False, 3),
         (5, 5, True, 1),
     ]:
-        assert Order(rows, size, 1, 10, drop_last=drop_last).steps == steps
+        assert Sampler(rows, size, 1, 10, drop_last=drop_last).steps == steps
         assert steps == (rows // size if drop_last else math.ceil(rows / size))

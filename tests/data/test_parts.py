@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daskpar.data import Part, split
+from daskpar.data import Split, split
 from daskpar.data.source import Source
 from daskpar.errors import InputError
 
@@ -72,7 +72,7 @@ def test_unshuffled_parts_are_slices():
 
 
 def test_the_whole_is_read_as_it_lies():
-    part = Part(Counted(10))
+    part = Split(Counted(10))
     assert part.rows == 10
     assert part.where(slice(2, 5)) == slice(2, 5)
     np.testing.assert_array_equal(part.where(np.array([4, 1])), [4, 1])

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from daskpar.data import Order, Part, Text, find_text, split_text
+from daskpar.data import Sampler, Split, Text, find_text, split_text
 from daskpar.data.chunk import draw, overlaps, prepare
 from daskpar.data.text import read_text
 from daskpar.errors import InputError
@@ -70,15 +70,15 @@ def test_parts_follow_each_other(path, validation, test):
 
 def test_a_share_of_a_text_is_its_end(path):
     """As `Trainer.fit(Text(...), validation=0.25)` has it: rows at random would overlap."""
-    train, held_out = Part(Text(path, 5)).split(0.25)
+    train, held_out = Split(Text(path, 5)).split(0.25)
     assert (train.source, held_out.source) == (Text(path, 5, 0.0, 0.75), Text(path, 5, 0.75, 1.0, 5))
     assert (train.name, held_out.name) == ("train", "validation")
 
 
 @pytest.mark.parametrize("streams, chunk_rows", [(1, 10**6), (4, 10**6), (2, 100)])
 def test_a_batch_is_gathered_from_windows_that_stay_views(path, streams, chunk_rows):
-    part = Part(Text(path, 7))
-    order = Order(part.rows, 16, streams, chunk_rows, "random", 3)
+    part = Split(Text(path, 7))
+    order = Sampler(part.rows, 16, streams, chunk_rows, "random", 3)
     stored, targets = part.read(slice(0, part.rows))
     drawn = []
     for step in range(order.steps):
@@ -106,8 +106,8 @@ def test_memory(tmp_path):
     """A batch of a text of a million characters takes the memory of a batch."""
     rng = np.random.default_rng(0)
     (tmp_path / "long.txt").write_bytes(rng.integers(97, 123, 1_000_000).astype(np.uint8).tobytes())
-    part = Part(Text(str(tmp_path / "long.txt"), 256))
-    order = Order(part.rows, 16, 16, part.source.chunk_rows)
+    part = Split(Text(str(tmp_path / "long.txt"), 256))
+    order = Sampler(part.rows, 16, 16, part.source.chunk_rows)
     pieces = order.pieces(0, 0, range(16))
     part.read(slice(0, 1))  # the text itself stays in memory
     tracemalloc.start()

@@ -16,8 +16,8 @@ from daskpar.data.fitted import Fitted, Transform
 from daskpar.data.mnist import Digits
 from daskpar.data.transforms import Affine, Pixels, from_json, to_json
 from daskpar.errors import InputError
-from daskpar.train.fit import new_token
 from daskpar.train.fitting import fit_transforms
+from daskpar.train.tokens import new_token
 
 rng = np.random.default_rng(0)
 NUMBERS = rng.standard_normal((53, 4)) * [1, 50, 1e-3, 7] + [0, 1e4, 3, -2]

@@ -10,7 +10,7 @@ import pytest
 
 from daskpar import Callback, Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.errors import InputError
 from daskpar.nn import Dense, Dropout, Flatten, ReLU, Sequential
 from daskpar.optim import SGD
@@ -18,7 +18,7 @@ from daskpar.tasks.types import Lane, Spec, State
 
 MODEL = Sequential((Flatten(), Dense(12), ReLU(), Dropout(0.2), Dense(10)))
 STEPS = 11
-DATA = Part(Digits())
+DATA = Split(Digits())
 
 
 def trained(layout: Layout, optimizer: Any = "sgd", **options: Any) -> Trainer:

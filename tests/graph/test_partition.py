@@ -15,7 +15,7 @@ from daskpar.data import Digits
 from daskpar.errors import InputError
 from daskpar.layout.partition import balanced, shard_spans
 from daskpar.tasks.types import Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 CNN = [
     *({"conv2d": {"channels": 8, "padding": "same"}}, "relu", {"batch_norm": {}}),
@@ -27,7 +27,7 @@ SIZES = st.integers(1, 6)
 
 def spec_of(model: Any, layout: Layout, **options: Any) -> Spec:
     trainer = Trainer(model, layout=layout, batch=64, **options)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
 
 
 def kinds(spec: Spec) -> list[tuple[int, list[str], bool]]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskpar.layout import schedule as module
-from daskpar.layout.schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
+from daskpar.layout.pipeline_schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
 
 KINDS = st.sampled_from(sorted(SCHEDULES))
 SIZES = st.integers(1, 9)

@@ -20,7 +20,7 @@ from daskpar.layout.partition import Span
 from daskpar.nn import Dense, Flatten, Layer, Sequential
 from daskpar.tasks import ParameterServer
 from daskpar.tasks.types import Gradient, Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 MODEL = ["flatten", {"dense": 16}, "tanh", {"dense": 4}]
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_under_another_order(threads_client:
 
 def spec_of(layout: Layout, **options: Any) -> Spec:
     trainer = Trainer(["flatten", {"dense": 10}], layout=layout, batch=64, **options)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
 
 
 def server(ordered: bool, lanes: int = 2) -> ParameterServer:

@@ -11,7 +11,6 @@ import safetensors.numpy
 from test_tasks import gradient_for, make
 
 from daskpar import InputError, tasks
-from daskpar.backend import whole
 from daskpar.tasks import state_file
 
 
@@ -41,7 +40,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(whole.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         state_file.write_state(spec, owner.state._replace(step=9), path)
     assert path.read_bytes() == before

@@ -11,14 +11,14 @@ import pytest
 from dask.utils import key_split
 
 from daskpar import Layout, Trainer, tasks
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.layout.tree import hops
 from daskpar.plan.count import count
-from daskpar.train.fit import new_token
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
+from daskpar.train.tokens import new_token
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 
@@ -31,9 +31,9 @@ def step_graph(
     layout: Layout, steps: int, apart: bool = False, batch: int = 128, layers: Any = MODEL
 ) -> Graph:
     trainer = Trainer(layers, layout=layout, batch=batch, metrics=["accuracy"])
-    part = Part(Digits())
-    order = make_order(trainer, part.rows)
-    spec = make_spec(trainer, part.source, order, [], [])
+    part = Split(Digits())
+    order = make_order(trainer.settings, part.rows)
+    spec = make_spec(trainer.settings, part.source, order, [], [])
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from daskpar import NotFiniteError, Trainer, tasks
-from daskpar.data import Digits, Part
-from daskpar.nn.program import extent
+from daskpar.data import Digits, Split
+from daskpar.nn.operations import extent
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 
 def make(model: Any = None, **options: Any) -> tuple[Spec, Lane]:
     model = model or ["flatten", {"dense": 8}, "relu", {"dense": 10}]
     trainer = Trainer(model, batch=64, metrics=["accuracy"], **options)
-    spec = make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    spec = make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
     return spec, tasks.load_initial(spec)
 
 
@@ -25,7 +25,7 @@ def gradient_for(spec: Spec, owner: Lane, step: int = 0) -> Gradient:
     streams = range(spec.order.streams)
     epoch, within = divmod(step, spec.order.steps)
     pieces = spec.order.pieces(epoch, within, streams)
-    chunks = [tasks.load_data(spec, Part(Digits()), (spec.order, p.stream, p.chunk)) for p in pieces]
+    chunks = [tasks.load_data(spec, Split(Digits()), (spec.order, p.stream, p.chunk)) for p in pieces]
     return tasks.grad_model(spec, step, streams, owner, *chunks)
 
 
@@ -127,7 +127,7 @@ def test_window_equals_single_steps() -> None:
     spec, owner = make(optimizer="adam")
     streams = range(spec.order.streams)
     places = [(g, 0) for g in streams]
-    chunks = [tasks.load_data(spec, Part(Digits()), (spec.order, *place)) for place in places]
+    chunks = [tasks.load_data(spec, Split(Digits()), (spec.order, *place)) for place in places]
     together = tasks.train_window(spec, (0.1, 0.05, 0.02), (streams,), 4, True, owner, places, *chunks).state
     one = owner
     for step, lr in enumerate((0.1, 0.05, 0.02)):

@@ -16,13 +16,13 @@ from daskpar.errors import InputError
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.nn import registry
-from daskpar.nn.program import operations, shapes
-from daskpar.nn.space import region
+from daskpar.nn.operations import operations, shapes
+from daskpar.nn.spatial import region
 from daskpar.optim.gradient import Clip
 from daskpar.plan.count import count
 from daskpar.tasks import halo
 from daskpar.tasks.types import Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 SAME = {"conv2d": {"channels": 4, "padding": "same"}}
 STACK = [SAME, "relu", SAME, {"max_pool": 2}, "flatten", {"dense": 10}]
@@ -31,7 +31,7 @@ SYNC = {"batch_norm": {"sync": True}}
 
 def spec_of(model: Any, layout: Layout, **options: Any) -> Spec:
     trainer = Trainer(model, layout=layout, batch=64, **options)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
 
 
 def graph_of(model: Any, layout: Layout, apart: bool = False) -> Graph:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daskpar.data.chunk import Chunk
-from daskpar.nn.program import Flow
+from daskpar.nn.operations import Flow
 from daskpar.tasks.parts import Kept
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, State
 

@@ -11,18 +11,18 @@ from graph.test_step import counted
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.layout.compression import RESIDUAL as WIRE
 from daskpar.tasks.state_file import read_slots
 from daskpar.tasks.types import Gradient, Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 MODEL: list[Any] = ["flatten", {"dense": 16}, {"batch_norm": {"sync": True}}, "relu", {"dense": 10}]
 
 
 def spec_of(layout: Layout, precision: str = "float32") -> Spec:
     trainer = Trainer(MODEL, layout=layout, batch=64, precision=precision)
-    return make_spec(trainer, Digits(), make_order(trainer, Part(Digits()).rows), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, Split(Digits()).rows), [], [])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -35,7 +35,7 @@ def test_what_is_handed_on_and_what_is_left_are_all_there_was(precision: str) ->
     for _ in range(50):
         gradient = Gradient((1e-4 * rng.standard_normal(size)).astype(precision), (1.0, 2.0))
         how = (spec, None, gradient, 0, 0, size, before)
-        rounded, before = tasks.round_gradient(*how), tasks.keep_residual(*how)
+        rounded, before = tasks.compress_gradient(*how), tasks.error_feedback(*how)
         assert rounded.buffer.dtype == np.float16
         assert rounded.sums == gradient.sums
         given += gradient.buffer
@@ -55,10 +55,10 @@ def test_what_running_statistics_come_from_is_not_rounded() -> None:
     assert places.any()
     buffer[places] = 123456.789
     how = (spec, None, Gradient(buffer, ()), 0, 0, buffer.size, None)
-    found = tasks.gradient_of(tasks.round_gradient(*how)).buffer
+    found = tasks.gradient_of(tasks.compress_gradient(*how)).buffer
     np.testing.assert_array_equal(found[places], buffer[places])
     np.testing.assert_allclose(found[~places], buffer[~places], rtol=1e-3)
-    assert not tasks.keep_residual(*how).buffer[places].any()
+    assert not tasks.error_feedback(*how).buffer[places].any()
 
 
 def test_each_place_in_a_tree_keeps_its_own() -> None:

@@ -22,6 +22,7 @@ from daskpar.nn import (
     Tanh,
     TransformerBlock,
 )
+from daskpar.nn.operations import Flow, backward, forward, operations
 
 LAYERS = (Tanh(), Dense(6), Dropout(0.5), Residual((Dense(6), ReLU(), Dropout(0.5))), Flatten(), Dense(2))
 MODEL = Sequential(LAYERS)
@@ -36,12 +37,13 @@ def test_a_model_cut_in_depth_is_the_whole(cut):
     y, saved = MODEL.forward(params, x, ctx)
     dx, grads = MODEL.backward(params, saved, dy, ctx)
 
-    middle, first, _ = MODEL.forward_part(0, cut, params, x, ctx)
-    end, second, _ = MODEL.forward_part(cut, len(LAYERS), params, middle, ctx)
-    d_middle, late = MODEL.backward_part(cut, len(LAYERS), params, second, dy, ctx)
-    d_start, early = MODEL.backward_part(0, cut, params, first, d_middle, ctx)
-    np.testing.assert_array_equal(end, y)
-    np.testing.assert_array_equal(d_start, dx)
+    program, stop = operations(MODEL), len(LAYERS)
+    middle, first = forward(program, (0, cut), params, Flow(x), ctx)
+    end, second = forward(program, (cut, stop), params, middle, ctx)
+    d_middle, late = backward(program, (cut, stop), params, second, Flow(dy), ctx, first=-1)
+    d_start, early = backward(program, (0, cut), params, first, d_middle, ctx, first=-1)
+    np.testing.assert_array_equal(end.x, y)
+    np.testing.assert_array_equal(d_start.x, dx)
     assert (late | early).keys() == grads.keys()
     table = ParameterTable.of(params)
     np.testing.assert_array_equal(table.flatten(late | early, "f8"), table.flatten(grads, "f8"))
@@ -67,7 +69,7 @@ def test_parts_start_apart_whatever_follows_them():
 def test_dropouts_in_one_model_draw_different_masks():
     model = Sequential((Dropout(0.5), Dropout(0.5), Residual((Dropout(0.5),))))
     _, saved = model.forward({}, np.ones((50, 20)), Context(training=True))
-    masks = [saved[0], saved[1], saved[2][0][0]]
+    masks = [saved[0], saved[1], saved[2][1]]  # within the residual: fork, dropout, join
     for i in range(3):
         for j in range(i):
             assert 0.4 < np.mean((masks[i] > 0) == (masks[j] > 0)) < 0.6

@@ -18,7 +18,7 @@ from daskpar.nn import (
     MaxPool,
 )
 from daskpar.nn.moments import combine
-from daskpar.nn.space import Rows, needed
+from daskpar.nn.spatial import Rows, needed
 
 ROWS = 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}

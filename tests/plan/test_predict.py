@@ -9,14 +9,14 @@ from dask.utils import key_split
 
 from daskpar import Layout, Trainer
 from daskpar.config import read_layout
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.plan.cache import Cache
-from daskpar.plan.candidates import candidates, told
+from daskpar.plan.candidates import candidates, format_layout
 from daskpar.plan.predict import predict, predict_at_scale
 from daskpar.plan.simulate import Cost, Network
 from daskpar.plan.timing import measure_tasks, no_data, scaled, sign, step_graph, window_length
 from daskpar.tasks.types import Spec
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 CONV = {"conv2d": {"channels": 2, "padding": "same"}}
 MODEL = [CONV, "relu", "flatten", {"dense": 8}, "relu", {"dense": 10}]
@@ -36,14 +36,14 @@ LAYOUTS = [
 
 def spec_of(layout: Layout) -> Spec:
     trainer = Trainer(MODEL, layout=layout, batch=64)
-    return make_spec(trainer, Digits(), make_order(trainer, 1797), [], [])
+    return make_spec(trainer.settings, Digits(), make_order(trainer.settings, 1797), [], [])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=told)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=format_layout)
 @pytest.mark.parametrize("apart", [False, True])
 def test_every_kind_of_task_is_measured_once_and_found_again(layout: Layout, apart: bool) -> None:
     spec = spec_of(layout)
-    costs = measure_tasks(spec, Part(Digits()), 2, apart)
+    costs = measure_tasks(spec, Split(Digits()), 2, apart)
     graph = step_graph(spec, no_data(spec), 2, apart)
     assert {sign(graph, key) for key in graph.flat()} <= costs.keys()
     passes = [kind for kind in costs if kind[0].startswith(("grad", "forward-", "train-window"))]
@@ -113,9 +113,9 @@ def test_candidates_have_a_place_for_each_worker(workers: int) -> None:
 WRITTEN = [*LAYOUTS, Layout(lanes=(3, 1)), Layout(stages=(3, 2)), *candidates(4)]
 
 
-@pytest.mark.parametrize("layout", WRITTEN, ids=told)
+@pytest.mark.parametrize("layout", WRITTEN, ids=format_layout)
 def test_layouts_are_told_as_they_are_written(layout: Layout) -> None:
-    assert Layout(**read_layout(told(layout))) == layout
+    assert Layout(**read_layout(format_layout(layout))) == layout
 
 
 def test_what_was_measured_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from daskpar import Layout, Trainer, open_client
 from daskpar.layout.plan import Kind
-from daskpar.plan.profile import TaskRun, critical_path, held_up_by, profile
+from daskpar.plan.profile import TaskRun, blocking_tasks, critical_path, profile
 
 
 def key(name: str, step: int = 0) -> tuple[str, int]:
@@ -37,7 +37,7 @@ BELOW: dict[Any, Any] = {
 
 
 def test_the_critical_path_goes_back_by_what_ended_last() -> None:
-    held = held_up_by(RAN, BELOW)
+    held = blocking_tasks(RAN, BELOW)
     assert [task.key for task in critical_path(RAN, held, 0.0)] == [
         key("update"),
         key("grad", 1),

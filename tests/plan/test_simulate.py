@@ -8,12 +8,12 @@ import pytest
 from dask.utils import key_split
 
 from daskpar import Layout, Trainer, tasks
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_training_data
 from daskpar.plan.simulate import Cost, Network, simulate
-from daskpar.train.prepare import make_order, make_spec
+from daskpar.train.problem import make_order, make_spec
 
 DEEP = ["flatten", *[{"dense": 32}] * 8, {"dense": 10}]
 PASSES = {"forward-stage": 1.0, "backward-stage": 2.0}
@@ -25,9 +25,9 @@ def passes(key: Any) -> Cost:
 
 def step_graph(layout: Layout, apart: bool = False, model: Any = DEEP, steps: int = 1) -> Graph:
     trainer = Trainer(model, layout=layout, batch=128)
-    part = Part(Digits())
-    order = make_order(trainer, part.rows)
-    spec = make_spec(trainer, part.source, order, [], [])
+    part = Split(Digits())
+    order = make_order(trainer.settings, part.rows)
+    spec = make_spec(trainer.settings, part.source, order, [], [])
     graph = Graph("0a")
     key = graph.add("load-model", (), tasks.load_model, spec)
     builder = Emitter(spec, key, add_training_data(graph, key, part, spec), apart)

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from daskpar import InputError, NotFiniteError, Trainer
-from daskpar.backend import whole
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints, read_meta
-from daskpar.train.every import Every
+from daskpar.train.interval import Interval
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
 
@@ -43,7 +42,7 @@ def test_a_full_disk_leaves_the_last_good_one(tmp_path: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(whole.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(
         InputError, match=r"step-00000099: the checkpoint could not be written \(No space left"
     ):
@@ -85,10 +84,10 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     "text, steps", [("1 epoch", 20), ("3 epochs", 60), ("200 steps", 200), ("1 step", 1)]
 )
 def test_every(text: str, steps: int) -> None:
-    assert Every.parse(text, "every").steps(20) == steps
+    assert Interval.parse(text, "every").steps(20) == steps
 
 
 @pytest.mark.parametrize("text", ["", "0 epochs", "epoch", "1.5 epochs", "1 day", "-1 steps"])
 def test_every_refuses(text: str) -> None:
     with pytest.raises(InputError, match=r"^checkpoint\.every=.* is no interval"):
-        Every.parse(text, "checkpoint.every")
+        Interval.parse(text, "checkpoint.every")

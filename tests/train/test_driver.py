@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from daskpar import Layout, Trainer
+from daskpar import Callback, Layout, Trainer
 from daskpar.cluster import executor as executors
 from daskpar.cluster.executor import ThreadedExecutor
 from daskpar.data import Digits
 from daskpar.graph.graph import Graph, Key
-from daskpar.train import driver, trainer
+from daskpar.train import driver, session
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
 
@@ -46,7 +46,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
         made.append(Watched(lanes, threads))
         return made[-1]
 
-    monkeypatch.setattr(trainer, "choose_executor", choose)
+    monkeypatch.setattr(session, "choose_executor", choose)
     return made
 
 
@@ -90,7 +90,7 @@ def test_the_schedulers_memory_does_not_grow_with_the_steps(threads_client: Any,
     monkeypatch.setattr(driver, "_ROOT_TASKS", 60)
     sizes: list[int] = []
 
-    class Size(trainer.Callback):
+    class Size(Callback):
         def after_evaluation(self, _: Trainer, record: Any) -> None:
             sizes.append(threads_client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
 

@@ -12,7 +12,7 @@ from daskpar import Callback, InputError, Layout, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints
-from daskpar.train.every import run_length
+from daskpar.train.interval import run_length
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 10}]
 

@@ -8,10 +8,13 @@ import pytest
 
 from daskpar import InputError, Layout, Trainer
 from daskpar.cluster.executor import THREADED, choose_executor
-from daskpar.data import Digits, Part
+from daskpar.data import Digits, Split
 from daskpar.plan.simulate import Cost, Network
 from daskpar.train import plan
+from daskpar.train.fitting import FittedData
 from daskpar.train.network import measure_network
+from daskpar.train.scratch import Scratch
+from daskpar.train.settings import Settings
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 
@@ -21,7 +24,8 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     """Tasks of known times instead of measured ones; the layouts for which they were asked for."""
     asked: list[str] = []
 
-    def tasks(spec: Any, layout: Layout, part: Part, workers: int, apart: bool) -> Any:
+    def tasks(spec: Any, part: Split, workers: int, apart: bool) -> Any:
+        layout = spec.layout
         asked.append(plan.told(layout))
         passes = {(f"forward-{name}", part): Cost(1.0) for name in ("stage", "dense") for part in range(9)}
         whole = {("grad",): Cost(1.0 / layout.data, 1000), ("train-window",): Cost(16.0 / layout.data, 10**9)}
@@ -34,8 +38,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
 
 
 def planner(client: Any, **options: Any) -> plan.Planner:
-    trainer = Trainer(MODEL, batch=64, client=client)
-    return plan.Planner(trainer, Part(Digits()), client, choose_executor(client, 1), **options)
+    settings = Settings(MODEL, batch=64, client=client)
+    data = FittedData(Split(Digits()), (), ())
+    return plan.Planner(settings, data, client, choose_executor(client, 1), Scratch(), **options)
 
 
 def test_the_fastest_first_and_the_refused_last(measured: list[str], threads_client: Any) -> None:
@@ -79,11 +84,11 @@ def test_left_to_choose_a_trainer_takes_the_best(measured: list[str], threads_cl
 
 def test_a_run_for_a_while_leaves_the_trainer_alone(tmp_path: Any) -> None:
     trainer = Trainer(MODEL, batch=64, epochs=3, client=THREADED, folder=tmp_path)
-    assert plan.run_for_a_while(trainer, Part(Digits()), Layout(data=2), 4) > 0
+    assert plan.run_for_a_while(trainer.settings, Split(Digits()), Layout(data=2), 4) > 0
     assert (trainer.layout, trainer.epochs, trainer.steps, list(tmp_path.iterdir())) == (None, 3, None, [])
 
 
 def test_a_cluster_is_measured_by_trainings(threads_client: Any) -> None:
-    found = measure_network(threads_client, choose_executor(threads_client, 2), 2, True)
+    found = measure_network(choose_executor(threads_client, 2), Scratch(), 2, True)
     assert 0 <= found.hop < 0.1 and 0 < found.scheduler < 0.1 and found.bandwidth == float("inf")
     assert 1 <= found.cores <= 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar.backend.random import spawning
+from daskpar.backend.random import init_rng
 from daskpar.errors import InputError
 from daskpar.train.sample import check_sampling, choose, continuation, encode, probabilities
 
@@ -35,7 +35,7 @@ def test_nothing_overflows(scale: float, temperature: float) -> None:
 
 def test_choices_come_as_often_as_they_should() -> None:
     chances = np.array([0.0, 0.2, 0.0, 0.7, 0.1, 0.0])
-    rng = spawning(0)
+    rng = init_rng(0)
     counts = np.bincount([choose(chances, rng) for _ in range(20_000)], minlength=6) / 20_000
     np.testing.assert_allclose(counts, chances, atol=0.01)
     assert not counts[chances == 0].any()

@@ -13,7 +13,7 @@ import pytest
 
 from daskpar import Callback, EarlyStopping, InputError, Layout, Trainer
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Part, split
+from daskpar.data import Digits, Split, split
 from daskpar.train import driver
 from daskpar.train.checkpoint import Checkpoints, read_meta
 
@@ -104,7 +104,7 @@ def test_a_share_of_a_part_stays_within_the_part() -> None:
     assert sorted(np.concatenate(parts)) == sorted(inside)
     assert make().fit(train, validation=0.25).spec_.order.rows == inner.rows
     with pytest.raises(InputError, match=r"validation=0\.0 must be above 0 and below 1"):
-        make().fit(Part(whole), validation=0)
+        make().fit(Split(whole), validation=0)
 
 
 def test_files_of_a_run_go_with_it(

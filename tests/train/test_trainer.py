@@ -11,7 +11,7 @@ import pytest
 
 from daskpar import Clip, InputError, Layout, NotFiniteError, Penalty, Trainer
 from daskpar.cluster.executor import THREADED
-from daskpar.data import Digits, Part, hold, split
+from daskpar.data import Digits, Split, hold, split
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
 
@@ -212,11 +212,10 @@ def test_predict_refuses_other_shapes() -> None:
 
 
 def test_held_arrays_are_let_go() -> None:
-    from daskpar.data import held
 
     make(epochs=1).fit(*digits())
-    assert not held._held
+    assert not in_memory._held
     source = hold(*digits())
-    assert Part(source).rows == 1797
+    assert Split(source).rows == 1797
     source.release()  # type: ignore[attr-defined]
-    assert not held._held
+    assert not in_memory._held

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, exp, fma, load, maximum, minimum, splat, store
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import exp, fma, load, maximum, minimum, splat, store
+from daskpar.backend.compiled.vectors import LANES
 
 _DOUBLE = np.float32(2 * math.sqrt(2 / math.pi))
 _CUBIC = np.float32(2 * math.sqrt(2 / math.pi) * 0.044715)

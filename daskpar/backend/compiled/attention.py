@@ -5,18 +5,17 @@ Of queries that see no later key only the products with keys that they see are w
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, ROWS, WIDE, multiply_two, turn
+from daskpar.backend.compiled.kernel_cache import njit
 from daskpar.backend.compiled.softmax import _softmax_back, _softmax_of, softmax_backward, softmax_rows
+from daskpar.backend.compiled.tiles import ROWS, WIDE, multiply_two, turn
+from daskpar.backend.compiled.vectors import LANES
 
 
 def attention(
-    z: np.ndarray, factor: float, causal: bool, mask: Any = None, drop: Any = None
+    z: np.ndarray, factor: float, causal: bool, mask: np.ndarray | None = None, drop: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     if mask is not None or drop is not None or not _fits(z):
         return reference.attention(z, factor, causal, mask, drop, softmax_rows)
@@ -28,13 +27,18 @@ def attention(
 
 
 def attention_backward(
-    z: np.ndarray, weights: np.ndarray, dy: np.ndarray, factor: float, causal: bool, drop: Any = None
+    z: np.ndarray,
+    weights: np.ndarray,
+    dy: np.ndarray,
+    factor: float,
+    causal: bool,
+    drop: np.ndarray | None = None,
 ) -> np.ndarray:
     if drop is not None or not _fits(z, weights, dy):
         return reference.attention_backward(z, weights, dy, factor, causal, drop, softmax_backward)
     dz = np.empty(z.shape, np.float32)
-    given = (array.reshape(-1) for array in (z, weights, dy, dz))
-    _attention_backward(*given, z.shape, np.float32(factor), causal)
+    arrays = (z.reshape(-1), weights.reshape(-1), dy.reshape(-1), dz.reshape(-1))
+    _attention_backward(*arrays, z.shape, np.float32(factor), causal)
     return dz
 
 

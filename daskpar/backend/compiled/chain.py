@@ -7,14 +7,14 @@ with the places of arrays in memory, so that one compiled function serves chains
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend import blas, reference
-from daskpar.backend.compiled.crew import array_at, place_of
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.matrix import _NOTHING, _product, scratch, suits
+from daskpar.backend.compiled.atomic import array_at, place_of
+from daskpar.backend.compiled.goto import packed_product
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.matrix import NOTHING, scratch, supports
 
 
 def dense_chain(
@@ -57,7 +57,7 @@ def dense_chain_backward(
     above, lines, spaces, kept = dy, [], [], []
     for i in reversed(range(len(weights))):
         inner, columns = weights[i].shape
-        dx = np.empty((rows, inner), np.float32) if i or input_gradient else _NOTHING
+        dx = np.empty((rows, inner), np.float32) if i or input_gradient else NOTHING
         own = [scratch(inner, rows, columns), scratch(rows, columns, inner)]
         spaces += own
         sizes = [size for high, depth, _, _ in own for size in (high, depth)]
@@ -73,13 +73,12 @@ def dense_chain_backward(
 def _takes(*arrays: np.ndarray) -> bool:
     """Whether a chain of these is one for these kernels."""
     plain = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == np.float32 for a in arrays)
-    return plain and blas.on_one_core() and suits(arrays[0], arrays[0])
+    return plain and blas.on_one_core() and supports(arrays[0], arrays[0])
 
 
-def _largest(spaces: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:
+def _largest(spaces: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Scratch that is enough for all products."""
-    left, right = (max((space[i] for space in spaces), key=len) for i in (2, 3))
-    return left, right
+    return max((left for _, _, left, _ in spaces), key=len), max((right for *_, right in spaces), key=len)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
@@ -87,7 +86,7 @@ def _forward(lines, rows, left, right):
     nothing = array_at(0, 0)
     for i in range(lines.shape[0]):
         x, weight, bias, y, inner, columns, high, depth, rectify = lines[i]
-        _product(
+        packed_product(
             array_at(x, rows * inner),
             inner,
             1,
@@ -116,7 +115,7 @@ def _backward(lines, rows, left, right):
         x, dy = array_at(x_at, rows * inner), array_at(dy_at, rows * columns)
         into = array_at(d_weight, inner * columns)
         shape = (inner, rows, columns)
-        _product(
+        packed_product(
             *(x, 1, inner, dy, columns, 1, into, columns, nothing, False, nothing),
             *(shape, high, depth, left, right),
         )
@@ -130,7 +129,7 @@ def _backward(lines, rows, left, right):
             where = x if rectified else nothing
             weight, out = array_at(weight_at, inner * columns), array_at(dx, rows * inner)
             shape = (rows, columns, inner)
-            _product(
+            packed_product(
                 *(dy, columns, 1, weight, 1, columns, out, inner, nothing, False, where),
                 *(shape, high_back, depth_back, left, right),
             )

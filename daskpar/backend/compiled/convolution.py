@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from daskpar.backend.compiled import direct, winograd
 from daskpar.backend.reference.convolution import Geometry
 
 
-def _suited(x: np.ndarray, weight: np.ndarray, how: Geometry) -> Any:
+def _suited(x: np.ndarray, weight: np.ndarray, how: Geometry) -> ModuleType | None:
     """The module for a convolution, or None."""
-    return next((kernel for kernel in (winograd, direct) if kernel.suits(x.shape[1:3], weight, how)), None)
+    return next((kernel for kernel in (winograd, direct) if kernel.supports(x.shape[1:3], weight, how)), None)
 
 
 def conv2d(

@@ -9,23 +9,15 @@ written, and their gradients read, once. A first layer on grey or colour images 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend import reference
 from daskpar.backend.compiled.activation import relu_backward
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import (
-    LANES,
-    ROWS,
-    at_least,
-    load,
-    multiply_one,
-    multiply_two,
-    splat,
-    store,
-)
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import at_least, load, splat, store
+from daskpar.backend.compiled.tiles import ROWS, multiply_one, multiply_two
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.convolution import Geometry, Pair
 
 _PIXELS = 96  # that are worked on at once, about
@@ -33,7 +25,7 @@ _TAPS = 63  # of a patch, at most
 _ZERO = np.float32(0)
 
 
-def suits(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
+def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
     """Whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out)."""
     return how.groups == 1 and math.prod(weight.shape[:3]) <= _TAPS and weight.shape[3] % LANES == 0
 
@@ -63,7 +55,7 @@ def backward(
     return dx, sums[:taps].reshape(weight.shape), sums[taps]
 
 
-def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> tuple[Any, ...]:
+def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> tuple[tuple[int, ...], ...]:
     (top, _), (left, _) = how.padding
     return x.shape, weight.shape, y.shape, how.stride, how.dilation, (top, left)
 

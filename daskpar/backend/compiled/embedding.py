@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 
 
 def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:

@@ -5,16 +5,21 @@ What does not fill a vector at the end of an array is left to the reference.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.ir import IRBuilder, Value
 from numba import njit, types
+from numba.core.base import BaseContext
+from numba.core.typing import BaseContext as TypingContext
+from numba.core.typing import Signature
 from numba.extending import intrinsic
+from numba.types import Type
 
 from daskpar.backend import reference
-from daskpar.backend.compiled import simd
-from daskpar.backend.compiled.simd import LANES, largest, load, maximum, splat, store, vector
+from daskpar.backend.compiled.simd import largest, load, maximum, splat, store
+from daskpar.backend.compiled.vectors import LANES, Emitted, address, vector
 from daskpar.backend.reference.half import power_above
 
 _HALVES = ir.VectorType(ir.HalfType(), LANES)
@@ -55,15 +60,17 @@ def _scale(x: np.ndarray, rest: np.ndarray, whole: int) -> float:
     return power_above(max(end, _largest(x, rest, whole)))
 
 
-def _halves_at(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.bitcast(simd.address(context, builder, kind, array, index), _HALVES.as_pointer())
+def _halves_at(context: BaseContext, builder: IRBuilder, kind: Type, array: Value, index: Value) -> Value:
+    return builder.bitcast(address(context, builder, kind, array, index), _HALVES.as_pointer())
 
 
 @intrinsic
-def _load(typing: Any, array: Any, index: Any) -> Any:
+def _load(typing: TypingContext, array: Type, index: Type) -> Emitted:
     """`array[index : index + LANES]` of halves, given as the whole numbers that their bits spell."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
         found = builder.load(_halves_at(context, builder, signature.args[0], *args), align=2)
         return builder.fpext(found, ir.VectorType(ir.FloatType(), LANES))
 
@@ -71,10 +78,12 @@ def _load(typing: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
-def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+def _store(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitted:
     """`array[index : index + LANES] = value`, each rounded to the nearest half."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
         place = _halves_at(context, builder, signature.args[0], *args[:2])
         builder.store(builder.fptrunc(args[2], _HALVES), place, align=2)
         return context.get_dummy_value()
@@ -83,10 +92,12 @@ def _store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _rounded(typing: Any, value: Any) -> Any:
+def _rounded(typing: TypingContext, value: Type) -> Emitted:
     """The nearest half of each, as float32."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
         return builder.fpext(builder.fptrunc(args[0], _HALVES), ir.VectorType(ir.FloatType(), LANES))
 
     return vector(vector), generate

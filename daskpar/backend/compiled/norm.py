@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, load, splat, store, total
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import load, splat, store, total
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.norm import overflows
 
 
@@ -19,8 +20,8 @@ def layer_norm(
         return reference.layer_norm(x, scale, shift, epsilon)
     y, normal = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
     inverse = np.empty((*x.shape[:-1], 1), np.float32)
-    flat = (np.ascontiguousarray(array).reshape(-1) for array in (x, scale, shift, y, normal, inverse))
-    _layer_norm(*flat, np.float32(epsilon))
+    inputs = (_flat(x), _flat(scale), _flat(shift))
+    _layer_norm(*inputs, y.reshape(-1), normal.reshape(-1), inverse.reshape(-1), np.float32(epsilon))
     if overflows(inverse):
         return reference.layer_norm(x, scale, shift, epsilon)
     return y, normal, inverse
@@ -33,8 +34,12 @@ def layer_norm_backward(
         return reference.layer_norm_backward(dy, normal, inverse, scale)
     dx, d_scale, d_shift = np.empty(dy.shape, np.float32), np.zeros_like(scale), np.zeros_like(scale)
     arrays = (dy, normal, inverse, scale, dx, d_scale, d_shift)
-    _layer_norm_backward(*(np.ascontiguousarray(array).reshape(-1) for array in arrays))
+    _layer_norm_backward(*map(_flat, arrays))
     return dx, d_scale, d_shift
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).reshape(-1)
 
 
 @njit(nogil=True, cache=True)

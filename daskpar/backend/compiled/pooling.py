@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, keep_larger, load, splat, store, where_equal
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.marks import keep_larger, where_equal
+from daskpar.backend.compiled.simd import load, splat, store
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.convolution import Geometry, Pair
 
 _LOWEST = np.float32(-math.inf)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from daskpar.backend import reference
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, exp, first, fma, largest, load, maximum, splat, store, total
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import exp, first, fma, largest, load, maximum, splat, store, total
+from daskpar.backend.compiled.vectors import LANES
 
 _LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing
 
 
-def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: Any) -> np.ndarray:
+def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: np.ndarray | None) -> np.ndarray:
     if mask is not None:
         return reference.softmax_rows(scores, factor, causal, mask)
     queries, keys = scores.shape[-2:]

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, at_least, fma, load, splat, store
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import at_least, fma, load, splat, store
+from daskpar.backend.compiled.vectors import LANES
 
 SIDE = 4
 """Height and width of a tile of outputs."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
+from daskpar.backend.compiled.kernel_cache import njit
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from daskpar.backend.compiled.kept import njit
-from daskpar.backend.compiled.simd import LANES, ROWS, load, multiply_apart, splat, store, where_positive
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.simd import load, splat, store, where_positive
+from daskpar.backend.compiled.tiles import ROWS, multiply_apart
 from daskpar.backend.compiled.transforms import (
     PLANES,
     REACH,
@@ -27,6 +28,7 @@ from daskpar.backend.compiled.transforms import (
     input_tile,
     output_tile,
 )
+from daskpar.backend.compiled.vectors import LANES
 from daskpar.backend.reference.convolution import Geometry, Pair
 
 _BLOCK = 24  # tiles: a multiple of ROWS; for 64 channels V and M are 220 KB each
@@ -35,7 +37,7 @@ _LINE = 16  # numbers in a line of the cache
 _ZERO, _LOWEST = np.float32(0), np.float32(-np.inf)
 
 
-def suits(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
+def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
     """Whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out).
 
     They are not where tiles would lie beyond the output by so much that nothing is saved.

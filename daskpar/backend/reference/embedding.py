@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from daskpar.backend.array import Array, array_module
 
 
 def scatter_rows(numbers: Array, values: Array, rows: int) -> Array:
     """A table (rows, features), each row the sum of those `values` (..., features) that have its number."""
-    xp: Any = array_module(values)
+    xp = array_module(values)
     table = xp.zeros((rows, values.shape[-1]), dtype=values.dtype)
     xp.add.at(table, numbers.reshape(-1), values.reshape(-1, values.shape[-1]))
     return table

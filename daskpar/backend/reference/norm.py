@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from daskpar.backend.array import Array, array_module
 
 
@@ -33,7 +31,7 @@ def overflows(inverse: Array) -> bool:
     return not bool((inverse > 0).all())
 
 
-def sizes(inverse: Array, largest: Array, epsilon: float) -> tuple[Array, Any]:
+def sizes(inverse: Array, largest: Array, epsilon: float) -> tuple[Array, Array]:
     """Powers of two to divide values by before they are squared, and `epsilon` divided by their squares.
 
     `largest`: absolute values, of the same shape as `inverse`. Where squares do not overflow the power is 1.
@@ -44,7 +42,7 @@ def sizes(inverse: Array, largest: Array, epsilon: float) -> tuple[Array, Any]:
     return size, xp.maximum(epsilon / size / size, xp.finfo(largest.dtype).tiny)
 
 
-def _normal(x: Array, epsilon: Any) -> tuple[Array, Array]:
+def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
     xp = array_module(x)
     centred = x - xp.mean(x, axis=-1, keepdims=True)
     inverse = 1 / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + epsilon)

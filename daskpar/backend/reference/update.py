@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from daskpar.backend.array import Array, array_module
-from daskpar.backend.blocks import blocks
+from daskpar.backend.chunked import chunked
 
 
 def sgd_update(params: Array, grads: Array, lr: float) -> None:
     """p <- p - lr·g; g is used up."""
-    for p, g in blocks(params, grads):
+    for p, g in chunked(params, grads):
         g *= lr
         p -= g
 
@@ -17,7 +17,7 @@ def momentum_update(
     params: Array, grads: Array, moved: Array, lr: float, momentum: float, nesterov: bool
 ) -> None:
     """v <- momentum·v + g; p <- p - lr·v, or p - lr·(g + momentum·v) with `nesterov`; `g` is used up."""
-    for p, g, v in blocks(params, grads, moved):
+    for p, g, v in chunked(params, grads, moved):
         v *= momentum
         v += g
         if nesterov:
@@ -40,7 +40,7 @@ def adam_update(
 ) -> None:
     """m and s move towards g and g²; p <- p - rate·m / (root·√s + epsilon); `g` is used up."""
     xp = array_module(params)
-    for p, g, m, s in blocks(params, grads, mean, square):
+    for p, g, m, s in chunked(params, grads, mean, square):
         m *= beta1
         m += (1 - beta1) * g
         g *= g

@@ -10,7 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.augment.images import Augmentation, draws, moved
-from daskpar.nn.layer import Context, Params, Shape, positive
+from daskpar.nn.layer import Context, Params, Shape, require_positive
 from daskpar.nn.pad import image
 from daskpar.registry import register
 
@@ -30,7 +30,7 @@ class RandomCrop(Augmentation):
     padding: int = 0
 
     def __post_init__(self) -> None:
-        positive("random_crop", rows=self.rows, columns=self.columns)
+        require_positive("random_crop", rows=self.rows, columns=self.columns)
         if self.padding < 0:
             raise InputError(f"random_crop.padding={self.padding} must be at least 0")
         if self.padding > max(self.rows, self.columns):

@@ -7,7 +7,7 @@ from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.augment.images import Augmentation, draws, within
-from daskpar.nn.layer import Context, Params, positive
+from daskpar.nn.layer import Context, Params, require_positive
 from daskpar.registry import register
 
 
@@ -22,7 +22,7 @@ class Cutout(Augmentation):
     size: int
 
     def __post_init__(self) -> None:
-        positive("cutout", size=self.size)
+        require_positive("cutout", size=self.size)
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Any]:
         if not ctx.training:

@@ -7,8 +7,8 @@ from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.nn.augment.images import Augmentation, draws, pixels
-from daskpar.nn.cuts import ROW, Window
 from daskpar.nn.layer import Context, Params, Shape
+from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
 
 

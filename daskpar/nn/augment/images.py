@@ -8,9 +8,9 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.random import whole_numbers
-from daskpar.nn.cuts import EACH, Width
 from daskpar.nn.layer import Context, Layer, Params, Shape
 from daskpar.nn.pad import image
+from daskpar.nn.partition_rules import EACH, Width
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
 from daskpar.nn.batch_norm import last_axis
-from daskpar.nn.cuts import EACH, ROW, Width, Window
-from daskpar.nn.layer import Context, Layer, Params, Shape, positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.moments import spread
+from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 Numbers = float | tuple[float, ...]
@@ -33,7 +33,7 @@ class Normalise(Layer):
             if not isinstance(getattr(self, name), int | float):
                 object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
         for value in self.deviation if isinstance(self.deviation, tuple) else (self.deviation,):
-            positive("normalise", deviation=value)
+            require_positive("normalise", deviation=value)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         channels = last_axis("normalise", in_shape)

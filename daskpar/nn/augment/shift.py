@@ -10,7 +10,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.augment.images import Augmentation, draws, moved
-from daskpar.nn.layer import Context, Params, Shape, positive
+from daskpar.nn.layer import Context, Params, Shape, require_positive
 from daskpar.nn.pad import image
 from daskpar.registry import register
 
@@ -23,7 +23,7 @@ class RandomShift(Augmentation):
     pixels: int
 
     def __post_init__(self) -> None:
-        positive("random_shift", pixels=self.pixels)
+        require_positive("random_shift", pixels=self.pixels)
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, _ = image("random_shift", in_shape)

@@ -1,0 +1,82 @@
+"""Numbers in memory that threads share, read and written in machine code without a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from llvmlite import ir
+from llvmlite.ir import IRBuilder, Value
+from numba import carray, types
+from numba.core.base import BaseContext
+from numba.core.typing import BaseContext as TypingContext
+from numba.core.typing import Signature
+from numba.extending import intrinsic
+from numba.types import Type
+
+from daskpar.backend.compiled.kernel_cache import njit
+from daskpar.backend.compiled.vectors import Emitted, address
+
+APART = 16  # numbers between those of two threads, which lie in cache lines of their own
+
+
+@intrinsic
+def seen(typing: TypingContext, array: Type, index: Type) -> Emitted:
+    """`array[index]` as other threads have left it, with all that they wrote before."""
+
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
+        return builder.load_atomic(address(context, builder, signature.args[0], *args), "seq_cst", 8)
+
+    return types.int64(array, types.intp), generate
+
+
+@intrinsic
+def tell(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitted:
+    """`array[index] = value` for other threads to see, after all that was written before."""
+
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
+        where = address(context, builder, signature.args[0], args[0], args[1])
+        builder.store_atomic(builder.sext(args[2], ir.IntType(64)), where, "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), generate
+
+
+@intrinsic
+def _pointer(typing: TypingContext, place: Type) -> Emitted:
+    """A pointer to the float32 at an address."""
+    kind = types.CPointer(types.float32)
+
+    def generate(
+        context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
+    ) -> Value:
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(types.int64), generate
+
+
+@njit(inline="always")
+def array_at(place, size):
+    """The `size` numbers at an address, none where it is 0."""
+    return carray(_pointer(place), (size if place else 0,))
+
+
+def place_of(array: np.ndarray | None) -> int:
+    """The address of an array's first number, 0 where there is none."""
+    return 0 if array is None or array.size == 0 else array.__array_interface__["data"][0]
+
+
+@njit(nogil=True, cache=True)
+def look(array: np.ndarray, index: int) -> int:
+    """`seen`, for the interpreter."""
+    return seen(array, index)
+
+
+@njit(nogil=True, cache=True)
+def put(array: np.ndarray, index: int, value: int) -> None:
+    """`tell`, for the interpreter."""
+    tell(array, index, value)

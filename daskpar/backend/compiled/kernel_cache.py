@@ -1,0 +1,135 @@
+"""Kernels on the disk: where Numba keeps them, and what happens where it cannot.
+
+Numba compares the file that a kernel is written in with what it was; most of a kernel's code comes from
+others, which it takes in. After an upgrade the old code would run on, so it is removed.
+
+Where Numba has no place to write to (installed read-only, no home), a temporary folder of this process is
+one. What cannot be read, or not be written, is compiled for this process. A line names NUMBA_CACHE_DIR, once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TypeVar, cast
+
+import numba
+from numba.core.base import BaseContext
+from numba.core.caching import FunctionCache
+from numba.core.compiler import CompileResult
+from numba.core.typing import Signature
+
+_STAMP = "daskpar-kernels.sha256"
+_ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written to"
+
+logger = logging.getLogger("daskpar")
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class KernelCache(FunctionCache):
+    """Numba's cache of a function, of which neither damage nor a full disk ends a program."""
+
+    def load_overload(self, sig: Signature, target_context: BaseContext) -> CompileResult | None:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # unpickling a damaged file raises anything
+            _say(
+                f"a kernel in {self.cache_path} cannot be read ({type(error).__name__}) and is compiled anew"
+            )
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Signature, data: CompileResult) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # it reads the index before, which may be damaged
+            _say(f"kernels cannot be kept in {self.cache_path} ({error}) and are compiled for each process")
+
+
+def njit(*signatures: Signature, cache: bool = False, **options: bool | str) -> Callable[[F], F]:
+    """`numba.njit` with a `KernelCache`; to be called with options, as a decorator."""
+
+    def decorate(function: F) -> F:
+        dispatcher = numba.njit(**options)(function)
+        if cache:
+            find_place()
+            with suppress(RuntimeError, OSError):  # no place at all: compiled for this process
+                dispatcher._cache = KernelCache(function)
+        for signature in signatures:
+            dispatcher.compile(signature)
+        if signatures:
+            dispatcher.disable_compile()
+        return cast(F, dispatcher)
+
+    return decorate
+
+
+@cache
+def find_place() -> bool:
+    """Give Numba a temporary folder where it has no other; whether the place outlives this process."""
+    folder = numba.config.CACHE_DIR
+    try:
+        place = FunctionCache(forget_outdated).cache_path
+        if folder and not Path(place).is_relative_to(os.path.abspath(folder)):
+            _say(f"NUMBA_CACHE_DIR={folder} cannot be written to; kernels are kept in {place}")
+        return True
+    except (RuntimeError, OSError):
+        pass
+    try:
+        numba.config.CACHE_DIR = mkdtemp(prefix="daskpar-kernels-")
+        atexit.register(_remove, numba.config.CACHE_DIR, os.getpid())
+    except OSError:
+        pass  # not even a temporary folder
+    _say("there is no place to keep compiled kernels; they are compiled for each process")
+    return False
+
+
+def is_kept() -> bool:
+    """Return whether what is compiled lies on the disk for the next process."""
+    return find_place() and not _said()
+
+
+def _remove(folder: str, process: int) -> None:
+    if os.getpid() == process:
+        rmtree(folder, ignore_errors=True)
+
+
+_lines: list[str] = []
+
+
+def _said() -> bool:
+    return bool(_lines)
+
+
+def _say(problem: str) -> None:
+    """Log what is wrong with the cache, once a process."""
+    if not _lines:
+        _lines.append(problem)
+        logger.warning("%s; %s", problem, _ADVICE)
+
+
+def forget_outdated(sources: Path = Path(__file__).parent, kept: Path | None = None) -> None:
+    """Remove what lies in the folder `kept` and was not compiled from the modules that lie in `sources`."""
+    modules = sorted(sources.glob("*.py"))
+    digest = sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+    with suppress(OSError, RuntimeError):  # where nothing can be kept nothing is outdated
+        if kept is None:
+            find_place()
+            kept = Path(FunctionCache(forget_outdated).cache_path)
+        stamp = kept / _STAMP
+        if stamp.exists() and stamp.read_bytes() == digest.encode():
+            return
+        for module in modules:
+            for part in kept.glob(f"{module.stem}.*.nb[ic]"):
+                part.unlink(missing_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(digest)

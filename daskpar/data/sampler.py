@@ -1,0 +1,202 @@
+"""The order in which rows are drawn: a pure function of (seed, epoch, step), whatever the layout.
+
+A batch is drawn from several *streams* side by side. Each stream owns its own rows for good, cut into
+chunks, and gives an equal share of every batch; a lane owns whole streams, so its chunks never move.
+
+    batch of step k:   | stream 0 | stream 1 | stream 2 | stream 3 |
+    Layout(data=1)     |  lane 0 ...................................|
+    Layout(data=2)     |  lane 0 ............|  lane 1 .............|
+
+The batch is the same for 1, 2 or 4 lanes: that is what makes a run resumable under another layout and every
+layout comparable with a single device. The last batch of an epoch holds what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+
+from daskpar.backend.array import Array, to_numpy
+from daskpar.backend.random import generator
+from daskpar.errors import InputError
+from daskpar.settings import Block, at_least_one
+
+KINDS = ("uniform", "random", "stratified")
+_STREAMS = 16
+
+
+class Piece(NamedTuple):
+    """Rows `start` to `stop` of a chunk, in that chunk's order of the epoch."""
+
+    stream: int
+    chunk: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Sampler(Block):
+    """How `rows` rows are drawn in batches.
+
+    `uniform`: in order; stream g takes the g-th share of each batch. `random`: stream g owns the g-th
+    stripe of the rows; chunks are shuffled within the stream and rows within the chunk, anew each epoch.
+    `stratified`: as random, with the classes spread evenly over streams, chunks and batches.
+    """
+
+    rows: int
+    batch: int
+    streams: int
+    chunk_rows: int
+    kind: str = "random"
+    seed: int = 0
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "streams", "chunk_rows"):
+            at_least_one(f"order.{name}", getattr(self, name))
+        if self.batch > self.rows:
+            raise InputError(f"train.batch={self.batch} is larger than the {self.rows} rows of training data")
+
+    @property
+    def share(self) -> int:
+        """Rows that a stream gives to a full batch."""
+        return self.batch // self.streams
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.rows // self.batch if self.drop_last else -(-self.rows // self.batch)
+
+    def size(self, stream: int) -> int:
+        """Rows that a stream owns."""
+        if self.kind != "uniform":
+            return (stream + 1) * self.rows // self.streams - stream * self.rows // self.streams
+        full, rest = divmod(self.rows, self.batch)
+        return full * self.share + min(max(rest - stream * self.share, 0), self.share)
+
+    def bounds(self, stream: int) -> tuple[int, ...]:
+        """Where the chunks of a stream begin and end within it."""
+        return bounds(self.size(stream), self.chunk_rows)
+
+    def positions(self, stream: int, chunk: int) -> slice | np.ndarray:
+        """Which of the rows 0 to `rows` make up a chunk."""
+        start, stop = self.bounds(stream)[chunk : chunk + 2]
+        if self.kind != "uniform":
+            first = stream * self.rows // self.streams
+            return slice(first + start, first + stop)
+        if self.streams == 1:
+            return slice(start, stop)
+        batch, within = np.divmod(np.arange(start, stop), self.share)
+        return batch * self.batch + stream * self.share + within
+
+    def count(self, step: int, streams: range) -> int:
+        """Rows that `streams` give to step `step` of an epoch."""
+        taken = step * self.share
+        return sum(min(self.share, max(0, self.size(g) - taken)) for g in streams)
+
+    def drawn(self, step: int) -> int:
+        """Rows drawn in the first `step` steps of a run."""
+        epochs, within = divmod(step, self.steps)
+        in_epoch = self.steps * self.batch if self.drop_last else self.rows
+        return epochs * in_epoch + within * self.batch
+
+    def pieces(self, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
+        """The pieces of chunks that make up the rows of `streams` in a batch, in order."""
+        return _pieces(self, epoch if self._shuffles_chunks else 0, step, streams)
+
+    @cached_property
+    def _shuffles_chunks(self) -> bool:
+        return self.kind != "uniform" and max(map(self.size, range(self.streams))) > self.chunk_rows
+
+    def row_order(self, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray | None:
+        """The order of the rows within a chunk in an epoch; None where it is as they are stored."""
+        if self.kind == "uniform":
+            return None
+        return _row_order(self, epoch, stream, chunk, targets)
+
+
+def bounds(rows: int, chunk_rows: int) -> tuple[int, ...]:
+    """Where chunks of nearly equal size begin and end, none above `chunk_rows`."""
+    chunks = max(1, -(-rows // chunk_rows))
+    return tuple(c * rows // chunks for c in range(chunks + 1))
+
+
+@lru_cache(maxsize=8192)
+def _pieces(order: Sampler, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
+    out = []
+    start = step * order.share
+    for stream in streams:
+        stop = min(start + order.share, order.size(stream))
+        begin = 0
+        for chunk, size in _chunk_order(order, epoch, stream):
+            low, high = max(start - begin, 0), min(stop - begin, size)
+            if low < high:
+                out.append(Piece(stream, chunk, low, high))
+            begin += size
+            if begin >= stop:
+                break
+    return tuple(out)
+
+
+@lru_cache(maxsize=4096)
+def _chunk_order(order: Sampler, epoch: int, stream: int) -> tuple[tuple[int, int], ...]:
+    """(chunk, rows) in the order of the epoch."""
+    sizes = [(c, stop - start) for c, (start, stop) in enumerate(pairwise(order.bounds(stream)))]
+    if order.kind == "uniform" or len(sizes) == 1:
+        return tuple(sizes)
+    shuffled = generator(order.seed, "order", 0, stream + 1, epoch).permutation(len(sizes))
+    return tuple(sizes[c] for c in shuffled)
+
+
+_row_orders: dict[tuple[object, ...], np.ndarray] = {}
+
+
+def _row_order(order: Sampler, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray:
+    labels = None
+    if order.kind == "stratified":  # the labels shape the order, so they are part of the key
+        labels = to_numpy(targets)
+        labels = labels if labels.ndim == 1 else labels.argmax(axis=-1)
+    mark = None if labels is None else crc32(labels.tobytes())
+    key = (order, epoch, stream, chunk, len(targets), mark)
+    found = _row_orders.get(key)
+    if found is None:
+        rng = generator(order.seed, "order", chunk + 1, stream + 1, epoch)
+        found = rng.permutation(len(targets)) if labels is None else stratify(labels, rng)
+        while len(_row_orders) >= 512:  # threads may race here: each would store the same values
+            _row_orders.pop(next(iter(_row_orders), key), None)
+        _row_orders[key] = found
+    return found
+
+
+def stratify(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order of rows in which every stretch holds the classes in their overall proportions.
+
+    The i-th of the n rows of a class (shuffled) is placed at (i + u) / n of the way, u drawn per class.
+    """
+    shuffled = rng.permutation(len(labels))
+    classes, inverse, counts = np.unique(labels[shuffled], return_inverse=True, return_counts=True)
+    by_class = np.argsort(inverse, kind="stable")
+    rank = np.empty(len(labels))
+    rank[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = (rank + rng.random(len(classes))[inverse]) / counts[inverse]
+    return shuffled[np.argsort(place, kind="stable")]
+
+
+def choose_streams(batch: int, lanes: int) -> int:
+    """As many streams as divide the batch, up to 16 and with as many factors of two as there are.
+
+    So they are the same for 1, 2, 4, … lanes: so is what each step computes.
+
+    Raises InputError where the lanes cannot share the batch evenly.
+    """
+    if batch % lanes:
+        fit = [n for n in range(1, batch + 1) if batch % n == 0]
+        near = ", ".join(map(str, sorted(sorted(fit, key=lambda n: abs(n - lanes))[:4])))
+        raise InputError(f"layout.data={lanes} does not divide train.batch={batch}; use e.g. {near}")
+    fit = [n for n in range(lanes, min(_STREAMS, batch) + 1, lanes) if batch % n == 0]
+    return max(fit, key=lambda n: (n & -n, n), default=lanes)

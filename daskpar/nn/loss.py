@@ -1,0 +1,113 @@
+"""The contract of a loss: what is summed over examples, and its gradient.
+
+A loss returns sums, not means: `(loss_sum, weight_sum, d_outputs)` with `d_outputs` the gradient of
+`loss_sum`. Whoever has the sums of the whole batch divides, so chunks and workers of unequal size come out
+right. Sums are Python floats; `d_outputs` has the dtype of `outputs`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from daskpar.backend.array import Array, array_module
+from daskpar.errors import InputError
+from daskpar.nn.layer import Shape
+from daskpar.registry import Table
+from daskpar.settings import Block
+
+
+@dataclass(frozen=True)
+class Loss(Block):
+    """The contract of a loss. Axis 0 of `outputs` and `targets` is the example.
+
+    `task`: what the outputs say, by which metrics go. "classes": the largest of the outputs along the last
+    axis names the class. "labels": each output is a yes where it is above 0, whatever the others are.
+    "numbers": the outputs are what is predicted.
+    """
+
+    kind: ClassVar[str] = "loss"
+    task: ClassVar[str] = "numbers"
+
+    @property
+    def splits(self) -> bool:
+        """True where outputs may come in parts, by classes: see `gather` and `with_total`."""
+        return False
+
+    def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
+        """The sums that the others need of the outputs for the classes from `first` on."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def combine(self, gathered: Sequence[Array]) -> Array:
+        """Combine the sums of several parts into those of one."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def with_total(
+        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
+    ) -> tuple[float, float, Array]:
+        """The loss and its weight, and the gradient of these outputs, from what all parts have gathered."""
+        raise TypeError(f"{type(self).__name__} gathers nothing")
+
+    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
+        """Refuse targets that do not fit the outputs (shapes without the example axis)."""
+        if np.dtype(target_dtype).kind not in "fiub":
+            raise InputError(f"{self.kind}: the targets are texts ({target_dtype}); expected numbers")
+        if squeezed(out_shape) != squeezed(target_shape):
+            raise InputError(
+                f"{self.kind}: the model returns {out_shape or 'a number'} per example, "
+                f"the targets hold {target_shape or 'a number'}; they must have one shape"
+            )
+
+    def conform(self, targets: Array, out_shape: Shape) -> Array:
+        """Return targets (rows, ...) in the shape and kind that the loss computes with, where they can be."""
+        return targets
+
+    def classes(self, out_shape: Shape) -> int | None:
+        """Return how many classes outputs tell apart; None where each answers for itself, or numbers."""
+        return None
+
+    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
+        """The fault in the values of some targets, or None."""
+        return None
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+        raise TypeError(f"{type(self).__name__} is no loss")
+
+    def activate(self, outputs: Array) -> Array:
+        """Probabilities for a classifier, the outputs themselves otherwise: what a person reads."""
+        return outputs
+
+    def decide(self, outputs: Array) -> Array:
+        """The class of each example for a classifier, the outputs themselves otherwise."""
+        return outputs
+
+    def mean(self, outputs: Sequence[Array]) -> Array:
+        """Outputs that say what several models say on average: of probabilities, for a classifier."""
+        return _mean([self.activate(each) for each in outputs])
+
+
+def _mean(arrays: Sequence[Array]) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total * (1 / len(arrays))
+
+
+def squeezed(shape: Shape) -> Shape:
+    """A shape of one number as that of a number."""
+    return () if shape == (1,) else shape
+
+
+def mean_over_outputs(each: Array, slope: Array) -> tuple[float, float, Array]:
+    """A loss and its gradient, from those of each output: the mean over an example's outputs."""
+    rows = each.shape[0]
+    share = 1 / max(1, math.prod(each.shape[1:]))
+    return float(array_module(each).sum(each)) * share, float(rows), slope * share
+
+
+LOSSES = Table("loss", Loss, "daskpar.nn")

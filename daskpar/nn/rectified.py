@@ -1,0 +1,41 @@
+"""A ReLU whose work is done by the layers beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daskpar.backend.array import Array
+from daskpar.nn.activations import ReLU
+from daskpar.nn.layer import Context, Layer, Params, Rectifying, Saved
+
+
+@dataclass(frozen=True)
+class Rectified(Layer):
+    """A layer that rectifies its `output`, or the gradient of its `input`, or both."""
+
+    layer: Rectifying
+    output: bool = False
+    input: bool = False
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved]:
+        return self.layer.forward_rectified(params, x, ctx, self.output)
+
+    def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return self.layer.backward_rectified(params, saved, dy, ctx, self.input)
+
+    def mask(self, x: Array, mask: Array | None) -> Array | None:
+        return self.layer.mask(x, mask)
+
+
+@dataclass(frozen=True)
+class DoneReLU(Layer):
+    """A ReLU that the layer before it does on the way `forward`, or the layer after it on the way `back`."""
+
+    forth: bool = False
+    back: bool = False
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
+        return (x, x) if self.forth else ReLU().forward(params, x, ctx)
+
+    def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        return (dy, {}) if self.back else ReLU().backward(params, saved, dy, ctx)

@@ -1,0 +1,76 @@
+"""The callbacks of a run: they hear its events, and remember over a resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from daskpar.tasks.types import Spec, State
+from daskpar.train.callbacks import Callback, EarlyStopping
+from daskpar.train.events import Began, Ended, Entry, Evaluated, Event, StepsDone
+from daskpar.train.refusals import check_monitor
+from daskpar.train.view import RunView
+
+
+class CallbackList:
+    """Tells callbacks of the events of a run, in their order.
+
+    `steps_per_epoch` says at which step an epoch begins.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback], steps_per_epoch: int):
+        self.callbacks, self.steps_per_epoch = tuple(callbacks), steps_per_epoch
+        self._epoch = -1
+
+    def reset(self, spec: Spec, validation: bool) -> None:
+        """Make callbacks forget an earlier run. Raises InputError for a monitor that is not known."""
+        for callback in self.callbacks:
+            callback.reset()
+            if callback.monitor is not None:
+                check_monitor(spec, callback.monitor, validation)
+
+    def hear(self, run: RunView, event: Event) -> None:
+        """Tell all callbacks of an event; where one of them asks for the end, the run is stopped."""
+        match event:
+            case Began():
+                for callback in self.callbacks:
+                    callback.before_training(run)
+            case StepsDone(entries):
+                self._hear_steps(run, entries)
+            case Evaluated(record):
+                for callback in self.callbacks:
+                    if callback.after_evaluation(run, record):
+                        run.stop()
+            case Ended():
+                for callback in self.callbacks:
+                    callback.after_training(run)
+
+    def _hear_steps(self, run: RunView, entries: list[Entry]) -> None:
+        for step, _, _ in entries:
+            epoch = step // self.steps_per_epoch
+            if epoch > self._epoch:
+                self._epoch = epoch
+                for callback in self.callbacks:
+                    callback.before_epoch(run, epoch)
+        for callback in self.callbacks:
+            callback.after_steps(run, entries)
+
+    def close(self) -> None:
+        for callback in self.callbacks:
+            callback.close()
+
+    def states(self) -> list[list[Any]]:
+        """Return the kind and the state of each callback, for a checkpoint."""
+        return [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks]
+
+    def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None:
+        """Give callbacks the states from a checkpoint; `best(step)` reads the best state of a step."""
+        left = list(states)
+        for callback in self.callbacks:
+            match = next((pair for pair in left if pair[0] == type(callback).__name__), None)
+            if match is None:
+                continue
+            left.remove(match)
+            callback.load_state_dict(match[1])
+            if isinstance(callback, EarlyStopping) and callback.best_value is not None:
+                callback.best_state = best(callback.best_step)

@@ -1,0 +1,66 @@
+"""From what people pass to `fit` and `evaluate` to parts of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+
+from daskpar.cluster.executor import Executor
+from daskpar.data.dask_arrays import from_dask, is_dask
+from daskpar.data.in_memory import Given, hold
+from daskpar.data.source import Source
+from daskpar.data.splits import Split
+from daskpar.errors import InputError, shown
+from daskpar.train.fitting import learns_inputs
+from daskpar.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Makes parts of arrays, dask arrays, sources and parts, for one executor.
+
+    Arrays go to workers elsewhere as files in the folder `scratch()`, until the executor is closed.
+    """
+
+    settings: Settings
+    executor: Executor
+    scratch: Callable[[], Path]
+
+    def part(self, x: object, y: object, name: str) -> Split:
+        """Return the part `name`. Raises InputError for data that cannot be trained on."""
+        if isinstance(x, Split):
+            return x
+        if isinstance(x, Source):
+            return Split(x, name)
+        if y is None and learns_inputs(self.settings.targets):
+            y = x
+        if y is None:
+            raise InputError(f"{name} data: targets are missing; pass X and y, or a Part of a source")
+
+        def in_reach(x: object, y: object) -> Given:
+            source = hold(x, y, None if self.executor.in_process else self.scratch(), name)
+            self.executor.at_close(source.release)
+            return source
+
+        if is_dask(x) or is_dask(y):
+            return Split(from_dask(x, y, in_reach, name), name, shuffled=False)
+        return Split(in_reach(x, y), name)
+
+    def parts(self, x: object, y: object, validation: object) -> tuple[Split, Split | None]:
+        """Return the training part and the one for validation, which may be a share of the first."""
+        train = self.part(x, y, "train")
+        if not isinstance(x, Split):
+            stratified = self.settings.distribution == "stratified"
+            train = replace(train, seed=self.settings.seed, stratified=stratified)
+        if isinstance(validation, Real) or getattr(validation, "shape", None) == ():
+            return train.split(validation)  # type: ignore[arg-type]  # which checks its argument itself
+        if validation is None or isinstance(validation, Split):
+            return train, validation
+        if not isinstance(validation, list | tuple) or len(validation) != 2:
+            raise InputError(
+                f"validation={shown(validation, 80)}: expected a share, e.g. 0.1, a pair of arrays, or a Part"
+            )
+        x, labels = validation
+        return train, self.part(x, labels, "validation")

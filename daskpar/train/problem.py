@@ -1,0 +1,191 @@
+"""What is trained: settings and data, and the Spec that follows from both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend.random import init_rng
+from daskpar.data.categories import Labels
+from daskpar.data.sampler import Sampler, choose_streams
+from daskpar.data.source import Source
+from daskpar.data.splits import Split
+from daskpar.data.transforms import Examples, Fitted
+from daskpar.layout.demands import Demands
+from daskpar.layout.lanes import check_streams, lanes_alike
+from daskpar.layout.layout import Layout
+from daskpar.layout.partition import cut_operations, partition
+from daskpar.nn import registry as nn
+from daskpar.nn.operations import parts, synchronised
+from daskpar.nn.parameters import ParameterTable
+from daskpar.optim import registry as optim
+from daskpar.optim.gradient import Clip, Penalty
+from daskpar.plan.measure import operation_times
+from daskpar.tasks.types import Spec
+from daskpar.train import refusals
+from daskpar.train.fitting import FittedData, learns_inputs, shape_after
+from daskpar.train.interval import run_length
+from daskpar.train.settings import Settings
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training that can be done: all refusals are behind it."""
+
+    settings: Settings
+    train: Split
+    validation: Split | None
+    spec: Spec
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the run."""
+        return self.spec.layout
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of classes or characters, where the data have them."""
+        return self.train.source.names
+
+    def with_layout(self, layout: Layout) -> Problem:
+        """The same problem with lanes of other sizes."""
+        settings, spec = replace(self.settings, layout=layout), replace(self.spec, layout=layout)
+        return replace(self, settings=settings, spec=spec)
+
+
+def pose(
+    settings: Settings, data: FittedData, validation: Split | None, saved: Mapping[str, Any] | None = None
+) -> Problem:
+    """Make the problem of training on data with a layout.
+
+    `saved`: the description of the data's order in a checkpoint to resume from.
+    Raises InputError for what cannot be trained.
+    """
+    source = data.part.source
+    order = make_order(settings, data.part.rows, saved, source.chunk_rows)
+    spec = make_spec(settings, source, order, data.transforms, data.targets)
+    return Problem(settings, data.part, validation, spec)
+
+
+def make_order(
+    settings: Settings, rows: int, saved: Mapping[str, Any] | None = None, chunk_rows: int = 8192
+) -> Sampler:
+    """Return the order in which the rows are drawn; a resumed run keeps the `saved` one.
+
+    `chunk_rows`: the source's own choice, for settings that have none.
+    """
+    layout, saved = settings.fixed_layout, saved or {}
+    run_length(settings.epochs, settings.steps, 1)
+    streams = settings.streams or saved.get("streams")
+    streams = streams or choose_streams(settings.batch, lanes_alike(layout, layout.replicas))
+    check_streams(layout, layout.replicas, settings.batch, streams)
+    order = Sampler(
+        rows,
+        settings.batch,
+        streams,
+        settings.chunk_rows or chunk_rows,
+        settings.distribution,
+        settings.seed,
+        settings.drop_last,
+    )
+    refusals.check_same_order(order, saved)
+    return order
+
+
+def make_spec(
+    settings: Settings,
+    source: Source,
+    order: Sampler,
+    transforms: Sequence[Fitted],
+    targets: Sequence[Fitted],
+) -> Spec:
+    """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
+    layout = settings.fixed_layout
+    in_shape = shape_after(transforms, source.x_shape, settings.precision)
+    spec = bare_spec(settings, in_shape, order, transforms, targets)
+    refusals.check_characters(spec, source)
+    spec, y = _with_targets(spec, source)
+    refusals.check_labels(spec)
+    refusals.check_stratified(order, y, learns_inputs(spec.targets))
+    spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
+    for metric in spec.metrics:
+        metric.check(spec.loss, spec.out_shape, y.shape[1:])
+    refusals.check_tokens(spec, source, transforms)
+    outer = None if layout.outer is None else optim.optimizer(layout.outer)
+    spec = replace(spec, layout=layout, outer=outer)
+    layout.check(demands_of(spec, settings.accumulate))
+    refusals.check_slices(spec, settings.accumulate)
+    splits = spec.loss.splits and not spec.metrics  # metrics see whole outputs
+    cut = partition(spec.model, spec.table, spec.in_shape, layout, _stage_costs(spec), splits)
+    optimizers = [spec.optimizer] if outer is None else [spec.optimizer, outer]
+    refusals.check_epsilons(spec.precision, parts(spec.model), optimizers)
+    return replace(spec, cut=cut)
+
+
+def demands_of(spec: Spec, accumulate: int) -> Demands:
+    """Return what a layout must be able to do for a training."""
+    return Demands(
+        batch=spec.order.batch,
+        parameters=spec.table.count,
+        optimizer=spec.optimizer,
+        outer=spec.outer,
+        accumulate=accumulate,
+        clips_norm=spec.clip.norm is not None,
+        synchronised=next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None),
+    )
+
+
+def _with_targets(spec: Spec, source: Source) -> tuple[Spec, np.ndarray]:
+    """Return the Spec, which knows now whether targets are the examples, and the targets of one example."""
+    y = np.zeros((1, *source.y_shape), source.y_dtype)
+    if learns_inputs(spec.targets):
+        y = np.zeros((1, *spec.in_shape), spec.x_dtype)
+        flat = len(spec.out_shape) == 1 < len(spec.in_shape) and math.prod(spec.in_shape) == spec.out_shape[0]
+        spec = replace(spec, targets=(Examples(flat),))
+    for fitted in spec.targets:
+        y = np.zeros(y.shape, int) if isinstance(fitted, Labels) else fitted.apply(y)
+    return spec, spec.loss.conform(y, spec.out_shape)
+
+
+def _stage_costs(spec: Spec) -> list[float] | None:
+    """Return seconds of each operation, where stages are to take the same time."""
+    layout = spec.layout
+    if layout.balance != "time" or not isinstance(layout.stages, int) or layout.stages == 1:
+        return None
+    rows = -(-spec.order.batch // (layout.data * layout.microbatches))
+    return operation_times(spec, cut_operations(spec.model, layout), rows)
+
+
+def bare_spec(
+    settings: Settings,
+    in_shape: tuple[int, ...],
+    order: Sampler,
+    transforms: Sequence[Fitted],
+    targets: Sequence[Fitted],
+) -> Spec:
+    """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
+    model = nn.model(settings.model)
+    params, out_shape = model.init(init_rng(settings.seed), in_shape)
+    table = ParameterTable.of(params)
+    refusals.check_parameters(table)
+    return Spec(
+        model=model,
+        table=table,
+        in_shape=tuple(in_shape),
+        out_shape=tuple(out_shape),
+        loss=nn.loss(settings.loss),
+        metrics=tuple(nn.metric(metric) for metric in settings.metrics),
+        optimizer=optim.optimizer(settings.optimizer),
+        penalty=settings.penalty or Penalty(),
+        clip=settings.clip or Clip(),
+        order=order,
+        seed=settings.seed,
+        precision=settings.precision,
+        accumulate=min(settings.accumulate, order.batch),
+        transforms=tuple(transforms),
+        targets=tuple(targets),
+    )

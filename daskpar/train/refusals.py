@@ -1,0 +1,125 @@
+"""What cannot be trained, whatever the layout: refusals of data, orders, targets, metrics and epsilons.
+
+Each function raises InputError, in one line. Refusals that belong to a cut are in its module, in `layout`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from daskpar.data.categories import listed
+from daskpar.data.sampler import Sampler
+from daskpar.data.source import Source
+from daskpar.data.transforms import Fitted, labels_of
+from daskpar.errors import InputError, unknown
+from daskpar.nn.operations import parts, synchronised
+from daskpar.nn.parameters import ParameterTable
+from daskpar.tasks.types import Spec
+
+
+def check_names(names: Sequence[str], saved: Sequence[str]) -> None:
+    """Refuse to resume with other characters or classes than a checkpoint was made with."""
+    if list(saved) != list(names):
+        raise InputError(
+            "the checkpoint was made with other characters or classes than the data have now; "
+            "set the data back, or train anew"
+        )
+
+
+def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
+    """Refuse to resume with the rows in another order than a checkpoint was made with."""
+    for name, before in saved.items():
+        if getattr(order, name) != before:
+            raise InputError(
+                f"the checkpoint was made with {name}={before}, this run has {getattr(order, name)}; "
+                "set it back, or train anew"
+            )
+
+
+def check_monitor(spec: Spec, name: str, validation: bool) -> None:
+    """Refuse a value to monitor that no record will hold; the message names the nearest that there is."""
+    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
+    parts = ["train", "validation"] if validation else ["train"]
+    known = [f"{part}.{metric}" for part in parts for metric in metrics]
+    if name not in known:
+        raise unknown("monitor", name, known)
+
+
+def check_parameters(table: ParameterTable) -> None:
+    """Refuse a model without parameters."""
+    if not table.entries:
+        raise InputError("the model has no parameters; add a layer such as dense")
+
+
+def check_characters(spec: Spec, source: Source) -> None:
+    """Refuse text for a model that does not begin with a layer of tokens."""
+    if source.tokens and not spec.model.tokens:
+        raise InputError(
+            f"layer 0: {spec.model.layers[0].kind}: the examples are numbers of characters; begin the model "
+            "with a layer that takes those, such as embedding"
+        )
+
+
+def check_labels(spec: Spec) -> None:
+    """Refuse another number of labels than the model has classes."""
+    labels, classes = labels_of(spec.targets), spec.loss.classes(spec.out_shape)
+    if labels and classes is not None and len(labels) != classes:
+        raise InputError(
+            f"{spec.loss.kind}: {len(labels)} labels in the targets ({listed(labels)}) for a model with "
+            f"{spec.out_shape[-1]} outputs; expected {classes} labels"
+        )
+
+
+def check_stratified(order: Sampler, y: np.ndarray, inputs_are_targets: bool) -> None:
+    """Refuse the stratified order for targets `y` (1, ...) that are not one class an example."""
+    if order.kind == "stratified" and (y.ndim > 2 or inputs_are_targets):
+        raise InputError(
+            f"distribution stratified needs one class an example; the targets are of shape {y.shape[1:]}"
+        )
+
+
+def check_slices(spec: Spec, accumulate: int) -> None:
+    """Refuse slices of rows for a layer whose statistics are those of the whole batch."""
+    shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
+    if shares is not None and accumulate > 1:
+        raise InputError(
+            f"train.accumulate={accumulate} cannot be had with {shares}: {{sync: true}}, whose "
+            "statistics are those of the whole batch"
+        )
+
+
+def check_tokens(spec: Spec, source: Source, transforms: Sequence[Fitted]) -> None:
+    """Refuse examples that are not whole numbers, for a model that takes tokens."""
+    if spec.model.tokens and (transforms or np.dtype(source.x_dtype).kind not in "iub"):
+        state = "transformed, e.g. scaled to 0 to 1" if transforms else f"of {np.dtype(source.x_dtype)}"
+        raise InputError(
+            f"layer 0: {spec.model.layers[0].kind}: expected whole numbers, the examples are {state}; leave "
+            "it out, or give it data that are whole numbers"
+        )
+
+
+def check_epsilons(precision: str, layers: Iterable[object], optimizers: Iterable[object]) -> None:
+    """Refuse an `epsilon` of layers or optimizers that is too small for `precision`.
+
+    A layer adds it to a variance, so it must be a number of that precision. An optimizer adds it to the root
+    of squares of gradients: below it, squares may be 0 where gradients are not, and a step would be that of a
+    division by nearly nothing.
+    """
+    tiny = float(np.finfo(precision).tiny)
+    for least, blocks in ((tiny, layers), (10 * math.sqrt(tiny), optimizers)):
+        for block in blocks:
+            epsilon = getattr(block, "epsilon", 1.0)
+            if epsilon < least:
+                kind = getattr(block, "kind", block)
+                raise InputError(
+                    f"{kind}.epsilon={epsilon} is too small for precision {precision}; use "
+                    f"{_rounded_up(least):.0e} or more"
+                )
+
+
+def _rounded_up(least: float) -> float:
+    """Return the next power of ten."""
+    return float(f"1e{math.ceil(math.log10(least))}")

@@ -1,0 +1,55 @@
+"""The result of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from daskpar.layout.layout import Layout
+from daskpar.tasks.types import Spec, State
+from daskpar.train.checkpoint import SavedState
+from daskpar.train.history import Record
+from daskpar.train.trace import Trace
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained state, with the run that has led to it.
+
+    `steps_run` of `steps_planned` steps, from step `resumed_at` on; `state` may be that of an earlier step,
+    e.g. the best. `saved`: the file that the state lies in. `without_value`: names of scores that had no
+    finite value, and were reported. `trace`: the tasks that ran, where they were recorded.
+    """
+
+    spec: Spec
+    layout: Layout
+    state: State
+    history: list[Record]
+    names: tuple[str, ...]
+    steps_planned: int
+    steps_run: int
+    resumed_at: int
+    seconds: float
+    blas: dict[str, Any]
+    saved: SavedState | None = None
+    without_value: frozenset[str] = frozenset()
+    trace: Trace | None = None
+
+    def attributes(self) -> dict[str, object]:
+        """Return the attributes of a Trainer that is fitted with this."""
+        fitted = {
+            "spec_": self.spec,
+            "state_": self.state,
+            "history_": self.history,
+            "names_": self.names,
+            "steps_": self.state.step,
+            "steps_run_": self.steps_run,
+            "steps_planned_": self.steps_planned,
+            "resumed_at_": self.resumed_at,
+            "seconds_": self.seconds,
+            "blas_": self.blas,
+            "saved_": self.saved,
+            "_layout": self.layout,
+            "_without_value": self.without_value,
+        }
+        return fitted if self.trace is None else {**fitted, "trace_": self.trace}

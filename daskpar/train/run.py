@@ -1,0 +1,250 @@
+"""A training in progress: windows of steps, evaluations, checkpoints, the final state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from daskpar.cluster.executor import Executor
+from daskpar.data.transforms import to_json
+from daskpar.errors import ClusterLostError, InputError
+from daskpar.layout.layout import Layout
+from daskpar.nn.parameters import check_finite
+from daskpar.tasks.state_file import read_state, write_state
+from daskpar.tasks.types import Spec, State
+from daskpar.train.checkpoint import STATE, Checkpoint, Checkpoints, SavedState, read_meta, saved_as
+from daskpar.train.driver import Cut
+from daskpar.train.evaluate import evaluated
+from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
+from daskpar.train.history import Record
+from daskpar.train.launch import make_driver, warm_up
+from daskpar.train.problem import Problem
+from daskpar.train.recorder import Recorder
+from daskpar.train.rescue import Rescue
+from daskpar.train.result import Result
+from daskpar.train.timetable import Timetable
+
+
+class Memory(Protocol):
+    """What a run keeps in its checkpoints besides its own: the states of callbacks."""
+
+    def states(self) -> list[list[Any]]: ...
+    def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None: ...
+
+
+class Run:
+    """Trains a problem on an executor, from its first step or a checkpoint on.
+
+    `scratch()`: a folder that the workers see, for the files of restart points. `state` is None until the
+    last step is done. A run writes on nothing but itself and its files.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        timetable: Timetable,
+        executor: Executor,
+        token: str,
+        scratch: Callable[[], Path],
+        memory: Memory | None = None,
+        checkpoint: Checkpoint | None = None,
+    ):
+        settings = problem.settings
+        self.problem, self.timetable, self.executor = problem, timetable, executor
+        self.scratch, self.memory = scratch, memory
+        self.blas = executor.describe()
+        self.checkpoints = Checkpoints.within(settings.folder, settings.keep)
+        self.recorder = Recorder(problem.spec)
+        self.state: State | None = None
+        self.steps_run, self.ended = 0, False
+        self._root: Path | None = None
+        self._cut: Cut | None = None
+        self._saved: SavedState | None = None
+        self._earlier = 0.0  # seconds before a resumption
+        if checkpoint is not None:
+            self._take_up(checkpoint)
+        self.resumed_at = self.steps_run
+        self._started: float | None = None
+        self._seconds: float | None = None
+        self._rescue: Rescue | None = None
+        warm_up(problem, executor)
+        self.driver = make_driver(problem, executor, token, timetable.next_cut, timetable.rate)
+
+    @property
+    def spec(self) -> Spec:
+        return self.problem.spec
+
+    @property
+    def layout(self) -> Layout:
+        return self.problem.layout
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.problem.names
+
+    @property
+    def history(self) -> list[Record]:
+        return self.recorder.history
+
+    @property
+    def steps_planned(self) -> int:
+        return self.timetable.total
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, those before a resumption included, up to now or to the last step."""
+        return self._elapsed() if self._seconds is None else self._seconds
+
+    def train(self, hear: Callable[[Event], object] = lambda event: None) -> Result:
+        """Train to the end, or to where the run is stopped. `hear` gets each event.
+
+        Raises ClusterLostError where the cluster is lost; `state` is then that of the last restart point.
+        """
+        try:
+            for event in self.events():
+                hear(event)
+        except ClusterLostError as error:
+            if self._rescue is None:
+                raise
+            self.state, advice = self._rescue.save(self.spec, self.checkpoints)
+            if self.state is not None:
+                self.steps_run, self._seconds = self.state.step, self._elapsed()
+            raise ClusterLostError(f"{error}; {advice}") from None
+        return self.result()
+
+    def events(self) -> Iterator[Event]:
+        """Train, and yield what happens; the run goes on once an event is dealt with."""
+        self._started = time.perf_counter() - self._earlier
+        yield Began(self.steps_run)
+        if self.checkpoints:
+            self.checkpoints.begin(resume=self._root is not None)
+        self._rescue = Rescue(self._root)
+        stop = self.steps_run if self.ended else self.timetable.total
+        try:
+            state = None
+            for window in self.driver.run(self.steps_run, self._root, stop):
+                if not isinstance(window, Cut):
+                    entries = self.recorder.add(window, self.timetable.rate)
+                    if entries:
+                        self.steps_run = entries[-1][0] + 1
+                        yield StepsDone(entries)
+                    continue
+                self._cut = window
+                yield from self._at_cut(window)
+                if self.ended or window.step == self.timetable.total:
+                    state = self._state_at(window)
+                    break
+            yield from self._end(state)
+        finally:
+            self.driver.close()
+
+    def _end(self, state: State | None) -> Iterator[Event]:
+        self._rescue = None
+        if state is None:  # resumed after its last step, or after a callback had ended it
+            state = self._checked(read_state(self.spec, str(self._root)))
+        self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
+        yield Ended(state)
+        if self.checkpoints:
+            final = self.checkpoints.save(self.spec, self.state, self._meta(), "final")
+            self._saved = saved_as(self.state, final / STATE)
+            yield Saved(self.state.step, final)
+
+    def result(self) -> Result:
+        """Return the result. The last step must be done."""
+        assert self.state is not None, "the run goes on"
+        return Result(
+            spec=self.spec,
+            layout=self.layout,
+            state=self.state,
+            history=self.history,
+            names=self.names,
+            steps_planned=self.steps_planned,
+            steps_run=self.steps_run,
+            resumed_at=self.resumed_at,
+            seconds=self.seconds,
+            blas=self.blas,
+            saved=self._saved,
+            without_value=self.recorder.without_value,
+        )
+
+    def stop(self) -> None:
+        """End the run at its next evaluation, or at the one in progress; any thread may call this."""
+        self.ended = True
+
+    def keep_best(self) -> State:
+        """Return the state at the cut in progress; written to `checkpoints/best` where there is a folder."""
+        if self._cut is None:
+            raise InputError("keep_best: there is no state before the first evaluation")
+        state = self._state_at(self._cut)
+        if self.checkpoints:
+            self.checkpoints.save(self.spec, state, self._meta(), "best")
+        return state
+
+    def replace_state(self, state: State) -> None:
+        """Make another state the result. Raises InputError before the last step is done."""
+        if self.state is None:
+            raise InputError("replace_state: the run goes on; replace its state in after_training")
+        self.state = state
+
+    def _at_cut(self, cut: Cut) -> Iterator[Event]:
+        if cut.evaluate:
+            seconds = self._elapsed()
+            validation = evaluated(self.spec, self.executor, cut.scores, "validation")
+            yield Evaluated(self.recorder.record(cut.step, seconds, validation))
+            self.recorder.begin_next()
+        assert self._rescue is not None
+        if (cut.save or self.ended) and self.checkpoints:
+            folder = self.checkpoints.save(self.spec, self._state_at(cut), self._meta())
+            self.driver.root = folder / STATE
+            self._rescue.note(self.driver.root)
+            yield Saved(cut.step, folder)
+        elif cut.root and not self.ended:
+            before, self.driver.root = self.driver.root, self.scratch() / f"root-{cut.step}.safetensors"
+            write_state(self.spec, self._state_at(cut), self.driver.root)
+            self._rescue.note(self.driver.root, self._meta())
+            if before is not None and before.parent == self.scratch():
+                before.unlink(missing_ok=True)  # nothing in flight refers to it any more
+
+    def _state_at(self, cut: Cut) -> State:
+        return self._checked(self.executor.result(cut.state).state)
+
+    def _checked(self, state: State) -> State:
+        """Return a state; parameters and slots that have overflowed are refused before they are written."""
+        check_finite(self.spec.table, state.step, state.params, state.slots)
+        return state
+
+    def _elapsed(self) -> float:
+        return self._earlier if self._started is None else time.perf_counter() - self._started
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "order": asdict(self.spec.order),
+            "names": list(self.names),  # here, beside the weights that they number: data may move
+            "in_shape": self.spec.in_shape,
+            "transforms": [to_json(t) for t in self.spec.transforms],
+            "targets": [to_json(t) for t in self.spec.targets],
+            "seconds": self._elapsed(),
+            "history": self.history,
+            "since": self.recorder.since,
+            "ended": self.ended,
+            "callbacks": self.memory.states() if self.memory else [],
+        }
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        meta = checkpoint.meta
+        self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], checkpoint.state
+        read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
+        self.recorder.take_up(meta["history"], meta["since"])
+        self.ended = meta["ended"]
+        if self.memory:
+            self.memory.take_up(meta["callbacks"], self._best)
+
+    def _best(self, step: int) -> State | None:
+        """Return the best state so far, if it is that of a step: else it is of steps that are yet to come."""
+        best = self.checkpoints.named("best") if self.checkpoints else None
+        if best is None or read_meta(best)["step"] != step:
+            return None
+        return read_state(self.spec, str(best / STATE))

@@ -1,0 +1,62 @@
+"""When a run is evaluated, saved and ended, and the learning rate of each of its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daskpar.optim import registry as optim
+from daskpar.optim.schedules import ReduceOnPlateau, Schedule
+from daskpar.train.callbacks import Plateau
+from daskpar.train.driver import Cut
+from daskpar.train.interval import Interval, run_length
+from daskpar.train.problem import Problem
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """`total` steps, with evaluations and checkpoints every so many of them.
+
+    `save_every` is None where nothing is saved. A `plateau` makes each evaluation a restart point, because
+    the learning rate of the next step depends on it.
+    """
+
+    total: int
+    evaluate_every: int
+    save_every: int | None
+    lr: float
+    schedule: Schedule
+    plateau: Plateau | None
+
+    @classmethod
+    def of(cls, problem: Problem) -> Timetable:
+        """The timetable of a problem."""
+        settings, steps = problem.settings, problem.spec.order.steps
+        schedule = optim.schedule(settings.schedule)
+        saving = Interval.parse(settings.checkpoint_every, "checkpoint.every").steps(steps)
+        return cls(
+            run_length(settings.epochs, settings.steps, steps),
+            Interval.parse(settings.evaluate_every, "train.evaluate_every").steps(steps),
+            saving if settings.folder else None,
+            problem.spec.optimizer.lr,
+            schedule,
+            Plateau(schedule) if isinstance(schedule, ReduceOnPlateau) else None,
+        )
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        factor = self.schedule.factor(step, self.total)
+        return self.lr * factor * (self.plateau.factor if self.plateau else 1.0)
+
+    def next_cut(self, step: int) -> Cut:
+        """Return the next cut after a step."""
+        evaluation = _multiple_after(step, self.evaluate_every)
+        saving = _multiple_after(step, self.save_every) if self.save_every else self.total
+        cut = min(evaluation, saving, self.total)
+        last = cut == self.total
+        evaluate = cut == evaluation or last
+        save = self.save_every is not None and (cut == saving or last)
+        return Cut(cut, evaluate, save, root=evaluate and self.plateau is not None)
+
+
+def _multiple_after(step: int, every: int) -> int:
+    return (step // every + 1) * every

@@ -1,0 +1,125 @@
+"""The view of a run that its callbacks get."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import Any, Protocol
+
+from daskpar.layout.layout import Layout
+from daskpar.tasks.types import Spec, State
+from daskpar.train.history import Record
+
+
+class LiveRun(Protocol):
+    """A run as its view reads it. `state` is None until the last step is done."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def history(self) -> list[Record]: ...
+    @property
+    def state(self) -> State | None: ...
+    @property
+    def steps_planned(self) -> int: ...
+    @property
+    def steps_run(self) -> int: ...
+    @property
+    def resumed_at(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def blas(self) -> dict[str, Any]: ...
+    def keep_best(self) -> State: ...
+    def stop(self) -> None: ...
+    def replace_state(self, state: State) -> None: ...
+
+
+_OF_THE_RUN = {
+    "spec_": "spec",
+    "layout_": "layout",
+    "names_": "names",
+    "history_": "history",
+    "steps_planned_": "steps_planned",
+    "steps_run_": "steps_run",
+    "resumed_at_": "resumed_at",
+    "seconds_": "seconds",
+    "blas_": "blas",
+}
+
+
+class RunView:
+    """What a callback sees and may do.
+
+    Everything else, such as settings (`run.batch`), `run.predict` and `run.evaluate`, is that of the Trainer:
+    until the last step it predicts with the state from before the training. Copies, also pickled ones, are
+    copies of the Trainer.
+    """
+
+    spec_: Spec
+    layout_: Layout
+    names_: tuple[str, ...]
+    history_: list[Record]
+    steps_planned_: int
+    steps_run_: int
+    """Steps that were computed so far, those before a resumption included."""
+    resumed_at_: int
+    seconds_: float
+    """Seconds of training so far, those before a resumption included."""
+    blas_: dict[str, Any]
+    state_: State
+    """The state after the last step; before that, the state from before the training, if there is one."""
+    folder: Path | None
+
+    def __init__(self, run: LiveRun, trainer: object = None):
+        self.__dict__.update(_run=run, _trainer=trainer)
+
+    @property
+    def steps_(self) -> int:
+        """Steps of `state_`; those computed so far, while the training goes on."""
+        run: LiveRun = self._run
+        return run.steps_run if run.state is None else run.state.step
+
+    def keep_best(self) -> State:
+        """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
+        run: LiveRun = self._run
+        return run.keep_best()
+
+    def stop(self) -> None:
+        """End the run at its next evaluation, or at the one in progress."""
+        self._run.stop()
+
+    def replace_state(self, state: State) -> None:
+        """Make another state the run's result. Raises InputError before the last step is done."""
+        self._run.replace_state(state)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # e.g. __deepcopy__, which the Trainer would answer for itself
+            raise AttributeError(name)
+        run: LiveRun = self.__dict__["_run"]
+        if name == "state_" and run.state is not None:
+            return run.state
+        if name in _OF_THE_RUN:
+            return getattr(run, _OF_THE_RUN[name])
+        return getattr(self.__dict__["_trainer"], name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "state_":
+            assert isinstance(value, State)
+            self.replace_state(value)
+        else:  # a setting of the Trainer, for its next training
+            setattr(self._trainer, name, value)
+
+    def __copy__(self) -> object:
+        return copy(self._trainer)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _itself, (self._trainer,)
+
+
+def _itself(trainer: object) -> object:
+    return trainer
