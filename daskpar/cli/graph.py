@@ -17,7 +17,7 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec)
-    across = CLUSTERS[config.cluster.kind].apart
+    across = config.cluster.kind not in ("threads", "threaded-scheduler")
     emitter = Emitter(spec, model, chunks, across)
     state = emitter.window(graph, emitter.start(graph, 0), [spec.optimizer.lr] * steps)
     graph.add("report", (state.step,), tasks.report, Ref(emitter.cut(graph, state)[0]))
