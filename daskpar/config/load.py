@@ -10,12 +10,15 @@ from pydantic import ValidationError
 
 from daskpar import yaml_text
 from daskpar.config.explain import explain
+from daskpar.config.imports import bring_in
 from daskpar.config.model import Config, config_class
 from daskpar.errors import InputError, shown
 
 
-def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
+def load_config(path: str, overrides: tuple[str, ...] = (), imports: tuple[str, ...] = ()) -> Config:
     """Read a config and apply `a.b=c` overrides, whose values are YAML.
+
+    `imports`: files and modules with blocks of a user's own, imported before those that the config names.
 
     Raises InputError in one line for what is missing, unknown or wrong.
     """
@@ -24,11 +27,18 @@ def load_config(path: str, overrides: tuple[str, ...] = ()) -> Config:
         raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {shown(values)}")
     for override in overrides:
         _override(values, override)
+    values["import"] = bring_in(imports, values.get("import", []), path)
     model = config_class(_choice(values, "data", "source"), _choice(values, "cluster", "kind"))
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error, model)}") from None
+
+
+def schema(imports: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The JSON schema of configs, with the keys of the blocks in these files and modules."""
+    bring_in(imports, [], "--import")
+    return config_class("", "").model_json_schema()
 
 
 def _choice(values: dict[str, Any], section: str, key: str) -> str:
