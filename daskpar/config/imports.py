@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from daskpar.cluster.user_modules import load_file
-from daskpar.errors import InputError, shown
+from daskpar.errors import InputError, one_line
 
 
 def bring_in(named: Sequence[str], in_config: object, config: str) -> object:
@@ -58,7 +58,7 @@ def _import(name: str, where: str) -> None:
 def _cannot(where: str, name: str, error: BaseException) -> InputError:
     if isinstance(error, InputError):
         return InputError(f"{where}: {error}")
-    return InputError(f"{where} {shown(name, 100)}: cannot be imported ({type(error).__name__}: {error})")
+    return InputError(f"{where} {one_line(name, 100)}: cannot be imported ({type(error).__name__}: {error})")
 
 
 def _is_file(name: str) -> bool:
