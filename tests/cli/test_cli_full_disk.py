@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from daskpar.backend import atomic
 from daskpar.cli import lines
 from daskpar.train import run_folder
 
