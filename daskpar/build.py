@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import Any
 
-from daskpar.cluster import open_client
+from daskpar.cluster import CLUSTERS
+from daskpar.cluster import open_cluster as open_kind
 from daskpar.config import Config
 from daskpar.data import SOURCES, Parts, parts_of, transform
 from daskpar.errors import InputError
@@ -13,8 +16,10 @@ from daskpar.layout.layout import Layout
 from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
 from daskpar.optim import registry as optim
+from daskpar.settings import key_in_section
 from daskpar.train import Callback, EarlyStopping, Trainer
 from daskpar.train.interval import run_length
+from daskpar.train.settings import FIELDS
 
 
 def open_data(config: Config) -> Parts:
@@ -42,53 +47,36 @@ def check(config: Config) -> None:
     make_layout(config)
 
 
-def open_cluster(config: Config) -> Any:
+def open_cluster(config: Config) -> AbstractContextManager[Any]:
     """A client of the cluster that a config describes, as a context."""
-    cluster = config.cluster
-    where = (cluster.kind, cluster.workers, cluster.address, cluster.dashboard_port)
-    return open_client(*where, cluster.image, cluster.namespace, cluster.patience)
+    keys = dict(config.cluster)
+    kind = CLUSTERS[keys["kind"]]
+    cluster = kind(**{field.name: keys[field.name] for field in fields(kind)})
+    return open_kind(cluster, config.cluster.patience)
 
 
 def make_layout(config: Config) -> Layout | str:
     """The layout that a config describes, or `auto`."""
-    given = dict(vars(config.layout))
-    return "auto" if given.pop("auto") else Layout(**given)
+    keys = dict(config.layout)
+    return "auto" if keys.pop("auto") else Layout(**keys)
 
 
 def make_trainer(
     config: Config, client: Any = None, callbacks: Sequence[Callback] = (), profile: bool = False
 ) -> Trainer:
     """The Trainer that a config describes, which keeps its checkpoints in the run's folder."""
-    train = config.train
-    stopping = [EarlyStopping(**vars(train.early_stopping))] if train.early_stopping else []
-    return Trainer(
-        config.model,
-        loss=config.loss,
-        optimizer=config.optimizer,
-        metrics=config.metrics,
-        schedule=config.schedule,
-        layout=make_layout(config),
-        batch=train.batch,
-        epochs=train.epochs,
-        steps=train.steps,
-        distribution=config.data.distribution,
-        streams=config.data.streams,
-        chunk_rows=config.data.chunk_rows,
-        drop_last=train.drop_last,
-        accumulate=train.accumulate,
-        clip=Clip(**vars(train.clip)) if train.clip else None,
-        penalty=Penalty(**vars(config.regularisation)) if config.regularisation else None,
-        transforms=config.data.transforms,
-        targets=config.data.targets,
-        precision=train.precision,
-        seed=train.seed,
-        callbacks=[*stopping, *callbacks],
-        evaluate_every=train.evaluate_every,
-        checkpoint_every=config.checkpoint.every,
-        keep=config.checkpoint.keep,
-        folder=config.folder,
-        cache=config.data.cache,
-        client=client,
-        blas_threads=config.cluster.blas_threads,
-        profile=profile,
-    )
+    sections = {"train": config.train, "data": config.data, "cluster": config.cluster}
+    sections |= {"checkpoint": config.checkpoint, "": config}
+    given: dict[str, Any] = {
+        name: getattr(sections[section], key_in_section(field).rpartition(".")[2])
+        for name, field in FIELDS.items()
+        if (section := field.metadata["section"]) is not None
+    }
+    clip, stopping, penalty = config.train.clip, config.train.early_stopping, config.regularisation
+    given |= {
+        "layout": make_layout(config),
+        "clip": Clip(**dict(clip)) if clip else None,
+        "penalty": Penalty(**dict(penalty)) if penalty else None,
+        "callbacks": [*([EarlyStopping(**dict(stopping))] if stopping else []), *callbacks],
+    }
+    return Trainer(**given, folder=config.folder, client=client, profile=profile)

@@ -94,7 +94,7 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
 
     def decorate(block: type[C]) -> type[C]:
         table = next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
-        if table is None or not is_dataclass(block):
+        if table is None or "__dataclass_fields__" not in vars(block):
             contracts = ", ".join(sorted(contract.__name__ for contract in _TABLES))
             raise InputError(
                 f"register({name!r}): expected a frozen dataclass derived from one of {contracts}, "

@@ -47,7 +47,6 @@ RULES: dict[str, Callable[[Path], list[str]]] = {
     "long": house.long_files,
 }
 UNFINISHED = {
-    "circles": "callbacks and the trainer, and commands and their group, still import each other",
     "long": "files of layers, of the graph, of training, of settings and of commands are to be split",
 }
 

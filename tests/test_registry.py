@@ -1,7 +1,16 @@
 """How a config's entry becomes a block, and what is said of one that cannot."""
 
+import subprocess
+import sys
+from dataclasses import dataclass
+
 import pytest
 
+from daskpar import register
+from daskpar.cluster import CLUSTERS, ClusterKind
+from daskpar.data import SOURCES, Source
+from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Transform
+from daskpar.data.transforms import Pixels, from_json, to_json
 from daskpar.errors import InputError
 from daskpar.nn import (
     Accuracy,
@@ -9,6 +18,9 @@ from daskpar.nn import (
     Dropout,
     Flatten,
     Huber,
+    Layer,
+    Loss,
+    Metric,
     ReLU,
     Residual,
     Sequential,
@@ -16,9 +28,10 @@ from daskpar.nn import (
     TopK,
 )
 from daskpar.nn.registry import LAYERS, LOSSES, METRICS, layer, loss, metric, model
-from daskpar.optim import SGD, AdamW, Constant, Cosine, Step
+from daskpar.optim import SGD, AdamW, Constant, Cosine, Optimizer, Schedule, Step
 from daskpar.optim.registry import OPTIMIZERS, optimizer, schedule
 from daskpar.optim.schedules import SCHEDULES
+from daskpar.registry import named
 
 GOOD = [
     (layer, "relu", ReLU()),
@@ -133,3 +146,82 @@ def test_says_what_is_wrong(build, entry, message):
 def test_blocks_are_registered_under_their_kind(table):
     for name, block in table.items():
         assert block.kind == name and isinstance(block, type)
+
+
+CONTRACTS = {
+    "layer": (Layer, LAYERS),
+    "loss": (Loss, LOSSES),
+    "metric": (Metric, METRICS),
+    "optimizer": (Optimizer, OPTIMIZERS),
+    "schedule": (Schedule, SCHEDULES),
+    "transform": (Transform, TRANSFORMS),
+    "fitted transform": (Fitted, FITTED),
+    "data.source": (Source, SOURCES),
+    "cluster.kind": (ClusterKind, CLUSTERS),
+}
+
+
+def block_of(contract, name="Own"):
+    """A frozen dataclass of a contract, with one field."""
+    return dataclass(frozen=True)(type(name, (contract,), {"__annotations__": {"size": int}, "size": 3}))
+
+
+@pytest.fixture(params=CONTRACTS)
+def table(request, monkeypatch):
+    """A contract and its table, which forgets what a test registers."""
+    contract, table = CONTRACTS[request.param]
+    monkeypatch.setattr(table, "blocks", dict(table.items()))
+    assert table.what == request.param
+    return contract, table
+
+
+def test_a_block_of_one_s_own(table):
+    contract, blocks = table
+    own = register("own")(block_of(contract))
+    assert blocks["own"] is own and own.kind == "own"
+    assert named(blocks, "own") == own() and named(blocks, {"own": {"size": 5}}) == own(size=5)
+    assert named(blocks, own(size=6)) == own(size=6)
+    with pytest.raises(InputError, match=f"{blocks.what} 'owm' is not known; did you mean 'own'?"):
+        named(blocks, "owm")
+    with pytest.raises(
+        InputError, match=f"{blocks.what} 'own': size: input should be a valid integer, got 'x'"
+    ):
+        named(blocks, {"own": {"size": "x"}})
+
+
+def test_a_name_is_taken_once(table):
+    contract, blocks = table
+    register("own")(block_of(contract))
+    again = register("own")(block_of(contract))  # as when its module is loaded again
+    assert blocks["own"] is again
+    with pytest.raises(
+        InputError, match=f"{blocks.what} 'own' is registered twice, by .*Own and by .*Other; choose"
+    ):
+        register("own")(block_of(contract, "Other"))
+    ours = next(iter(blocks))
+    with pytest.raises(InputError, match=f"{ours!r} is registered twice, by daskpar"):
+        register(ours)(block_of(contract))
+    assert blocks["own"] is again
+
+
+@pytest.mark.parametrize("thing", [type("Own", (), {}), type("Own", (Layer,), {}), int])
+def test_what_is_no_block_is_refused(thing):
+    with pytest.raises(
+        InputError, match=r"register\('own'\): expected a frozen dataclass derived from one of Clus"
+    ):
+        register("own")(thing)
+
+
+def test_a_table_looks_at_its_package_when_it_is_asked():
+    """Nobody has imported the layers before."""
+    program = "from daskpar.cluster.kind import CLUSTERS as c; print(len(c.blocks), 'kubernetes' in c)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 True\n"
+
+
+def test_a_fitted_transform_that_is_not_registered_cannot_be_kept():
+    with pytest.raises(
+        InputError, match=r"transforms: Own is not registered; put @register\('own'\) before it"
+    ):
+        to_json(block_of(Fitted)())
+    assert from_json({"transform": "Pixels", "max_value": 2.0}) == Pixels(2.0)  # as written formerly

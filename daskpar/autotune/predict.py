@@ -28,9 +28,7 @@ class Prediction(NamedTuple):
         return self.tasks / self.seconds
 
 
-def predict(
-    spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool
-) -> Prediction:
+def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool) -> Prediction:
     """A step on so many workers, whose kinds of tasks take what `costs` says."""
     layout = spec.layout
 

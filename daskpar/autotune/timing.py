@@ -94,9 +94,7 @@ def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool)
     }
 
 
-def _run(
-    spec: Spec, part: Split, workers: int, across_processes: bool, steps: int
-) -> dict[Sign, list[Cost]]:
+def _run(spec: Spec, part: Split, workers: int, across_processes: bool, steps: int) -> dict[Sign, list[Cost]]:
     measured: dict[Sign, list[Cost]] = defaultdict(list)
     layout = spec.layout
 

@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
-from daskpar.cli.terminal import Commands, echo, err, out, warnings_in_lines, wide
-from daskpar.config import Config, load_config
-from daskpar.errors import ClusterLostError, InputError, NotFiniteError, one_line
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the machine's state, not ours: no traceback
-
-
-@contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Turn errors into a line and an exit code."""
-    try:
-        with warnings_in_lines():
-            yield
-    except (InputError, NotFiniteError, ClusterLostError) as error:
-        _end(str(error), 2 if isinstance(error, InputError) else 1)
-    except MemoryError as error:
-        _end(f"out of memory ({error}); use a smaller model, train.batch or data.chunk_rows", 1)
-    except OSError as error:
-        if error.errno not in _FULL and error.filename is None:
-            raise
-        _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror or error}", 2)
-    except KeyboardInterrupt:
-        _end("stopped", 130)
-
-
-def _end(line: str, code: int) -> None:
-    err.print(f"daskpar: {one_line(line)}", style="red")
-    sys.exit(code)
-
-
-@contextmanager
-def writing(path: str) -> Iterator[BinaryIO]:
-    """A file that appears whole or not at all; a device or a pipe is written to as it is."""
-    target = partial = Path(path)
-    with told_of(path):
-        if target.is_file() or not target.exists():
-            partial = target.with_name(f".{target.name}.partial")
-        try:
-            with open(partial, "wb") as file:
-                yield file
-            if partial != target:
-                os.replace(partial, target)
-        except OSError:
-            if partial != target:
-                partial.unlink(missing_ok=True)
-            raise
-
-
-def config_command(function: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes a config and overrides."""
-    function = click.option(
-        "--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config."
-    )(function)
-    return click.argument("config_path", metavar="CONFIG")(function)
+from daskpar.cli.lines import told_in_one_line, told_of, writing
+from daskpar.cli.options import ConfigFile, config_command, config_options, restored
+from daskpar.cli.terminal import Commands, echo, err, out, wide
+from daskpar.errors import InputError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,27 +25,27 @@ def main() -> None:
 @config_command
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this run.")
 @click.option("--profile", is_flag=True, help="Record every task: profile.json, profile.html, and a table.")
-def train(config_path: str, overrides: tuple[str, ...], resume: bool, profile: bool) -> None:
+def train(file: ConfigFile, resume: bool, profile: bool) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
         from daskpar.cli.train import run
 
-        run(load_config(config_path, overrides), resume, out, profile)
+        run(file.read(), resume, out, profile)
 
 
 @main.command()
 @config_command
 @click.option("--part", type=click.Choice(["train", "validation", "test"]), default="test", show_default=True)
-def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
+def evaluate(file: ConfigFile, part: str) -> None:
     """Loss and metrics of a trained network, as JSON."""
     with told_in_one_line():
         from daskpar.build import open_data
         from daskpar.train.history import to_json
 
-        config = load_config(config_path, overrides)
+        config = file.read()
         data = getattr(open_data(config), part)
         if data is None:
-            raise InputError(f"{config_path}: data.{part} is 0; there is nothing to evaluate on")
+            raise InputError(f"{file.path}: data.{part} is 0; there is nothing to evaluate on")
         echo(to_json({part: restored(config).evaluate(data)}) + "\n")
 
 
@@ -113,8 +58,7 @@ def evaluate(config_path: str, overrides: tuple[str, ...], part: str) -> None:
 )
 @click.option("--fill", help="The class of rows with NaN or infinite values; refused if left out.")
 def predict(
-    config_path: str,
-    overrides: tuple[str, ...],
+    file: ConfigFile,
     source: str | None,
     output: str,
     kind: str,
@@ -128,21 +72,21 @@ def predict(
         from daskpar.data.check import as_array
         from daskpar.data.files import open_npy
 
-        config = load_config(config_path, overrides)
+        config = file.read()
         trainer = restored(config)
         if source is not None:
             x: Any = as_array(open_npy(source), source)
         else:
             test = open_data(config).test
             if test is None:
-                raise InputError(f"{config_path}: data.test is 0; give examples with --input")
+                raise InputError(f"{file.path}: data.test is 0; give examples with --input")
             x = test.read(slice(0, test.rows))[0]
         try:
             predictions = trainer.predict(x, kind, _as_label(fill))
         except InputError as error:
-            raise InputError(str(error).replace("predict:", f"{source or config_path}:", 1)) from None
-        with writing(output) as file:
-            np.save(file, predictions)
+            raise InputError(str(error).replace("predict:", f"{source or file.path}:", 1)) from None
+        with writing(output) as target:
+            np.save(target, predictions)
         out.print(f"{output}: {kind} of {len(predictions)} examples")
 
 
@@ -162,8 +106,7 @@ def _as_label(text: str | None) -> int | str | None:
 @click.option("--top-k", type=int, help="Choose among the k likeliest only.")
 @click.option("--seed", default=0, show_default=True)
 def sample(
-    config_path: str,
-    overrides: tuple[str, ...],
+    file: ConfigFile,
     prompt: str,
     length: int,
     temperature: float,
@@ -174,7 +117,7 @@ def sample(
     with told_in_one_line():
         from daskpar.cli.sample import written
 
-        trainer = restored(load_config(config_path, overrides))
+        trainer = restored(file.read())
         for character in written(trainer, prompt, length, temperature, top_k, seed):
             echo(character)
         echo("\n")
@@ -183,13 +126,13 @@ def sample(
 @main.command()
 @config_command
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON instead.")
-def model(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def model(file: ConfigFile, as_json: bool) -> None:
     """A network's layers: shapes, parameters, operations, memory."""
     with told_in_one_line():
         from daskpar.cli.model import as_dict, table
         from daskpar.cli.prepare import prepare
 
-        found = prepare(load_config(config_path, overrides)).spec
+        found = prepare(file.read()).spec
         if as_json:
             echo(json.dumps(as_dict(found), indent=2) + "\n")
         else:
@@ -200,16 +143,16 @@ def model(config_path: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @config_command
 @click.option("-o", "--output", default="step.svg", show_default=True, help="The SVG file to write.")
 @click.option("--steps", default=1, show_default=True, type=click.IntRange(1, 16))
-def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int) -> None:
+def graph(file: ConfigFile, output: str, steps: int) -> None:
     """Draw the task graph of a training step."""
     with told_in_one_line():
         from daskpar.autotune.count import count
         from daskpar.cli.graph import step_graph
         from daskpar.report.picture import draw
 
-        built = step_graph(load_config(config_path, overrides), steps)
-        with writing(output) as file:
-            file.write(draw(built.flat(), built.kinds).encode())
+        built = step_graph(file.read(), steps)
+        with writing(output) as target:
+            target.write(draw(built.flat(), built.kinds).encode())
         counts = count(built)
         tasks = ", ".join(f"{n} {operation}" for operation, n in sorted(counts.tasks.items()))
         out.print(f"{output}: {tasks}; {counts.hops} tasks on the longest path")
@@ -218,12 +161,12 @@ def graph(config_path: str, overrides: tuple[str, ...], output: str, steps: int)
 @main.command()
 @config_command
 @click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
-def plan(config_path: str, overrides: tuple[str, ...], fresh: bool) -> None:
+def plan(file: ConfigFile, fresh: bool) -> None:
     """What each layout would take on the config's cluster, and why; the one that `auto` takes first."""
     with told_in_one_line():
         from daskpar.cli import plan as planning
 
-        choices = planning.plan(load_config(config_path, overrides), fresh, _meanwhile)
+        choices = planning.plan(file.read(), fresh, _meanwhile)
         wide().print(planning.choices_table(choices))
 
 
@@ -239,8 +182,7 @@ def plan(config_path: str, overrides: tuple[str, ...], fresh: bool) -> None:
 @click.option("-o", "--output", default="compare.html", show_default=True, help="The chart to write.")
 @click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
 def compare(
-    config_path: str,
-    overrides: tuple[str, ...],
+    file: ConfigFile,
     layouts: tuple[str, ...],
     best: int,
     steps: int,
@@ -251,7 +193,7 @@ def compare(
     with told_in_one_line():
         from daskpar.cli import plan as planning
 
-        config = load_config(config_path, overrides)
+        config = file.read()
         found = planning.compare(config, layouts, best, steps, fresh, _meanwhile)
         wide().print(planning.comparison_table(found))
         with told_of(output):
@@ -268,8 +210,7 @@ def compare(
 @click.option("-o", "--output", default="simulate.html", show_default=True, help="The chart to write.")
 @click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
 def simulate(
-    config_path: str,
-    overrides: tuple[str, ...],
+    file: ConfigFile,
     workers: str,
     bandwidth: float | None,
     hop: float | None,
@@ -282,7 +223,7 @@ def simulate(
         from daskpar.cli import plan as planning
         from daskpar.report.scaling import write_scaling
 
-        config, numbers = load_config(config_path, overrides), whole_numbers(workers)
+        config, numbers = file.read(), whole_numbers(workers)
         given = {"bandwidth": bandwidth, "hop": hop, "scheduler": scheduler}
         for name, value in given.items():
             if value is not None and not (0 < value < math.inf or (value == 0 and name != "bandwidth")):
@@ -297,17 +238,17 @@ def simulate(
 
 @main.command()
 @click.argument("config_path", metavar="[CONFIG]", required=False)
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config.")
+@config_options
 @click.option("--schema", is_flag=True, help="Print the JSON schema of configs instead.")
-def config(config_path: str | None, overrides: tuple[str, ...], schema: bool) -> None:
+def config(file: ConfigFile, schema: bool) -> None:
     """Print a config with every default written out, or the JSON schema of all."""
     with told_in_one_line():
         if schema:
-            echo(json.dumps(Config.model_json_schema(), indent=2) + "\n")
-        elif config_path is None:
-            raise InputError("config: expected a CONFIG, or --schema")
+            from daskpar.config import schema as schema_of
+
+            echo(json.dumps(schema_of(file.imports), indent=2) + "\n")
         else:
-            echo(load_config(config_path, overrides).as_yaml())
+            echo(file.read().as_yaml())
 
 
 def whole_numbers(text: str) -> list[int]:
@@ -321,26 +262,5 @@ def whole_numbers(text: str) -> list[int]:
     return numbers
 
 
-@contextmanager
-def told_of(output: str) -> Iterator[None]:
-    """A file that cannot be written is the user's to mend."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from None
-
-
 def _meanwhile(line: str) -> None:
     err.print(line, style="dim")
-
-
-def restored(config: Config) -> Any:
-    """A trainer with the state that a run has left."""
-    from daskpar.build import make_trainer
-    from daskpar.train.checkpoint import Checkpoints
-
-    checkpoints = Checkpoints(config.folder / "checkpoints")
-    found = checkpoints.named("final") or checkpoints.latest()
-    if found is None:
-        raise InputError(f"{config.folder}: no checkpoint there; run `daskpar train` with this config first")
-    return make_trainer(config).restore(found)

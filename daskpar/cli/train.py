@@ -14,7 +14,7 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
-from daskpar.cli.main import told_of
+from daskpar.cli.lines import told_of
 from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config

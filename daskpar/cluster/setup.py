@@ -21,6 +21,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
+from daskpar.cluster.user_modules import share
 from daskpar.tasks.server import know_servers
 
 logger = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ def in_this_process(workers: Iterable[str]) -> bool:
 
 def prepare(client: Client, workers: Workers, lanes: int, threads: int | None = None) -> None:
     """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
+    share(client)
     client.register_plugin(SchedulerSetup())
     client.register_plugin(WorkerSetup(lanes_per_host(workers, lanes), threads))
 

@@ -26,7 +26,7 @@ from daskpar.backend.random import generator
 from daskpar.errors import InputError
 from daskpar.settings import Block, at_least_one
 
-KINDS = ("uniform", "random", "stratified")
+KINDS = ("random", "uniform", "stratified")
 _STREAMS = 16
 
 

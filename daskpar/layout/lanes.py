@@ -18,21 +18,28 @@ from daskpar.layout.cut import Cut
 from daskpar.settings import setting
 
 
+def _auto_or_weights(lanes: object) -> object:
+    if (isinstance(lanes, str) and lanes != "auto") or (isinstance(lanes, list | tuple) and not lanes):
+        raise InputError(f"layout.lanes={lanes!r}: expected auto, or a list of weights")
+    return lanes
+
+
 @dataclass(frozen=True)
 class Lanes(Cut):
     """Lanes of rows. With `lanes` they are not equal, but as these weights have it."""
 
     data: int = setting(1, "lanes that the rows of a batch are cut into", at_least=1)
     lanes: str | tuple[float, ...] | None = setting(
-        None, "weights of lanes; auto: by the speed of their workers"
+        None,
+        "weights of lanes; auto: by the speed of their workers",
+        choices=("auto",),
+        convert=_auto_or_weights,
     )
     fan_in: int = setting(4, "gradients that one task of the tree adds", at_least=2)
 
     def check_fields(self) -> None:
-        if self.lanes is None or self.lanes == "auto":
+        if self.lanes is None or isinstance(self.lanes, str):
             return
-        if isinstance(self.lanes, str) or not self.lanes:
-            raise InputError(f"layout.lanes={self.lanes!r}: expected auto, or a list of weights")
         listed = ", ".join(f"{weight:g}" for weight in self.lanes)
         if self.data not in (1, len(self.lanes)):
             raise InputError(f"layout.lanes=[{listed}] are {len(self.lanes)} lanes, layout.data={self.data}")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskpar.backend.array import Array, array_module
-from daskpar.errors import InputError, NotFiniteError
+from daskpar.errors import NotFiniteError
 from daskpar.optim.optimizer import Tensors, chunked, decay_into
-from daskpar.settings import Block
+from daskpar.settings import Block, setting
 
 _SMALL = 1e-30  # sums of squares below it, and soon numbers, lose digits in float32
 
@@ -25,12 +25,11 @@ class Penalty(Block):
     The reported loss stays that of the data.
     """
 
-    l1: float = 0.0
-    l2: float = 0.0
+    l1: float = setting(0.0, "factor of the sum of |w|", at_least=0)
+    l2: float = setting(0.0, "factor of half the sum of w²", at_least=0)
 
-    def __post_init__(self) -> None:
-        if self.l1 < 0 or self.l2 < 0:
-            raise InputError(f"regularisation l1={self.l1}, l2={self.l2} must not be negative")
+    def _name_in_messages(self, field: str) -> str:
+        return f"regularisation.{field}"
 
     def apply(self, grads: Array, params: Array, tensors: Tensors) -> None:
         decay_into(grads, params, self.l2, tensors)
@@ -45,14 +44,8 @@ class Penalty(Block):
 class Clip(Block):
     """Limits each element to ±`value`, and then the norm of the whole gradient to `norm`."""
 
-    value: float | None = None
-    norm: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("value", "norm"):
-            limit = getattr(self, name)
-            if limit is not None and not limit > 0:
-                raise InputError(f"clip.{name}={limit} must be above zero")
+    value: float | None = setting(None, "the largest size of an element", above=0)
+    norm: float | None = setting(None, "the largest norm of the whole gradient", above=0)
 
     def apply(self, grads: Array, norm: float | None = None) -> None:
         """Limit a gradient in place. `norm`: that of the whole gradient, where `grads` are a part of it.

@@ -7,12 +7,11 @@ All run on the client, in the order of the steps, while later windows may alread
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from daskpar.errors import InputError
 from daskpar.optim.schedules import ReduceOnPlateau
-from daskpar.settings import at_least_one, checked_arguments
+from daskpar.settings import Block, setting
 from daskpar.tasks.types import State
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, improves, monitored
@@ -57,26 +56,21 @@ class Callback:
         """Take up what `state_dict` returned."""
 
 
-class EarlyStopping(Callback):
+@dataclass(eq=False)
+class EarlyStopping(Block, Callback):
     """Ends the training when `monitor` has not improved for `patience` evaluations.
 
     `min_delta` is what counts as an improvement; NaN never does. With `restore` the best state becomes the
     model's; where no evaluation had a value, the last one is.
     """
 
-    @checked_arguments("early_stopping.")
-    def __init__(
-        self,
-        monitor: str = "validation.loss",
-        patience: int = 5,
-        min_delta: float = 0.0,
-        restore: bool = True,
-    ):
-        at_least_one("early_stopping.patience", patience)
-        if not 0 <= min_delta < math.inf:
-            raise InputError(f"early_stopping.min_delta={min_delta} must be at least 0, and finite")
-        self.monitor: str = monitor
-        self.patience, self.min_delta, self.restore = patience, min_delta, restore
+    kind: ClassVar[str] = "early_stopping"
+    monitor: str = setting("validation.loss", "the loss or metric that is watched, and of which part")
+    patience: int = setting(5, "evaluations without an improvement before the end", at_least=1)
+    min_delta: float = setting(0.0, "what counts as an improvement", at_least=0)
+    restore: bool = setting(True, "whether the best state becomes the model's")
+
+    def __post_init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:

@@ -4,11 +4,11 @@ import builtins
 import errno
 import json
 import os
-import sys
 
 import pytest
 
 from daskpar.backend import atomic
+from daskpar.cli import lines
 from daskpar.train import run_folder
 
 
@@ -128,7 +128,7 @@ def test_other_files(project, full, module, part, left):
 def test_outputs_appear_whole_or_not_at_all(trained, tmp_path, full, command, name):
     target = tmp_path / name
     target.write_text("an earlier one")
-    full(sys.modules["daskpar.cli.main"], name)  # the package has a command of that name
+    full(lines, name)
     assert trained.refused(command, "-o", target) == f"{target}: cannot be written (No space left on device)"
     assert target.read_text() == "an earlier one"
     assert [p.name for p in tmp_path.iterdir()] == [name]

@@ -83,8 +83,8 @@ REFUSED = [
     (lambda: Clip(value=0.0), "clip.value=0.0 must be above zero"),
     (lambda: Clip(norm=-1.0), "clip.norm=-1.0 must be above zero"),
     (lambda: Clip(norm=float("nan")), "clip.norm=nan must be above zero"),
-    (lambda: Penalty(l1=-1.0), "regularisation l1=-1.0, l2=0.0 must not be negative"),
-    (lambda: Penalty(l2=-0.5), "regularisation l1=0.0, l2=-0.5 must not be negative"),
+    (lambda: Penalty(l1=-1.0), "regularisation.l1=-1.0 must not be negative"),
+    (lambda: Penalty(l2=-0.5), "regularisation.l2=-0.5 must not be negative"),
 ]
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Kubernetes(WithWorkers):
     """Pods of a Kubernetes cluster, through the dask operator."""
 
-    image: str | None = setting(None, "kubernetes: an image that has daskpar installed")
-    namespace: str | None = setting(None, "kubernetes: where its pods run")
+    image: str | None = setting(None, "an image that has daskpar installed")
+    namespace: str | None = setting(None, "where its pods run")
 
     @contextmanager
     def client(self) -> Iterator[Client]:

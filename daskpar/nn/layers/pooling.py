@@ -86,7 +86,6 @@ class Pool(Layer):
 class MaxPool(Pool):
     """The largest value of each window; the first of equals gets the gradient."""
 
-
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
         size, how = self.geometry(x.shape[1:])
         y, where = kernels(x).max_pool(_lifted(x), size, how)
@@ -105,7 +104,6 @@ class MaxPool(Pool):
 @dataclass(frozen=True)
 class AvgPool(Pool):
     """The mean of each window; padding counts as zeros."""
-
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         size, how = self.geometry(x.shape[1:])

@@ -1,0 +1,60 @@
+"""What is wrong with a config, in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import get_args
+
+from pydantic import ValidationError
+
+from daskpar.config.section import Section
+from daskpar.errors import now_called, one_line, shown, unknown
+
+_ENTRY = frozenset({"str", "dict[str,any]"})
+"""What pydantic adds to the place of a wrong `Entry`."""
+
+_LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
+"""The names that it adds to the place of a value that may be of several kinds."""
+
+
+def explain(error: ValidationError, model: type[Section]) -> str:
+    """The first thing that is wrong, by its full name; a key that is not known before one that is missing."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(first["loc"], model)
+    entry = not _ENTRY.isdisjoint(first["loc"])
+    if not entry:  # of the kinds of value that a key takes, the one that is nearest to what it got
+        alike = [e for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
+        first = max(alike, key=lambda e: len(e["loc"]))
+    where = [part for part in first["loc"] if not _LABEL.fullmatch(str(part))]
+    name = ".".join(one_line(str(part), 50) for part in where)
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    wanted = first["msg"].replace("Input", "value", 1).replace("String", "value", 1)
+    if first["type"] == "model_type":
+        wanted = f"expected keys such as {', '.join(list(_section(where, model).model_fields)[:3])}"
+    elif entry:
+        wanted = "expected a name or one `name: arguments`"
+    hint = ""
+    if first["type"] == "string_type" and isinstance(first["input"], bool):
+        hint = "; YAML takes yes, no, on, off, true and false for booleans, put it in quotes"
+    return f"{name}: {wanted}, got {shown(first['input'])}{hint}"
+
+
+def _unknown_key(place: Sequence[int | str], model: type[Section]) -> str:
+    *outer, key = place
+    owner, path = _section(outer, model), ".".join(map(str, outer))
+    new = owner.renamed.get(str(key))
+    if new:
+        return now_called(path, str(key), new)
+    return str(unknown(f"key in {path}" if outer else "key", key, owner.model_fields))
+
+
+def _section(path: Sequence[int | str], model: type[Section]) -> type[Section]:
+    section = model
+    for part in path:
+        annotation = section.model_fields[str(part)].annotation
+        options = [annotation, *get_args(annotation)]
+        section = next(o for o in options if isinstance(o, type) and issubclass(o, Section))
+    return section
