@@ -11,6 +11,10 @@ class Cuts(Protocol):
     @property
     def data(self) -> int: ...
     @property
+    def tracks(self) -> int: ...
+    @property
+    def tracks_per_lane(self) -> int: ...
+    @property
     def fan_in(self) -> int: ...
     @property
     def stages(self) -> int | tuple[int, ...]: ...
@@ -46,8 +50,11 @@ class Cuts(Protocol):
     def meets(self) -> bool: ...
     @property
     def compresses(self) -> bool: ...
-    def place(self, lane: int, stage: int = 0, branch: int = 0) -> int:
+    def place(self, track: int, stage: int = 0, branch: int = 0) -> int:
         """The number of a slot."""
+
+    def lane_of(self, track: int) -> int:
+        """The lane whose rows a track works on, counted over all replicas as tracks are."""
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""

@@ -99,17 +99,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Partition:
-    """All parts of a model in order, all places of a lane, and the program as each branch has it.
+    """All parts of a model in order, all places of a track, and the program as each branch has it.
 
+    `programs`: for each share of an example that tracks of a lane work on, the program of each branch.
     `splits_loss`: the outputs stay in parts, and the loss is worked out across them.
     """
 
     program: tuple[Operation, ...]
-    branches: tuple[tuple[Operation, ...], ...]
+    programs: tuple[tuple[tuple[Operation, ...], ...], ...]
     parts: tuple[Part, ...]
     places: tuple[Place, ...]
     first_trained: int
     splits_loss: bool
+
+    def operations(self, track: int, branch: int) -> tuple[Operation, ...]:
+        """The program as a branch of a track has it."""
+        return self.programs[track % len(self.programs)][branch]
 
     def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
         """The parameters of a part, from the buffers of the places that its `spans` name."""
@@ -159,7 +164,7 @@ def partition(
     parts = _parts(program, found, tiled, around, places, ends, layout)
     last = parts[-1].section
     apart = splits_loss and last is not None and not last.sums
-    return Partition(program, tuple(branches), parts, places, first_trained(table, program), apart)
+    return Partition(program, (tuple(branches),), parts, places, first_trained(table, program), apart)
 
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:

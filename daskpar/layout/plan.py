@@ -89,10 +89,10 @@ class AllStreams(NamedTuple):
 
 
 class At(NamedTuple):
-    """The part and the rows of a pass: micro-batch `micro` of a lane, through part number `part` as branch
-    number `branch` has it. Lanes are counted over all replicas."""
+    """The part and the rows of a pass: micro-batch `micro` of a track, through part number `part` as branch
+    number `branch` has it. Tracks are counted over all replicas."""
 
-    lane: int
+    track: int
     part: int
     branch: int
     micro: int
@@ -192,8 +192,9 @@ class Section:
         """The slot of the operation that makes a value."""
         return self.ops[value.number].slot
 
-    def scoped(self, scope: str, part: str, slots: int, lanes: int) -> Section:
-        """The same for another replica: its name in the index and in variables, its own slots and lanes.
+    def scoped(self, scope: str, part: str, slots: int, lanes: int, tracks: int) -> Section:
+        """The same for another replica: its name in the index and in variables, its own slots, lanes and
+        tracks.
 
         `part`: of a file that a run goes on from, the part with its state.
         """
@@ -208,8 +209,10 @@ class Section:
                 return argument._replace(lanes=range(first, stop))
             if isinstance(argument, Together):
                 return Together(tuple(renamed(value) for value in argument.values))  # type: ignore[misc]
-            if isinstance(argument, Chunks | Streams | At):
+            if isinstance(argument, Chunks | Streams):
                 return argument._replace(lane=argument.lane + lanes)
+            if isinstance(argument, At):
+                return argument._replace(track=argument.track + tracks)
             return argument
 
         def moved(op: Op) -> Op:

@@ -28,9 +28,9 @@ class Kept(NamedTuple):
 
 
 def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
-    """The place of a micro-batch's first row in the global batch, and its rows among those of the lane."""
+    """The place of a micro-batch's first row in the global batch, and its rows among those of its lane."""
     within, micros = step % spec.order.steps, spec.layout.microbatches
-    streams = spec.streams(at.lane)
+    streams = spec.streams(spec.layout.lane_of(at.track))
     rows = spec.order.count(within, streams)
     start, stop = at.micro * rows // micros, (at.micro + 1) * rows // micros
     return spec.order.count(within, range(streams.start)) + start, slice(start, stop)
@@ -56,7 +56,7 @@ def forward_part(
     schedule has the worker do before. `owners` hold the parameters.
     """
     cut = spec.partition
-    part, operations = cut.parts[at.part], cut.branches[at.branch]
+    part, operations = cut.parts[at.part], cut.operations(at.track, at.branch)
     if isinstance(value, list):
         value = with_halo(value[0], value[1:], part.strips[at.branch])
     if isinstance(value, Chunk):
@@ -159,7 +159,7 @@ def backward_part(
     cut = spec.partition
     if isinstance(above, list):
         above = with_edges(above[0], above[1:], cut.parts[at.part + 1].strips[at.branch])
-    part, operations = cut.parts[at.part], cut.branches[at.branch]
+    part, operations = cut.parts[at.part], cut.operations(at.track, at.branch)
     params, spans = _params(spec, at, owners), part.spans[at.branch]
     buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
     out: Params = {}
