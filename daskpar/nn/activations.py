@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.nn.layer import Context, Layer, Params, Shape
-from daskpar.nn.partition_rules import EACH, ROW, Width, Window
+from daskpar.nn.partition_rules import ALONE, EACH, ROW, Positions, Width, Window
 from daskpar.registry import register
 
 
@@ -21,12 +21,14 @@ class Activation(Layer):
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
 
+    def positions(self) -> Positions | None:
+        return ALONE
+
 
 @register("relu")
 @dataclass(frozen=True)
 class ReLU(Activation):
     """max(x, 0); the derivative at 0 is 0."""
-
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).maximum(x, 0)
@@ -40,7 +42,6 @@ class ReLU(Activation):
 @dataclass(frozen=True)
 class Tanh(Activation):
     """tanh(x)."""
-
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
@@ -63,7 +64,6 @@ def sigmoid(x: Array) -> Array:
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
-
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
         return y, y
@@ -76,7 +76,6 @@ class Sigmoid(Activation):
 @dataclass(frozen=True)
 class SiLU(Activation):
     """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
-
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
@@ -93,7 +92,6 @@ class SiLU(Activation):
 @dataclass(frozen=True)
 class GELU(Activation):
     """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
-
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)

@@ -37,6 +37,7 @@ class SoftmaxCrossEntropy(Loss):
 
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
+    over_positions: ClassVar[str] = "sum"
     task: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class SoftmaxCrossEntropy(Loss):
             if low < 0 or high >= classes:
                 return (
                     f"classes from {low} to {high} for a model with {classes} outputs; "
-                    f"expected 0 to {classes - 1} (other labels: targets=[\"labels\"])"
+                    f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
                 )
         elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
             return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
@@ -182,6 +183,7 @@ class BinaryCrossEntropy(Loss):
     Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
     """
 
+    over_positions: ClassVar[str] = "mean"
     task: ClassVar[str] = "labels"
 
     def classes(self, out_shape: Shape) -> int | None:
@@ -191,7 +193,7 @@ class BinaryCrossEntropy(Loss):
         low, high = float(targets.min()), float(targets.max())
         if 0 <= low <= high <= 1:
             return None
-        labels = " (two other labels: targets=[\"labels\"])" if math.prod(out_shape) == 1 else ""
+        labels = ' (two other labels: targets=["labels"])' if math.prod(out_shape) == 1 else ""
         return f"targets from {low:g} to {high:g}; expected 0 to 1{labels}"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:

@@ -18,7 +18,7 @@ from daskpar.nn.dropout import Dropout
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
 from daskpar.nn.layer_norm import LayerNorm
-from daskpar.nn.partition_rules import ROW, Width, Window
+from daskpar.nn.partition_rules import ALONE, ROW, Positions, Width, Window
 from daskpar.nn.rms_norm import RMSNorm
 from daskpar.nn.sequential import Residual, Sequential
 from daskpar.registry import register
@@ -86,6 +86,9 @@ class FeedForward(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def positions(self) -> Positions | None:
+        return ALONE
 
 
 @register("transformer_block")
