@@ -25,8 +25,10 @@ dashboard yaml_text estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
-CONTRACTS = [*(f"nn.{name}" for name in "layer moments operations parameters space width".split())]
-CONTRACTS += ["optim.optimizer"]
+CONTRACTS = """
+layer moments operations parameters partition_rules positions ring spatial tensor_parallel
+""".split()
+CONTRACTS = [*(f"nn.{name}" for name in CONTRACTS), "optim.optimizer"]
 DOOR = "graph/dask_api.py"
 CLUSTER = ("cluster", "dashboard")
 MOST_ANY = 345

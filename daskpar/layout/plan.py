@@ -12,7 +12,7 @@ and the chunks of the data change. Whoever wants to know about an operation asks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -160,6 +160,15 @@ def _numbers(arguments: Iterable[object]) -> Iterable[int]:
             yield from _numbers(argument.values)
 
 
+def reading(argument: object, of: Callable[[Output], Output]) -> object:
+    """An argument that reads other operations of its step: `of` each output, the one to read instead."""
+    if isinstance(argument, Output):
+        return of(argument)
+    if isinstance(argument, Together):
+        return Together(tuple(reading(value, of) for value in argument.values))  # type: ignore[misc]
+    return argument
+
+
 @dataclass
 class Section:
     """Operations in an order in which they can be done, and the variables that they leave to later steps."""
@@ -236,11 +245,7 @@ class Section:
         shift = len(self.ops)
 
         def shifted(argument: object) -> object:
-            if isinstance(argument, Output):
-                return Output(argument.number + shift)
-            if isinstance(argument, Together):
-                return Together(tuple(shifted(value) for value in argument.values))  # type: ignore[misc]
-            return argument
+            return reading(argument, lambda output: Output(output.number + shift))
 
         self.ops += [
             op._replace(
