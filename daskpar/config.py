@@ -134,6 +134,7 @@ class LayoutSection(Section):
     )
     recompute: bool = Field(False, description="keep only what flowed into a stage for the backward pass")
     width: int = Field(1, ge=1, description="parts that layers are cut into by columns, heads, channels")
+    sequence: int = Field(1, ge=1, description="shares that the positions of a sequence are cut into")
     tiles: int = Field(1, ge=1, description="parts that images are cut into by rows of pixels")
     shards: int = Field(1, ge=1, description="slices of parameters and optimizer state, updated apart")
     replicas: int = Field(1, ge=1, description="copies of all of this that train alone and are averaged")
