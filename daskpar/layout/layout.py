@@ -15,6 +15,7 @@ from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
 from daskpar.layout.pipeline import Pipeline
 from daskpar.layout.replicas import Replicas
+from daskpar.layout.sequence import Sequence
 from daskpar.layout.shards import Shards
 from daskpar.layout.tiles import Tiles
 from daskpar.layout.updates import Updates
@@ -22,7 +23,7 @@ from daskpar.layout.width import Width
 
 
 @dataclass(frozen=True)
-class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeline, Lanes):
+class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Width, Pipeline, Lanes):
     """How one training step is cut into tasks.
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
@@ -37,12 +38,12 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
         if self.update != "sync" and (self.cuts_model or self.replicas > 1 or self.grain != "step"):
             raise InputError(
                 f"layout.update={self.update} goes with data and shards, at grain: step, and not with "
-                "stages, microbatches, width, tiles, recompute or replicas"
+                "stages, microbatches, width, tiles, sequence, recompute or replicas"
             )
         if self.grain == "window" and (self.cuts_model or self.shards > 1):
             raise InputError(
                 "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
-                "microbatches, width, tiles, shards or recompute"
+                "microbatches, width, tiles, sequence, shards or recompute"
             )
         if self.compression != "full" and (self.grain == "window" or self.update != "sync"):
             raise InputError(
