@@ -25,8 +25,10 @@ dashboard yaml_text estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
-CONTRACTS = [*(f"nn.{name}" for name in "layer moments operations parameters space width".split())]
-CONTRACTS += ["optim.optimizer"]
+CONTRACTS = """
+layer moments operations parameters partition_rules positions ring spatial tensor_parallel
+""".split()
+CONTRACTS = [*(f"nn.{name}" for name in CONTRACTS), "optim.optimizer"]
 DOOR = "graph/dask_api.py"
 CLUSTER = ("cluster", "dashboard")
 MOST_ANY = 345
@@ -71,7 +73,7 @@ def test_annotations_say_something() -> None:
     assert counts.total() <= MOST_ANY, counts.most_common()
 
 
-CONCRETE = "from daskpar.nn.dense import Dense\n"
+CONCRETE = "from daskpar.nn.layers.dense import Dense\n"
 GUARDED = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from daskpar.nn.planted_b import y\n"
 PLANTED = {
     "circle": (
@@ -115,12 +117,12 @@ PLANTED = {
     "layer-in-tasks": (
         "concrete",
         {"tasks/planted.py": CONCRETE},
-        "tasks/planted.py:1 imports Dense of daskpar.nn.dense",
+        "tasks/planted.py:1 imports Dense of daskpar.nn.layers.dense",
     ),
     "layer-in-tasks-of-the-graph": (
         "concrete",
         {"graph/tasks/planted.py": CONCRETE},
-        "graph/tasks/planted.py:1 imports Dense of daskpar.nn.dense",
+        "graph/tasks/planted.py:1 imports Dense of daskpar.nn.layers.dense",
     ),
     "optimizer-in-layout": (
         "concrete",

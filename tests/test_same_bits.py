@@ -28,6 +28,15 @@ LAYOUTS = [
     Layout(data=4, fan_in=2, compression="float16"),
     Layout(data=2, tiles=2, shards=2, compression="float16"),
     Layout(data=2, grain="layer", compression="float16"),
+    Layout(data=2, sequence=2, shards=2, compression="float16"),
+    Layout(stages=2, microbatches=2, width=2, sequence=3),
+]
+TEXT = [
+    {"embedding": {"words": 10, "features": 8, "padding": 0}},
+    "learned_positions",
+    {"transformer_block": {"heads": 2, "dropout": 0.1}},
+    {"transformer_block": {"heads": 2, "rotary": True, "causal": False}},
+    {"dense": 10},
 ]
 IMAGES = [{"conv2d": {"channels": 3, "stride": 2, "padding": "same"}}, "relu", {"conv2d": 3}, *MODEL]
 
@@ -37,12 +46,22 @@ def digits() -> tuple[Split, Split | None]:
     return train, validation
 
 
+def sequences() -> tuple[np.ndarray, np.ndarray]:
+    """Ids of words (rows, 7), of which 0 is padding, and those that follow."""
+    words = np.random.default_rng(0).integers(0, 10, (200, 8))
+    return words[:, :-1], words[:, 1:]
+
+
 def trained(client: Any = THREADED, layout: Layout | None = None, **options: Any) -> Trainer:
     train, validation = digits()
     settings: dict[str, Any] = {"batch": 64, "epochs": 1, "seed": 5, "optimizer": {"adam": 3e-3}, **options}
     resume = settings.pop("resume", False)
     model = IMAGES if layout and layout.tiles > 1 else MODEL
+    if layout and layout.sequence > 1:
+        model = TEXT
     trainer = Trainer(model, layout=layout, client=client, metrics=["accuracy"], **settings)
+    if layout and layout.sequence > 1:
+        return trainer.fit(*sequences(), resume=resume)
     return trainer.fit(train, validation=validation, resume=resume)
 
 

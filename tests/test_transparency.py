@@ -14,6 +14,7 @@ from daskpar.cluster.executor import THREADED
 from daskpar.data import Sampler
 from daskpar.errors import InputError
 from daskpar.nn import (
+    GELU,
     GRU,
     LSTM,
     BatchNorm,
@@ -25,12 +26,17 @@ from daskpar.nn import (
     GlobalAvgPool,
     LayerNorm,
     LearnedPositions,
+    Masking,
     MaxPool,
+    MeanSquaredError,
+    MultiHeadAttention,
     RandomShift,
     ReLU,
     Reshape,
     Residual,
+    RMSNorm,
     Sequential,
+    SoftmaxCrossEntropy,
     SpatialDropout,
     Tanh,
     TiedEmbedding,
@@ -217,6 +223,104 @@ def plain(name: str, precision: str) -> dict[str, np.ndarray]:
     x, y = examples(name, precision)
     order = Sampler(len(x), 16, 8, 8192, "random", seed=3)
     return reference.train(MODELS[name], x, y, order, epochs=2, lr=1e-3, seed=3, precision=precision)
+
+
+TEXTS = {
+    "causal": MODELS["wide gpt"],
+    "dropout": Sequential(
+        (
+            Embedding(8, 8, padding=0),
+            *(LearnedPositions(), Dropout(0.2), SpatialDropout(0.1)),
+            *(TransformerBlock(2, dropout=0.2), TransformerBlock(2, causal=False, dropout=0.2)),
+            *(RMSNorm(), Dense(8)),
+        )
+    ),
+    "padded": Sequential(
+        (
+            Embedding(8, 8, padding=0),
+            *(TransformerBlock(2, causal=False, rotary=True), TransformerBlock(4, causal=False), GELU()),
+            *(MultiHeadAttention(2, causal=True), Dense(8)),
+        )
+    ),
+    "attention first": Sequential((MultiHeadAttention(2, bias=False), Dense(6), MultiHeadAttention(3))),
+    "masked": Sequential((Masking(), Dense(8), MultiHeadAttention(2, rotary=True), Dense(6))),
+}
+SHARES = [
+    Layout(sequence=2),
+    Layout(sequence=3),
+    Layout(sequence=4),
+    Layout(sequence=3, grain="layer"),
+    Layout(sequence=2, grain="stage", recompute=True),
+    Layout(data=2, sequence=2),
+    Layout(data=4, sequence=3, fan_in=2, grain="layer"),
+    Layout(stages=2, microbatches=2, sequence=2),
+    Layout(stages=2, microbatches=3, sequence=3, recompute=True, pipeline="gpipe"),
+    Layout(width=2, sequence=2, shards=2),
+    Layout(data=2, stages=2, width=2, microbatches=2, sequence=2, shards=3),
+]
+
+
+def texts(name: str, length: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences and their targets; some positions at the end of each are padding, all of the first."""
+    rng = np.random.default_rng(2)
+    x = rng.integers(1, 8, (44, length))
+    x[np.arange(length) >= rng.integers(1, length + 1, (44, 1))] = 0
+    x[0] = 0
+    if name in ("attention first", "masked"):
+        values = rng.standard_normal((44, length, 6)).astype(dtype)
+        return values * (x > 0)[..., None], rng.standard_normal((44, length, 6)).astype(dtype)
+    return x.astype(np.int32), rng.integers(0, 8, (44, length))
+
+
+@cache
+def plain_text(name: str, length: int, precision: str) -> dict[str, np.ndarray]:
+    x, y = texts(name, length, precision)
+    order, options = Sampler(len(x), 16, 8, 8192, "random", seed=3), {"precision": precision}
+    loss = SoftmaxCrossEntropy() if x.ndim == 2 else MeanSquaredError()
+    return reference.train(TEXTS[name], x, y, order, epochs=2, lr=1e-3, seed=3, loss=loss, **options)
+
+
+@pytest.mark.parametrize(
+    "precision, tolerance, length", [("float64", 1e-10, 6), ("float64", 1e-10, 7), ("float32", 1e-4, 7)]
+)
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("layout", SHARES, ids=told)
+def test_shares_of_sequences_equal_a_plain_loop(
+    layout: Layout, name: str, precision: str, tolerance: float, length: int
+) -> None:
+    x, y = texts(name, length, precision)
+    trainer = Trainer(
+        TEXTS[name],
+        client=THREADED,
+        optimizer={"adam": 1e-3},
+        loss="softmax_cross_entropy" if x.ndim == 2 else "mean_squared_error",
+        batch=16,
+        epochs=2,
+        streams=8,
+        seed=3,
+        layout=layout,
+        precision=precision,
+    )
+    found, expected = trainer.fit(x, y).parameters_, plain_text(name, length, precision)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("layout", [Layout(sequence=3), Layout(data=2, sequence=2, grain="layer")], ids=told)
+def test_sums_over_shares_are_those_of_whole_sequences(layout: Layout) -> None:
+    for name in ("padded", "masked"):
+        x, y = texts(name, 7, "float64")
+        metrics = ["accuracy", {"top_k": 2}, "confusion"] if x.ndim == 2 else ["rmse", "r2"]
+        loss = "softmax_cross_entropy" if x.ndim == 2 else "mean_squared_error"
+        options: dict[str, Any] = {"loss": loss, "metrics": metrics, "batch": 16, "epochs": 1, "seed": 3}
+        whole, cut = (
+            Trainer(TEXTS[name], client=THREADED, precision="float64", layout=each, **options).fit(x, y)
+            for each in (Layout(), layout)
+        )
+        for one, other in zip(whole.history_, cut.history_, strict=True):
+            for measure, value in one["train"].items():
+                np.testing.assert_allclose(other["train"][measure], value, rtol=1e-9, err_msg=measure)
+            np.testing.assert_allclose(other["each_step"]["loss"], one["each_step"]["loss"], rtol=1e-9)
 
 
 def test_slices_cannot_share_statistics() -> None:

@@ -20,6 +20,7 @@ def candidates(workers: int) -> list[Layout]:
             found += [
                 Layout(data=lanes, stages=cut, microbatches=2 * cut),
                 Layout(data=lanes, width=cut),
+                Layout(data=lanes, sequence=cut),
                 Layout(data=lanes, tiles=cut),
             ]
     return found

@@ -8,6 +8,8 @@ same under any layout. The generator is Philox4x64-10 (Salmon et al., "Parallel 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _WORD = 2**64
@@ -34,6 +36,24 @@ def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, 
     blocks = -(-columns // _PER_BLOCK)
     bits = _philox(seed, "dropout", (row * blocks, 0, place_id(path), step)).random_raw(rows * blocks * 4)
     return bits.view(np.uint16).reshape(rows, blocks * _PER_BLOCK)[:, :columns]
+
+
+def uniform16_within(
+    seed: int, step: int, path: tuple[int, ...], row: int, rows: int, columns: int, parts: Sequence[range]
+) -> np.ndarray:
+    """The numbers of `uniform16` in some of the columns: those in `parts`, one after the other."""
+    blocks = -(-columns // _PER_BLOCK)
+    out = np.empty((rows, sum(map(len, parts))), np.uint16)
+    for i in range(rows):
+        place = 0
+        for part in parts:
+            first, stop = part.start // _PER_BLOCK, -(-part.stop // _PER_BLOCK)
+            counter = ((row + i) * blocks + first, 0, place_id(path), step)
+            bits = _philox(seed, "dropout", counter).random_raw((stop - first) * 4).view(np.uint16)
+            begin = part.start - first * _PER_BLOCK
+            out[i, place : place + len(part)] = bits[begin : begin + len(part)]
+            place += len(part)
+    return out
 
 
 def whole_numbers(

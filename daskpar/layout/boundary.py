@@ -16,8 +16,8 @@ from daskpar.layout.plan import Output
 class Mover(Protocol):
     """Moves values into and out of the branches of part number `part`."""
 
-    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
-        """The lane's batch for each branch of the first part."""
+    def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
+        """The track's batch for each branch of the first part."""
 
     def scatter(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
@@ -39,7 +39,7 @@ class Mover(Protocol):
 class Whole:
     """Of a part that is not cut."""
 
-    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
+    def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
         return [StageInput(batch)]
 
     def scatter(

@@ -21,6 +21,11 @@ class Cut(Block):
     def check(self, demands: Demands) -> None:
         """Refuse a training that cannot be cut so. Raises InputError."""
 
+    @property
+    def tracks_per_lane(self) -> int:
+        """The number of tracks of a lane: of shares of its examples, each with a copy of the parameters."""
+        return 1
+
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
         """Rewrite the plan of a step. `across_processes`: whether workers are processes."""
         return plan

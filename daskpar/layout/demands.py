@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from daskpar.optim.optimizer import Optimizer
+
+
+class Measured(Protocol):
+    """A loss or a metric, as far as the cuts ask about it."""
+
+    kind: ClassVar[str]
+
+    @property
+    def over_positions(self) -> str:
+        """How that of a sequence follows from its positions: as their `sum`, or their `mean`, or not ("")."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +25,8 @@ class Demands:
     `batch`: rows of a global batch. `accumulate`: slices in which a lane works through its rows.
     `parameters`: numbers that are trained. `outer`: the optimizer between averages, if there is one.
     `clips_norm`: whether gradients are clipped by the norm of all of them. `synchronised`: the kind of the
-    first layer whose statistics are those of the whole batch, or None.
+    first layer whose statistics are those of the whole batch, or None. `measures`: the loss and the metrics.
+    `in_units`: whether metrics are in the units of targets that were transformed.
     """
 
     batch: int
@@ -24,3 +36,5 @@ class Demands:
     accumulate: int = 1
     clips_norm: bool = False
     synchronised: str | None = None
+    measures: tuple[Measured, ...] = ()
+    in_units: bool = False

@@ -12,9 +12,9 @@ from daskpar.layout.tree import levels
 
 
 class MicrobatchId(NamedTuple):
-    """A micro-batch of a lane."""
+    """A micro-batch of a track, which is a lane, or a share of the examples of one."""
 
-    lane: int
+    track: int
     micro: int
 
 
@@ -47,9 +47,9 @@ class Draft:
         self.layout, self.partition = self.run.layout, self.run.partition
         self.small: set[Output] = set()
 
-    def slot(self, lane: int, part: int, branch: int = 0) -> int:
-        """The slot at which a lane does a part of the model."""
-        return self.layout.place(lane, self.partition.parts[part].stage, branch)
+    def slot(self, track: int, part: int, branch: int = 0) -> int:
+        """The slot at which a track does a part of the model."""
+        return self.layout.place(track, self.partition.parts[part].stage, branch)
 
     def send(self, value: Output, slot: int, what: str) -> Output:
         """The value as another slot needs it: where that may be another process, not all of it."""

@@ -26,8 +26,8 @@ from daskpar.layout.plan import (
     Plan,
     Section,
     Source,
-    Together,
     WindowChunks,
+    reading,
 )
 
 GRAD = Kind("grad", "grad", ("lane",))
@@ -126,11 +126,7 @@ def _rewritten(
     place = {number: position for position, number in enumerate(kept)}
 
     def renumbered(argument: object) -> object:
-        if isinstance(argument, Output):
-            return Output(place[moved.get(argument.number, argument.number)])
-        if isinstance(argument, Together):
-            return Together(tuple(map(renumbered, argument.values)))  # type: ignore[arg-type]
-        return argument
+        return reading(argument, lambda output: Output(place[moved.get(output.number, output.number)]))
 
     def source(value: Source) -> Source:
         return value if isinstance(value, Carried) else Output(place[moved.get(value.number, value.number)])

@@ -32,7 +32,7 @@ class Reduced(NamedTuple):
 
 
 def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Leaf]) -> Reduced:
-    """Add the trees over the lanes' gradients."""
+    """Add the trees over the tracks' gradients."""
     partition = draft.partition
     whole = is_whole(draft.layout, partition)
     gradients: list[list[Output]] = [[] for _ in owners]
@@ -64,11 +64,11 @@ def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Lea
 
 
 def _sums(draft: Draft, leaves: Sequence[Leaf]) -> tuple[Output, ...]:
-    """The tree over the sums that the last part of each lane carries."""
+    """The tree over the sums that the last part of each track carries."""
     end = len(draft.partition.parts) - 1
     last = [leaf for leaf in leaves if leaf.part == end and leaf.branch == leaf.span == 0]
     each = [
-        draft.section.add(_SUMS, "sums_of", (leaf.lane,), draft.section.slot(leaf.value), leaf.value)
+        draft.section.add(_SUMS, "sums_of", (leaf.track,), draft.section.slot(leaf.value), leaf.value)
         for leaf in last
     ]
     return draft.tree(_REDUCE_SUMS, "reduce_sums", (), each, True)
@@ -94,11 +94,11 @@ def _tree(
 
 
 def _picked(draft: Draft, leaf: Leaf, owned: Span | None, extent: tuple[int, int], whole: bool) -> Output:
-    """A lane's gradient for an owner, and nothing else where that is worth an operation."""
+    """A track's gradient for an owner, and nothing else where that is worth an operation."""
     bare = not draft.across_processes and draft.layout.shards == 1 and leaf.span == 0
     if bare or (whole and owned is None):
         return leaf.value
-    index = (leaf.part, leaf.branch, leaf.span, leaf.lane, *extent)
+    index = (leaf.part, leaf.branch, leaf.span, leaf.track, *extent)
     slot = draft.section.slot(leaf.value)
     return draft.section.add(_PICK, "pick_gradient", index, slot, leaf.value, leaf.span, *extent)
 

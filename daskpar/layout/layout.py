@@ -15,6 +15,7 @@ from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
 from daskpar.layout.pipeline import Pipeline
 from daskpar.layout.replicas import Replicas
+from daskpar.layout.sequence import Sequence
 from daskpar.layout.shards import Shards
 from daskpar.layout.tiles import Tiles
 from daskpar.layout.updates import Updates
@@ -22,7 +23,7 @@ from daskpar.layout.width import Width
 
 
 @dataclass(frozen=True)
-class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeline, Lanes):
+class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Width, Pipeline, Lanes):
     """How one training step is cut into tasks.
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
@@ -37,12 +38,12 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
         if self.update != "sync" and (self.cuts_model or self.replicas > 1 or self.grain != "step"):
             raise InputError(
                 f"layout.update={self.update} goes with data and shards, at grain: step, and not with "
-                "stages, microbatches, width, tiles, recompute or replicas"
+                "stages, microbatches, width, tiles, sequence, recompute or replicas"
             )
         if self.grain == "window" and (self.cuts_model or self.shards > 1):
             raise InputError(
                 "layout.grain=window has whole steps in one task; it goes with data, not with stages, "
-                "microbatches, width, tiles, shards or recompute"
+                "microbatches, width, tiles, sequence, shards or recompute"
             )
         if self.compression != "full" and (self.grain == "window" or self.update != "sync"):
             raise InputError(
@@ -78,7 +79,8 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
     @property
     def cuts_model(self) -> bool:
         """Whether a lane's pass through the model is more than one piece of work."""
-        return self.depth > 1 or self.breadth > 1 or self.microbatches > 1 or self.recompute
+        apart = self.depth > 1 or self.breadth > 1 or self.tracks_per_lane > 1
+        return apart or self.microbatches > 1 or self.recompute
 
     @property
     def meets(self) -> bool:
@@ -87,27 +89,40 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Tiles, Width, Pipeli
 
     @property
     def compresses(self) -> bool:
-        """Whether gradients are rounded between lanes: one lane has nobody to send them to."""
-        return self.compression != "full" and self.data > 1
+        """Whether gradients are rounded between tracks: one has nobody to send them to."""
+        return self.compression != "full" and self.tracks > 1
+
+    @property
+    def tracks(self) -> int:
+        """How many tracks a replica has: each works on the rows of a lane, or on a share of each of them."""
+        return self.data * self.tracks_per_lane
+
+    def lane_of(self, track: int) -> int:
+        """The lane whose rows a track works on, counted over all replicas as tracks are."""
+        return track // self.tracks_per_lane
 
     @property
     def places(self) -> int:
-        """How many slots there are: each lane has one for every stage and branch."""
+        """How many slots there are: each track has one for every stage and branch."""
         return self.replicas * self.lane_slots
 
     @property
     def lane_slots(self) -> int:
         """How many slots a replica has."""
-        return self.data * self.depth * self.breadth
+        return self.tracks * self.depth * self.breadth
 
     @property
     def lane_count(self) -> int:
         """How many lanes the rows of a batch are cut into, those of all replicas together."""
         return self.replicas * self.data
 
-    def place(self, lane: int, stage: int = 0, branch: int = 0) -> int:
+    def place(self, track: int, stage: int = 0, branch: int = 0) -> int:
         """The number of a slot; tasks of one slot run on one worker where they can."""
-        return (lane * self.depth + stage) * self.breadth + branch
+        return (track * self.depth + stage) * self.breadth + branch
+
+    def lane_place(self, lane: int) -> int:
+        """The slot at which the rows of a lane are read: that of its first track."""
+        return self.place(lane * self.tracks_per_lane)
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""

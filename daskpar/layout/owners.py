@@ -1,4 +1,4 @@
-"""The owners of parameters: every lane a copy of each place's, or one lane each shard."""
+"""The owners of parameters: every track a copy of each place's, or one track each shard."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from daskpar.layout.partition import Partition, Span, shard_spans
 class Owned(NamedTuple):
     """Parameters and their optimizer state as one value: `span` of a place's, None for the whole model's.
 
-    `lanes`: those that have a copy each.
+    `tracks`: those that have a copy each.
     """
 
     span: Span | None
-    lanes: tuple[int, ...]
+    tracks: tuple[int, ...]
 
 
 def owned(layout: Cuts, partition: Partition) -> tuple[Owned, ...]:
     """All that is owned, in the order of the places."""
-    lanes = tuple(range(layout.data))
+    tracks = tuple(range(layout.tracks))
     if len(partition.places) == 1 and layout.shards == 1:
-        return (Owned(None, lanes),)
+        return (Owned(None, tracks),)
     if layout.shards == 1:
-        return tuple(Owned(Span(n, 0, p.table.size), lanes) for n, p in enumerate(partition.places))
+        return tuple(Owned(Span(n, 0, p.table.size), tracks) for n, p in enumerate(partition.places))
     return tuple(
-        Owned(span, (j * layout.data // layout.shards,))
+        Owned(span, (j * layout.tracks // layout.shards,))
         for number, place in enumerate(partition.places)
         for j, span in enumerate(shard_spans(place, number, layout.shards))
     )
 
 
-def slot_of(layout: Cuts, partition: Partition, span: Span | None, lane: int) -> int:
-    """The slot at which a lane holds parameters."""
+def slot_of(layout: Cuts, partition: Partition, span: Span | None, track: int) -> int:
+    """The slot at which a track holds parameters."""
     if span is None:
-        return layout.place(lane)
+        return layout.place(track)
     place = partition.places[span.place]
-    return layout.place(lane, place.stage, place.branch)
+    return layout.place(track, place.stage, place.branch)
 
 
 def is_whole(layout: Cuts, partition: Partition) -> bool:
-    """Whether a lane's pass through the model is one operation."""
+    """Whether a track's pass through the model is one operation."""
     return layout.grain == "step" and not layout.cuts_model and len(partition.parts) == 1

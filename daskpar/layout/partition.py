@@ -32,6 +32,8 @@ from daskpar.nn.operations import (
     shapes,
 )
 from daskpar.nn.parameters import ALIGN, ParameterTable
+from daskpar.nn.partition_rules import Positions
+from daskpar.nn.positions import ring_at, rings, share_program, why_not
 from daskpar.nn.spatial import Around, Region, Strip, exchanges, region, strips, tile_program
 from daskpar.nn.tensor_parallel import Section, Share, cut_program, sections, share_shape
 from daskpar.optim.optimizer import Tensors
@@ -99,17 +101,26 @@ class Part:
 
 @dataclass(frozen=True)
 class Partition:
-    """All parts of a model in order, all places of a lane, and the program as each branch has it.
+    """All parts of a model in order, all places of a track, and the program as each branch has it.
 
+    `programs`: for each share of an example that tracks of a lane work on, the program of each branch.
     `splits_loss`: the outputs stay in parts, and the loss is worked out across them.
     """
 
     program: tuple[Operation, ...]
-    branches: tuple[tuple[Operation, ...], ...]
+    programs: tuple[tuple[tuple[Operation, ...], ...], ...]
     parts: tuple[Part, ...]
     places: tuple[Place, ...]
     first_trained: int
     splits_loss: bool
+
+    def operations(self, track: int, branch: int) -> tuple[Operation, ...]:
+        """The program as a branch of a track has it."""
+        return self.programs[track % len(self.programs)][branch]
+
+    def ring(self, part: int) -> Positions | None:
+        """How a part looks at the positions of other tracks of a lane; None where it does not."""
+        return ring_at(self.program, self.parts[part].first) if len(self.programs) > 1 else None
 
     def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
         """The parameters of a part, from the buffers of the places that its `spans` name."""
@@ -134,6 +145,10 @@ def partition(
     for the width.
     """
     program = cut_operations(model, layout)
+    shares = layout.tracks_per_lane
+    reason = why_not(program, in_shape, shares) if shares > 1 else None
+    if reason is not None:
+        raise InputError(f"layout.sequence={shares}: {reason}")
     around = shapes(program, in_shape) if layout.tiles > 1 else []
     tiled = region(program, around, layout.tiles) if layout.tiles > 1 else None
     if layout.tiles > 1 and tiled is None:
@@ -159,12 +174,18 @@ def partition(
     parts = _parts(program, found, tiled, around, places, ends, layout)
     last = parts[-1].section
     apart = splits_loss and last is not None and not last.sums
-    return Partition(program, tuple(branches), parts, places, first_trained(table, program), apart)
+    programs = [
+        [share_program(own, in_shape[0], share, shares) for own in branches] if shares > 1 else branches
+        for share in range(shares)
+    ]
+    return Partition(
+        program, tuple(map(tuple, programs)), parts, places, first_trained(table, program), apart
+    )
 
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
     """A model taken apart as far as a layout needs it."""
-    apart = layout.depth > 1 or layout.breadth > 1
+    apart = layout.depth > 1 or layout.breadth > 1 or layout.tracks_per_lane > 1
     return operations(model, apart, layout.meets)
 
 
@@ -291,6 +312,8 @@ def _parts(
     if layout.grain == "layer":
         inside = {i for section in found for i in range(section.first + 1, section.stop)}
         cuts |= {i for i in layered if i not in inside}
+    if layout.tracks_per_lane > 1:
+        cuts |= {edge for i in rings(program) for edge in (i, i + 1)}
     cuts |= {0, *ends, *(edge for section in found for edge in (section.first, section.stop))}
     if tiled is not None:
         cuts |= {*tiled, *exchanges(program, around, tiled, layout.tiles)}
@@ -314,7 +337,7 @@ def _parts(
 
 def _name(program: Program, section: Section | None, layout: Cuts) -> str:
     """What the dashboard shows a part as, after `forward-` or `backward-`."""
-    if section is None and layout.grain != "layer":
+    if section is None and layout.grain != "layer" and not (layout.tracks_per_lane > 1 and rings(program)):
         return "stage"
     runs = [operation.layer.kind for operation in program if operation.role == "run"]
     return runs[0].replace("_", "-") if runs else "stage"

@@ -29,12 +29,12 @@ _STATISTICS = Kind("reduce-statistics", "reduce", ("pass", "part", "micro"), urg
 
 
 class Leaf(NamedTuple):
-    """A lane's gradient of a part, in the value of an operation: that of span `span` of branch `branch`."""
+    """A track's gradient of a part, in the value of an operation: that of span `span` of branch `branch`."""
 
     part: int
     branch: int
     span: int
-    lane: int
+    track: int
     value: Output
 
 
@@ -48,7 +48,7 @@ def mover(part: Part) -> Mover:
 class Passes:
     """Writes the forward and the backward passes of one step into a draft.
 
-    `batches`: the lanes' rows. `parameters(lane, place)`: the parameters of a place for a lane.
+    `batches`: the tracks' rows. `parameters(track, place)`: the parameters of a place for a track.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Passes:
         self.draft, self.batches, self.parameters = draft, batches, parameters
         self.layout, self.partition = draft.layout, draft.partition
         self.movers = [mover(part) for part in self.partition.parts]
-        self._lanes = range(len(batches))
+        self._tracks = range(len(batches))
         self._inputs: dict[tuple[int, MicrobatchId], list[StageInput]] = {}
         self._forward: dict[tuple[int, MicrobatchId], list[Output]] = {}
         self._above: dict[MicrobatchId, list[StageInput]] = {}  # what flows back into the branches of a part
         self._backward: dict[tuple[int, MicrobatchId], list[Output]] = {}
-        self._latest: dict[tuple[int, int], Output] = {}  # the last operation of a lane's stage
+        self._latest: dict[tuple[int, int], Output] = {}  # the last operation of a track's stage
         draft.small.update(batches)
 
     def build(self) -> Iterator[Leaf]:
@@ -80,32 +80,32 @@ class Passes:
             for branch, spans in enumerate(part.spans):
                 for number, span in enumerate(spans):
                     if span.start < span.stop or (i == len(parts) - 1 and branch == number == 0):
-                        for lane in self._lanes:
-                            last = MicrobatchId(lane, layout.microbatches - 1)
-                            yield Leaf(i, branch, number, lane, self._backward[i, last][branch])
+                        for track in self._tracks:
+                            last = MicrobatchId(track, layout.microbatches - 1)
+                            yield Leaf(i, branch, number, track, self._backward[i, last][branch])
 
     def _go_forward(self, i: int, action: Action) -> None:
         part, micro = self.partition.parts[i], action.micro
         if i == 0:
-            for lane in self._lanes:
-                self._inputs[0, MicrobatchId(lane, micro)] = self._first_inputs(lane)
-        inputs = [self._inputs[i, MicrobatchId(lane, micro)] for lane in self._lanes]
+            for track in self._tracks:
+                self._inputs[0, MicrobatchId(track, micro)] = self._first_inputs(track)
+        inputs = [self._inputs[i, MicrobatchId(track, micro)] for track in self._tracks]
         shared = self._shared(i, FORWARD, micro, inputs)
-        for lane in self._lanes:
-            rows = MicrobatchId(lane, micro)
+        for track in self._tracks:
+            rows = MicrobatchId(track, micro)
             values = []
             for branch, flows_in in enumerate(self._inputs[i, rows]):
-                value = self._received(flows_in, self.draft.slot(lane, i, branch), "activation")
-                after = self._turn(lane, part, i, FORWARD) if branch == 0 else None
+                value = self._received(flows_in, self.draft.slot(track, i, branch), "activation")
+                after = self._turn(track, part, i, FORWARD) if branch == 0 else None
                 values.append(self._pass(FORWARD, i, rows, branch, "forward_part", value, shared, after))
             self._forward[i, rows] = values
-            self._latest[lane, part.stage] = values[0]
+            self._latest[track, part.stage] = values[0]
             self._onward(i, rows, values)
 
-    def _first_inputs(self, lane: int) -> list[StageInput]:
-        """The lane's batch for the branches of the first part: the same for all its micro-batches."""
-        known = self._inputs.get((0, MicrobatchId(lane, 0)))
-        return known or self.movers[0].begin(self.draft, 0, lane, self.batches[lane])
+    def _first_inputs(self, track: int) -> list[StageInput]:
+        """The track's batch for the branches of the first part: the same for all its micro-batches."""
+        known = self._inputs.get((0, MicrobatchId(track, 0)))
+        return known or self.movers[0].begin(self.draft, 0, track, self.batches[track])
 
     def _onward(self, i: int, rows: MicrobatchId, values: list[Output]) -> None:
         """Move the outputs of part i to the next part, or to the loss."""
@@ -128,21 +128,21 @@ class Passes:
 
     def _go_back(self, i: int, action: Action) -> None:
         part, micro = self.partition.parts[i], action.micro
-        above = [self._above[MicrobatchId(lane, micro)] for lane in self._lanes]
+        above = [self._above[MicrobatchId(track, micro)] for track in self._tracks]
         shared = self._shared(part.stop, BACKWARD, micro, above, operation=True)
-        for lane in self._lanes:
-            rows, values = MicrobatchId(lane, micro), []
+        for track in self._tracks:
+            rows, values = MicrobatchId(track, micro), []
             for branch in range(len(part.spans)):
-                value = self._received(above[lane][branch], self.draft.slot(lane, i, branch), "gradient")
+                value = self._received(above[track][branch], self.draft.slot(track, i, branch), "gradient")
                 upper = self._forward[i + 1, rows][branch] if shared is not None else None
-                before = self._backward[i, MicrobatchId(lane, micro - 1)][branch] if micro else None
-                after = self._turn(lane, part, i, BACKWARD) if branch == 0 else None
+                before = self._backward[i, MicrobatchId(track, micro - 1)][branch] if micro else None
+                after = self._turn(track, part, i, BACKWARD) if branch == 0 else None
                 inputs = (self._forward[i, rows][branch], value, upper, shared, before, after)
                 values.append(self._pass(BACKWARD, i, rows, branch, "backward_part", *inputs))
             self._backward[i, rows] = values
-            self._latest[lane, part.stage] = values[0]
+            self._latest[track, part.stage] = values[0]
             if i > 0:
-                self._above[rows] = self._backward_inputs(i, rows, above[lane][0].value, values)
+                self._above[rows] = self._backward_inputs(i, rows, above[track][0].value, values)
 
     def _backward_inputs(
         self, i: int, rows: MicrobatchId, above: Output, values: list[Output]
@@ -165,52 +165,52 @@ class Passes:
     def _pass(
         self, verb: str, i: int, rows: MicrobatchId, branch: int, function: str, *inputs: object
     ) -> Output:
-        (lane, micro), part = rows, self.partition.parts[i]
-        axes, index = ["lane", "part"], [lane, i]
+        (track, micro), part = rows, self.partition.parts[i]
+        axes, index = ["lane", "part"], [track, i]
         if self.layout.microbatches > 1:
             axes.append("micro")
             index.append(micro)
         if len(part.spans) > 1:
             axes.append("branch")
             index.append(branch)
-        slot = self.draft.slot(lane, i, branch)
-        where = At(lane, i, branch, micro)
-        owners = [self._owner(lane, slot, span.place) for span in part.spans[branch]]
+        slot = self.draft.slot(track, i, branch)
+        where = At(track, i, branch, micro)
+        owners = [self._owner(track, slot, span.place) for span in part.spans[branch]]
         kind = Kind(f"{verb}-{part.name}", verb, tuple(axes))
         return self.draft.section.add(
             kind, function, tuple(index), slot, Now.MODEL, Now.STEP, where, *inputs, *owners
         )
 
-    def _owner(self, lane: int, slot: int, number: int) -> Output:
+    def _owner(self, track: int, slot: int, number: int) -> Output:
         """The parameters of a place, for a part that may be elsewhere."""
-        return self.draft.send(self.parameters(lane, number), slot, "parameters")
+        return self.draft.send(self.parameters(track, number), slot, "parameters")
 
-    def _turn(self, lane: int, part: Part, i: int, verb: str) -> Output | None:
-        """The operation that a lane's stage does before, where the schedule is to be kept; once an action."""
+    def _turn(self, track: int, part: Part, i: int, verb: str) -> Output | None:
+        """The operation that a stage does before, where the schedule is to be kept; once an action."""
         parts = self.partition.parts
         neighbour = i - 1 if verb == FORWARD else i + 1
         begun = 0 <= neighbour < len(parts) and parts[neighbour].stage == part.stage
         if self.layout.microbatches == 1 or begun:
             return None
-        return self._latest.get((lane, part.stage))
+        return self._latest.get((track, part.stage))
 
     def _measure(self, rows: MicrobatchId, outputs: Output) -> Output:
         end = len(self.partition.parts) - 1
-        slot = self.draft.slot(rows.lane, end)
-        owners = [self.parameters(rows.lane, 0)] if len(self.partition.places) == 1 else []
-        batch = self.draft.send(self.batches[rows.lane], slot, "targets")
-        index = tuple(rows) if self.layout.microbatches > 1 else (rows.lane,)
+        slot = self.draft.slot(rows.track, end)
+        owners = [self.parameters(rows.track, 0)] if len(self.partition.places) == 1 else []
+        batch = self.draft.send(self.batches[rows.track], slot, "targets")
+        index = tuple(rows) if self.layout.microbatches > 1 else (rows.track,)
         kind = _LOSS._replace(axes=_LOSS.axes[: len(index)])
-        where = At(rows.lane, end, 0, rows.micro)
+        where = At(rows.track, end, 0, rows.micro)
         arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
         return self.draft.section.add(kind, "forward_loss", index, slot, *arguments)
 
     def _measure_parts(self, i: int, rows: MicrobatchId, outputs: list[Output]) -> list[Output]:
         """The loss across parts in width, whose outputs stay where they are."""
-        section, lane = self.draft.section, rows.lane
-        slots = [self.draft.slot(lane, i, branch) for branch in range(len(outputs))]
-        batches = [self.draft.send(self.batches[lane], slot, "targets") for slot in slots]
-        wheres = [At(lane, i, branch, rows.micro) for branch in range(len(outputs))]
+        section, track = self.draft.section, rows.track
+        slots = [self.draft.slot(track, i, branch) for branch in range(len(outputs))]
+        batches = [self.draft.send(self.batches[track], slot, "targets") for slot in slots]
+        wheres = [At(track, i, branch, rows.micro) for branch in range(len(outputs))]
         each = list(zip(wheres, batches, outputs, slots, strict=True))
         gathered = [
             section.add(
@@ -231,7 +231,7 @@ class Passes:
     def _shared(
         self, i: int, verb: str, micro: int, inputs: list[list[StageInput]], operation: bool = False
     ) -> Output | None:
-        """The sum of all lanes' statistics for an operation that shares them, or None."""
+        """The sum of all tracks' statistics for an operation that shares them, or None."""
         parts = self.partition.parts
         first = i if operation else parts[i].first
         gathers = not operation and parts[i].first == parts[i].stop
@@ -239,7 +239,7 @@ class Passes:
             return None
         number = next(k for k, part in enumerate(parts) if part.first == first < part.stop)
         branches = range(len(parts[number].spans))
-        values = [inputs[lane][branch].value for lane in self._lanes for branch in branches]
-        slots = [self.draft.slot(lane, number, branch) for lane in self._lanes for branch in branches]
+        values = [inputs[track][branch].value for track in self._tracks for branch in branches]
+        slots = [self.draft.slot(track, number, branch) for track in self._tracks for branch in branches]
         function = "reduce_statistics" if operation else "reduce_moments"
         return self.draft.tree(_STATISTICS, function, (verb, number, micro), values, True, slots=slots)[0]

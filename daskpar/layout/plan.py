@@ -12,7 +12,7 @@ and the chunks of the data change. Whoever wants to know about an operation asks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -89,10 +89,10 @@ class AllStreams(NamedTuple):
 
 
 class At(NamedTuple):
-    """The part and the rows of a pass: micro-batch `micro` of a lane, through part number `part` as branch
-    number `branch` has it. Lanes are counted over all replicas."""
+    """The part and the rows of a pass: micro-batch `micro` of a track, through part number `part` as branch
+    number `branch` has it. Tracks are counted over all replicas."""
 
-    lane: int
+    track: int
     part: int
     branch: int
     micro: int
@@ -160,6 +160,15 @@ def _numbers(arguments: Iterable[object]) -> Iterable[int]:
             yield from _numbers(argument.values)
 
 
+def reading(argument: object, of: Callable[[Output], Output]) -> object:
+    """An argument that reads other operations of its step: `of` each output, the one to read instead."""
+    if isinstance(argument, Output):
+        return of(argument)
+    if isinstance(argument, Together):
+        return Together(tuple(reading(value, of) for value in argument.values))  # type: ignore[misc]
+    return argument
+
+
 @dataclass
 class Section:
     """Operations in an order in which they can be done, and the variables that they leave to later steps."""
@@ -192,8 +201,9 @@ class Section:
         """The slot of the operation that makes a value."""
         return self.ops[value.number].slot
 
-    def scoped(self, scope: str, part: str, slots: int, lanes: int) -> Section:
-        """The same for another replica: its name in the index and in variables, its own slots and lanes.
+    def scoped(self, scope: str, part: str, slots: int, lanes: int, tracks: int) -> Section:
+        """The same for another replica: its name in the index and in variables, its own slots, lanes and
+        tracks.
 
         `part`: of a file that a run goes on from, the part with its state.
         """
@@ -208,8 +218,10 @@ class Section:
                 return argument._replace(lanes=range(first, stop))
             if isinstance(argument, Together):
                 return Together(tuple(renamed(value) for value in argument.values))  # type: ignore[misc]
-            if isinstance(argument, Chunks | Streams | At):
+            if isinstance(argument, Chunks | Streams):
                 return argument._replace(lane=argument.lane + lanes)
+            if isinstance(argument, At):
+                return argument._replace(track=argument.track + tracks)
             return argument
 
         def moved(op: Op) -> Op:
@@ -233,11 +245,7 @@ class Section:
         shift = len(self.ops)
 
         def shifted(argument: object) -> object:
-            if isinstance(argument, Output):
-                return Output(argument.number + shift)
-            if isinstance(argument, Together):
-                return Together(tuple(shifted(value) for value in argument.values))  # type: ignore[misc]
-            return argument
+            return reading(argument, lambda output: Output(output.number + shift))
 
         self.ops += [
             op._replace(

@@ -104,7 +104,8 @@ class Replicas(Cut):
     def _scoped(self, section: Section, run: Described, replica: int) -> Section:
         layout = run.layout
         shift = replica * layout.lane_slots
-        return section.scoped(_scope(replica), f"replica-{replica}", shift, replica * layout.data)
+        lanes, tracks = replica * layout.data, replica * layout.tracks
+        return section.scoped(_scope(replica), f"replica-{replica}", shift, lanes, tracks)
 
     def _begin_outer(self, start: Section, one: Section, writer: Synchronous, run: Described) -> None:
         """Add where the outer optimizer begins: in the file, or at the parameters before the first step."""
@@ -133,8 +134,8 @@ class Replicas(Cut):
             shift = section.include(self._scoped(alone, run, replica))
             updated.append([tuple(Output(o.number + shift) for o in copies) for copies in states])
         draft = Draft(section, run, across_processes)
-        for h, (span, lanes) in enumerate(writer.owners):
-            slot = writer.slot(span, lanes[0])
+        for h, (span, tracks) in enumerate(writer.owners):
+            slot = writer.slot(span, tracks[0])
             total = draft.tree(_ADD, "add_parameters", (h,), [states[h][0] for states in updated])
             anchor = Carried(_anchor(h)) if run.outer is not None else None
             mean = section.add(
@@ -147,10 +148,10 @@ class Replicas(Cut):
                 shift = replica * run.layout.lane_slots
                 section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
                     section.add(
-                        *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, lane)),
-                        *(writer.slot(span, lane) + shift, state, mean),
+                        *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, track)),
+                        *(writer.slot(span, track) + shift, state, mean),
                     )
-                    for lane, state in zip(lanes, states[h], strict=True)
+                    for track, state in zip(tracks, states[h], strict=True)
                 )
                 section.results[f"{_scope(replica)} {gradient_of(h)}"] = ()
         for replica in range(self.replicas):

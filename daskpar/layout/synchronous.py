@@ -48,7 +48,7 @@ PENDING = "pending"
 
 
 def state_of(owner: int) -> str:
-    """The variable of an owner's state, an item a lane."""
+    """The variable of an owner's state, an item a track."""
     return f"state {owner}"
 
 
@@ -72,32 +72,32 @@ class Synchronous:
         step, reduced = self._step()
         return Plan(self._start(reduced), step, self._look(reduced), logs=(Carried(state_of(0)),))
 
-    def slot(self, span: Span | None, lane: int) -> int:
-        return slot_of(self.run.layout, self.run.partition, span, lane)
+    def slot(self, span: Span | None, track: int) -> int:
+        return slot_of(self.run.layout, self.run.partition, span, track)
 
     def _start(self, reduced: Reduced) -> Section:
         section = Section()
-        for h, (span, lanes) in enumerate(self.owners):
+        for h, (span, tracks) in enumerate(self.owners):
             if span is None:
                 state = section.add(LOAD_STATE, "begin_state", (), None, Now.MODEL, Now.FILE, Now.PART)
-                states = (state,) * len(lanes)
+                states = (state,) * len(tracks)
             else:
                 states = tuple(
                     section.add(
                         *(
                             LOAD_STATE._replace(axes=("owner", "lane")),
                             "load_place",
-                            (h, lane),
-                            self.slot(span, lane),
+                            (h, track),
+                            self.slot(span, track),
                         ),
                         *(Now.MODEL, span, Now.FILE, Now.PART),
                     )
-                    for lane in lanes
+                    for track in tracks
                 )
             section.results[state_of(h)] = states
         for h, residuals in enumerate(reduced.residuals):
             for n, residual in enumerate(residuals):
-                slot = self.slot(self.owners[h].span, self.owners[h].lanes[0])
+                slot = self.slot(self.owners[h].span, self.owners[h].tracks[0])
                 index = (h, n)
                 section.results[residual.variable] = (
                     section.add(LOAD_RESIDUAL, "load_residual", index, slot, *residual.load, needs=FROM_FILE),
@@ -110,20 +110,20 @@ class Synchronous:
         states = self.updates(section, Now.FRESH)
         gathered: dict[tuple[int, int], Output] = {}
 
-        def parameters(lane: int, place: int) -> Output:
+        def parameters(track: int, place: int) -> Output:
             if layout.shards == 1:
-                return states[place][lane]
-            lane = lane if self.across_processes else 0  # threads share what one of them has gathered
-            if (lane, place) not in gathered:
-                gathered[lane, place] = self._gathered(draft, states, lane, place)
-            return gathered[lane, place]
+                return states[place][track]
+            track = track if self.across_processes else 0  # threads share what one of them has gathered
+            if (track, place) not in gathered:
+                gathered[track, place] = self._gathered(draft, states, track, place)
+            return gathered[track, place]
 
         batches = [
             section.add(
-                *(LOAD, "load_batch", (lane,), layout.place(lane)),
-                *(Now.MODEL, Now.STEP, Streams(lane), Chunks(lane)),
+                *(LOAD, "load_batch", (track,), layout.place(track)),
+                *(Now.MODEL, Now.STEP, Streams(layout.lane_of(track)), Chunks(layout.lane_of(track))),
             )
-            for lane in range(layout.data)
+            for track in range(layout.tracks)
         ]
         leaves = list(Passes(draft, batches, parameters).build())
         reduced = reduce_gradients(draft, self.owners, leaves)
@@ -143,12 +143,12 @@ class Synchronous:
         """
         norms = self._norms(section, ())
         states = []
-        for h, (span, lanes) in enumerate(self.owners):
+        for h, (span, tracks) in enumerate(self.owners):
             copies = []
-            for n, lane in enumerate(lanes):
-                index = (lane,) if span is None else (h, lane)
+            for n, track in enumerate(tracks):
+                index = (track,) if span is None else (h, track)
                 copies.append(
-                    self._update(section, h, index, n, self.slot(span, lane), fresh, norms, PENDING)
+                    self._update(section, h, index, n, self.slot(span, track), fresh, norms, PENDING)
                 )
             states.append(tuple(copies))
         return states
@@ -182,31 +182,31 @@ class Synchronous:
             return None
         norms = []
         kind = _NORM._replace(axes=(*mark, "owner"))
-        for h, (span, lanes) in enumerate(self.owners):
+        for h, (span, tracks) in enumerate(self.owners):
             index: Index = (*mark, h)
-            slot = self.slot(span, lanes[0])
+            slot = self.slot(span, tracks[0])
             sources = (Carried(state_of(h)), Carried("sums"), AllCarried(gradient_of(h)))
             norms.append(
                 section.add(kind, "measure_norm", index, slot, Now.MODEL, span, *sources, needs=PENDING)
             )
         return Together(tuple(norms))
 
-    def _gathered(self, draft: Draft, states: Sequence[tuple[Output, ...]], lane: int, place: int) -> Output:
+    def _gathered(self, draft: Draft, states: Sequence[tuple[Output, ...]], track: int, place: int) -> Output:
         """A place's parameters from all its shards."""
         shards = [states[h][0] for h, (span, _) in enumerate(self.owners) if span and span.place == place]
         if self.across_processes:  # without their slots
             shards = [draft.sent(value, "parameters") for value in shards]
-        slot = self.slot(Span(place, 0, 0), lane)
-        return draft.section.add(_GATHER, "gather_parameters", (place, lane), slot, *shards)
+        slot = self.slot(Span(place, 0, 0), track)
+        return draft.section.add(_GATHER, "gather_parameters", (place, track), slot, *shards)
 
     def _look(self, reduced: Reduced) -> Section:
         """The update that makes the state of a step a value of its own, of the whole model."""
         section = Section()
         norms = self._norms(section, ("look",))
         states = []
-        for h, (span, lanes) in enumerate(self.owners):
+        for h, (span, tracks) in enumerate(self.owners):
             index: Index = () if span is None else ("look", h)
-            slot = None if span is None else self.slot(span, lanes[0])
+            slot = None if span is None else self.slot(span, tracks[0])
             states.append(self._update(section, h, index, 0, slot, False, norms, ""))
         if any(reduced.residuals):
             states = self._with_residuals(section, states, reduced.residuals)
@@ -229,11 +229,11 @@ class Synchronous:
         some = next(r.variable for kept in residuals for r in kept)
         saved = []
         for h, (state, kept) in enumerate(zip(states, residuals, strict=True)):
-            span, lanes = self.owners[h]
+            span, tracks = self.owners[h]
             left = [Carried(r.variable) for r in kept]
             saved.append(
                 section.add(
-                    *(_SAVE_RESIDUALS, "save_residuals", (h,), self.slot(span, lanes[0]), Now.MODEL, span),
+                    *(_SAVE_RESIDUALS, "save_residuals", (h,), self.slot(span, tracks[0]), Now.MODEL, span),
                     *(names, tuple(r.slot for r in kept), state, *left),
                     needs=some,
                     instead=state,

@@ -38,25 +38,25 @@ class Tiles(Cut):
 class Strips:
     """Moves values into and out of tiles."""
 
-    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
+    def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
         needs = [strip.needs for strip in draft.partition.parts[part].strips]
-        return _scattered(draft, batch, ("lane",), (lane,), needs)
+        return _scattered(draft, batch, ("lane",), (track,), needs)
 
     def scatter(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
     ) -> list[StageInput]:
         strips = draft.partition.parts[part].strips
         wanted = [strip.needs if verb == FORWARD else strip.gives for strip in strips]
-        return _scattered(draft, whole, _AXES, (rows.lane, part, verb, rows.micro), wanted)
+        return _scattered(draft, whole, _AXES, (rows.track, part, verb, rows.micro), wanted)
 
     def gather(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
     ) -> Output:
         """The tiles of an image, one below the other; backward, where they overlap, summed."""
-        slot = draft.slot(rows.lane, part)
+        slot = draft.slot(rows.track, part)
         what = "activation" if verb == FORWARD else "gradient"
         values = [draft.send(value, slot, what) for value in branches]
-        index = (rows.lane, part, verb, rows.micro)
+        index = (rows.track, part, verb, rows.micro)
         if verb == FORWARD:
             return draft.section.add(_JOIN[verb], "stack_forward", index, slot, *values)
         strips = draft.partition.parts[part].strips
@@ -81,7 +81,7 @@ class Strips:
                 has, wanted = (other.has, strip.needs) if forward else (other.needs, strip.has)
                 shared = overlap(has, wanted)
                 if u != t and shared.start < shared.stop:
-                    index = (rows.lane, before, rows.micro, u, t)
+                    index = (rows.track, before, rows.micro, u, t)
                     slot = draft.section.slot(branches[u])
                     edges.append(
                         draft.section.add(_HALO[verb], "halo", index, slot, branches[u], has.start, shared)

@@ -45,7 +45,7 @@ class Width(Cut):
 class Branches:
     """Moves values into and out of parts in width."""
 
-    def begin(self, draft: Draft, part: int, lane: int, batch: Output) -> list[StageInput]:
+    def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
         return [StageInput(batch)] * len(draft.partition.parts[part].spans)
 
     def scatter(
@@ -61,7 +61,7 @@ class Branches:
         assert section is not None
         sums = verb != FORWARD or section.sums
         what = "activation" if verb == FORWARD else "gradient"
-        slot, index = draft.slot(rows.lane, part), (rows.lane, part, verb, rows.micro)
+        slot, index = draft.slot(rows.track, part), (rows.track, part, verb, rows.micro)
         values: Sequence[Output] = [draft.send(value, slot, what) for value in branches]
         if sums:
             values = draft.tree(_SUM, "add_outputs", index, values)

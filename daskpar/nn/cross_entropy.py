@@ -37,6 +37,7 @@ class SoftmaxCrossEntropy(Loss):
 
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
+    over_positions: ClassVar[str] = "sum"
     task: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
@@ -182,6 +183,7 @@ class BinaryCrossEntropy(Loss):
     Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
     """
 
+    over_positions: ClassVar[str] = "mean"
     task: ClassVar[str] = "labels"
 
     def classes(self, out_shape: Shape) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.context import Context, Params, Saved, Shape
-from daskpar.nn.partition_rules import Width, Window
+from daskpar.nn.partition_rules import Positions, Width, Window
 from daskpar.registry import Table
 from daskpar.settings import Block
 
@@ -144,6 +144,14 @@ class Layer(Block):
 
     def part(self, index: int, parts: int) -> Layer:
         """The layer that works on part `index` of so many equal parts, as `width` has it."""
+        return self
+
+    def positions(self) -> Positions | None:
+        """How the layer works on a share of the positions of sequences; None where it needs all of them."""
+        return None
+
+    def share(self, start: int, stop: int, length: int) -> Layer:
+        """The layer for positions `start` to `stop` of so many, as `positions` has it."""
         return self
 
     def window(self, in_shape: Shape) -> Window | None:

@@ -33,6 +33,9 @@ class Loss(Block):
 
     kind: ClassVar[str] = "loss"
     task: ClassVar[str] = "numbers"
+    over_positions: ClassVar[str] = ""
+    """How the loss of a sequence follows from those of its positions: their `sum`, which its weight sums
+    likewise, or their `mean`. Nothing where it needs the whole."""
 
     @property
     def splits(self) -> bool:

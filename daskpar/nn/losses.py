@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels.reference.loss import log_softmax
@@ -28,6 +29,8 @@ __all__ = [
 class MeanSquaredError(Loss):
     """(outputs - targets)², the mean over an example's outputs."""
 
+    over_positions: ClassVar[str] = "mean"
+
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         error = _error(outputs, targets)
         return mean_over_outputs(error * error, 2 * error)
@@ -37,6 +40,8 @@ class MeanSquaredError(Loss):
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
+
+    over_positions: ClassVar[str] = "mean"
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         xp = array_module(outputs)
@@ -50,6 +55,7 @@ class Huber(Loss):
     """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs."""
 
     delta: float = 1.0
+    over_positions: ClassVar[str] = "mean"
 
     def __post_init__(self) -> None:
         require_positive("huber", delta=self.delta)

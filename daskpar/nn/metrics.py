@@ -44,6 +44,11 @@ class Metric(Block):
     def name(self) -> str:
         return self.kind
 
+    @property
+    def over_positions(self) -> str:
+        """`sum` where the sums over sequences are those over all positions; nothing where they may not be."""
+        return ""
+
     def width(self, outputs: int) -> int:
         """The number of sums, for a model with so many outputs per example."""
         return 2
@@ -125,6 +130,10 @@ class Accuracy(Metric):
             right = xp.all(right.reshape(right.shape[0], -1), axis=1)
         return float(xp.sum(right)), float(math.prod(right.shape))
 
+    @property
+    def over_positions(self) -> str:
+        return "" if self.exact else "sum"
+
 
 @register("top_k")
 @dataclass(frozen=True)
@@ -154,6 +163,10 @@ class TopK(Metric):
         right = xp.sum(~(outputs <= own), axis=-1) < self.k  # so that a NaN is never right
         return float(xp.sum(right)), float(math.prod(right.shape))
 
+    @property
+    def over_positions(self) -> str:
+        return "sum"
+
 
 @register("rmse")
 @dataclass(frozen=True)
@@ -178,6 +191,10 @@ class RMSE(Metric):
 
     def value(self, sums: Sums) -> float:
         return math.sqrt(sums[0] / sums[1]) if sums[1] else math.nan
+
+    @property
+    def over_positions(self) -> str:
+        return "sum"
 
 
 def _residual(outputs: Array, targets: Array, loss: Loss) -> float:
@@ -256,3 +273,7 @@ class Confusion(Metric):
     def value(self, sums: Sums) -> list[list[int]]:
         side = math.isqrt(len(sums))
         return [[int(n) for n in sums[i * side : (i + 1) * side]] for i in range(side)]
+
+    @property
+    def over_positions(self) -> str:
+        return "sum"

@@ -36,5 +36,18 @@ class Window:
     before: int = 0
 
 
+@dataclass(frozen=True)
+class Positions:
+    """How a layer works on a share of the positions (axis 0 of an example) of a sequence.
+
+    Each position for itself or, where there is a `ring`, with those of all shares, whose keys pass by; where
+    it is `causal`, with those of its own share and the ones before. The `share` of such a layer is a `Ring`.
+    """
+
+    ring: bool = False
+    causal: bool = False
+
+
 EACH = Width("each")
 ROW = Window()
+ALONE = Positions()

@@ -28,20 +28,27 @@ class Kept(NamedTuple):
 
 
 def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
-    """The place of a micro-batch's first row in the global batch, and its rows among those of the lane."""
+    """The place of a micro-batch's first row in the global batch, and its rows among those of its lane."""
     within, micros = step % spec.order.steps, spec.layout.microbatches
-    streams = spec.streams(at.lane)
+    streams = spec.streams(spec.layout.lane_of(at.track))
     rows = spec.order.count(within, streams)
     start, stop = at.micro * rows // micros, (at.micro + 1) * rows // micros
     return spec.order.count(within, range(streams.start)) + start, slice(start, stop)
 
 
-def _context(spec: Spec, step: int, at: At, out: Params | None = None) -> Context:
+def context(spec: Spec, step: int, at: At, out: Params | None = None) -> Context:
     return Context(True, spec.seed, step, rows_of(spec, step, at)[0], out=out)
 
 
-def _params(spec: Spec, at: At, owners: Sequence[Lane]) -> Params:
+def parameters_of(spec: Spec, at: At, owners: Sequence[Lane]) -> Params:
     return spec.partition.views(at.part, at.branch, [owner.state.params for owner in owners])
+
+
+def flow_into(spec: Spec, step: int, at: At, value: Chunk | Forward) -> program.Flow:
+    """The values that flow into a part: rows of a batch, or what the part before gave."""
+    if isinstance(value, Chunk):
+        return program.Flow(value.x[rows_of(spec, step, at)[1]])
+    return program.Flow(value.y, value.mask, value.held)
 
 
 @ignore_float_errors
@@ -56,14 +63,11 @@ def forward_part(
     schedule has the worker do before. `owners` hold the parameters.
     """
     cut = spec.partition
-    part, operations = cut.parts[at.part], cut.branches[at.branch]
+    part, operations = cut.parts[at.part], cut.operations(at.track, at.branch)
     if isinstance(value, list):
         value = with_halo(value[0], value[1:], part.strips[at.branch])
-    if isinstance(value, Chunk):
-        flow = program.Flow(value.x[rows_of(spec, step, at)[1]])
-    else:
-        flow = program.Flow(value.y, value.mask, value.held)
-    ctx, params = _context(spec, step, at), _params(spec, at, owners)
+    flow = flow_into(spec, step, at, value)
+    ctx, params = context(spec, step, at), parameters_of(spec, at, owners)
     sums = gathered_by(shared)
     out, saved = _forward(operations, (part.first, part.stop), params, flow, ctx, sums, spec.layout.recompute)
     if part.section is not None:
@@ -99,7 +103,7 @@ def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *ow
     if not math.isfinite(sums[0]):
         if not owners:
             raise _not_finite(step, sums[0])
-        explain_not_finite(spec, owners[0].state.params, batch.x[rows], _context(spec, step, at), sums[0])
+        explain_not_finite(spec, owners[0].state.params, batch.x[rows], context(spec, step, at), sums[0])
     return Backward(dy, (Gradient(none, sums),))
 
 
@@ -159,15 +163,11 @@ def backward_part(
     cut = spec.partition
     if isinstance(above, list):
         above = with_edges(above[0], above[1:], cut.parts[at.part + 1].strips[at.branch])
-    part, operations = cut.parts[at.part], cut.branches[at.branch]
-    params, spans = _params(spec, at, owners), part.spans[at.branch]
-    buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
-    out: Params = {}
-    for span, buffer in zip(spans, buffers, strict=True):
-        program.merge(out, cut.places[span.place].table.views(buffer, span.start))
-    ctx = _context(spec, step, at, out)
+    part, operations = cut.parts[at.part], cut.operations(at.track, at.branch)
+    params, (buffers, out) = parameters_of(spec, at, owners), gradient_space(spec, at)
+    ctx = context(spec, step, at, out)
     saved = _saved(forward, operations, (part.first, part.stop), params, ctx)
-    flow = program.Flow(_own(above.dx, cut, at), None, above.held)
+    flow = program.Flow(gradient_into(spec, at, above), None, above.held)
     if upper is not None:
         total = gathered_by(shared)
         first = _saved(upper, operations, (part.stop, part.stop + 1), params, ctx)[0]
@@ -181,13 +181,31 @@ def backward_part(
     sums = None
     if leading:
         sums = program.gather_backward(operations, part.first, params, saved[0], flow.x, ctx)
-    last = part.stop == len(operations) and at.branch == 0
-    carried = above.gradients[0].sums if last else ()
-    gradients = tuple(Gradient(b, (), s.start) for s, b in zip(spans, buffers, strict=True))
-    gradients = (gradients[0]._replace(sums=carried), *gradients[1:])
-    if before is not None:
-        gradients = tuple(map(_added, gradients, before.gradients))
+    gradients = gradients_from(spec, at, buffers, above, before)
     return Backward(flow.x, gradients, () if part.section else flow.held, sums)
+
+
+def gradient_space(spec: Spec, at: At) -> tuple[list[Array], Params]:
+    """(a buffer of zeros for each span of a part's parameters, their views by name)."""
+    cut = spec.partition
+    spans = cut.parts[at.part].spans[at.branch]
+    buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
+    out: Params = {}
+    for span, buffer in zip(spans, buffers, strict=True):
+        program.merge(out, cut.places[span.place].table.views(buffer, span.start))
+    return buffers, out
+
+
+def gradients_from(
+    spec: Spec, at: At, buffers: Sequence[Array], above: Backward, before: Backward | None
+) -> tuple[Gradient, ...]:
+    """The gradients of a part, those of the micro-batch before added; the last carries the loss's sums."""
+    part = spec.partition.parts[at.part]
+    last = part.stop == len(spec.partition.program) and at.branch == 0
+    carried = above.gradients[0].sums if last else ()
+    gradients = tuple(Gradient(b, (), s.start) for s, b in zip(part.spans[at.branch], buffers, strict=True))
+    gradients = (gradients[0]._replace(sums=carried), *gradients[1:])
+    return gradients if before is None else tuple(map(_added, gradients, before.gradients))
 
 
 def _saved(
@@ -200,8 +218,9 @@ def _saved(
     return saved
 
 
-def _own(dy: Array, cut: Any, at: At) -> Array:
+def gradient_into(spec: Spec, at: At, above: Backward) -> Array:
     """A branch's share of the gradient of outputs that were laid side by side; else all of it."""
+    dy, cut = above.dx, spec.partition
     section, branches = cut.parts[at.part].section, len(cut.parts[at.part].spans)
     own = cut.splits_loss and at.part == len(cut.parts) - 1
     if section is None or section.sums or own or dy is None:

@@ -136,7 +136,14 @@ def demands_of(spec: Spec, accumulate: int) -> Demands:
         accumulate=accumulate,
         clips_norm=spec.clip.norm is not None,
         synchronised=next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None),
+        measures=(spec.loss, *spec.metrics),
+        in_units=bool(spec.metrics) and spec.loss.task == "numbers" and any(map(_transforms, spec.targets)),
     )
+
+
+def _transforms(fitted: Fitted) -> bool:
+    """Tell whether targets are transformed, and not the examples themselves."""
+    return not isinstance(fitted, Examples)
 
 
 def _with_targets(spec: Spec, source: Source) -> tuple[Spec, np.ndarray]:

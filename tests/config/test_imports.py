@@ -123,7 +123,7 @@ def test_commands_know_the_blocks(folder: Path) -> None:
         (
             "from dataclasses import dataclass\nfrom daskpar import register\nfrom daskpar.nn import Layer\n"
             "@register('dense')\n@dataclass(frozen=True)\nclass Mine(Layer): pass",
-            "--import: layer 'dense' is registered twice, by daskpar.nn.dense.Dense and by mine.Mine; "
+            "--import: layer 'dense' is registered twice, by daskpar.nn.layers.dense.Dense and by mine.Mine; "
             "choose another name",
         ),
         (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.nn.layer import Context, Layer, Params, Shape
-from daskpar.nn.partition_rules import EACH, ROW, Width, Window
+from daskpar.nn.partition_rules import ALONE, EACH, ROW, Positions, Width, Window
 from daskpar.registry import register
 
 
@@ -20,6 +20,9 @@ class Activation(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def positions(self) -> Positions | None:
+        return ALONE
 
 
 @register("relu")

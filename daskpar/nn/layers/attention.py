@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from daskpar.errors import InputError
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.layers.dropout import Dropout
-from daskpar.nn.partition_rules import Width
+from daskpar.nn.layers.ring_attention import RingAttention
+from daskpar.nn.partition_rules import Positions, Width
+from daskpar.nn.rotary import turn
 from daskpar.registry import register
 
 
@@ -78,7 +80,7 @@ class MultiHeadAttention(Layer):
         size = self._size(params)
         z = z.reshape(rows, positions, 3, params["qkv"].shape[2] // size, size)
         if self.rotary:
-            self._turn(z, False)
+            turn(z, False)
         drop = self._dropout.drawn((rows, z.shape[3], positions, positions), x, ctx)
         weights, merged = kernels(x).attention(z, 1 / math.sqrt(size), self.causal, ctx.mask, drop)
         y = product(merged.reshape(-1, merged.shape[-1]), params["out"], bias=params.get("out_bias"))
@@ -96,7 +98,7 @@ class MultiHeadAttention(Layer):
         factor = 1 / math.sqrt(self._size(params))
         dz = kernels(dy).attention_backward(z, weights, d_merged, factor, self.causal, drop)
         if self.rotary:
-            self._turn(dz, True)
+            turn(dz, True)
         dz = dz.reshape(rows * positions, math.prod(dz.shape[2:]))
         space = ctx.space("qkv")
         into = None if space is None else space.reshape(features, -1)
@@ -113,18 +115,6 @@ class MultiHeadAttention(Layer):
         """Features of a head; a part of the parameters holds some of the heads."""
         return params["out"].shape[1] // self.heads
 
-    def _turn(self, z: Array, back: bool) -> None:
-        """Turn queries and keys in place by their positions' angles: in a head, feature i with i + half."""
-        half = z.shape[-1] // 2
-        xp = array_module(z)
-        cosine, sine = (xp.asarray(t, dtype=z.dtype)[None, :, None, None] for t in _angles(z.shape[1], half))
-        if back:
-            sine = -sine
-        first, second = z[:, :, :2, :, :half], z[:, :, :2, :, half:]
-        turned = first * cosine - second * sine
-        z[:, :, :2, :, half:] = second * cosine + first * sine
-        z[:, :, :2, :, :half] = turned
-
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
         positions, features = in_shape
         return 8 * positions * features * features + 4 * positions * positions * features
@@ -134,9 +124,9 @@ class MultiHeadAttention(Layer):
         axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
         return None if self.dropout else Width("heads", axes, True, ("out_bias",), self.heads)
 
+    def positions(self) -> Positions | None:
+        return Positions(ring=True, causal=self.causal)
 
-@lru_cache(maxsize=32)
-def _angles(positions: int, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine of position · 10000^(-i / half), each (positions, half)."""
-    angle = np.arange(positions)[:, None] * 10000.0 ** (-np.arange(half) / half)
-    return np.cos(angle), np.sin(angle)
+    def share(self, start: int, stop: int, length: int) -> Layer:
+        drop = self._dropout
+        return RingAttention(self.heads, self.causal, self.rotary, drop, self.bias, start, stop, length)

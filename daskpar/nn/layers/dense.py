@@ -12,7 +12,7 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
-from daskpar.nn.partition_rules import Width
+from daskpar.nn.partition_rules import ALONE, Positions, Width
 from daskpar.registry import register
 
 
@@ -74,3 +74,6 @@ class Dense(Rectifying):
 
     def part(self, index: int, parts: int) -> Layer:
         return replace(self, units=self.units // parts)
+
+    def positions(self) -> Positions | None:
+        return ALONE

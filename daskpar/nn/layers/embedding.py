@@ -16,7 +16,7 @@ from daskpar.nn.container import Container, inline
 from daskpar.nn.initialisers import initialiser
 from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
 from daskpar.nn.layers.sequential import Sequential
-from daskpar.nn.partition_rules import Width
+from daskpar.nn.partition_rules import ALONE, Positions, Width
 from daskpar.nn.parts import written_out
 from daskpar.registry import register
 
@@ -75,6 +75,9 @@ class Embedding(Layer):
         words = self.words // parts
         return _SomeWords(words, self.features, self.padding, first=index * words)
 
+    def positions(self) -> Positions | None:
+        return ALONE
+
 
 @dataclass(frozen=True)
 class _SomeWords(Embedding):
@@ -130,6 +133,9 @@ class Unembedding(Layer):
     def part(self, index: int, parts: int) -> Layer:
         return replace(self, words=self.words // parts)
 
+    def positions(self) -> Positions | None:
+        return ALONE
+
 
 @register("tied_embedding")
 @dataclass(frozen=True)
@@ -178,6 +184,9 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     def width(self) -> Width | None:
         return None
 
+    def positions(self) -> Positions | None:
+        return None
+
 
 @register("learned_positions")
 @dataclass(frozen=True)
@@ -207,4 +216,27 @@ class LearnedPositions(Layer):
         weight = params["weight"]
         grad = array_module(dy).zeros(weight.shape, dtype=dy.dtype)
         grad[:saved] = array_module(dy).sum(dy, axis=0)
+        return dy, {"weight": grad}
+
+    def positions(self) -> Positions | None:
+        return ALONE
+
+    def share(self, start: int, stop: int, length: int) -> Layer:
+        return _SomePositions(start=start)
+
+
+@dataclass(frozen=True)
+class _SomePositions(LearnedPositions):
+    """Learned positions from number `start` on; the table is that of all."""
+
+    start: int = 0
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, int]:
+        stop = self.start + x.shape[1]
+        return x + params["weight"][self.start : stop], stop
+
+    def backward(self, params: Params, saved: int, dy: Array, ctx: Context) -> tuple[Array, Params]:
+        weight = params["weight"]
+        grad = array_module(dy).zeros(weight.shape, dtype=dy.dtype)
+        grad[self.start : saved] = array_module(dy).sum(dy, axis=0)
         return dy, {"weight": grad}

@@ -10,7 +10,7 @@ from daskpar.backend.array import Array
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
-from daskpar.nn.partition_rules import ROW, Window
+from daskpar.nn.partition_rules import ALONE, ROW, Positions, Window
 from daskpar.registry import register
 
 
@@ -46,3 +46,6 @@ class LayerNorm(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def positions(self) -> Positions | None:
+        return ALONE

@@ -9,6 +9,7 @@ import numpy as np
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.layer import Context, Layer, Params, Shape
+from daskpar.nn.partition_rules import ALONE, Positions
 from daskpar.registry import register
 
 
@@ -39,3 +40,6 @@ class Masking(Layer):
     def mask(self, x: Array, mask: Array | None) -> Array | None:
         found = (x != self.value).any(axis=2)
         return found if mask is None else found & mask
+
+    def positions(self) -> Positions | None:
+        return ALONE

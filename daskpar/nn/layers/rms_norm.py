@@ -12,7 +12,7 @@ from daskpar.backend.kernels.reference.norm import overflows, sizes
 from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.layers.batch_norm import last_axis
 from daskpar.nn.moments import spread, summed
-from daskpar.nn.partition_rules import ROW, Window
+from daskpar.nn.partition_rules import ALONE, ROW, Positions, Window
 from daskpar.registry import register
 
 
@@ -60,6 +60,9 @@ class RMSNorm(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def positions(self) -> Positions | None:
+        return ALONE
 
 
 def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daskpar.errors import InputError
-from daskpar.nn.layer import Params, Shape
+from daskpar.nn.layer import Layer, Params, Shape
 from daskpar.nn.layers.dropout import Dropout
 from daskpar.nn.partition_rules import ROW, Window
 from daskpar.registry import register
@@ -35,3 +35,7 @@ class SpatialDropout(Dropout):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def share(self, start: int, stop: int, length: int) -> Layer:
+        """The same: all positions have one draw."""
+        return self

@@ -20,7 +20,7 @@ from daskpar.nn.layers.dropout import Dropout
 from daskpar.nn.layers.layer_norm import LayerNorm
 from daskpar.nn.layers.rms_norm import RMSNorm
 from daskpar.nn.layers.sequential import Residual, Sequential
-from daskpar.nn.partition_rules import ROW, Width, Window
+from daskpar.nn.partition_rules import ALONE, ROW, Positions, Width, Window
 from daskpar.registry import register
 
 _ACTIVATIONS: dict[str, Layer] = {layer.kind: layer for layer in (GELU(), ReLU(), SiLU())}
@@ -86,6 +86,9 @@ class FeedForward(Layer):
 
     def window(self, in_shape: Shape) -> Window | None:
         return ROW
+
+    def positions(self) -> Positions | None:
+        return ALONE
 
 
 @register("transformer_block")
