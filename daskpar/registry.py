@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 from daskpar.errors import InputError, now_called, shown, unknown
-from daskpar.settings import Block, Unfit, fitted, plain
+from daskpar.settings import Block
+from daskpar.typed import Unfit, fitted, plain
 
 C = TypeVar("C", bound="DataclassInstance")
 

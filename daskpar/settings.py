@@ -1,22 +1,17 @@
-"""The door for settings given from Python: each becomes a plain Python value of the type that it declares.
+"""The door for settings given from Python: each becomes a plain Python value of its type (`daskpar.typed`).
 
-NumPy's numbers count as Python's, an array of no axes as its number, lists and arrays as tuples, and paths
-as texts. Nothing else is converted: 16.0 is no whole number, "16" no number, True no 1. A block (a layer, an
-optimizer, a `Layout`, a source, ...) passes through when it is made, before its own checks of ranges; a
-Trainer's arguments when they are set; those of functions by `checked_arguments`. Names in YAML pass through
-`daskpar.registry`, which asks the same questions.
+A block (a layer, an optimizer, a `Layout`, a source, ...) passes through when it is made, before its own
+checks of ranges; a Trainer's arguments when they are set; those of functions by `checked_arguments`. Names in
+YAML pass through `daskpar.registry`, which asks the same questions.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import Field, field, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, field, fields
 from functools import cache, wraps
-from pathlib import Path
-from types import GenericAlias, NoneType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -24,26 +19,13 @@ from typing import (
     NamedTuple,
     Self,
     TypeVar,
-    Union,
-    get_args,
-    get_origin,
     get_type_hints,
 )
 
-import numpy as np
+from daskpar.errors import InputError, now_called
+from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
-from daskpar.errors import InputError, now_called, shown
-
-_LARGEST = 2**63
-"""Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
-PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, NoneType)
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Unfit(Exception):
-    """A value is not of the type that was asked for; the argument says why."""
-
-
 PathText = Annotated[str, "path"]
 """A text that is a path; configs may hold any that the system allows."""
 
@@ -149,7 +131,7 @@ def _check_types(block: Block) -> None:
         object.__setattr__(block, name, convert(getattr(block, name)))
     for name, hint, default, plain in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
-        if value is default or (type(value) in plain and (type(value) is not int or abs(value) < _LARGEST)):
+        if value is default or (type(value) in plain and (type(value) is not int or abs(value) < LARGEST)):
             continue
         object.__setattr__(block, name, checked(block._name_in_messages(name), value, hint))
 
@@ -178,7 +160,7 @@ def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
     """Refuse a value outside of bounds; None is within all. Raises InputError, in one line."""
     if isinstance(value, str) and bounds.choices and value not in bounds.choices:
         raise InputError(f"{where}={value!r} is not known; use one of {', '.join(map(str, bounds.choices))}")
-    for number in _within(value, int | float):
+    for number in within(value, int | float):
         if isinstance(number, bool):
             continue
         if bounds.above is not None and not number > bounds.above:
@@ -195,17 +177,8 @@ def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
 def _check_finite(block: Any) -> None:
     for name, *_ in _declared(type(block)):  # type: ignore[arg-type]
         value = getattr(block, name)
-        if isinstance(value, float | tuple) and not all(map(math.isfinite, _within(value, float))):
+        if isinstance(value, float | tuple) and not all(map(math.isfinite, within(value, float))):
             raise InputError(f"{called(block)}.{name}={value}: expected a finite number")
-
-
-def _within(value: Any, kind: Any) -> Iterator[Any]:
-    """The values of a kind in nested tuples."""
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _within(part, kind)
-    elif isinstance(value, kind):
-        yield value
 
 
 @cache
@@ -216,109 +189,16 @@ def _declared(block: Any) -> tuple[Declared, ...]:
     except (NameError, TypeError):
         return ()
     return tuple(
-        Declared(f.name, hints[f.name], f.default, _plain_types(hints[f.name]))
+        Declared(f.name, hints[f.name], f.default, plain_types(hints[f.name]))
         for f in fields(block)
-        if f.init and _is_ours(hints[f.name])
+        if f.init and is_ours(hints[f.name])
     )
-
-
-def _plain_types(hint: Any) -> tuple[type, ...]:
-    """The plain types that a hint takes; whole numbers pass for numbers."""
-    types = tuple(option for option in _options(hint) if option in PLAIN_TYPES)
-    return (*types, int) if float in types else types
 
 
 def called(block: Any) -> str:
     """The name of a block, or of a class of blocks, in messages."""
     owner = block if isinstance(block, type) else type(block)
     return str(getattr(block, "kind", None) or owner.__name__.lower())
-
-
-def checked(where: str, value: Any, hint: Any) -> Any:
-    """`value` as a plain value of the type `hint`. `where` names the setting.
-
-    Raises InputError, in one line, for a value of another type.
-    """
-    try:
-        value = fitted(value, hint)
-    except Unfit:
-        raise InputError(f"{where}={shown(value, 80)}: expected {described(hint)}") from None
-    if not where.endswith("seed") and any(abs(number) >= _LARGEST for number in _within(value, int)):
-        raise InputError(f"{where}={shown(value, 80)}: expected whole numbers below 2**63")
-    return value
-
-
-def fitted(value: Any, hint: Any) -> Any:
-    """`value` as a plain value of the type `hint`. Raises Unfit where it is of another type."""
-    if not _is_ours(hint):
-        return value
-    if get_origin(hint) is Sequence:
-        return _listed(value, get_args(hint)[0])
-    if is_dataclass(hint):
-        if not isinstance(value, hint):  # type: ignore[arg-type]
-            raise Unfit(f"input should be a {described(hint)}")
-        return value
-    options = _options(hint)
-    if isinstance(value, os.PathLike) and str in options and Path not in options:
-        value = os.fspath(value)
-    try:
-        return _adapter(hint).validate_python(plain(value))
-    except ValueError as error:  # pydantic's ValidationError, which is heavy to import
-        raise Unfit(error.errors()[0]["msg"].lower()) from None  # type: ignore[attr-defined]
-
-
-@cache
-def _is_ours(hint: Any) -> bool:
-    """Whether a hint is made of what settings are made of; what else users' own blocks hold is left alone."""
-    if hint in (*PLAIN_TYPES, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
-        return True
-    parts = [part for part in get_args(hint) if part is not ...]
-    return get_origin(hint) in (tuple, Union, UnionType) and all(map(_is_ours, parts))
-
-
-def _listed(value: Any, kind: Any) -> Any:
-    """A list or tuple as it is, all of whose parts must be of a kind, where that is a class."""
-    if not isinstance(value, list | tuple):
-        raise Unfit("input should be a list")
-    if kind is not Any and not all(isinstance(part, kind) for part in value):
-        raise Unfit(f"input should be a list of {kind.__name__}")
-    return value
-
-
-@cache
-def _adapter(hint: Any) -> Any:
-    from pydantic import ConfigDict, TypeAdapter
-
-    return TypeAdapter(_by_instance(hint), config=ConfigDict(strict=True))
-
-
-def _by_instance(hint: Any) -> Any:
-    """A hint in which dataclasses stand for their instances; pydantic would look at their fields."""
-    from pydantic import InstanceOf
-
-    if is_dataclass(hint):
-        return Annotated[hint, InstanceOf()]
-    origin, parts = get_origin(hint), tuple(map(_by_instance, get_args(hint)))
-    if origin in (UnionType, Union):
-        return Union[parts]  # noqa: UP007
-    return GenericAlias(tuple, parts) if origin is tuple else hint
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
-    return get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
-
-
-def plain(value: Any) -> Any:
-    """NumPy's numbers, and arrays of no axes, as Python's; lists, tuples and other arrays as tuples."""
-    if type(value) in PLAIN_TYPES:
-        return value
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        value = value.item()
-        return float(value) if isinstance(value, np.floating) else value  # long doubles stay NumPy's
-    if isinstance(value, list | tuple):
-        return tuple(map(plain, value))
-    return plain(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def checked_arguments(where: str = "") -> Callable[[F], F]:
@@ -353,29 +233,3 @@ def at_least_one(where: str, value: int | None) -> None:
     """Refuse a count below 1."""
     if value is not None and value < 1:
         raise InputError(f"{where}={value} must be at least 1")
-
-
-_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    str: "a text",
-    Path: "a path",
-    NoneType: "None",
-}
-
-
-def described(hint: Any) -> str:
-    """A type in words, e.g. "a whole number or None"."""
-    if hint in _WORDS:
-        return _WORDS[hint]
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin in (UnionType, Union):
-        return " or ".join(dict.fromkeys(map(described, parts)))
-    if origin is tuple and parts[-1:] == (...,):
-        return f"a list, each {described(parts[0])}"
-    if origin is tuple:
-        return f"({', '.join(map(described, parts))})"
-    if origin is Sequence:
-        return "a list" if parts[0] in (Any, object) else f"a list, each {described(parts[0])}"
-    return f"a {hint.__name__}" if isinstance(hint, type) else str(hint)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.layout.cuts import Cuts
+from daskpar.layout.stages import stage_ends
 from daskpar.nn.layer import Params, Shape
 from daskpar.nn.operations import (
     Operation,
@@ -164,7 +165,7 @@ def partition(
             f"layout.width={layout.width}: no layer of this model can be cut into so many equal parts; "
             "columns, heads, channels or words must be a multiple of it"
         )
-    ends = _stage_ends(program, found, table, in_shape, layout, costs)
+    ends = stage_ends(program, found, table, in_shape, layout, costs)
     wide = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
     branches = [own for own, _ in wide] + [program] * (layout.breadth - layout.width)
     if tiled is not None:
@@ -187,88 +188,6 @@ def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
     """A model taken apart as far as a layout needs it."""
     apart = layout.depth > 1 or layout.breadth > 1 or layout.tracks_per_lane > 1
     return operations(model, apart, layout.meets)
-
-
-def operation_costs(program: Program, table: ParameterTable, in_shape: Shape, what: str) -> list[float]:
-    """For each operation: `flops` of an example, numbers in its `parameters`, or `bytes` that it puts out."""
-    if what == "parameters":
-        return [
-            float(sum(e.stop - e.start for e in table.entries if operation.holds(e.name)))
-            for operation in program
-        ]
-    found = []
-    for operation, (before, after) in zip(program, shapes(program, in_shape), strict=True):
-        runs = operation.role == "run"
-        size = float(_size(after))
-        found.append(float(operation.layer.flops(before, after)) if runs and what == "flops" else size)
-    return found
-
-
-def _size(shape: Shape) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total
-
-
-def _stage_ends(
-    program: Program,
-    found: Sequence[Section],
-    table: ParameterTable,
-    in_shape: Shape,
-    layout: Cuts,
-    costs: Sequence[float] | None,
-) -> list[int]:
-    """The operation at which each stage ends."""
-    if layout.depth == 1:
-        return [len(program)]
-    if isinstance(layout.stages, tuple):
-        return _by_hand(program, layout.stages)
-    inside = {i for section in found for i in range(section.first + 1, section.stop)}
-    inside |= {i for i, operation in enumerate(program) if operation.shares}  # differentiated before it
-    starts = [i for i in range(len(program)) if i not in inside]
-    if len(starts) < layout.depth:
-        raise InputError(f"layout.stages={layout.depth}: this model can be cut into {len(starts)} at most")
-    if costs is None:
-        costs = operation_costs(program, table, in_shape, layout.balance)
-    units = [sum(costs[first:stop]) for first, stop in pairwise([*starts, len(program)])]
-    return [[*starts, len(program)][end] for end in balanced(units, layout.depth)]
-
-
-def _by_hand(program: Program, stages: Sequence[int]) -> list[int]:
-    """Stages of so many layers of the config each."""
-    tops = [i for i in range(len(program)) if i == 0 or program[i].path[0] != program[i - 1].path[0]]
-    if sum(stages) != len(tops):
-        raise InputError(
-            f"layout.stages={list(stages)} are {sum(stages)} layers in all, the model has {len(tops)}"
-        )
-    starts, ends = [*tops, len(program)], []
-    for i in range(len(stages)):
-        ends.append(starts[sum(stages[: i + 1])])
-    return ends
-
-
-def balanced(costs: Sequence[float], parts: int) -> list[int]:
-    """Where each of `parts` runs of `costs` ends, so that the dearest costs least; no run is empty.
-
-    By dynamic programming; among equals the earliest ends.
-    """
-    sums = [0.0]
-    for cost in costs:
-        sums.append(sums[-1] + cost)
-    best: list[tuple[float, tuple[int, ...]]] = [(sums[end], (end,)) for end in range(len(sums))]
-    for run in range(2, parts + 1):
-        best = [
-            min(
-                (
-                    (max(best[middle][0], sums[end] - sums[middle]), (*best[middle][1], end))
-                    for middle in range(run - 1, end)
-                ),
-                default=(float("inf"), ()),
-            )
-            for end in range(len(sums))
-        ]
-    return list(best[-1][1])
 
 
 def _places(

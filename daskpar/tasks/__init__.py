@@ -28,16 +28,12 @@ from daskpar.tasks.load import (
     positions,
     read_rows,
 )
-from daskpar.tasks.parts import (
+from daskpar.tasks.loss import forward_loss, gather_loss, reduce_loss, split_loss
+from daskpar.tasks.moves import (
     add_outputs,
-    backward_part,
-    forward_loss,
-    forward_part,
-    gather_loss,
     join_backward,
     join_forward,
     pick_gradient,
-    reduce_loss,
     reduce_moments,
     reduce_statistics,
     reduce_sums,
@@ -45,9 +41,9 @@ from daskpar.tasks.parts import (
     send_gradient,
     send_parameters,
     send_targets,
-    split_loss,
     sums_of,
 )
+from daskpar.tasks.parts import backward_part, forward_part
 from daskpar.tasks.ring import (
     begin_ring_backward,
     finish_attention,

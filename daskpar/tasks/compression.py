@@ -9,7 +9,7 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.partition import Span
-from daskpar.tasks.parts import pick_gradient
+from daskpar.tasks.moves import pick_gradient
 from daskpar.tasks.state_file import read_slots
 from daskpar.tasks.types import Gradient, Lane, Rounded, Spec
 

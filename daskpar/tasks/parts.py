@@ -1,23 +1,20 @@
-"""Tasks that take micro-batches through a model part by part, forward and backward, and join its branches."""
+"""Tasks that take micro-batches through a model part by part, forward and backward."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
-from daskpar.errors import NotFiniteError
 from daskpar.layout.plan import At
-from daskpar.nn import moments
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
-from daskpar.tasks.gradient import add_sums, explain_not_finite, gradient_of, ignore_float_errors, measure
+from daskpar.tasks.gradient import add_sums, ignore_float_errors
+from daskpar.tasks.moves import gathered_by
 from daskpar.tasks.rows import with_edges, with_halo
-from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec, Sums
+from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
 
 
 class Kept(NamedTuple):
@@ -87,57 +84,6 @@ def _forward(
 ) -> tuple[program.Flow, Any]:
     out, saved = program.forward(operations, span, params, flow, ctx, sums)
     return out, Kept(flow, sums) if recompute else saved
-
-
-@ignore_float_errors
-def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:
-    """Sums of loss and metrics, and the gradient of the loss with respect to the model's outputs.
-
-    `owners`: the state, where one has all of it, to tell where numbers ceased to be finite.
-    """
-    none = last.y.reshape(-1)[:0]
-    if not len(last.y):
-        return Backward(last.y, (Gradient(none, ()),))
-    rows = rows_of(spec, step, at)[1]
-    sums, dy = measure(spec, last.y, batch.y[rows])
-    if not math.isfinite(sums[0]):
-        if not owners:
-            raise _not_finite(step, sums[0])
-        explain_not_finite(spec, owners[0].state.params, batch.x[rows], context(spec, step, at), sums[0])
-    return Backward(dy, (Gradient(none, sums),))
-
-
-def gather_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward) -> Array:
-    """What the other parts in width need to know of a part's outputs."""
-    first, classes = _classes(spec, at, last)
-    return spec.loss.gather(last.y, batch.y[rows_of(spec, step, at)[1]], first, classes)
-
-
-def reduce_loss(spec: Spec, *gathered: Array) -> Array:
-    """What several parts in width have gathered for the loss."""
-    return spec.loss.combine(gathered)
-
-
-@ignore_float_errors
-def split_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, total: Array) -> Backward:
-    """As `forward_loss`, of one part in width; the first carries the sums."""
-    first, classes = _classes(spec, at, last)
-    targets = batch.y[rows_of(spec, step, at)[1]]
-    loss, weight, dy = spec.loss.with_total(last.y, targets, first, classes, total)
-    if not math.isfinite(loss):
-        raise _not_finite(step, loss)
-    sums = (loss, weight) if at.branch == 0 and len(last.y) else ()
-    return Backward(dy, (Gradient(last.y.reshape(-1)[:0], sums),))
-
-
-def _classes(spec: Spec, at: At, last: Forward) -> tuple[int, int]:
-    """The first class of a part in width, and how many there are in all."""
-    own = last.y.shape[-1]
-    return at.branch * own, len(spec.partition.parts[at.part].spans) * own
-
-
-def _not_finite(step: int, loss: float) -> NotFiniteError:
-    return NotFiniteError(f"step {step}: the loss is {loss}; lower optimizer.lr, or set train.clip.norm")
 
 
 @ignore_float_errors
@@ -234,88 +180,3 @@ def _added(gradient: Gradient, before: Gradient) -> Gradient:
     buffer = gradient.buffer
     buffer += before.buffer
     return Gradient(buffer, add_sums(before.sums, gradient.sums), gradient.start)
-
-
-def join_forward(sums: bool, before: Chunk | Forward, *branches: Forward) -> Forward:
-    """The outputs of all branches, summed or side by side. `before`: what flowed into them."""
-    first, held = branches[0], () if isinstance(before, Chunk) else before.held
-    if not sums:
-        y = array_module(first.y).concatenate([branch.y for branch in branches], axis=-1)
-        return Forward(y, None, first.mask, held)
-    return Forward(_sum([branch.y for branch in branches]), None, first.mask, held)
-
-
-def join_backward(above: Backward, *branches: Backward) -> Backward:
-    """The gradient of what flowed into all branches. `above`: what flowed back into them."""
-    found = [branch.dx for branch in branches if branch.dx is not None]
-    return Backward(_sum(found) if found else None, (), above.held)
-
-
-def _sum(arrays: Sequence[Array]) -> Array:
-    total = arrays[0] + arrays[1] if len(arrays) > 1 else arrays[0]
-    for array in arrays[2:]:
-        total += array
-    return total
-
-
-def add_outputs(*branches: Forward | Backward) -> Forward | Backward:
-    """A node of the tree over many branches: the sum of what they put out."""
-    first = branches[0]
-    if isinstance(first, Forward):
-        return Forward(_sum([b.y for b in branches]), None, first.mask)  # type: ignore[union-attr]
-    found = [b.dx for b in branches if b.dx is not None]  # type: ignore[union-attr]
-    return Backward(_sum(found) if found else None, ())
-
-
-def send_activation(value: Forward) -> Forward:
-    """What other workers need of a forward pass: not what it saved."""
-    return value._replace(saved=None)
-
-
-def send_gradient(value: Backward) -> Backward:
-    """What other workers need of a backward pass: not the gradients of parameters."""
-    return value._replace(gradients=())
-
-
-def send_targets(batch: Chunk) -> Chunk:
-    """What the end of a model needs of a batch: not the examples."""
-    return batch._replace(x=batch.x[:0])
-
-
-def send_parameters(owner: Lane) -> Lane:
-    """What other workers need of a state: not the optimizer's part of it."""
-    return Lane(owner.state._replace(slots={}, log=()))
-
-
-def pick_gradient(value: Any, index: int, start: int, stop: int) -> Gradient:
-    """Elements `start` to `stop` of a place's buffer, of one of the gradients that a task handed on."""
-    gradient = value.gradients[index] if isinstance(value, Backward) else gradient_of(value)
-    offset = gradient.start
-    first, last = max(start - offset, 0), max(stop - offset, 0)
-    return Gradient(gradient.buffer[first:last], gradient.sums, max(start, offset))
-
-
-def sums_of(value: Any) -> Sums:
-    """The sums of loss and metrics that a gradient carries."""
-    return gradient_of(value).sums
-
-
-def reduce_sums(*values: Sums) -> Sums:
-    """The sums of loss and metrics over all lanes."""
-    return reduce(add_sums, values)
-
-
-def reduce_moments(*values: Any) -> Array:
-    """The moments that lanes have gathered for a layer that shares statistics, as of one."""
-    return moments.combine(*map(gathered_by, values))
-
-
-def reduce_statistics(*values: Any) -> Array:
-    """The sum of what lanes have gathered on the way back through such a layer, in the order given."""
-    first, *others = map(gathered_by, values)
-    return sum(others, first)
-
-
-def gathered_by(value: Any) -> Any:
-    """Return what a lane's task has gathered, or a node of the tree; None where nothing is shared."""
-    return value.sums if isinstance(value, Forward | Backward) else value

@@ -19,10 +19,10 @@ from daskpar.nn.positions import bounds
 from daskpar.nn.ring import Keys, Ring, Slope
 from daskpar.tasks.gradient import ignore_float_errors
 from daskpar.tasks.load import load_batch
+from daskpar.tasks.loss import forward_loss
 from daskpar.tasks.parts import (
     context,
     flow_into,
-    forward_loss,
     gradient_into,
     gradient_space,
     gradients_from,

@@ -8,7 +8,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from daskpar.errors import InputError
-from daskpar.settings import PLAIN_TYPES, Block, called, plain
+from daskpar.settings import Block, called
+from daskpar.typed import PLAIN_TYPES, plain
 
 
 def for_json(value: object, where: str = "JSON") -> Any:

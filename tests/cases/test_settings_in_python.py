@@ -33,9 +33,9 @@ from daskpar.nn import Conv2d, Dropout, Embedding, Normalise, Reshape, Residual,
 from daskpar.nn.metrics import Accuracy
 from daskpar.nn.registry import layer, model
 from daskpar.optim import Cosine
-from daskpar.settings import checked
 from daskpar.train.history import to_json
 from daskpar.train.plain_json import for_json
+from daskpar.typed import checked
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((96, 4)).astype("float32")

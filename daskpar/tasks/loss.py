@@ -1,0 +1,64 @@
+"""Tasks that work out the loss of a micro-batch, whole or across parts in width."""
+
+from __future__ import annotations
+
+import math
+
+from daskpar.backend.array import Array
+from daskpar.data.chunk import Chunk
+from daskpar.errors import NotFiniteError
+from daskpar.layout.plan import At
+from daskpar.tasks.gradient import explain_not_finite, ignore_float_errors, measure
+from daskpar.tasks.parts import context, rows_of
+from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
+
+
+@ignore_float_errors
+def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:
+    """Sums of loss and metrics, and the gradient of the loss with respect to the model's outputs.
+
+    `owners`: the state, where one has all of it, to tell where numbers ceased to be finite.
+    """
+    none = last.y.reshape(-1)[:0]
+    if not len(last.y):
+        return Backward(last.y, (Gradient(none, ()),))
+    rows = rows_of(spec, step, at)[1]
+    sums, dy = measure(spec, last.y, batch.y[rows])
+    if not math.isfinite(sums[0]):
+        if not owners:
+            raise _not_finite(step, sums[0])
+        explain_not_finite(spec, owners[0].state.params, batch.x[rows], context(spec, step, at), sums[0])
+    return Backward(dy, (Gradient(none, sums),))
+
+
+def gather_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward) -> Array:
+    """What the other parts in width need to know of a part's outputs."""
+    first, classes = _classes(spec, at, last)
+    return spec.loss.gather(last.y, batch.y[rows_of(spec, step, at)[1]], first, classes)
+
+
+def reduce_loss(spec: Spec, *gathered: Array) -> Array:
+    """What several parts in width have gathered for the loss."""
+    return spec.loss.combine(gathered)
+
+
+@ignore_float_errors
+def split_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, total: Array) -> Backward:
+    """As `forward_loss`, of one part in width; the first carries the sums."""
+    first, classes = _classes(spec, at, last)
+    targets = batch.y[rows_of(spec, step, at)[1]]
+    loss, weight, dy = spec.loss.with_total(last.y, targets, first, classes, total)
+    if not math.isfinite(loss):
+        raise _not_finite(step, loss)
+    sums = (loss, weight) if at.branch == 0 and len(last.y) else ()
+    return Backward(dy, (Gradient(last.y.reshape(-1)[:0], sums),))
+
+
+def _classes(spec: Spec, at: At, last: Forward) -> tuple[int, int]:
+    """The first class of a part in width, and how many there are in all."""
+    own = last.y.shape[-1]
+    return at.branch * own, len(spec.partition.parts[at.part].spans) * own
+
+
+def _not_finite(step: int, loss: float) -> NotFiniteError:
+    return NotFiniteError(f"step {step}: the loss is {loss}; lower optimizer.lr, or set train.clip.norm")
