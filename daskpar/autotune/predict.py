@@ -45,7 +45,7 @@ def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_pro
             return known
 
         tasks = graph.flat()
-        return simulate(graph, cost, workers, layout.places, network), len(graph)
+        return simulate(graph, cost, workers, layout.slots, network), len(graph)
 
     first, last = _FIRST, _LAST
     if layout.replicas > 1 and layout.average_every > 1 and layout.grain != "window":
@@ -56,7 +56,7 @@ def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_pro
     spent = sum(long.busy.values()) - sum(short.busy.values())
     return Prediction(
         seconds,
-        spent / count / seconds / min(workers, layout.places),
+        spent / count / seconds / min(workers, layout.slots),
         max(long.memory.values(), default=0),
         (long.moved - short.moved) // count,
         (many - few) / count,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from daskpar.graph.graph import Key
 from daskpar.layout.plan import Kind
 
-Span = tuple[float, float]
+Seconds = tuple[float, float]
 
 
 class TaskRun(NamedTuple):
@@ -22,7 +22,7 @@ class TaskRun(NamedTuple):
     thread: str
     start: float
     stop: float
-    transfers: tuple[Span, ...] = ()
+    transfers: tuple[Seconds, ...] = ()
 
     @property
     def kind(self) -> str:

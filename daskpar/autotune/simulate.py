@@ -140,8 +140,9 @@ class _Play:
             return 0.0
         sent = sum(self.costs[d].size for d in self.below[key] if self.home[d] != worker)
         cores = self.network.cores or 1
-        apart = math.isfinite(self.network.bandwidth)  # a core sends and another receives, whatever it is
-        return self.network.scheduler * (cores if apart else 1) + 2 * sent / self.network.bandwidth
+        # between processes a core sends and another receives, whatever it is
+        across_processes = math.isfinite(self.network.bandwidth)
+        return self.network.scheduler * (cores if across_processes else 1) + 2 * sent / self.network.bandwidth
 
     def _end(self, now: float, key: Key) -> None:
         worker, size = self.home[key], self.costs[key].size

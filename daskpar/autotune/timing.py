@@ -66,7 +66,7 @@ def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) 
     for _ in range(steps):
         state = emitter.window(graph, state, [spec.optimizer.lr * 1e-3] * length)
     for key in state.logs:
-        graph.add(_END, (key,), tasks.end, Ref(key), lane=graph.lanes.get(key))
+        graph.add(_END, (key,), tasks.barrier, Ref(key), lane=graph.lanes.get(key))
     return graph
 
 
@@ -105,7 +105,7 @@ def _run(spec: Spec, part: Split, workers: int, across_processes: bool, steps: i
     first = _WARM * window_length(layout)
     timed = {key: _timed(graph, task, key, first, measured) for key, task in graph.flat().items()}
     threads = max(1, min(workers, blas.cores()))
-    with blas.limit_threads(max(1, blas.cores() // min(layout.places, threads))):
+    with blas.limit_threads(max(1, blas.cores() // min(layout.slots, threads))):
         get(timed, list(graph.tasks[_END]), num_workers=threads)
     return measured
 
@@ -130,7 +130,7 @@ def scaled(spec: Spec, workers: int) -> Spec:
     """The same with as many slots as workers, each lane with as many rows as it has now."""
     layout = spec.layout
     rows = spec.order.batch // layout.lane_count
-    many = max(1, workers * layout.lane_count // layout.places)
+    many = max(1, workers * layout.lane_count // layout.slots)
     if layout.replicas > 1:
         layout = replace(layout, replicas=max(2, many // layout.data))
     else:
@@ -146,7 +146,7 @@ def no_data(spec: Spec) -> Loading:
 
     def add(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
         return {
-            (stream, 0): graph.add("load-data", (stream,), tasks.end, lane=layout.lane_place(lane))
+            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, lane=layout.lane_place(lane))
             for lane in range(layout.lane_count)
             for stream in layout.streams(lane, order.streams)
         }

@@ -38,9 +38,9 @@ class Emitter:
         self.chunks = TrainingChunks(spec, chunks)
         self._looked_up: dict[int, list[_Ready]] = {}
 
-    def start(self, graph: Graph, step: int, root: Path | None = None) -> StepState:
+    def start(self, graph: Graph, step: int, restart_point: Path | None = None) -> StepState:
         """Add what loads the state of a step, from a file or the seed."""
-        path = None if root is None else str(root)
+        path = None if restart_point is None else str(restart_point)
         return self._stamp(graph, self.plan.start, StepState(step), _Moment(file=path))
 
     def window(self, graph: Graph, state: StepState, rates: Sequence[float]) -> StepState:

@@ -38,7 +38,7 @@ class Compression(Cut):
     compression: str = setting("full", "how gradients are sent from lane to lane", choices=COMPRESSIONS)
 
 
-class Residual(NamedTuple):
+class Remainder(NamedTuple):
     """What rounding has left out at one place of a tree: its slot in a file, and its variable."""
 
     slot: str
@@ -62,7 +62,7 @@ class Sender:
     extent: tuple[int, int]
     leaves: int
     root: bool
-    residuals: list[Residual] = field(default_factory=list)
+    residuals: list[Remainder] = field(default_factory=list)
 
     def send(self, value: Output, level: int, number: int, which: int = 0) -> Output:
         """The value as it is sent on, from place `number` of a level; the leaves are level 0.
@@ -82,7 +82,7 @@ class Sender:
         for nodes in levels(self.leaves, self.draft.layout.fan_in, self.root):
             slots += [_slot(node.level + 1, node.place) for node in nodes]
         load = (Now.MODEL, self.span, *self.extent, Now.FILE, Now.PART, name, tuple(slots))
-        self.residuals.append(Residual(name, variable, kept, load))
+        self.residuals.append(Remainder(name, variable, kept, load))
         return rounded
 
 

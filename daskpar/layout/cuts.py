@@ -52,7 +52,7 @@ class Cuts(Protocol):
     def meets(self) -> bool: ...
     @property
     def compresses(self) -> bool: ...
-    def place(self, track: int, stage: int = 0, branch: int = 0) -> int:
+    def slot(self, track: int, stage: int = 0, branch: int = 0) -> int:
         """The number of a slot."""
 
     def lane_of(self, track: int) -> int:

@@ -49,7 +49,7 @@ class Draft:
 
     def slot(self, track: int, part: int, branch: int = 0) -> int:
         """The slot at which a track does a part of the model."""
-        return self.layout.place(track, self.partition.parts[part].stage, branch)
+        return self.layout.slot(track, self.partition.parts[part].stage, branch)
 
     def send(self, value: Output, slot: int, what: str) -> Output:
         """The value as another slot needs it: where that may be another process, not all of it."""

@@ -99,7 +99,7 @@ def _windows(plan: Plan, run: Described) -> Plan:
     layout, lanes = run.layout, range(run.layout.data)
     section = Section()
     window = section.add(
-        *(WINDOW, "train_window", (), layout.place(0)),
+        *(WINDOW, "train_window", (), layout.slot(0)),
         *(
             Now.MODEL,
             Now.RATES,

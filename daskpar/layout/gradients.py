@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daskpar.layout.compression import Residual, Sender
+from daskpar.layout.compression import Remainder, Sender
 from daskpar.layout.draft import Draft
 from daskpar.layout.owners import Owned, is_whole
 from daskpar.layout.partition import Span
@@ -22,21 +22,21 @@ _SUMS = Kind("sums", "sums", ("lane",))
 _REDUCE_SUMS = Kind("reduce-sums", "reduce", (), urgent=True)
 
 
-class Reduced(NamedTuple):
+class ReducedGradients(NamedTuple):
     """For each owner its gradients, and what rounding them has left out. `sums`: those of loss and metrics,
     where gradients do not carry them."""
 
     gradients: tuple[tuple[Output, ...], ...]
-    residuals: tuple[tuple[Residual, ...], ...]
+    residuals: tuple[tuple[Remainder, ...], ...]
     sums: tuple[Output, ...]
 
 
-def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Leaf]) -> Reduced:
+def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Leaf]) -> ReducedGradients:
     """Add the trees over the tracks' gradients."""
     partition = draft.partition
     whole = is_whole(draft.layout, partition)
     gradients: list[list[Output]] = [[] for _ in owners]
-    residuals: list[list[Residual]] = [[] for _ in owners]
+    residuals: list[list[Remainder]] = [[] for _ in owners]
     groups: dict[tuple[int, int, int], list[Leaf]] = {}
     for leaf in leaves:
         branch = 0 if partition.parts[leaf.part].strips else leaf.branch  # tiles share one gradient
@@ -45,7 +45,7 @@ def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Lea
         spans = {partition.parts[part].spans[leaf.branch][number] for leaf in group}
         if whole:
             spans = {Span(0, 0, draft.run.table.size)}
-        trees: dict[tuple[int, int], tuple[tuple[Output, ...], list[Residual]]] = {}
+        trees: dict[tuple[int, int], tuple[tuple[Output, ...], list[Remainder]]] = {}
         for h, (owned, _) in enumerate(owners):
             span = next((s for s in spans if owned is None or _overlap(owned, s)), None)
             if span is None:
@@ -60,7 +60,7 @@ def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Lea
             gradients[h] += outputs
             residuals[h] += left
     sums = _sums(draft, leaves) if len(owners) > 1 else ()
-    return Reduced(tuple(map(tuple, gradients)), tuple(map(tuple, residuals)), sums)
+    return ReducedGradients(tuple(map(tuple, gradients)), tuple(map(tuple, residuals)), sums)
 
 
 def _sums(draft: Draft, leaves: Sequence[Leaf]) -> tuple[Output, ...]:
@@ -81,7 +81,7 @@ def _tree(
     owned: Span | None,
     extent: tuple[int, int],
     whole: bool,
-) -> tuple[tuple[Output, ...], list[Residual]]:
+) -> tuple[tuple[Output, ...], list[Remainder]]:
     """The tree over some elements of the gradients of a group of leaves, rounded if the layout has it."""
     kind = _GRADIENT if draft.layout.shards == 1 else _SHARD
     kind = kind._replace(axes=("part", "branch", "span", "owner")[: len(index)])

@@ -102,7 +102,7 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
         return track // self.tracks_per_lane
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """How many slots there are: each track has one for every stage and branch."""
         return self.replicas * self.lane_slots
 
@@ -116,13 +116,13 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
         """How many lanes the rows of a batch are cut into, those of all replicas together."""
         return self.replicas * self.data
 
-    def place(self, track: int, stage: int = 0, branch: int = 0) -> int:
+    def slot(self, track: int, stage: int = 0, branch: int = 0) -> int:
         """The number of a slot; tasks of one slot run on one worker where they can."""
         return (track * self.depth + stage) * self.breadth + branch
 
     def lane_place(self, lane: int) -> int:
         """The slot at which the rows of a lane are read: that of its first track."""
-        return self.place(lane * self.tracks_per_lane)
+        return self.slot(lane * self.tracks_per_lane)
 
     def streams(self, lane: int, streams: int) -> range:
         """The streams of data that belong to a lane, counted over all replicas."""

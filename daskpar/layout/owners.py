@@ -35,9 +35,9 @@ def owned(layout: Cuts, partition: Partition) -> tuple[Owned, ...]:
 def slot_of(layout: Cuts, partition: Partition, span: Span | None, track: int) -> int:
     """The slot at which a track holds parameters."""
     if span is None:
-        return layout.place(track)
+        return layout.slot(track)
     place = partition.places[span.place]
-    return layout.place(track, place.stage, place.branch)
+    return layout.slot(track, place.stage, place.branch)
 
 
 def is_whole(layout: Cuts, partition: Partition) -> bool:

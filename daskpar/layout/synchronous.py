@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from daskpar.layout.compression import Residual
+from daskpar.layout.compression import Remainder
 from daskpar.layout.described import Described
 from daskpar.layout.draft import Draft
-from daskpar.layout.gradients import Reduced, reduce_gradients
+from daskpar.layout.gradients import ReducedGradients, reduce_gradients
 from daskpar.layout.owners import Owned, owned, slot_of
 from daskpar.layout.partition import Span
 from daskpar.layout.passes import Passes
@@ -75,7 +75,7 @@ class Synchronous:
     def slot(self, span: Span | None, track: int) -> int:
         return slot_of(self.run.layout, self.run.partition, span, track)
 
-    def _start(self, reduced: Reduced) -> Section:
+    def _start(self, reduced: ReducedGradients) -> Section:
         section = Section()
         for h, (span, tracks) in enumerate(self.owners):
             if span is None:
@@ -104,7 +104,7 @@ class Synchronous:
                 )
         return section
 
-    def _step(self) -> tuple[Section, Reduced]:
+    def _step(self) -> tuple[Section, ReducedGradients]:
         section, layout = Section(), self.run.layout
         draft = Draft(section, self.run, self.across_processes)
         states = self.updates(section, Now.FRESH)
@@ -120,7 +120,7 @@ class Synchronous:
 
         batches = [
             section.add(
-                *(LOAD, "load_batch", (track,), layout.place(track)),
+                *(LOAD, "load_batch", (track,), layout.slot(track)),
                 *(Now.MODEL, Now.STEP, Streams(layout.lane_of(track)), Chunks(layout.lane_of(track))),
             )
             for track in range(layout.tracks)
@@ -199,7 +199,7 @@ class Synchronous:
         slot = self.slot(Span(place, 0, 0), track)
         return draft.section.add(_GATHER, "gather_parameters", (place, track), slot, *shards)
 
-    def _look(self, reduced: Reduced) -> Section:
+    def _look(self, reduced: ReducedGradients) -> Section:
         """The update that makes the state of a step a value of its own, of the whole model."""
         section = Section()
         norms = self._norms(section, ("look",))
@@ -222,7 +222,7 @@ class Synchronous:
         return section.add(kind, "gather_state", index, None, Now.MODEL, spans, *states)
 
     def _with_residuals(
-        self, section: Section, states: Sequence[Output], residuals: Sequence[Sequence[Residual]]
+        self, section: Section, states: Sequence[Output], residuals: Sequence[Sequence[Remainder]]
     ) -> list[Output]:
         """The states of all owners, with what rounding has left out among their slots."""
         names = tuple(sorted({r.slot for kept in residuals for r in kept}))

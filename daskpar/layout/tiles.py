@@ -39,14 +39,14 @@ class Strips:
     """Moves values into and out of tiles."""
 
     def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
-        needs = [strip.needs for strip in draft.partition.parts[part].strips]
+        needs = [strip.input for strip in draft.partition.parts[part].strips]
         return _scattered(draft, batch, ("lane",), (track,), needs)
 
     def scatter(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, whole: Output
     ) -> list[StageInput]:
         strips = draft.partition.parts[part].strips
-        wanted = [strip.needs if verb == FORWARD else strip.gives for strip in strips]
+        wanted = [strip.input if verb == FORWARD else strip.output for strip in strips]
         return _scattered(draft, whole, _AXES, (rows.track, part, verb, rows.micro), wanted)
 
     def gather(
@@ -60,7 +60,7 @@ class Strips:
         if verb == FORWARD:
             return draft.section.add(_JOIN[verb], "stack_forward", index, slot, *values)
         strips = draft.partition.parts[part].strips
-        height, needs = strips[-1].has.stop, [strip.needs for strip in strips]
+        height, needs = strips[-1].owned.stop, [strip.input for strip in strips]
         return draft.section.add(_JOIN[verb], "stack_backward", index, slot, height, needs, *values)
 
     def exchange(
@@ -72,13 +72,13 @@ class Strips:
         strips = parts[part if forward else before].strips
         if not (parts[before].strips and strips):
             return None
-        if all(strip.needs == strip.has for strip in strips):
+        if all(strip.input == strip.owned for strip in strips):
             return [StageInput(value) for value in branches]
         inputs = []
         for t, strip in enumerate(strips):
             edges = []
             for u, other in enumerate(strips):
-                has, wanted = (other.has, strip.needs) if forward else (other.needs, strip.has)
+                has, wanted = (other.owned, strip.input) if forward else (other.input, strip.owned)
                 shared = overlap(has, wanted)
                 if u != t and shared.start < shared.stop:
                     index = (rows.track, before, rows.micro, u, t)

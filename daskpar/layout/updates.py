@@ -70,7 +70,7 @@ class Updates(Cut):
         start = Section()
         start.results[SERVERS] = tuple(
             start.add(
-                *(SERVER, "ParameterServer", (k,), layout.place(k * layout.data // len(spans)), Now.MODEL),
+                *(SERVER, "ParameterServer", (k,), layout.slot(k * layout.data // len(spans)), Now.MODEL),
                 *(span, layout.data, layout.fan_in, ordered, Now.STEP, Now.FILE),
             )
             for k, span in enumerate(spans)
@@ -94,6 +94,6 @@ class Updates(Cut):
         state = look.add(
             *(_LOOK, "snapshot", (), 0, Now.MODEL, Now.STEP, spans, servers, AllCarried(PUSHED)),
         )
-        barrier = look.add(_AFTER, "end", (), 0, state)
+        barrier = look.add(_AFTER, "barrier", (), 0, state)
         look.results = {LOOK: (state,), BARRIER: (barrier,)}
         return Plan(start, step, look, logs=(AllCarried(PUSHED),), back={PUSHED: bound})

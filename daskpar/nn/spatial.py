@@ -34,11 +34,11 @@ class Rows(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """The rows of the input that a tile has itself and those that it needs, and the rows that it gives."""
+    """The input rows that a tile owns, those that it computes with, and its output rows."""
 
-    has: Rows
-    needs: Rows
-    gives: Rows
+    owned: Rows
+    input: Rows
+    output: Rows
 
 
 class Region(NamedTuple):

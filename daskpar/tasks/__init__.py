@@ -57,7 +57,7 @@ from daskpar.tasks.ring import (
     share_loss,
 )
 from daskpar.tasks.rows import halo, pick_rows, stack_backward, stack_forward
-from daskpar.tasks.server import ParameterServer, end, grad_pushed, snapshot
+from daskpar.tasks.server import ParameterServer, barrier, grad_pushed, snapshot
 from daskpar.tasks.step import (
     apply_update,
     gather_parameters,
@@ -79,12 +79,12 @@ __all__ = [
     "apply_update",
     "average",
     "backward_part",
+    "barrier",
     "begin_outer",
     "begin_ring_backward",
     "begin_state",
     "compress_gradient",
     "differentiate",
-    "end",
     "error_feedback",
     "evaluate",
     "explain_not_finite",

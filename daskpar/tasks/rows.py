@@ -33,9 +33,9 @@ def with_halo(own: Forward, edges: Sequence[Edge], strip: Strip) -> Forward:
     """What a tile needs, from what it has itself and what others have handed it."""
     x = own.y
     xp = array_module(x)
-    space = xp.empty((len(x), strip.needs.stop - strip.needs.start, *x.shape[2:]), dtype=x.dtype)
-    for edge in (Edge(strip.has.start, x), *edges):
-        into, rows = _common(space, strip.needs, edge)
+    space = xp.empty((len(x), strip.input.stop - strip.input.start, *x.shape[2:]), dtype=x.dtype)
+    for edge in (Edge(strip.owned.start, x), *edges):
+        into, rows = _common(space, strip.input, edge)
         into[...] = rows
     return own._replace(y=space)
 
@@ -44,9 +44,9 @@ def with_edges(own: Backward, edges: Sequence[Edge], strip: Strip) -> Backward:
     """The gradient of what a tile has, from those of what it and others have needed."""
     x = own.dx
     assert x is not None
-    space = array_module(x).zeros((len(x), strip.has.stop - strip.has.start, *x.shape[2:]), dtype=x.dtype)
-    for edge in (Edge(strip.needs.start, x), *edges):
-        into, rows = _common(space, strip.has, edge)
+    space = array_module(x).zeros((len(x), strip.owned.stop - strip.owned.start, *x.shape[2:]), dtype=x.dtype)
+    for edge in (Edge(strip.input.start, x), *edges):
+        into, rows = _common(space, strip.owned, edge)
         into += rows
     return own._replace(dx=space)
 

@@ -174,5 +174,5 @@ def know_servers(is_alive: Callable[[Any], bool]) -> None:
     _is_alive = is_alive
 
 
-def end(*values: Any) -> None:
+def barrier(*values: Any) -> None:
     """Nothing, once `values` are there: what is to wait for that need not have them sent."""

@@ -39,24 +39,24 @@ _ROOT_TASKS = 3_000  # between roots anywhere: the scheduler remembers them all 
 
 
 @dataclass(frozen=True)
-class Cut:
+class Milestone:
     """A step at which a window ends: why, and the keys of what is looked at there."""
 
     step: int
     evaluate: bool = False
     save: bool = False
-    root: bool = False
+    restart_point: bool = False
     state: Key = ()
     scores: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True)
-class Window:
+class Submission:
     """Some steps that were submitted, and what may be released once they are done."""
 
     steps: int
     report: Key
-    cut: Cut | None
+    cut: Milestone | None
     held: set[Key]
 
 
@@ -73,7 +73,7 @@ class Driver:
     executor: Executor
     emitter: Emitter
     token: str
-    plan: Callable[[int], Cut]
+    plan: Callable[[int], Milestone]
     rate: Callable[[int], float]
     evaluated: list[Key] = field(default_factory=list)
     data: list[Key] = field(default_factory=list)
@@ -90,21 +90,24 @@ class Driver:
         self.executor.release(keys)
         self._kept -= keys
 
-    def run(self, step: int, root: Path | None, stop: int) -> Iterator[Log | Cut]:
-        """Yield each window's log of (step, sums) and each cut, in order.
+    def run(self, step: int, restart_point: Path | None, stop: int) -> Iterator[Log | Milestone]:
+        """Yield each window's log of (step, sums) and each milestone, in order.
 
-        After a cut with `root` the caller must have set `self.root` to the file with the state of that step.
+        After a milestone with `restart_point` the caller must have set `self.restart_point` to the file with
+        the state of that step.
         """
-        self.root: Path | None = root
+        self.restart_point: Path | None = restart_point
         self._logged, self._seen, self._length = step, step, 1
         rooted = step
         self._tasks, self._rooted, self._apart = 0, time.monotonic(), _ROOT_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: StepState | None = None
-        pending: deque[Window] = deque()
+        pending: deque[Submission] = deque()
         last = time.monotonic()
         while pending or step < stop:
-            while step < stop and len(pending) < self._in_flight and not (pending and _is_root(pending[-1])):
+            while step < stop and len(pending) < self._in_flight:
+                if pending and _is_restart_point(pending[-1]):
+                    break
                 window, front = self._submit(front, step, stop)
                 step = front.step
                 pending.append(window)
@@ -125,9 +128,9 @@ class Driver:
                 self._seen, begun = window.cut.step, time.monotonic()
                 yield window.cut
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
-                rooted = self._seen if window.cut.root else rooted
+                rooted = self._seen if window.cut.restart_point else rooted
             self._release(window.held - (front.keys if front else set()))
-            if _is_root(window) and front is not None:
+            if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
                 front = None
                 self._tasks, self._rooted = 0, time.monotonic()
@@ -137,14 +140,14 @@ class Driver:
     def _in_flight(self) -> int:
         return _IN_FLIGHT if self.emitter.layout.update == "sync" else _AHEAD
 
-    def _submit(self, front: StepState | None, step: int, stop: int) -> tuple[Window, StepState]:
+    def _submit(self, front: StepState | None, step: int, stop: int) -> tuple[Submission, StepState]:
         graph = Graph(self.token)
         if front is None:
-            front = self.emitter.start(graph, step, self.root)
+            front = self.emitter.start(graph, step, self.restart_point)
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
         due = self._root_is_due()
-        cut = planned if planned.step == end else Cut(end) if due else None
+        cut = planned if planned.step == end else Milestone(end) if due else None
         if end <= self._seen and end < stop:  # seen before the parameters were lost
             cut = None
         front = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
@@ -158,19 +161,19 @@ class Driver:
             state = source
             if self.emitter.spec.module != "numpy":  # the client may have no such device
                 state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
-            cut = replace(cut, root=cut.root or cut.save or due, state=state, scores=keys)
+            cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
         report = graph.add("report", (end,), tasks.report, *refs(logs))
         held.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, self.emitter.layout.places)
+        self.executor.submit(graph, held, self.emitter.layout.slots)
         self._kept |= held
-        return Window(end - step, report, cut, held), front
+        return Submission(end - step, report, cut, held), front
 
-    def _next_cut(self, step: int, stop: int) -> Cut:
+    def _next_cut(self, step: int, stop: int) -> Milestone:
         cut = self.plan(step)
-        return cut if cut.step <= stop else Cut(stop)
+        return cut if cut.step <= stop else Milestone(stop)
 
     def _root_is_due(self) -> bool:
         if self._tasks >= _ROOT_TASKS:
@@ -203,5 +206,5 @@ class Driver:
         self._length = max(1, min(int(_WINDOW_SECONDS * done / max(taken, 1e-6)), 4 * self._length, 512))
 
 
-def _is_root(window: Window) -> bool:
-    return window.cut is not None and window.cut.root
+def _is_restart_point(window: Submission) -> bool:
+    return window.cut is not None and window.cut.restart_point

@@ -56,7 +56,7 @@ class Ensemble(Trainer):
         client = current_client(self.settings.client)  # threads might have another
         with self._training_alone(), session(self.settings) as (executor, settings):
             data = Inputs(settings, executor, self._scratch).parts(X, y, validation)
-            lanes = self.members * settings.fixed_layout.places
+            lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             members = [self._member(k, threads) for k in range(self.members)]
             train_all(members, client, Given(data[0], None, data[1], resume))

@@ -14,7 +14,7 @@ from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
 from daskpar.graph.load import add_part, add_training_data
 from daskpar.layout.partition import cut_operations
-from daskpar.train.driver import Cut, Driver
+from daskpar.train.driver import Driver, Milestone
 from daskpar.train.problem import Problem
 
 
@@ -42,7 +42,7 @@ def make_driver(
     problem: Problem,
     executor: Executor,
     token: str,
-    next_cut: Callable[[int], Cut],
+    next_cut: Callable[[int], Milestone],
     rate: Callable[[int], float],
 ) -> Driver:
     """Submit the data of a problem, and return the driver of its steps.
@@ -58,7 +58,7 @@ def make_driver(
     wanted = [model, *chunks.values(), *evaluated] if settings.cache else [model]
     sources = {} if settings.cache else graph.flat()
     sources.pop(model, None)
-    executor.submit(graph, wanted, spec.layout.places)
+    executor.submit(graph, wanted, spec.layout.slots)
     emitter = Emitter(spec, model, chunks, across_processes=not executor.in_process)
     return Driver(executor, emitter, token, next_cut, rate, evaluated, wanted, sources)
 

@@ -67,8 +67,8 @@ def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tu
         seconds, spec = seconds_a_step(settings, data, executor, scratch, _STEPS)
     finally:
         source.release()
-    apart = not executor.in_process
-    graphs = [step_graph(spec, no_data(spec), n, apart) for n in (1, 3)]
+    across_processes = not executor.in_process
+    graphs = [step_graph(spec, no_data(spec), n, across_processes) for n in (1, 3)]
     one, three = (sum(count(graph).tasks.values()) for graph in graphs)
     return seconds, (three - one) / 2
 
@@ -83,7 +83,7 @@ def _sent(executor: Executor, lanes: int, size: int) -> float:
     """Seconds until a value of so many bytes has come from the first worker to the last."""
     graph = Graph(new_token())
     sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, lane=0)
-    got: Key = graph.add("measure-bandwidth", (1,), tasks.end, Ref(sent), lane=lanes - 1)
+    got: Key = graph.add("measure-bandwidth", (1,), tasks.barrier, Ref(sent), lane=lanes - 1)
     start = time.perf_counter()
     executor.submit(graph, [got], lanes)
     executor.result(got)

@@ -64,12 +64,12 @@ class Planner:
         self.settings, self.data = settings, data
         self.executor, self.scratch = executor, scratch
         self.workers, self.tell = worker_count(client), tell
-        self.apart = not executor.in_process
+        self.across_processes = not executor.in_process
         seen = executor.workers() if isinstance(executor, ClusterExecutor) else {}
         self.one_machine = executor.in_process or {w["host"] for w in seen.values()} == {"127.0.0.1"}
         self.memory = min((w["memory_limit"] or math.inf for w in seen.values()), default=math.inf)
         machine = (platform.node(), platform.processor())
-        where = (type(executor).__name__, self.apart, self.workers, *machine)
+        where = (type(executor).__name__, self.across_processes, self.workers, *machine)
         part = data.part
         trained = (settings.model, settings.loss, settings.optimizer, settings.batch, settings.precision)
         self.cache = Cache(_KERNELS, where, (*trained, part.rows), part.source.x_shape)
@@ -92,9 +92,9 @@ class Planner:
         self.tell(f"measuring {name}")
         part = self.data.part
         if self.one_machine:
-            found = measure_tasks(spec, part, self.workers, self.apart)
+            found = measure_tasks(spec, part, self.workers, self.across_processes)
         else:
-            found = self.executor.on_each(measure_tasks, spec, part, 1, self.apart)[0]
+            found = self.executor.on_each(measure_tasks, spec, part, 1, self.across_processes)[0]
         self.cache.put(name, [[list(kind), list(cost)] for kind, cost in found.items()])
         return found
 
@@ -105,7 +105,7 @@ class Planner:
         except InputError as error:
             return Choice(layout, None, str(error))
         costs = self.costs(spec)
-        found = predict(spec, costs, self.workers, self.network, self.apart)
+        found = predict(spec, costs, self.workers, self.network, self.across_processes)
         return Choice(layout, found, self._why(layout, found))
 
     def choices(self, named: Sequence[Layout] = ()) -> list[Choice]:
@@ -125,12 +125,12 @@ class Planner:
     def _why(self, layout: Layout, found: Prediction) -> str:
         if found.memory > self.memory:
             return f"does not fit: workers have {self.memory / 1e6:.0f} MB"
-        used = min(self.workers, layout.places) if layout.grain != "window" else 1
+        used = min(self.workers, layout.slots) if layout.grain != "window" else 1
         whose = "the worker's" if used == 1 else f"{used} workers'"
         share = f"{found.efficiency:.0%} of {whose} time is computing"
         if layout.grain == "window":
             return "many steps in one task: nothing waits for the scheduler"
-        crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.apart else ""
+        crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.across_processes else ""
         return f"{share}, {found.tasks:.0f} {'task' if round(found.tasks) == 1 else 'tasks'}{crossing}"
 
     def _network(self) -> Network:
@@ -158,7 +158,7 @@ def choose_layout(
     client = current_client(settings.client)
     layout = Planner(settings, data, client, executor, scratch, tell=logger.info).best()
     logger.info("layout %s", format_layout(layout))
-    executor.set_lanes(layout.places)
+    executor.set_lanes(layout.slots)
     return replace(settings, layout=layout)
 
 

@@ -19,13 +19,13 @@ from daskpar.train.checkpoint import Checkpoints
 class Rescue:
     """Remembers the last restart point of a run, with what a checkpoint needs besides the state."""
 
-    def __init__(self, root: Path | None) -> None:
-        self._root = root
+    def __init__(self, restart_point: Path | None) -> None:
+        self._root = restart_point
         self._meta: dict[str, Any] | None = None
 
-    def note(self, root: Path, meta: dict[str, Any] | None = None) -> None:
+    def note(self, restart_point: Path, meta: dict[str, Any] | None = None) -> None:
         """Take note of a restart point, where the run stands as `meta` says; None if it is a checkpoint."""
-        self._root, self._meta = root, meta
+        self._root, self._meta = restart_point, meta
         if meta is not None:
             sums, each = meta["since"]
             since = [sums, {name: list(values) for name, values in each.items()}]

@@ -16,7 +16,7 @@ from daskpar.nn.parameters import check_finite
 from daskpar.tasks.state_file import read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoint, Checkpoints, SavedState, read_meta, saved_as
-from daskpar.train.driver import Cut
+from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
 from daskpar.train.history import Record
@@ -61,7 +61,7 @@ class Run:
         self.state: State | None = None
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
-        self._cut: Cut | None = None
+        self._cut: Milestone | None = None
         self._saved: SavedState | None = None
         self._earlier = 0.0  # seconds before a resumption
         if checkpoint is not None:
@@ -126,7 +126,7 @@ class Run:
         try:
             state = None
             for window in self.driver.run(self.steps_run, self._root, stop):
-                if not isinstance(window, Cut):
+                if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
                         self.steps_run = entries[-1][0] + 1
@@ -189,7 +189,7 @@ class Run:
             raise InputError("replace_state: the run goes on; replace its state in after_training")
         self.state = state
 
-    def _at_cut(self, cut: Cut) -> Iterator[Event]:
+    def _at_cut(self, cut: Milestone) -> Iterator[Event]:
         if cut.evaluate:
             seconds = self._elapsed()
             validation = evaluated(self.spec, self.executor, cut.scores, "validation")
@@ -198,17 +198,18 @@ class Run:
         assert self._rescue is not None
         if (cut.save or self.ended) and self.checkpoints:
             folder = self.checkpoints.save(self.spec, self._state_at(cut), self._meta())
-            self.driver.root = folder / STATE
-            self._rescue.note(self.driver.root)
+            self.driver.restart_point = folder / STATE
+            self._rescue.note(self.driver.restart_point)
             yield Saved(cut.step, folder)
-        elif cut.root and not self.ended:
-            before, self.driver.root = self.driver.root, self.scratch() / f"root-{cut.step}.safetensors"
-            write_state(self.spec, self._state_at(cut), self.driver.root)
-            self._rescue.note(self.driver.root, self._meta())
+        elif cut.restart_point and not self.ended:
+            before = self.driver.restart_point
+            self.driver.restart_point = self.scratch() / f"restart-{cut.step}.safetensors"
+            write_state(self.spec, self._state_at(cut), self.driver.restart_point)
+            self._rescue.note(self.driver.restart_point, self._meta())
             if before is not None and before.parent == self.scratch():
                 before.unlink(missing_ok=True)  # nothing in flight refers to it any more
 
-    def _state_at(self, cut: Cut) -> State:
+    def _state_at(self, cut: Milestone) -> State:
         return self._checked(self.executor.result(cut.state).state)
 
     def _checked(self, state: State) -> State:

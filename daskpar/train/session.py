@@ -19,7 +19,7 @@ def session(settings: Settings) -> Iterator[tuple[Executor, Settings]]:
     if layout.lanes == "auto" and layout.data == 1:
         layout = replace(layout, data=worker_count(client))
         settings = replace(settings, layout=layout)
-    executor = choose_executor(client, layout.places, settings.blas_threads)
+    executor = choose_executor(client, layout.slots, settings.blas_threads)
     try:
         yield executor, settings
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from daskpar.optim import registry as optim
 from daskpar.optim.schedules import ReduceOnPlateau, Schedule
 from daskpar.train.callbacks import Plateau
-from daskpar.train.driver import Cut
+from daskpar.train.driver import Milestone
 from daskpar.train.interval import Interval, run_length
 from daskpar.train.problem import Problem
 
@@ -47,7 +47,7 @@ class Timetable:
         factor = self.schedule.factor(step, self.total)
         return self.lr * factor * (self.plateau.factor if self.plateau else 1.0)
 
-    def next_cut(self, step: int) -> Cut:
+    def next_cut(self, step: int) -> Milestone:
         """Return the next cut after a step."""
         evaluation = _multiple_after(step, self.evaluate_every)
         saving = _multiple_after(step, self.save_every) if self.save_every else self.total
@@ -55,7 +55,7 @@ class Timetable:
         last = cut == self.total
         evaluate = cut == evaluation or last
         save = self.save_every is not None and (cut == saving or last)
-        return Cut(cut, evaluate, save, root=evaluate and self.plateau is not None)
+        return Milestone(cut, evaluate, save, restart_point=evaluate and self.plateau is not None)
 
 
 def _multiple_after(step: int, every: int) -> int:

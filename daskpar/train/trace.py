@@ -42,7 +42,7 @@ class Trace:
 
 def trace(record: Record, executor: Executor, layout: Layout, start: int, stop: int) -> Trace:
     """Return what was recorded of a training that has ended, from step `start` to `stop`."""
-    cores, each = executor.capacity(layout.places)
+    cores, each = executor.capacity(layout.slots)
     ran = record.ran()
     threads = {r.kind: each for r in ran} | {WINDOW.name: each * layout.data}
     return Trace(ran, record.below, start, stop, cores, threads)

@@ -106,7 +106,7 @@ def test_replicas_are_submitted_from_average_to_average() -> None:
 def test_candidates_have_a_place_for_each_worker(workers: int) -> None:
     found = candidates(workers)
     assert len(set(found)) == len(found)
-    assert {layout.places for layout in found} <= {1, workers}
+    assert {layout.slots for layout in found} <= {1, workers}
     assert all(layout.replicas == 1 and layout.update == "sync" for layout in found)
 
 

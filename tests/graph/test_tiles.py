@@ -48,9 +48,9 @@ def graph_of(model: Any, layout: Layout, apart: bool = False) -> Graph:
 def test_tiles_have_their_share_and_need_a_row_of_each_neighbour() -> None:
     parts = spec_of(STACK, Layout(tiles=4)).partition.parts
     assert [(p.first, p.stop, len(p.strips)) for p in parts] == [(0, 2, 4), (2, 4, 4), (4, 6, 0)]
-    assert [tuple(strip.has) for strip in parts[1].strips] == [(0, 2), (2, 4), (4, 6), (6, 8)]
-    assert [tuple(strip.needs) for strip in parts[1].strips] == [(0, 3), (1, 5), (3, 7), (5, 8)]
-    assert [tuple(strip.gives) for strip in parts[1].strips] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert [tuple(strip.owned) for strip in parts[1].strips] == [(0, 2), (2, 4), (4, 6), (6, 8)]
+    assert [tuple(strip.input) for strip in parts[1].strips] == [(0, 3), (1, 5), (3, 7), (5, 8)]
+    assert [tuple(strip.output) for strip in parts[1].strips] == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["threads", "processes"])

@@ -75,7 +75,7 @@ def test_causal_attention_skips_blocks_that_nobody_sees(shares: int) -> None:
 )
 def test_nothing_but_keys_and_gradients_crosses_between_tracks(layout: Layout) -> None:
     plan = plan_of(text(False), layout, across=True)
-    track_of = {layout.place(t, s): t for t in range(layout.tracks) for s in range(layout.depth)}
+    track_of = {layout.slot(t, s): t for t in range(layout.tracks) for s in range(layout.depth)}
     crossing = Counter(
         plan.step.ops[read].function
         for op in plan.step.ops

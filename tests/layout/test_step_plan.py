@@ -119,7 +119,7 @@ def test_any_layout_that_is_not_refused_has_a_whole_plan(fields: dict[str, Any],
     plan = compile_plan(spec, across)
     check(plan)
     slots = {op.slot for op in plan.step.ops} - {None}
-    assert slots <= set(range(spec.layout.places))
+    assert slots <= set(range(spec.layout.slots))
 
 
 def reads(plan: Plan) -> set[tuple[str, int]]:
@@ -162,7 +162,7 @@ def test_every_step_is_the_same_but_for_its_number_rate_and_chunks() -> None:
     spec = spec_of(Layout(data=2, stages=2, microbatches=2))
     graph = Graph("0a")
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = {(s, c): graph.add("load-data", (s, c), tasks.end) for s in range(16) for c in range(8)}
+    chunks = {(s, c): graph.add("load-data", (s, c), tasks.barrier) for s in range(16) for c in range(8)}
     emitter = Emitter(spec, model, chunks)
     state = emitter.start(graph, 0)
     counts = []

@@ -24,7 +24,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     """Tasks of known times instead of measured ones; the layouts for which they were asked for."""
     asked: list[str] = []
 
-    def tasks(spec: Any, part: Split, workers: int, apart: bool) -> Any:
+    def tasks(spec: Any, part: Split, workers: int, across_processes: bool) -> Any:
         layout = spec.layout
         asked.append(plan.format_layout(layout))
         passes = {(f"forward-{name}", part): Cost(1.0) for name in ("stage", "dense") for part in range(9)}

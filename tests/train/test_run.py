@@ -170,7 +170,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
             super().set_lanes(places)
             lanes.append(-places)
 
-    def measured(spec: Any, part: Split, workers: int, apart: bool) -> Any:
+    def measured(spec: Any, part: Split, workers: int, across_processes: bool) -> Any:
         layout = spec.layout
         ways = [f"{way}-{kind}" for way in ("forward", "backward") for kind in KINDS]
         parts = {(name, part): Cost(2.0) for name in ways for part in range(9)}
