@@ -44,6 +44,7 @@ PROMISES = [
     pytest.param("mnist_cnn", "test.accuracy", 0.992, marks=MNIST),
     pytest.param("mnist_lstm", "test.accuracy", 0.985, marks=MNIST),
     pytest.param("mnist_autoencoder", "test.loss", 0.092, marks=MNIST),
+    pytest.param("layout_sequence", "validation.loss", 2.55, marks=SHAKESPEARE),
     pytest.param("char_gpt", "validation.loss", 1.88, marks=SHAKESPEARE),
 ]
 
