@@ -110,7 +110,7 @@ def row(name: str, contestants: Sequence[Contestant], rounds: int, console: Cons
                         left_out[f"{who} {how}"] = measured
                     else:
                         found.setdefault((who, how), []).append(measured)
-                bar.apply_update(task)
+                bar.advance(task)
     return {**summary(name, WORKS[name], found), "left_out": left_out}
 
 

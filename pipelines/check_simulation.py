@@ -56,7 +56,7 @@ def main(kind: str, rows: int, steps: int) -> None:
             costs = planner.costs(spec)
             executor.close()
         for workers in (1, 2, 4, 8):
-            found = predict_at_scale(spec, costs, workers, network, planner.apart)
+            found = predict_at_scale(spec, costs, workers, network, planner.across_processes)
             with open_client(kind, workers) as client:
                 layout = Layout(data=workers)
                 measured = run_for_a_while(settings(client, rows, workers), part, layout, steps)
