@@ -60,6 +60,7 @@ def setting(
     `key_in_section`). `convert`: a function that is applied to a value before its type is checked. `key`: the
     name of the key, where it is not the field's.
 
+    >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
     ... class Window(Block):
     ...     rows: int = setting(1, "rows of a window", at_least=1)
