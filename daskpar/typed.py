@@ -62,7 +62,7 @@ def fitted(value: Any, hint: Any) -> Any:
 
 @cache
 def is_ours(hint: Any) -> bool:
-    """Whether a hint is made of what settings are made of; what else users' own blocks hold is left alone."""
+    """Return whether a hint is one of settings; whatever else users' own blocks hold is left alone."""
     if hint in (*PLAIN_TYPES, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
         return True
     parts = [part for part in get_args(hint) if part is not ...]

@@ -1,1 +1,1 @@
-"""What a layout costs, before anything runs."""
+"""The cost of a layout, before anything runs."""

@@ -27,7 +27,7 @@ def candidates(workers: int) -> list[Layout]:
 
 
 def format_layout(layout: Layout) -> str:
-    """What of a layout is not the default, as one writes it in a config."""
+    """The fields of a layout that are not the default, as one writes them in a config."""
     default = vars(Layout())
     given = {name: value for name, value in vars(layout).items() if value != default[name]}
     if layout.lanes is not None:

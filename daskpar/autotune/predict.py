@@ -1,4 +1,4 @@
-"""What a step of a layout will take: its graph, played through with the tasks' measured times."""
+"""The prediction of a layout's step: its graph, played through with the tasks' measured times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a run went: its tasks as they ran, by kind, and the chain of them that took the time."""
+"""The profile of a run: its tasks as they ran, by kind, and the chain of them that took the time."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def profile(
     threads: Mapping[str, int],
     since: float,
 ) -> Profile:
-    """What the tasks took that began after the time `since`.
+    """The profile of the tasks that began after the time `since`.
 
     `below`: what each task depends on. `threads`: cores that a task computes on, by kind.
     """

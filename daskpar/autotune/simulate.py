@@ -1,4 +1,4 @@
-"""What a graph would take on so many workers: its tasks played through, event by event."""
+"""The simulation of a graph on so many workers: its tasks played through, event by event."""
 
 from __future__ import annotations
 

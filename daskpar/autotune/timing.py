@@ -28,7 +28,7 @@ from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.tasks.types import Spec
 
 Sign = tuple[Any, ...]
-"""What tasks of the same kind have in common: their operation and, of a cut model, the part."""
+"""The kind of a task for its cost: the operation and, of a cut model, the part."""
 Costs = dict[Sign, Cost]
 Loading = Callable[[Graph, Key], dict[tuple[int, int], Key]]
 """Adds the tasks that load the data; returns their keys by (stream, chunk)."""

@@ -58,7 +58,7 @@ def to_numpy(x: Array) -> np.ndarray:
 
 
 def is_floating(x: Array) -> bool:
-    """Whether `x` holds floating point numbers, on any device."""
+    """Return whether `x` holds floating point numbers, on any device."""
     return np.dtype(x.dtype).kind == "f"
 
 

@@ -118,7 +118,7 @@ def lasting_limit() -> Iterator[None]:
 
 
 def on_one_core() -> bool:
-    """Whether each matrix product is to use one core only: others are busy with other lanes, or none is."""
+    """Return whether a matrix product is to use one core only: others are busy, or there is none."""
     return (threads_in_force() or cores()) == 1
 
 

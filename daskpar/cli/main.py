@@ -162,7 +162,7 @@ def graph(file: ConfigFile, output: str, steps: int) -> None:
 @config_command
 @click.option("--fresh", is_flag=True, help="Measure anew what was measured before.")
 def plan(file: ConfigFile, fresh: bool) -> None:
-    """What each layout would take on the config's cluster, and why; the one that `auto` takes first."""
+    """Predict each layout on the config's cluster, and say why; the one that `auto` takes first."""
     with told_in_one_line():
         from daskpar.cli import plan as planning
 

@@ -1,4 +1,4 @@
-"""Where graphs run: clusters by kind, what is set on their workers, and how graphs reach them."""
+"""Clusters by kind, the settings of their workers, and the executors of graphs."""
 
 from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.cluster.kind import CLUSTERS, ClusterKind

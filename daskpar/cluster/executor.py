@@ -1,4 +1,4 @@
-"""Where graphs run: Dask's threaded scheduler, or a cluster behind a client. The graphs are the same."""
+"""Executors of graphs: Dask's threaded scheduler, or a cluster behind a client. The graphs are the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Executor(Protocol):
     """Runs graphs and holds the values of the keys that were asked for, until they are released."""
 
     in_process: bool
-    """Whether tasks run in this process, so that arrays need not travel."""
+    """True where tasks run in this process, so that arrays need not be sent."""
     module: str
     """The array module of the workers: `cupy` where all have a GPU, `here` where some have, else `numpy`."""
 
@@ -279,7 +279,7 @@ def _rejoin(take_thread: Callable[[], None]) -> None:
 
 
 def _set_up_this_process(lanes: int, threads: int | None) -> blas.limit_threads:
-    """What workers elsewhere are given by a plugin, for tasks of this process; undone by its `__exit__`."""
+    """Set up this process for tasks as a plugin sets up workers elsewhere; undone by its `__exit__`."""
     keep_freed_memory()
     return blas.limit_threads(setup.blas_threads(lanes, threads)).__enter__()
 

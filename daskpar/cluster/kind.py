@@ -33,9 +33,9 @@ class ClusterKind(Block):
 
     kind: ClassVar[str] = "cluster"
     distributed: ClassVar[bool] = True
-    """Whether it has a distributed scheduler."""
+    """True for a kind with a distributed scheduler."""
     apart: ClassVar[bool] = True
-    """Whether its workers are processes apart from the client's."""
+    """True where its workers are processes apart from the client's."""
 
     def client(self) -> AbstractContextManager[Client | str]:
         """A client as a context: closed at its end, with whatever was started for it.

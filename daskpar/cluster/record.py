@@ -15,7 +15,7 @@ _POLL = 20_000  # tasks submitted between questions to the scheduler, which reme
 
 
 class Record(Protocol):
-    """What ran, of the graphs it was told of; `below`: what each of their tasks depends on."""
+    """The tasks that ran of submitted graphs; `below`: the dependencies of each of them."""
 
     below: dict[Key, tuple[Key, ...]]
 

@@ -62,5 +62,5 @@ def _cannot(where: str, name: str, error: BaseException) -> InputError:
 
 
 def _is_file(name: str) -> bool:
-    """Whether a name means a file, not a module."""
+    """Return whether a name means a file, not a module."""
     return name.endswith(".py") or os.sep in name or "/" in name

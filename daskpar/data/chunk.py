@@ -82,7 +82,7 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
 
 
 def overlaps(values: Array) -> bool:
-    """Whether rows of an array share memory, as windows of a text do: a copy would be many times as large."""
+    """Return whether rows of an array share memory, as windows of a text do: a copy would be far larger."""
     if not getattr(values, "size", 0) or not hasattr(values, "strides"):
         return False
     reach = sum((n - 1) * abs(step) for n, step in zip(values.shape, values.strides, strict=True))

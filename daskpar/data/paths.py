@@ -49,7 +49,7 @@ class OwnFolder:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process made it, and it is still there."""
+        """Return whether this process made it, and it is still there."""
         return self.process == os.getpid() and self.path.is_dir()
 
     def remove(self) -> None:

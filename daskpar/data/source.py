@@ -110,7 +110,7 @@ class Source(Block):
 
     @property
     def tokens(self) -> bool:
-        """Whether examples are numbers of words or characters, which no arithmetic is done on."""
+        """Return whether examples are numbers of words or characters, which no arithmetic is done on."""
         return False
 
     @property

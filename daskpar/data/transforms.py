@@ -53,7 +53,7 @@ class Affine(Fitted):
             return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
 
     def fits(self, dtype: DTypeLike) -> bool:
-        """Whether numbers of `dtype` hold x, and digits enough for x less its shift."""
+        """Return whether numbers of `dtype` hold x, and digits enough for x less its shift."""
         shift, factor = np.abs(self.shift), np.abs(self.factor)
         largest = float(np.finfo(dtype).max) / _FAR
         near = (shift * factor < _FAR) & (shift < largest) & (1 / largest < factor) & (factor < largest)

@@ -133,7 +133,7 @@ class Emitter:
 
 
 class _Moment(NamedTuple):
-    """What differs between two stamps of a section, besides the state."""
+    """The differences between two stamps of a section, besides the state."""
 
     rate: float = 0.0
     fresh: bool = False

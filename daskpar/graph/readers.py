@@ -133,4 +133,4 @@ READERS: dict[type, Reader] = {
     Chunks: _read_chunks,
     WindowChunks: _read_window,
 }
-"""How an argument of a plan becomes arguments of a task; all others are passed on as they are."""
+"""The readers of arguments of a plan, by type; all other arguments are passed on as they are."""

@@ -39,7 +39,7 @@ class Compression(Cut):
 
 
 class Remainder(NamedTuple):
-    """What rounding has left out at one place of a tree: its slot in a file, and its variable."""
+    """The remainder of rounding at one place of a tree: its slot in a file, and its variable."""
 
     slot: str
     variable: str

@@ -15,7 +15,7 @@ class Measured(Protocol):
 
     @property
     def over_positions(self) -> str:
-        """How that of a sequence follows from its positions: as their `sum`, or their `mean`, or not ("")."""
+        """The way a sequence's follows from its positions: as their `sum`, or their `mean`, or not ("")."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How a step is cut: the union of all cuts. Parallelism is nothing else."""
+"""The cut of a step: the union of all cuts. Parallelism is nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from daskpar.layout.width import Width
 
 @dataclass(frozen=True)
 class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Width, Pipeline, Lanes):
-    """How one training step is cut into tasks.
+    """The cut of one training step into tasks.
 
     What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
     numbers, so the same layout and seed give the same bits on one worker or eight.
@@ -73,28 +73,28 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
 
     @property
     def breadth(self) -> int:
-        """How many branches of a stage there may be side by side: parts in width, or tiles."""
+        """The number of branches of a stage side by side, at most: parts in width, or tiles."""
         return max(self.width, self.tiles)
 
     @property
     def cuts_model(self) -> bool:
-        """Whether a lane's pass through the model is more than one piece of work."""
+        """Return whether a lane's pass through the model is more than one piece of work."""
         apart = self.depth > 1 or self.breadth > 1 or self.tracks_per_lane > 1
         return apart or self.microbatches > 1 or self.recompute
 
     @property
     def meets(self) -> bool:
-        """Whether layers that share statistics get them from all lanes, by tasks of their own."""
+        """Return whether layers that share statistics get them from all lanes, by tasks of their own."""
         return self.data > 1 or self.tiles > 1 or self.grain in ("stage", "layer")
 
     @property
     def compresses(self) -> bool:
-        """Whether gradients are rounded between tracks: one has nobody to send them to."""
+        """Return whether gradients are rounded between tracks: one has nobody to send them to."""
         return self.compression != "full" and self.tracks > 1
 
     @property
     def tracks(self) -> int:
-        """How many tracks a replica has: each works on the rows of a lane, or on a share of each of them."""
+        """The number of tracks of a replica: each works on the rows of a lane, or on a share of each."""
         return self.data * self.tracks_per_lane
 
     def lane_of(self, track: int) -> int:
@@ -103,17 +103,17 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
 
     @property
     def slots(self) -> int:
-        """How many slots there are: each track has one for every stage and branch."""
+        """The number of slots: each track has one for every stage and branch."""
         return self.replicas * self.lane_slots
 
     @property
     def lane_slots(self) -> int:
-        """How many slots a replica has."""
+        """The number of slots of a replica."""
         return self.tracks * self.depth * self.breadth
 
     @property
     def lane_count(self) -> int:
-        """How many lanes the rows of a batch are cut into, those of all replicas together."""
+        """The number of lanes that the rows of a batch are cut into, those of all replicas together."""
         return self.replicas * self.data
 
     def slot(self, track: int, stage: int = 0, branch: int = 0) -> int:

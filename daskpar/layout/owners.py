@@ -41,5 +41,5 @@ def slot_of(layout: Cuts, partition: Partition, span: Span | None, track: int) -
 
 
 def is_whole(layout: Cuts, partition: Partition) -> bool:
-    """Whether a track's pass through the model is one operation."""
+    """Return whether a track's pass through the model is one operation."""
     return layout.grain == "step" and not layout.cuts_model and len(partition.parts) == 1

@@ -120,7 +120,7 @@ class Partition:
         return self.programs[track % len(self.programs)][branch]
 
     def ring(self, part: int) -> Positions | None:
-        """How a part looks at the positions of other tracks of a lane; None where it does not."""
+        """The ring by which a part looks at other tracks of a lane; None where it does not."""
         return ring_at(self.program, self.parts[part].first) if len(self.programs) > 1 else None
 
     def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
@@ -255,7 +255,7 @@ def _parts(
 
 
 def _name(program: Program, section: Section | None, layout: Cuts) -> str:
-    """What the dashboard shows a part as, after `forward-` or `backward-`."""
+    """The name of a part on the dashboard, after `forward-` or `backward-`."""
     if section is None and layout.grain != "layer" and not (layout.tracks_per_lane > 1 and rings(program)):
         return "stage"
     runs = [operation.layer.kind for operation in program if operation.role == "run"]
@@ -292,5 +292,5 @@ def shard_spans(place: Place, number: int, shards: int) -> list[Span]:
 
 
 def _is_in(layer: str, name: str) -> bool:
-    """Whether a parameter is directly one of a layer's."""
+    """Return whether a parameter is directly one of a layer's."""
     return name.rpartition(".")[0] == layer

@@ -1,4 +1,4 @@
-"""Who does what when in a pipeline: schedules are data, the same for every model.
+"""The schedules of a pipeline: data, the same for every model.
 
 Each stage works through its list from left to right, as soon as what an entry needs is there. Three stages,
 four micro-batches; F is a forward pass (one unit of time here), B a backward pass (two):
@@ -55,7 +55,7 @@ SCHEDULES: dict[str, Callable[[int, int, int], list[Action]]] = {
 
 
 def schedule(kind: str, stages: int, micros: int) -> list[list[Action]]:
-    """What each stage does, in order. In both kinds micro-batches go back in the order they came."""
+    """The actions of each stage, in order. In both kinds micro-batches go back in the order they came."""
     return [SCHEDULES[kind](stages, micros, stage) for stage in range(stages)]
 
 
@@ -109,7 +109,7 @@ def in_order(kind: str, stages: int, micros: int) -> tuple[Slot, ...]:
 
 
 def _needs(stage: int, action: Action, stages: int) -> list[tuple[int, Action]]:
-    """What other stages, or the same before, must have done for an action."""
+    """The actions of other stages, or of the same before, that an action needs."""
     if action.verb == FORWARD:
         return [(stage - 1, action)] if stage else []
     own = (stage, Action(FORWARD, action.micro))

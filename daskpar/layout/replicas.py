@@ -63,7 +63,7 @@ class Replicas(Cut):
             )
 
     def averages(self, step: int) -> int:
-        """How often replicas have been averaged in the first `step` steps."""
+        """The number of averages in the first `step` steps."""
         later = max(0, step - self.synchronous_until)
         return min(step, self.synchronous_until) + (later // self.average_every if self.average_every else 0)
 

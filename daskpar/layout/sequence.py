@@ -108,7 +108,7 @@ class _Rings:
         return self.moved[old.number]
 
     def _ring_of(self, op: Op) -> tuple[object, ...] | None:
-        """What operations of one ring have in common; None for one that is not of a ring."""
+        """The common name of operations of one ring; None for one that is not of a ring."""
         at = _at(op)
         if op.function not in ("forward_part", "backward_part") or self.run.partition.ring(at.part) is None:
             return None
@@ -198,7 +198,7 @@ class _Rings:
         return [(share, hop) for hop in shares for share in shares if hop < self._hops(ops, share)]
 
     def _hops(self, ops: Several[Op], share: int) -> int:
-        """How many blocks a share looks at: where attention is causal, its own and those before."""
+        """The number of blocks a share looks at: where attention is causal, its own and those before."""
         ring = self.run.partition.ring(_at(ops[0]).part)
         assert ring is not None
         return share + 1 if ring.causal else self.shares

@@ -67,7 +67,7 @@ def _by_hand(program: Program, stages: Sequence[int]) -> list[int]:
 
 
 def balanced(costs: Sequence[float], parts: int) -> list[int]:
-    """Where each of `parts` runs of `costs` ends, so that the dearest costs least; no run is empty.
+    """The end of each of `parts` runs of `costs`, so that the dearest costs least; no run is empty.
 
     By dynamic programming; among equals the earliest ends.
     """

@@ -43,7 +43,7 @@ _AFTER = Kind("after-snapshot", "barrier")
 
 @dataclass(frozen=True)
 class Updates(Cut):
-    """How far lanes may be apart in steps."""
+    """The steps that lanes may be apart."""
 
     update: str = setting("sync", "the order of updates", choices=UPDATES)
     staleness: int = setting(0, "steps that a lane may be ahead, where update is stale", at_least=0)

@@ -45,7 +45,7 @@ class Optimizer(Block):
     kind: ClassVar[str] = "optimizer"
     slots: ClassVar[tuple[str, ...]] = ()
     elementwise: ClassVar[bool] = True
-    """Whether an element's update needs no other element of its tensor."""
+    """True where an element's update needs no other element of its tensor."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

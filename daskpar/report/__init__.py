@@ -1,1 +1,1 @@
-"""What people look at: curves of a run, pictures of a step's graph."""
+"""The files of a run that people look at: curves, and pictures of a step's graph."""

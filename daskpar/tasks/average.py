@@ -11,7 +11,7 @@ from daskpar.tasks.types import Lane, Spec, State
 
 
 def begin_outer(spec: Spec, owner: Lane) -> Lane:
-    """Where the outer optimizer begins: the parameters before the first average, and its own slots."""
+    """The beginning of the outer optimizer: the parameters before the first average, and its own slots."""
     params = owner.state.params
     return Lane(State(owner.state.step, params, spec.outer.init(params)))
 

@@ -30,7 +30,7 @@ def compress_gradient(
 def error_feedback(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int, before: Gradient | None
 ) -> Gradient:
-    """What `compress_gradient` leaves out of the same."""
+    """The part of the same gradient that `compress_gradient` leaves out."""
     gradient, _ = _picked(spec, span, value, which, start, stop)
     rest = None if before is None else before.buffer
     return Gradient(kernels(gradient.buffer).left_by_half(gradient.buffer, rest), (), gradient.start)
@@ -62,7 +62,7 @@ def load_residual(
     name: str,
     names: Sequence[str],
 ) -> Gradient | None:
-    """What slot `name` of a file has for elements `start` to `stop`; None where it has no such slots.
+    """The content of slot `name` of a file for elements `start` to `stop`; None where it has no such slots.
 
     What the file has for places that are no longer in the tree, whose slots are `names`, goes to the first.
     """

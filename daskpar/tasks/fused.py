@@ -111,7 +111,7 @@ def _summed(values: Sequence[Any], fan_in: int, add: Callable[[Any, Any], Any]) 
 
 
 def _apart(spec: Spec, lanes: int) -> list[Span]:
-    """What of the parameters each thread updates; all of them in one where they must be seen together."""
+    """The parameters that each thread updates; all of them in one where they must be seen together."""
     (place,) = spec.partition.places
     alone = not spec.optimizer.elementwise or spec.clip.norm is not None
     return shard_spans(place, 0, 1 if alone else lanes)

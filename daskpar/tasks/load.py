@@ -125,7 +125,7 @@ def pair(x: Any, y: Any) -> tuple[Any, Any]:
 def measure_rows(
     transform: Transform, fitted: Sequence[Fitted], which: str, rows: tuple[Any, Any]
 ) -> tuple[Any, ...]:
-    """What a transform needs to know of some rows: of examples ("x") or of targets ("y")."""
+    """The facts that a transform needs of some rows: of examples ("x") or of targets ("y")."""
     values = rows[0] if which == "x" else rows[1]
     for before in fitted:
         values = before.apply(values)

@@ -32,13 +32,13 @@ def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *ow
 
 
 def gather_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward) -> Array:
-    """What the other parts in width need to know of a part's outputs."""
+    """The facts of a part's outputs that the other parts in width need."""
     first, classes = _classes(spec, at, last)
     return spec.loss.gather(last.y, batch.y[rows_of(spec, step, at)[1]], first, classes)
 
 
 def reduce_loss(spec: Spec, *gathered: Array) -> Array:
-    """What several parts in width have gathered for the loss."""
+    """The facts that several parts in width have gathered for the loss."""
     return spec.loss.combine(gathered)
 
 

@@ -45,22 +45,22 @@ def add_outputs(*branches: Forward | Backward) -> Forward | Backward:
 
 
 def send_activation(value: Forward) -> Forward:
-    """What other workers need of a forward pass: not what it saved."""
+    """The part of a forward pass that other workers need: not what it saved."""
     return value._replace(saved=None)
 
 
 def send_gradient(value: Backward) -> Backward:
-    """What other workers need of a backward pass: not the gradients of parameters."""
+    """The part of a backward pass that other workers need: not the gradients of parameters."""
     return value._replace(gradients=())
 
 
 def send_targets(batch: Chunk) -> Chunk:
-    """What the end of a model needs of a batch: not the examples."""
+    """The part of a batch that the end of a model needs: not the examples."""
     return batch._replace(x=batch.x[:0])
 
 
 def send_parameters(owner: Lane) -> Lane:
-    """What other workers need of a state: not the optimizer's part of it."""
+    """The part of a state that other workers need: not the optimizer's."""
     return Lane(owner.state._replace(slots={}, log=()))
 
 

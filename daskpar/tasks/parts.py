@@ -18,7 +18,7 @@ from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
 
 
 class Kept(NamedTuple):
-    """What flowed into a part that computes again what its backward pass needs."""
+    """The input of a part that is computed again for its backward pass."""
 
     flow: program.Flow
     shared: Any
@@ -157,7 +157,7 @@ def gradients_from(
 def _saved(
     forward: Forward, operations: program.Program, span: tuple[int, int], params: Params, ctx: Context
 ) -> Any:
-    """What operations have saved for their backward pass; computed again, where only inputs were kept."""
+    """The values saved for the backward pass; computed again, where only inputs were kept."""
     saved = forward.saved
     if isinstance(saved, Kept):
         _, saved = program.forward(operations, span, params, saved.flow, ctx, saved.shared)

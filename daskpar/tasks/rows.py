@@ -30,7 +30,7 @@ def halo(value: Forward | Backward, start: int, rows: Rows) -> Edge:
 
 
 def with_halo(own: Forward, edges: Sequence[Edge], strip: Strip) -> Forward:
-    """What a tile needs, from what it has itself and what others have handed it."""
+    """The input of a tile, from its own rows and those that others have sent."""
     x = own.y
     xp = array_module(x)
     space = xp.empty((len(x), strip.input.stop - strip.input.start, *x.shape[2:]), dtype=x.dtype)
@@ -68,7 +68,7 @@ def stack_backward(height: int, rows: Sequence[Rows], *tiles: Backward) -> Backw
 
 
 def _common(space: Array, has: Rows, edge: Edge) -> tuple[Any, Any]:
-    """Where rows lie in an array that `has` others, and those of them that do."""
+    """The place of rows in an array that `has` others, and those of them that lie there."""
     start = max(has.start, edge.start)
     stop = max(start, min(has.stop, edge.start + edge.x.shape[1]))
     return space[:, start - has.start : stop - has.start], edge.x[:, start - edge.start : stop - edge.start]

@@ -142,7 +142,7 @@ def snapshot(spec: Spec, step: int, spans: Sequence[Span], servers: Sequence[Any
 
 
 def _answers(servers: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
-    """What servers have answered, waiting for it; raises where one of them is gone.
+    """The answers of servers, once they have come; raises where one of them is gone.
 
     Where there is no cluster servers are no actors, and what they say is there at once.
     """

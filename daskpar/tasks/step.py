@@ -98,7 +98,7 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
 
 
 def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[int, int]]:
-    """Where running statistics lie among the `size` elements of a part of the parameters, or of all."""
+    """The extents of running statistics among the `size` elements of a part of the parameters, or of all."""
     start = span.start if span else 0
     ends = spec.table_of(span).statistics
     return [(a - start, b - start) for a, b in ends if start <= a < start + size]

@@ -1,4 +1,4 @@
-"""What every task of a run needs to know, and the values that flow between tasks."""
+"""The description of a run that every task needs, and the values that flow between tasks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Spec:
 
     @property
     def partition(self) -> Partition:
-        """How the run's layout cuts the model."""
+        """The model as the run's layout cuts it."""
         assert self.cut is not None
         return self.cut
 
@@ -72,13 +72,13 @@ class Spec:
         return Tensors(self.table.ranges, self.table.decayed)
 
     def tensors_of(self, span: Span | None) -> Tensors:
-        """Where tensors lie in a part of the parameters, or in all of them."""
+        """The extents of tensors in a part of the parameters, or in all of them."""
         if span is None:
             return self.tensors
         return self.partition.places[span.place].tensors.within(span.start, span.stop)
 
     def table_of(self, span: Span | None) -> ParameterTable:
-        """Where parameters lie in the buffer of the place of `span`; None: in the whole model's."""
+        """The places of parameters in the buffer of the place of `span`; None: in the whole model's."""
         return self.table if span is None else self.partition.places[span.place].table
 
     @property
@@ -143,7 +143,7 @@ class Rounded(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """What a lane hands on: its state, and the gradient that it has added to the step in progress."""
+    """A lane's state, and the gradient that it has added to the step in progress."""
 
     state: State
     gradient: Gradient | None = None

@@ -120,7 +120,7 @@ def _as_json(meta: dict[str, Any]) -> str:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """What `state.json` of a checkpoint holds."""
+    """The content of `state.json` of a checkpoint."""
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text())
         return meta

@@ -114,7 +114,7 @@ def fit_targets(
 
 
 def learns_inputs(targets: Sequence[object]) -> bool:
-    """Whether the targets are the examples themselves."""
+    """Return whether the targets are the examples themselves."""
     return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
 
 

@@ -1,4 +1,4 @@
-"""What a run has measured: a record at each evaluation."""
+"""The history of a run: a record at each evaluation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def monitored(record: Record, name: str) -> float:
 
 
 def improves(spec: Spec, name: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Whether a monitored value is better than the best so far, by more than `min_delta`.
+    """Return whether a monitored value is better than the best so far, by more than `min_delta`.
 
     NaN never is, nor is the worst of all values, such as an infinite loss: not even the first.
     """

@@ -1,4 +1,4 @@
-"""How long a run is, and how often something happens in it: "1 epoch", "2 epochs", "200 steps"."""
+"""The length of a run, and intervals in it: "1 epoch", "2 epochs", "200 steps"."""
 
 from __future__ import annotations
 

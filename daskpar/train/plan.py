@@ -83,7 +83,7 @@ class Planner:
         return pose(replace(self.settings, layout=layout), self.data, None).spec
 
     def costs(self, spec: Spec) -> Costs:
-        """What each kind of task of a run takes, measured once."""
+        """The cost of each kind of task of a run, measured once."""
         name = format_layout(spec.layout)
         kept = None if self.fresh and name not in self._seen else self.cache.get(name)
         if kept is not None:

@@ -1,4 +1,4 @@
-"""What is trained: settings and data, and the Spec that follows from both."""
+"""The problem of a training: settings and data, and the Spec that follows from both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be trained, whatever the layout: refusals of data, orders, targets, metrics and epsilons.
+"""Refusals whatever the layout: refusals of data, orders, targets, metrics and epsilons.
 
 Each function raises InputError, in one line. Refusals that belong to a cut are in its module, in `layout`.
 """

@@ -29,7 +29,7 @@ from daskpar.train.timetable import Timetable
 
 
 class Memory(Protocol):
-    """What a run keeps in its checkpoints besides its own: the states of callbacks."""
+    """The states of callbacks, which a run keeps in its checkpoints besides its own."""
 
     def states(self) -> list[list[Any]]: ...
     def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None: ...

@@ -118,7 +118,7 @@ def _line(record: Record) -> str:
 
 
 def summarise(trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
-    """What summary.json holds; `scores` are those of train, validation and test."""
+    """The content of summary.json; `scores` are those of train, validation and test."""
     examples = trainer.spec_.order.drawn(trainer.steps_run_)
     return {
         **scores,

@@ -53,7 +53,7 @@ def _checkpoint_every(value: object) -> object:
 
 @dataclass(frozen=True)
 class Settings(Block):
-    """What to train, on what kind of batches, how long, and how its steps are cut.
+    """The settings of a training: the model, the batches, the length, and the cut of its steps.
 
     Each field is a keyword of `Trainer`. Those with a `section` are keys of a config, too.
     Raises InputError for a value of another type or out of bounds.

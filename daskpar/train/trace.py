@@ -1,4 +1,4 @@
-"""What ran when in a training, as it was recorded."""
+"""The tasks of a training as they ran, by record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Trace:
     threads: dict[str, int]
 
     def profile(self, skip: int = 0) -> Profile:
-        """Where the time went from the first task that begins with a step beyond `skip` (at least the first).
+        """The profile from the first task that begins with a step beyond `skip` (at least the first).
 
         What comes before is not counted: kernels, caches and connections are cold, and windows short.
         Where no task begins so late, the last that does begin with a step is the first that counts.

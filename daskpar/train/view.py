@@ -53,7 +53,7 @@ _OF_THE_RUN = {
 
 
 class RunView:
-    """What a callback sees and may do.
+    """The view of a run that a callback has.
 
     Everything else, such as settings (`run.batch`), `run.predict` and `run.evaluate`, is that of the Trainer:
     until the last step it predicts with the state from before the training. Copies, also pickled ones, are

@@ -140,7 +140,7 @@ def kernels(x: Array) -> Kernels:
 
 
 def are_compiled() -> bool:
-    """Whether there is compiled code at all: without Numba there is none."""
+    """Return whether there is compiled code at all: without Numba there is none."""
     return _compiled() is not reference
 
 

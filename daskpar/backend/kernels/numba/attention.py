@@ -43,7 +43,7 @@ def attention_backward(
 
 
 def _fits(z: np.ndarray, *others: np.ndarray) -> bool:
-    """Whether positions and the features of a head fill whole tiles, of arrays that lie in order."""
+    """Return whether positions and the features of a head fill whole tiles, of arrays that lie in order."""
     plain = all(array.flags.c_contiguous and array.dtype == np.float32 for array in (z, *others))
     return plain and LANES == 16 and z.shape[1] % WIDE == 0 and z.shape[4] % WIDE == 0
 

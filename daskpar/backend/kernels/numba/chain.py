@@ -72,7 +72,7 @@ def dense_chain_backward(
 
 
 def _takes(*arrays: np.ndarray) -> bool:
-    """Whether a chain of these is one for these kernels."""
+    """Return whether a chain of these is one for these kernels."""
     plain = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == np.float32 for a in arrays)
     return plain and blas.on_one_core() and supports(arrays[0], arrays[0])
 

@@ -26,7 +26,7 @@ _ZERO = np.float32(0)
 
 
 def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
-    """Whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out)."""
+    """Return whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out)."""
     return how.groups == 1 and math.prod(weight.shape[:3]) <= _TAPS and weight.shape[3] % LANES == 0
 
 

@@ -120,7 +120,7 @@ def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int
 
 
 def supports(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether a product may be one for this kernel: on one core, of enough rows, of arrays that it can take.
+    """Return whether this kernel takes a product: on one core, of enough rows, of arrays that it supports.
 
     Without AVX-512 there are too few registers for it to be faster than BLAS.
     """

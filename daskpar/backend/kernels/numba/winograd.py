@@ -38,7 +38,7 @@ _ZERO, _LOWEST = np.float32(0), np.float32(-np.inf)
 
 
 def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
-    """Whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out).
+    """Return whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out).
 
     They are not where tiles would lie beyond the output by so much that nothing is saved.
     """
