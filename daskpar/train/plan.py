@@ -92,11 +92,11 @@ class Planner:
         self.tell(f"measuring {name}")
         part = self.data.part
         if self.one_machine:
-            found = measure_tasks(spec, layout, part, self.workers, self.apart)
+            costs = measure_tasks(spec, layout, part, self.workers, self.apart)
         else:
-            found = self.executor.on_each(measure_tasks, spec, layout, part, 1, self.apart)[0]
-        self.cache.put(name, [[list(kind), list(cost)] for kind, cost in found.items()])
-        return found
+            costs = self.executor.on_each(measure_tasks, spec, layout, part, 1, self.apart)[0]
+        self.cache.put(name, [[list(kind), list(cost)] for kind, cost in costs.items()])
+        return costs
 
     def choice(self, layout: Layout) -> Choice:
         """A layout's prediction, or why it is refused."""
@@ -105,8 +105,8 @@ class Planner:
         except InputError as error:
             return Choice(layout, None, str(error))
         costs = self.costs(spec, layout)
-        found = predict(spec, layout, costs, self.workers, self.network, self.apart)
-        return Choice(layout, found, self._why(layout, found))
+        prediction = predict(spec, layout, costs, self.workers, self.network, self.apart)
+        return Choice(layout, prediction, self._why(layout, prediction))
 
     def choices(self, named: Sequence[Layout] = ()) -> list[Choice]:
         """All candidates and the named ones, the fastest that fit first, the refused last."""
@@ -122,16 +122,18 @@ class Planner:
             return 2, 0.0
         return int(choice.prediction.memory > self.memory), choice.prediction.seconds
 
-    def _why(self, layout: Layout, found: Prediction) -> str:
-        if found.memory > self.memory:
+    def _why(self, layout: Layout, prediction: Prediction) -> str:
+        if prediction.memory > self.memory:
             return f"does not fit: workers have {self.memory / 1e6:.0f} MB"
         used = min(self.workers, layout.places) if layout.grain != "window" else 1
         whose = "the worker's" if used == 1 else f"{used} workers'"
-        share = f"{found.efficiency:.0%} of {whose} time is computing"
+        share = f"{prediction.efficiency:.0%} of {whose} time is computing"
         if layout.grain == "window":
             return "many steps in one task: nothing waits for the scheduler"
-        crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.apart else ""
-        return f"{share}, {found.tasks:.0f} {'task' if round(found.tasks) == 1 else 'tasks'}{crossing}"
+        crossing = f", {prediction.moved / 1e6:.1f} MB cross" if prediction.moved and self.apart else ""
+        return (
+            f"{share}, {prediction.tasks:.0f} {'task' if round(prediction.tasks) == 1 else 'tasks'}{crossing}"
+        )
 
     def _network(self) -> Network:
         kept = None if self.fresh else self.network_cache.get("network")
@@ -139,9 +141,9 @@ class Planner:
             values: list[Any] = [math.inf if value == "inf" else value for value in kept]
             return Network(*values)
         self.tell("measuring the cluster")
-        found = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
-        self.network_cache.put("network", ["inf" if value == math.inf else value for value in found])
-        return found
+        network = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
+        self.network_cache.put("network", ["inf" if value == math.inf else value for value in network])
+        return network
 
 
 class Comparison(NamedTuple):
