@@ -184,13 +184,13 @@ class Driver:
         if not self.sources:
             return
         wanted = [d for task in graph.flat().values() for d in task.dependencies]
-        found: dict[Key, Any] = {}
+        needed: dict[Key, Any] = {}
         while wanted:
             key = wanted.pop()
-            if key in self.sources and key not in found:
-                found[key] = self.sources[key]
-                wanted.extend(found[key].dependencies)
-        graph.include("load-data", found)
+            if key in self.sources and key not in needed:
+                needed[key] = self.sources[key]
+                wanted.extend(needed[key].dependencies)
+        graph.include("load-data", needed)
 
     def _log(self, log: Log) -> Log:
         """The steps that were not reported before: a cut reports the last of them once more."""

@@ -14,17 +14,17 @@ from daskpar.data.paths import absolute
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.types import Lane, Spec
-from daskpar.train.fit import Given
+from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.session import session
 from daskpar.train.state_files import state_file
 from daskpar.train.trainer import Trainer
 
 
-def train_all(members: Sequence[Trainer], client: object, given: Given) -> None:
+def train_all(members: Sequence[Trainer], client: object, arguments: FitArguments) -> None:
     """Train members at once, each in a thread, on a client; where one fails, the others are stopped."""
     with ThreadPoolExecutor(len(members)) as threads:
-        runs = [threads.submit(member.fit_on, client, given) for member in members]
+        runs = [threads.submit(member.fit_on, client, arguments) for member in members]
         try:
             for run in runs:
                 run.result()
@@ -59,7 +59,7 @@ class Ensemble(Trainer):
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             members = [self._member(k, threads) for k in range(self.members)]
-            train_all(members, client, Given(data[0], None, data[1], resume))
+            train_all(members, client, FitArguments(data[0], None, data[1], resume))
         self._join(members)
         return self
 

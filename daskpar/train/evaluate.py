@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -13,14 +13,17 @@ import numpy as np
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
+from daskpar.data.check import as_array
+from daskpar.data.dask_arrays import checked_blocks, is_dask
 from daskpar.data.sparse import SparseRows
 from daskpar.data.splits import Split
-from daskpar.errors import InputError
+from daskpar.errors import InputError, unknown
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
-from daskpar.tasks.types import Spec, Sums
+from daskpar.tasks.types import Lane, Spec, Sums
 from daskpar.train.history import scores, without_value
+from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
 
@@ -45,12 +48,12 @@ def evaluate_part(
     owner = _loaded(graph, model, states, (part.name,))
     keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
     executor.submit(graph, keys, 1)
-    found = evaluated(spec, executor, keys, part.name)
+    values = evaluated(spec, executor, keys, part.name)
     executor.release(keys)
-    for name, line in without_value(spec, part.name, found).items():
+    for name, line in without_value(spec, part.name, values).items():
         if name not in said:
             logger.warning("%s", line)
-    return found
+    return values
 
 
 def add_evaluation(
@@ -76,6 +79,32 @@ def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key], name: str) ->
             "give rows of classes that weigh something, or change class_weights"
         )
     return scores(spec, sums)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind of prediction that is not known."""
+    if kind not in tasks.PREDICTIONS:
+        raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
+
+
+def predict(
+    spec: Spec,
+    owners: tuple[Lane, ...],
+    files: Callable[[], Sequence[Path]],
+    x: Any,
+    kind: str,
+    fill: object = None,
+) -> Any:
+    """Predictions with one state, or several on average: an array, or a dask array for a dask array.
+
+    `files()` gives the states as files, for a prediction that is made later.
+    """
+    if is_dask(x):
+        return predict_lazily(spec, files(), checked_blocks(x, "predict"), kind, new_token(), fill)
+    x = as_array(x, "predict")
+    if not x.shape:
+        raise InputError("predict: examples must have an axis of rows, got a single value")
+    return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)
 
 
 def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: object = None) -> np.ndarray:

@@ -20,7 +20,7 @@ from daskpar.train.training import begin, prepare_data
 
 
 @dataclass(frozen=True)
-class Given:
+class FitArguments:
     """The arguments of `fit`."""
 
     x: object
@@ -31,7 +31,7 @@ class Given:
 
 def train(
     settings: Settings,
-    given: Given,
+    arguments: FitArguments,
     scratch: Callable[[], Path],
     trainer: object,
     begun: Callable[[Run], object],
@@ -42,17 +42,18 @@ def train(
     the run before its first step.
     """
     with session(settings) as (executor, settings):
-        train, held_out = Inputs(settings, executor, scratch).parts(given.x, given.y, given.validation)
+        inputs = Inputs(settings, executor, scratch)
+        train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)
         check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None
-        checkpoint = to_resume_from(Checkpoints.within(settings.folder, settings.keep), given.resume)
+        checkpoint = to_resume_from(Checkpoints.within(settings.folder, settings.keep), arguments.resume)
         token = new_token()
         data = prepare_data(settings, train, executor, token, checkpoint)
         if chooses:
             settings = choose_layout(settings, data, executor, scratch)
             record = executor.record() if settings.profile else None  # without the tasks of measuring
-        training = begin(settings, data, held_out, executor, scratch, token, checkpoint)
+        training = begin(settings, data, validation, executor, scratch, token, checkpoint)
         begun(training.run)
         result = training.complete(trainer)
         if record is not None:

@@ -122,16 +122,19 @@ class Planner:
             return 2, 0.0
         return int(choice.prediction.memory > self.memory), choice.prediction.seconds
 
-    def _why(self, layout: Layout, found: Prediction) -> str:
-        if found.memory > self.memory:
+    def _why(self, layout: Layout, prediction: Prediction) -> str:
+        if prediction.memory > self.memory:
             return f"does not fit: workers have {self.memory / 1e6:.0f} MB"
         used = min(self.workers, layout.slots) if layout.grain != "window" else 1
         whose = "the worker's" if used == 1 else f"{used} workers'"
-        share = f"{found.efficiency:.0%} of {whose} time is computing"
+        share = f"{prediction.efficiency:.0%} of {whose} time is computing"
         if layout.grain == "window":
             return "many steps in one task: nothing waits for the scheduler"
-        crossing = f", {found.moved / 1e6:.1f} MB cross" if found.moved and self.across_processes else ""
-        return f"{share}, {found.tasks:.0f} {'task' if round(found.tasks) == 1 else 'tasks'}{crossing}"
+        crosses = prediction.moved and self.across_processes
+        crossing = f", {prediction.moved / 1e6:.1f} MB cross" if crosses else ""
+        return (
+            f"{share}, {prediction.tasks:.0f} {'task' if round(prediction.tasks) == 1 else 'tasks'}{crossing}"
+        )
 
     def _network(self) -> Network:
         kept = None if self.fresh else self.network_cache.get("network")
@@ -139,9 +142,9 @@ class Planner:
             values: list[Any] = [math.inf if value == "inf" else value for value in kept]
             return Network(*values)
         self.tell("measuring the cluster")
-        found = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
-        self.network_cache.put("network", ["inf" if value == math.inf else value for value in found])
-        return found
+        network = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
+        self.network_cache.put("network", ["inf" if value == math.inf else value for value in network])
+        return network
 
 
 class Comparison(NamedTuple):

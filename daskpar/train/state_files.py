@@ -1,4 +1,4 @@
-"""Fitted states as files, for tasks to begin with."""
+"""Fitted states as files: of a checkpoint to take up, and for tasks to begin with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from pathlib import Path
 
 from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
-from daskpar.tasks.state_file import digest, write_state
+from daskpar.data.sampler import Sampler
+from daskpar.tasks.state_file import digest, read_state, write_state
 from daskpar.tasks.types import Spec, State
-from daskpar.train.checkpoint import SavedState
+from daskpar.train.checkpoint import SavedState, read_checkpoint, saved_as
+from daskpar.train.fitting import saved_transforms
+from daskpar.train.problem import bare_spec
+from daskpar.train.settings import Settings
 
 
 def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
@@ -26,3 +30,19 @@ def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
     if not path.exists():
         write_state(spec, state, path)
     return path
+
+
+def restored(settings: Settings, folder: Path) -> dict[str, object]:
+    """Return the attributes of a Trainer that takes up the state in a checkpoint's folder."""
+    checkpoint = read_checkpoint(folder)
+    meta = checkpoint.meta
+    spec = bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), *saved_transforms(meta))
+    state = read_state(spec, str(checkpoint.state))
+    return {
+        "spec_": spec,
+        "state_": state,
+        "saved_": saved_as(state, checkpoint.state),
+        "history_": meta["history"],
+        "steps_": state.step,
+        "names_": tuple(meta.get("names", ())),
+    }

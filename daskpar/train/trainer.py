@@ -12,28 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from daskpar import tasks
-from daskpar.data.check import as_array
-from daskpar.data.dask_arrays import checked_blocks, is_dask
 from daskpar.data.paths import absolute
-from daskpar.data.sampler import Sampler
-from daskpar.errors import ClusterLostError, InputError, unknown
+from daskpar.errors import ClusterLostError, InputError
 from daskpar.layout.layout import Layout
-from daskpar.tasks.state_file import digest, named_parameters, read_state
+from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
-from daskpar.train.checkpoint import SavedState, read_checkpoint, saved_as
-from daskpar.train.evaluate import evaluate_part, predict_in_chunks, predict_lazily
-from daskpar.train.fit import Given, train
-from daskpar.train.fitting import saved_transforms
+from daskpar.train.checkpoint import SavedState
+from daskpar.train.evaluate import check_kind, evaluate_part, predict
+from daskpar.train.fit import FitArguments, train
 from daskpar.train.history import Record
 from daskpar.train.inputs import Inputs
-from daskpar.train.problem import bare_spec
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.scratch import Scratch, check_workers_see
 from daskpar.train.session import session
 from daskpar.train.settings import FIELDS, Settings, keywords
-from daskpar.train.state_files import state_file
+from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
@@ -111,7 +105,7 @@ class Trainer:
     @property
     def layout_(self) -> Layout:
         """The layout of the run, with what it left open filled in."""
-        return self._layout or self.settings.fixed_layout
+        return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
     def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
@@ -120,15 +114,15 @@ class Trainer:
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
         """
-        self.fit_on(self.settings.client, Given(X, y, validation, resume))
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume))
         return self
 
-    def fit_on(self, client: object, given: Given) -> None:
+    def fit_on(self, client: object, arguments: FitArguments) -> None:
         """Train on a client that is not set as this Trainer's own."""
         with self._training_alone():
             settings = replace(self.settings, client=client)
             try:
-                self._take(train(settings, given, self._scratch, self, self._begun))
+                self._take(train(settings, arguments, self._scratch, self, self._begun))
             except ClusterLostError:
                 run = self._run
                 if run is not None and run.state is not None and not self._is_fitted:
@@ -160,27 +154,13 @@ class Trainer:
         NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
         Raises InputError for examples that `fit` would refuse.
         """
-        if kind not in tasks.PREDICTIONS:
-            raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
+        check_kind(kind)
         spec, owners = self._fitted()
-        if is_dask(X):
-            files = self._state_files(spec, owners)
-            return predict_lazily(spec, files, checked_blocks(X, "predict"), kind, new_token(), fill)
-        x = as_array(X, "predict")
-        if not x.shape:
-            raise InputError("predict: examples must have an axis of rows, got a single value")
-        return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)
+        return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
     def restore(self, checkpoint: str | Path) -> Trainer:
         """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
-        found = read_checkpoint(Path(absolute(checkpoint, "restore")))
-        meta = found.meta
-        order = Sampler(**meta["order"])
-        self.spec_ = bare_spec(self.settings, meta["in_shape"], order, *saved_transforms(meta))
-        self.state_ = read_state(self.spec_, str(found.state))
-        self.saved_ = saved_as(self.state_, found.state)
-        self.history_, self.steps_ = meta["history"], self.state_.step
-        self.names_ = tuple(meta.get("names", ()))
+        self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore"))))
         return self
 
     @property

@@ -96,4 +96,6 @@ def test_the_schedulers_memory_does_not_grow_with_the_steps(threads_client: Any,
 
     fit(client=threads_client, callbacks=[Size()], epochs=16)
     assert max(sizes) < 300  # 2 lanes, at most two epochs of 29 steps since the last root, and the data
-    assert isinstance(executors.choose_executor("threaded-scheduler", 1), ThreadedExecutor)
+    executor = executors.choose_executor("threaded-scheduler", 1)
+    executor.close()
+    assert isinstance(executor, ThreadedExecutor)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from daskpar import InputError, Layout, Trainer
 from daskpar.autotune.simulate import Cost, Network
-from daskpar.cluster.executor import THREADED, choose_executor
+from daskpar.cluster.executor import THREADED, Executor, choose_executor
 from daskpar.data import Digits, Split
 from daskpar.train import plan
 from daskpar.train.fitting import FittedData
@@ -37,10 +38,26 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     return asked
 
 
+OPENED: list[Executor] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Executors are closed after a test: they limit this process's threads."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def opened(client: Any, lanes: int) -> Executor:
+    OPENED.append(choose_executor(client, lanes))
+    return OPENED[-1]
+
+
 def planner(client: Any, **options: Any) -> plan.Planner:
     settings = Settings(MODEL, batch=64, client=client)
     data = FittedData(Split(Digits()), (), ())
-    return plan.Planner(settings, data, client, choose_executor(client, 1), Scratch(), **options)
+    return plan.Planner(settings, data, client, opened(client, 1), Scratch(), **options)
 
 
 def test_the_fastest_first_and_the_refused_last(measured: list[str], threads_client: Any) -> None:
@@ -89,6 +106,6 @@ def test_a_run_for_a_while_leaves_the_trainer_alone(tmp_path: Any) -> None:
 
 
 def test_a_cluster_is_measured_by_trainings(threads_client: Any) -> None:
-    found = measure_network(choose_executor(threads_client, 2), Scratch(), 2, True)
+    found = measure_network(opened(threads_client, 2), Scratch(), 2, True)
     assert 0 <= found.hop < 0.1 and 0 < found.scheduler < 0.1 and found.bandwidth == float("inf")
     assert 1 <= found.cores <= 2
