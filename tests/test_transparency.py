@@ -248,13 +248,15 @@ TEXTS = {
 SHARES = [
     Layout(sequence=2),
     Layout(sequence=3),
-    Layout(sequence=4),
+    pytest.param(Layout(sequence=4), marks=pytest.mark.slow),
     Layout(sequence=3, grain="layer"),
-    Layout(sequence=2, grain="stage", recompute=True),
+    pytest.param(Layout(sequence=2, grain="stage", recompute=True), marks=pytest.mark.slow),
     Layout(data=2, sequence=2),
-    Layout(data=4, sequence=3, fan_in=2, grain="layer"),
+    pytest.param(Layout(data=4, sequence=3, fan_in=2, grain="layer"), marks=pytest.mark.slow),
     Layout(stages=2, microbatches=2, sequence=2),
-    Layout(stages=2, microbatches=3, sequence=3, recompute=True, pipeline="gpipe"),
+    pytest.param(
+        Layout(stages=2, microbatches=3, sequence=3, recompute=True, pipeline="gpipe"), marks=pytest.mark.slow
+    ),
     Layout(width=2, sequence=2, shards=2),
     Layout(data=2, stages=2, width=2, microbatches=2, sequence=2, shards=3),
 ]
