@@ -7,7 +7,7 @@ from typing import Any
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
-from daskpar.graph.dask_api import GraphNode, List, Task, TaskRef, convert_legacy_graph
+from daskpar.graph.dask_api import GraphNode, Task, TaskRef, convert_legacy_graph
 from daskpar.layout.plan import Kind
 
 Key = tuple[Any, ...]
@@ -114,8 +114,3 @@ class Placement:
 def refs(keys: Sequence[Key]) -> list[TaskRef]:
     """References to the values of tasks."""
     return [TaskRef(key) for key in keys]
-
-
-def several(keys: Sequence[Key]) -> List:
-    """A list of the values of other tasks, as one argument."""
-    return List(*refs(keys))

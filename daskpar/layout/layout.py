@@ -77,10 +77,14 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
         return max(self.width, self.tiles)
 
     @property
+    def takes_apart(self) -> bool:
+        """Return whether layers made of layers are cut within: by depth, in width, by pixels or positions."""
+        return self.depth > 1 or self.breadth > 1 or self.tracks_per_lane > 1
+
+    @property
     def cuts_model(self) -> bool:
         """Return whether a lane's pass through the model is more than one piece of work."""
-        apart = self.depth > 1 or self.breadth > 1 or self.tracks_per_lane > 1
-        return apart or self.microbatches > 1 or self.recompute
+        return self.takes_apart or self.microbatches > 1 or self.recompute
 
     @property
     def meets(self) -> bool:

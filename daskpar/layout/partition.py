@@ -186,8 +186,7 @@ def partition(
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
     """A model taken apart as far as a layout needs it."""
-    apart = layout.depth > 1 or layout.breadth > 1 or layout.tracks_per_lane > 1
-    return operations(model, apart, layout.meets)
+    return operations(model, layout.takes_apart, layout.meets)
 
 
 def _places(
