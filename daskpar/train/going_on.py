@@ -23,7 +23,7 @@ from daskpar.data.splits import Split
 from daskpar.data.transforms import to_json
 from daskpar.errors import InputError
 from daskpar.tasks.load import load_initial
-from daskpar.tasks.state_file import read_state, tensors_of, write_tensors
+from daskpar.tasks.state_file import tensors_of, write_tensors
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import Origin
 from daskpar.train.history import Record
@@ -81,19 +81,16 @@ class Earlier:
     def _written(self, spec: Spec, folder: Path) -> Path:
         """Write the file of the state for a Spec; what does not fit that is refused."""
         check_same_parameters(spec, self.tensors)
+        if self.order is not None and self.meta["optimizer"] != spec.optimizer.kind:
+            raise InputError(
+                f"the optimizer was {self.meta['optimizer']} and is {spec.optimizer.kind} now, whose state "
+                "is another; set it back, or pass fresh_optimizer=True"
+            )
         path = folder / f"begin-{new_token()}.safetensors"
         tensors = dict(self.tensors)
         if self.order is None:
             tensors = tensors_of(spec, with_parameters(spec, tensors))
         write_tensors(path, self.step, tensors)
-        try:
-            read_state(spec, str(path))
-        except InputError:
-            path.unlink()
-            raise InputError(
-                f"fit goes on with the state of another optimizer than {spec.optimizer.kind}; set the "
-                "optimizer back, or pass fresh_optimizer=True"
-            ) from None
         return path
 
 
@@ -129,6 +126,7 @@ class Fitted(NamedTuple):
     def _data(self) -> dict[str, Any]:
         """Return the description of the data: transforms as they were fitted, and names of classes."""
         return {
+            "optimizer": self.spec.optimizer.kind,
             "names": list(self.names),
             "transforms": [to_json(fitted) for fitted in self.spec.transforms],
             "targets": [to_json(fitted) for fitted in self.spec.targets],
