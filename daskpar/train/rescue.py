@@ -25,13 +25,16 @@ def snapshot_of(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 class Rescue:
-    """Remembers the last restart point of a run, with what a checkpoint needs besides the state."""
+    """Remembers the last restart point of a run, with what a checkpoint needs besides the state.
+
+    In one process a state that was evaluated is as good as a file.
+    """
 
     def __init__(self, restart_point: Path | None) -> None:
-        self._root = restart_point
+        self._root: Path | State | None = restart_point
         self._meta: dict[str, Any] | None = None
 
-    def note(self, restart_point: Path, meta: dict[str, Any] | None = None) -> None:
+    def note(self, restart_point: Path | State, meta: dict[str, Any] | None = None) -> None:
         """Take note of a restart point, where the run stands as `meta` says; None if it is a checkpoint."""
         self._root, self._meta = restart_point, meta
         if meta is not None:
@@ -45,7 +48,7 @@ class Rescue:
         if self._root is None:
             return None, "nothing was saved before that; start a cluster and train anew"
         try:
-            state = read_state(spec, str(self._root))
+            state = self._root if isinstance(self._root, State) else read_state(spec, str(self._root))
             if checkpoints and self._meta is not None:
                 checkpoints.save(spec, state, self._meta)
         except InputError as error:

@@ -65,7 +65,6 @@ class Run:
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
         self._same_run = False
-        self._evaluated: State | None = None  # by reference: only where no state has to be sent for it
         self._cut: Milestone | None = None
         self._saved: SavedState | None = None
         self._earlier = 0.0  # seconds before a resumption
@@ -130,8 +129,6 @@ class Run:
         if self._rescue is None:
             return "the last step was done"
         self.state, advice = self._rescue.save(self.spec, self.checkpoints)
-        if self._evaluated is not None and (self.state is None or self.state.step < self._evaluated.step):
-            self.state = self._evaluated
         if self.state is not None:
             self.steps_run, self._seconds = self.state.step, self._elapsed()
         return advice
@@ -233,14 +230,14 @@ class Run:
         self.state = state
 
     def _at_cut(self, cut: Milestone) -> Iterator[Event]:
+        assert self._rescue is not None
         if cut.evaluate:
             seconds = self._elapsed()
             validation = evaluated(self.spec, self.executor, cut.scores, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
-            if self.executor.in_process:
-                self._evaluated = self.executor.result(cut.state).state
-        assert self._rescue is not None
+            if self.executor.in_process:  # by reference: no state is sent for it
+                self._rescue.note(self.executor.result(cut.state).state, self._meta())
         if (cut.save or self.ended) and self.checkpoints:
             folder = self.checkpoints.save(self.spec, self._state_at(cut), self._meta())
             self.driver.restart_point = folder / STATE
