@@ -118,20 +118,20 @@ class Run:
         except Interrupted:
             raise
         except KeyboardInterrupt:
-            self._salvage()
-            raise
+            raise Interrupted(f"interrupted; {self._salvage()[0]}") from None
         except ClusterLostError as error:
-            raise ClusterLostError(f"{error}; {self._salvage()}") from None
+            kept, advice = self._salvage()
+            raise ClusterLostError(f"{error}; {kept}; {advice}") from None
         return self.result()
 
-    def _salvage(self) -> str:
-        """Make the last state that there is the run's; returns a phrase that says where it is."""
+    def _salvage(self) -> tuple[str, str]:
+        """Make the last state that there is the run's; returns where it is, and advice."""
         if self._rescue is None:
-            return "the last step was done"
-        self.state, advice = self._rescue.save(self.spec, self.checkpoints)
+            return "the last step was done", "train anew"
+        self.state, kept, advice = self._rescue.save(self.spec, self.checkpoints)
         if self.state is not None:
             self.steps_run, self._seconds = self.state.step, self._elapsed()
-        return advice
+        return kept, advice
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens; the run goes on once an event is dealt with."""
