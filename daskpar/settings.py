@@ -52,14 +52,16 @@ def setting(
     choices: Sequence[str | int] = (),
     section: str | None = None,
     convert: Callable[[Any], object] | None = None,
+    in_config: Callable[[Any], object] | None = None,
     key: str | None = None,
 ) -> Any:
     """A field of a `Block` with its default, a line of help, and its bounds, all written once.
 
     The door checks the bounds when the block is made; the YAML section and its help are derived from them.
     `section`: the section of a config in which the field stands; "" for the top, None for none (see
-    `key_in_section`). `convert`: a function that is applied to a value before its type is checked. `key`: the
-    name of the key, where it is not the field's.
+    `key_in_section`). `convert`: a function that is applied to a value before its type is checked.
+    `in_config`: one that is applied to the value of a key likewise. `key`: the name of the key, where it is
+    not the field's.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def setting(
     """
     bounds = Bounds(at_least, above, at_most, below, tuple(choices))
     metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert, "key": key}
+    metadata["in_config"] = in_config
     return field(default=default, metadata=metadata)
 
 

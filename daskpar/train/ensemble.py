@@ -14,6 +14,7 @@ from daskpar.data.paths import absolute
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.types import Lane, Spec
+from daskpar.train.arguments import known_arguments
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.session import session
@@ -51,6 +52,7 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
+    @known_arguments
     def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
         client = current_client(self.settings.client)  # threads might have another

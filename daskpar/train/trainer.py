@@ -17,6 +17,8 @@ from daskpar.errors import ClusterLostError, InputError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
+from daskpar.train.arguments import known_arguments
+from daskpar.train.blocks import check_blocks, check_together
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
@@ -38,7 +40,8 @@ class Trainer:
     Parameters
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
-    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built. `learning_rate` : in place of
+        the optimizer's own.
     layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
@@ -84,6 +87,8 @@ class Trainer:
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         self.settings = Settings(*args, **settings)
+        check_blocks(self.settings)
+        check_together(self.settings)
 
     __init__.__signature__ = keywords()  # type: ignore[attr-defined]
 
@@ -96,7 +101,9 @@ class Trainer:
         """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""
         if name in FIELDS:
             changed: dict[str, Any] = {name: value}
-            name, value = "settings", replace(self.settings, **changed)
+            settings = replace(self.settings, **changed)
+            check_blocks(settings, [name])
+            name, value = "settings", settings
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
@@ -107,6 +114,7 @@ class Trainer:
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
+    @known_arguments
     def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
 
@@ -135,6 +143,7 @@ class Trainer:
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes())  # at once: other threads may be predicting
 
+    @known_arguments
     def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
@@ -146,6 +155,7 @@ class Trainer:
                 check_workers_see(executor, self._scratch)
             return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
 
+    @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
