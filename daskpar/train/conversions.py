@@ -92,7 +92,7 @@ def callbacks(value: object) -> object:
             raise InputError(f"callbacks: {callback.__name__} is a class; write {callback.__name__}()")
         if not isinstance(callback, Callback):
             raise InputError(
-                f"callbacks={shown(callback, 80)}: expected a list, each a Callback, e.g. EarlyStopping() or an "
-                "object of your own class"
+                f"callbacks={shown(callback, 80)}: expected a list, each a Callback, e.g. EarlyStopping(), "
+                "or an object of your own class"
             )
     return several
