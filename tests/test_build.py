@@ -10,6 +10,7 @@ import pytest
 
 from daskpar.build import make_trainer, open_data
 from daskpar.cli.prepare import prepare
+from daskpar.cluster.kind import THREADED
 from daskpar.config import Config
 from daskpar.data import Digits, Mnist, Npy, Npz
 from daskpar.errors import InputError
@@ -186,11 +187,12 @@ EVERYTHING = config(
 
 def test_trainer():
     mine = Callback()
-    trainer = make_trainer(EVERYTHING, "a client", [mine])
+    trainer = make_trainer(EVERYTHING, THREADED, [mine])
     expected = {
         "model": ["flatten", {"dense": 10}],
         "loss": {"softmax_cross_entropy": {"label_smoothing": 0.1}},
         "optimizer": {"sgd": {"lr": 0.5}},
+        "learning_rate": None,
         "metrics": ["accuracy"],
         "schedule": {"cosine": {"warmup": 3}},
         "batch": 20,
@@ -212,7 +214,7 @@ def test_trainer():
         "keep": 2,
         "folder": Path.cwd() / EVERYTHING.folder,
         "cache": False,
-        "client": "a client",
+        "client": THREADED,
         "blas_threads": 1,
         "profile": False,
         "warm_start": None,

@@ -20,7 +20,7 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors typed settings backend registry nn optim data layout tasks graph autotune cluster train report
+errors aliases typed settings backend registry nn optim data layout tasks graph autotune cluster train report
 dashboard yaml_text estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "typed", "settings", "registry", "backend", "nn", "optim")

@@ -28,6 +28,7 @@ from daskpar.data.source import SOURCES, Source
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Penalty
 from daskpar.train.callbacks import EarlyStopping
+from daskpar.train.conversions import several_in_config
 from daskpar.train.settings import FIELDS, Settings
 
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
@@ -68,7 +69,7 @@ def _cluster_section(chosen: str, kinds: tuple[str, ...]) -> type[Section]:
 def _layout_section() -> type[Section]:
     auto = Key("auto", bool, False, "measure, predict, take the fastest; `layout: auto` for short")
     made = section("LayoutSection", [auto, *keys_of(Layout)])
-    made.renamed = Layout.renamed
+    made.renamed, made.other_names = Layout.renamed, Layout.other_names
     return made
 
 
@@ -115,7 +116,7 @@ class Config(Section):
     data: DataSection = DataSection()
     model: list[Entry]
     loss: Entry = _default("loss")
-    metrics: list[Entry] = Field([])
+    metrics: Annotated[list[Entry], BeforeValidator(several_in_config)] = Field([])
     optimizer: Entry = _default("optimizer")
     schedule: Entry = _default("schedule")
     regularisation: PenaltySection | None = None

@@ -7,8 +7,8 @@ by element; `value(sums)` turns the total into what is reported. `loss.task` tel
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from daskpar.errors import InputError
 from daskpar.nn.exact_sums import moments, spread
 from daskpar.nn.layer import Shape, require_positive
 from daskpar.nn.loss import Loss
+from daskpar.nn.metric_name import MetricName, take_own_name
 from daskpar.registry import Table, register
 from daskpar.settings import Block
 
@@ -28,6 +29,7 @@ _SUITABLE = {"classes": "accuracy, top_k or confusion", "labels": "accuracy", "n
 class Metric(Block):
     """The contract of a metric. A metric of one's own defines `kind` and `sums`, and where needed the rest.
 
+    `name`: the metric's name in results, by which callbacks monitor it; `own_name` unless it is given.
     `tasks`: the tasks of the losses beside which it has a meaning (see `Loss.task`); others are refused.
     `width` is the number of sums, `value` what is made of them: a float, NaN where there is none, or anything
     that JSON can hold where `scalar` is False. `undefined` tells why there may be no value. Early stopping
@@ -39,9 +41,16 @@ class Metric(Block):
     larger_is_better: ClassVar[bool] = True
     scalar: ClassVar[bool] = True
     undefined: ClassVar[str] = "there is nothing to take the mean of"
+    _: KW_ONLY
+    name: str = cast(str, MetricName())
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        take_own_name(cls)
+        super().__init_subclass__(**options)
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
+        """The name of a metric that is given none."""
         return self.kind
 
     @property
@@ -116,7 +125,7 @@ class Accuracy(Metric):
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         return "exact_accuracy" if self.exact else self.kind
 
     def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
@@ -147,7 +156,7 @@ class TopK(Metric):
         require_positive("top_k", k=self.k)
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         return f"top_{self.k}"
 
     def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:

@@ -15,6 +15,7 @@ from daskpar.data.paths import absolute
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.types import Lane, Spec
+from daskpar.train.arguments import known_arguments
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.session import session
@@ -53,6 +54,7 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -66,6 +68,7 @@ class Ensemble(Trainer):
         self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
         return self
 
+    @known_arguments
     def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
         """Train all members for one epoch, from the parameters there are."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from daskpar.train.blocks import check_together
 from daskpar.train.checkpoint import Checkpoints, to_resume_from
 from daskpar.train.going_on import Earlier
 from daskpar.train.inputs import Inputs
@@ -44,6 +45,7 @@ def train(
     `scratch()`: a folder that the workers see. `trainer`: what callbacks see besides the run. `begun` gets
     the run before its first step.
     """
+    check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
         train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)

@@ -187,7 +187,7 @@ def bare_spec(
         out_shape=tuple(out_shape),
         loss=nn.loss(settings.loss),
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
-        optimizer=optim.optimizer(settings.optimizer),
+        optimizer=optim.optimizer(settings.optimizer, settings.learning_rate),
         penalty=settings.penalty or Penalty(),
         clip=settings.clip or Clip(),
         order=order,

@@ -15,6 +15,7 @@ from daskpar.errors import ClusterLostError, InputError, shown
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
+from daskpar.train.arguments import known_arguments
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.configured import Configured
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
@@ -39,7 +40,8 @@ class Trainer(Configured):
     Parameters
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
-    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built. `learning_rate` : in place of
+        the optimizer's own.
     layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
@@ -93,6 +95,7 @@ class Trainer(Configured):
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -117,6 +120,7 @@ class Trainer(Configured):
         self.fit_on(self.settings.client, FitArguments(X, y, validation, resume, fresh_optimizer))
         return self
 
+    @known_arguments
     def partial_fit(self, X: object, y: object = None, validation: object = None) -> Trainer:
         """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
@@ -154,6 +158,7 @@ class Trainer(Configured):
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
+    @known_arguments
     def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
@@ -165,6 +170,7 @@ class Trainer(Configured):
                 check_workers_see(executor, self._scratch)
             return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
 
+    @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 

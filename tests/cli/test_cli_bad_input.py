@@ -144,8 +144,8 @@ TABLE = {
         "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
-        sections(loss="softmax_crossentropy"),
-        "loss 'softmax_crossentropy' is not known; did you mean 'softmax_cross_entropy'?",
+        sections(loss="softmax_crossentropi"),
+        "loss 'softmax_crossentropi' is not known; did you mean 'softmax_cross_entropy'?",
     ),
     "an unknown metric": (
         sections(metrics=["accurracy"]),
