@@ -153,18 +153,19 @@ def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
 def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:
     """The arguments of a block by their names, which are checked."""
     known = [f.name for f in fields(block) if f.init]
+    positional = [f.name for f in fields(block) if f.init and not f.kw_only]
     if arguments is None:
         return {}
-    if isinstance(arguments, Mapping) and (known or not arguments):
+    if isinstance(arguments, Mapping) and (positional or arguments.keys() <= set(known)):
         for key in arguments:
             if issubclass(block, Block) and key in block.renamed:
                 raise InputError(now_called(str(name), key, block.renamed[key]))
             if key not in known:
                 raise unknown(f"argument of {what} {name!r}", key, known)
         return dict(arguments)
-    if not known:
+    if not positional:
         raise InputError(f"{what} {name!r} takes no arguments, got {arguments!r}")
-    return {known[0]: arguments}
+    return {positional[0]: arguments}
 
 
 def _fitting(table: Table[C], name: object, key: str, value: object, hint: object) -> object:

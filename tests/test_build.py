@@ -173,6 +173,8 @@ EVERYTHING = config(
         "seed": 11,
         "precision": "float64",
         "accumulate": 2,
+        "frozen": ["1.bias"],
+        "learning_rates": {"1.*": 0.5},
         "drop_last": True,
         "evaluate_every": "5 steps",
         "clip": {"norm": 2.0},
