@@ -203,6 +203,8 @@ def test_trainer():
         "chunk_rows": 99,
         "drop_last": True,
         "accumulate": 2,
+        "frozen": ["1.bias"],
+        "learning_rates": {"1.*": 0.5},
         "clip": Clip(norm=2.0),
         "penalty": Penalty(l1=0.25, l2=0.5),
         "transforms": ["standardise"],
