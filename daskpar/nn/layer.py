@@ -111,7 +111,8 @@ class Layer(Block):
 
     def __repr__(self) -> str:
         """Hyper-parameters; `trainable` only where it is false."""
-        written = [f.name for f in fields(self) if f.repr or getattr(self, f.name) != f.default]
+        written = [f.name for f in fields(self) if f.repr]
+        written += [] if self.trainable else ["trainable"]
         arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in written)
         return f"{type(self).__qualname__}({arguments})"
 

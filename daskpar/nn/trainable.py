@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -34,19 +34,18 @@ def arranged(
     Raises InputError for a pattern that no name matches, and where nothing is left to train.
     """
     names = [entry.name for entry in table.entries]
-    whole = _whole(names, patterns)
-    if whole:
-        model = model.freeze(whole)
-    still = {name for pattern in patterns for name in matching("train.frozen", pattern, names)}
-    still |= {name for name in names if _lies_in(name, frozenset(_frozen_places(model, ())))}
-    factors = {
-        name: factor
-        for pattern, factor in rates.items()
-        for name in matching("train.learning_rates", pattern, names)
-    }
-    _refuse_single_statistics(model, still)
+    places = frozenset(_frozen_places(model, ()))
+    still = {name for name in names if _lies_in(name, places)}
+    for pattern in patterns:
+        still.update(matching("train.frozen", pattern, names))
+    factors: dict[str, float] = {}
+    for pattern, factor in rates.items():
+        factors |= dict.fromkeys(matching("train.learning_rates", pattern, names), factor)
     if not still and not factors:
         return model, table
+    if still:
+        model = model.freeze(_whole(names, still))
+        _refuse_single_statistics(model, still)
     entries = tuple(
         replace(entry, frozen=entry.name in still, rate=factors.get(entry.name, 1.0))
         for entry in table.entries
@@ -74,12 +73,10 @@ def matching(where: str, pattern: str, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _whole(names: Sequence[str], patterns: Sequence[str]) -> frozenset[Place]:
-    """The places of layers all of whose parameters match one of the patterns."""
-    left = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)]
-    return frozenset(place for name in names for place in _around(name)) - {
-        place for name in left for place in _around(name)
-    }
+def _whole(names: Sequence[str], still: Set[str]) -> Set[Place]:
+    """The places of layers all of whose parameters are frozen."""
+    moved = {place for name in names if name not in still for place in _around(name)}
+    return {place for name in still for place in _around(name)} - moved
 
 
 def _around(name: str) -> list[Place]:
@@ -92,7 +89,7 @@ def _around(name: str) -> list[Place]:
     return path
 
 
-def _lies_in(name: str, places: frozenset[Place]) -> bool:
+def _lies_in(name: str, places: Set[Place]) -> bool:
     return () in places or any(place in places for place in _around(name))
 
 
@@ -117,7 +114,7 @@ def _frozen_places(layer: Layer, place: Place) -> Iterator[Place]:
             yield from _frozen_places(child.layer, (*place, *child.path))
 
 
-def _refuse_single_statistics(model: Layer, still: set[str]) -> None:
+def _refuse_single_statistics(model: Layer, still: Set[str]) -> None:
     """Refuse running statistics that are frozen while their layer is not, which would go on to use others."""
     places = frozenset(_frozen_places(model, ()))
     for name in sorted(still):
