@@ -20,11 +20,11 @@ from typing import Any
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.errors import ServerLostError
+from daskpar.errors import InputError, ServerLostError
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.state import StepState
-from daskpar.tasks.types import Log
+from daskpar.tasks.types import Lane, Log, State
 from daskpar.train.evaluate import add_evaluation
 from daskpar.train.tokens import new_token
 
@@ -52,9 +52,13 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Submission:
-    """Some steps that were submitted, and what may be released once they are done."""
+    """Some steps that were submitted, and what may be released once they are done.
+
+    `front`: where the run stands after them.
+    """
 
     steps: int
+    front: StepState
     report: Key
     cut: Milestone | None
     held: set[Key]
@@ -81,10 +85,33 @@ class Driver:
 
     def __post_init__(self) -> None:
         self._kept = set(self.data)
+        self._reported: Submission | None = None
 
     def close(self) -> None:
         """Let go of everything that was submitted: others may work on with this executor."""
         self._release(set(self._kept))
+
+    def state(self) -> State:
+        """Fetch the state after the steps that `run` has reported last, while it waits to go on.
+
+        Raises InputError at any other time, when that state is gone.
+        """
+        window = self._reported
+        if window is None:
+            raise InputError(
+                "the parameters of a run are known in the methods of a callback; in between they change"
+            )
+        if window.cut is not None:
+            return _state_in(self.executor.result(window.cut.state))
+        graph = Graph(new_token())
+        key, _ = self.emitter.cut(graph, window.front)
+        if self.emitter.spec.module != "numpy":
+            key = graph.add("fetch-state", (window.front.step,), tasks.fetch_state, Ref(key))
+        self.executor.submit(graph, [key], self.emitter.layout.slots)
+        try:
+            return _state_in(self.executor.result(key))
+        finally:
+            self.executor.release([key])
 
     def _release(self, keys: set[Key]) -> None:
         self.executor.release(keys)
@@ -120,7 +147,7 @@ class Driver:
                 pending.clear()
                 front, step, self.token = None, rooted, new_token()
                 continue
-            pending.popleft()
+            self._reported = pending.popleft()
             yield self._log(log)
             now = time.monotonic()
             self._adapt(window.steps, now - last)
@@ -129,7 +156,9 @@ class Driver:
                 yield window.cut
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.restart_point else rooted
-            self._release(window.held - (front.keys if front else set()))
+            self._reported = None
+            ahead = [front, *(later.front for later in pending)]
+            self._release(window.held - {key for state in ahead if state for key in state.keys})
             if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
                 front = None
@@ -150,7 +179,7 @@ class Driver:
         cut = planned if planned.step == end else Milestone(end) if due else None
         if end <= self._seen and end < stop:  # seen before the parameters were lost
             cut = None
-        front = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
+        front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         held, logs = set(front.keys), front.logs
         if cut is not None:
             source, front = self.emitter.cut(graph, front)
@@ -169,7 +198,7 @@ class Driver:
         self._tasks += len(graph)
         self.executor.submit(graph, held, self.emitter.layout.slots)
         self._kept |= held
-        return Submission(end - step, report, cut, held), front
+        return Submission(end - step, after, report, cut, held), front
 
     def _next_cut(self, step: int, stop: int) -> Milestone:
         cut = self.plan(step)
@@ -204,6 +233,10 @@ class Driver:
         self._pace.append((steps, seconds))
         done, taken = map(sum, zip(*self._pace, strict=True))
         self._length = max(1, min(int(_WINDOW_SECONDS * done / max(taken, 1e-6)), 4 * self._length, 512))
+
+
+def _state_in(owner: Lane) -> State:
+    return owner.state
 
 
 def _is_restart_point(window: Submission) -> bool:
