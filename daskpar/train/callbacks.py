@@ -33,9 +33,8 @@ class Callback:
     >>> class Weights(Callback):
     ...     def after_evaluation(self, run, record):
     ...         print(run.step, run.learning_rate, run.parameters["0.weight"].shape)
-    >>> trainer = Trainer([{"dense": 3}], epochs=2, callbacks=[Weights()], client="threaded-scheduler")
+    >>> trainer = Trainer([{"dense": 3}], batch=3, callbacks=[Weights()], client="threaded-scheduler")
     >>> _ = trainer.fit(np.eye(6, dtype="float32"), np.arange(6) % 3)
-    1 0.001 (6, 3)
     2 0.001 (6, 3)
     """
 

@@ -103,10 +103,12 @@ class Driver:
             )
         if window.cut is not None:
             return _state_in(self.executor.result(window.cut.state))
-        graph = Graph(new_token())
-        key, _ = self.emitter.cut(graph, window.front)
+        graph, front = Graph(new_token()), window.front
+        if front.step > self._logged:
+            front = self.emitter.settled(front)
+        key, _ = self.emitter.cut(graph, front)
         if self.emitter.spec.module != "numpy":
-            key = graph.add("fetch-state", (window.front.step,), tasks.fetch_state, Ref(key))
+            key = graph.add("fetch-state", (front.step,), tasks.fetch_state, Ref(key))
         self.executor.submit(graph, [key], self.emitter.layout.slots)
         try:
             return _state_in(self.executor.result(key))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
@@ -122,11 +123,11 @@ class RunView:
     def optimizer_state(self) -> dict[str, dict[str, np.ndarray]]:
         """The optimizer's slots after `step` steps, each by full name, e.g. `["mean"]["0.weight"]`.
 
-        Those of replicas, and what compression has left out, have slots of their own.
+        Those of replicas have slots of their own, e.g. `["replica-0/mean"]`.
         """
         run: LiveRun = self._run
         slots = run.current_state().slots
-        return {name: _named(run.spec, slot) for name, slot in slots.items()}
+        return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
