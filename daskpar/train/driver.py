@@ -159,8 +159,7 @@ class Driver:
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.restart_point else rooted
             self._reported = None
-            ahead = [front, *(later.front for later in pending)]
-            self._release(window.held - {key for state in ahead if state for key in state.keys})
+            self._release(window.held - (front.keys if front else set()))
             if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
                 front = None

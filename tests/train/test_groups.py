@@ -5,6 +5,7 @@ Held against a loop that knows no groups: each tensor is updated on its own, or 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from daskpar.nn import (
     TiedEmbedding,
     TransformerBlock,
 )
+from daskpar.nn.layer import Layer, Params
 from daskpar.nn.parameters import collect
 from daskpar.nn.trainable import arranged
 from daskpar.optim import Clip, Penalty, Tensors
@@ -256,6 +258,30 @@ def test_a_frozen_batch_norm_normalises_by_its_running_statistics() -> None:
     plain = Trainer(["flatten", {"dense": 4}], **options).fit(flat / np.sqrt(1 + norm.epsilon), y)
     assert (frozen.parameters_["0.running_mean"] == 0).all() and frozen.parameters_["0.running_batches"] == 0
     np.testing.assert_allclose(frozen.parameters_["1.weight"], plain.parameters_["1.weight"], atol=1e-12)
+
+
+@dataclass(frozen=True)
+class Counts(Layer):
+    """A user's layer that counts batches, also empty ones."""
+
+    def init(self, rng: Any, in_shape: Any) -> Any:
+        return {"scale": np.ones(1), "running_batches": np.zeros(1)}, in_shape
+
+    def forward(self, params: Params, x: Any, ctx: Context) -> Any:
+        return x * params["scale"], x
+
+    def backward(self, params: Params, saved: Any, dy: Any, ctx: Context) -> Any:
+        return dy * params["scale"], {"scale": np.array([(saved * dy).sum()]), "running_batches": np.ones(1)}
+
+    def observe(self, params: Params, sums: Params) -> Params:
+        return {"running_batches": params["running_batches"] + 1}
+
+
+def test_a_users_layer_keeps_its_running_statistics() -> None:
+    layers = [Counts(), Counts(trainable=False), {"dense": 4}]
+    fitted = Trainer(layers, client=THREADED, batch=12, seed=3).fit(*data("below"))
+    counted = [fitted.parameters_[f"{place}.running_batches"] for place in (0, 1)]
+    assert counted == [3, 0]
 
 
 @pytest.mark.parametrize(
