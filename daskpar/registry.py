@@ -177,7 +177,7 @@ def _by_name(what: str, name: object, block: type[DataclassInstance], arguments:
     positional = [f.name for f in fields(block) if f.init and not f.kw_only]
     if arguments is None:
         return {}
-    if isinstance(arguments, Mapping) and (known or not arguments):
+    if isinstance(arguments, Mapping) and (positional or arguments.keys() <= set(known)):
         for key in arguments:
             if issubclass(block, Block) and key in block.renamed:
                 raise InputError(now_called(str(name), key, block.renamed[key]))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from daskpar.cli.find_rate import find_rate
 from daskpar.cli.lines import told_in_one_line, told_of, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, restored
 from daskpar.cli.terminal import Commands, echo, err, out, wide
@@ -249,6 +250,9 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(json.dumps(schema_of(file.imports), indent=2) + "\n")
         else:
             echo(file.read().as_yaml())
+
+
+main.add_command(find_rate)
 
 
 def whole_numbers(text: str) -> list[int]:

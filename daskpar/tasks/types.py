@@ -69,7 +69,7 @@ class Spec:
 
     @property
     def tensors(self) -> Tensors:
-        return Tensors(self.table.ranges, self.table.decayed)
+        return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def tensors_of(self, span: Span | None) -> Tensors:
         """The extents of tensors in a part of the parameters, or in all of them."""

@@ -23,6 +23,7 @@ from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
 from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.trainable import arranged
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.tasks.types import Spec
@@ -180,6 +181,7 @@ def bare_spec(
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    model, table = arranged(model, table, settings.frozen, settings.learning_rates or {})
     return Spec(
         model=model,
         table=table,

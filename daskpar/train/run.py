@@ -13,6 +13,7 @@ from daskpar.data.transforms import to_json
 from daskpar.errors import ClusterLostError, InputError, Interrupted
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
+from daskpar.tasks import begin_state
 from daskpar.tasks.state_file import read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin, SavedState, read_meta, saved_as
@@ -67,6 +68,8 @@ class Run:
         self._same_run = False
         self._cut: Milestone | None = None
         self._saved: SavedState | None = None
+        self._rate: float | None = None  # of the last step
+        self._fetched: tuple[int, State] | None = None
         self._earlier = 0.0  # seconds before a resumption
         if origin is not None:
             self._take_up(origin)
@@ -96,6 +99,25 @@ class Run:
     @property
     def steps_planned(self) -> int:
         return self.timetable.total
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step; before any, of the first that comes."""
+        return self.timetable.rate(self.steps_run) if self._rate is None else self._rate
+
+    def current_state(self) -> State:
+        """Return the state after `steps_run` steps, which is fetched when it is asked for first.
+
+        Raises InputError when the run is between two events.
+        """
+        if self.state is not None:
+            return self.state
+        if self._fetched is None or self._fetched[0] != self.steps_run:
+            begins = self._rate is None
+            path = None if self._root is None else str(self._root)
+            state = begin_state(self.spec, path).state if begins else self.driver.state()
+            self._fetched = self.steps_run, state
+        return self._fetched[1]
 
     @property
     def seconds(self) -> float:
@@ -147,7 +169,7 @@ class Run:
                 if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
-                        self.steps_run = entries[-1][0] + 1
+                        self.steps_run, self._rate = entries[-1][0] + 1, entries[-1][2]
                         yield StepsDone(entries)
                     continue
                 self._cut = window

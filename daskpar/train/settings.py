@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature, signature
@@ -12,13 +13,14 @@ from daskpar.aliases import SETTINGS
 from daskpar.cluster.clients import check_type
 from daskpar.data.paths import absolute
 from daskpar.data.sampler import KINDS
-from daskpar.errors import unknown
+from daskpar.errors import InputError, shown, unknown
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.settings import Block, setting
 from daskpar.train import conversions
 from daskpar.train.callbacks import Callback
 from daskpar.train.interval import Interval
+from daskpar.typed import plain
 
 
 def _folder(value: object) -> object:
@@ -29,6 +31,27 @@ def _distribution(value: object) -> object:
     if isinstance(value, str) and value not in KINDS:
         raise unknown("distribution", value, KINDS)
     return value
+
+
+def _patterns(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _factors(value: object) -> object:
+    """Refuse what is no mapping from patterns to factors above zero."""
+    if value is None:
+        return None
+    factors = {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
+    right = all(
+        isinstance(k, str) and isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf
+        for k, v in factors.items()
+    )
+    if not isinstance(value, Mapping) or not right:
+        raise InputError(
+            f"train.learning_rates={shown(value, 80)}: expected factors above zero by pattern, e.g. "
+            '{"0.*": 0.1}; parameters that are not to move go into train.frozen'
+        )
+    return factors
 
 
 def _evaluate_every(value: object) -> object:
@@ -94,6 +117,15 @@ class Settings(Block):
     )
     drop_last: bool = setting(False, "leave out the last batch of an epoch if it is short", section="train")
     accumulate: int = setting(1, "slices that a lane works through its rows in", at_least=1, section="train")
+    frozen: Sequence[str] = setting(
+        (),
+        'patterns of parameters that stay as they are: ["0.*", "*.bias"]',
+        section="train",
+        convert=_patterns,
+    )
+    learning_rates: Mapping[str, float] | None = setting(
+        None, 'factors of the learning rate by pattern: {"0.*": 0.1}', section="train", convert=_factors
+    )
     clip: Clip | None = setting(
         None, "limits on gradients", section="train", convert=conversions.block_of(Clip)
     )

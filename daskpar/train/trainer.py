@@ -48,6 +48,9 @@ class Trainer(Configured):
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    frozen : patterns of parameters that keep their bits, e.g. `["0.*", "*.bias"]`, as `fnmatch` has it; so do
+        those of layers with `trainable=False`. A layer frozen as a whole keeps its running statistics, too.
+    learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are

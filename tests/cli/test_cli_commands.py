@@ -294,3 +294,12 @@ def test_program_says_what_it_can_do(tmp_path):
         for command in ("train", "evaluate", "predict", "sample", "model", "graph", "config")
     )
     assert program("--version", cwd=tmp_path).stdout.startswith("daskpar, version ")
+
+
+def test_find_lr(project, tmp_path):
+    picture = tmp_path / "rate.svg"
+    said = project.done("find-lr", "--steps", 20, "--low", 1e-4, "-o", picture)
+    assert said.startswith(f"{picture}: 20 steps up to 1; suggestion ") and "<svg" in picture.read_text()
+    assert not project.runs.exists()
+    assert "expected 0 < low < high" in project.refused("find-lr", "--low", 3)
+    assert project.refused("find-lr", "--steps", 12, "-o", "rate.png").endswith(".svg or .html")
