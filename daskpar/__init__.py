@@ -24,7 +24,7 @@ _HOMES = {
     "daskpar.layout.layout": "Layout",
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
     "daskpar.cluster": "open_client",
-    "daskpar.cli.progress": "progress",
+    "daskpar.train.progress": "progress",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

@@ -23,6 +23,7 @@ from typing import (
 )
 
 from daskpar.errors import InputError, now_called
+from daskpar.reprs import short_repr
 from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,6 +100,8 @@ class Block:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = short_repr  # type: ignore[method-assign]  # which `dataclass` leaves as it is
         own = cls.__dict__.get("__post_init__")
         if own is None:
             return

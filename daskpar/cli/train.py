@@ -15,13 +15,14 @@ from rich.text import Text
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.lines import told_of
-from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
 from daskpar.report.curves import write_curves
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
+from daskpar.train.progress import progress
+from daskpar.train.progress.labels import told
 from daskpar.train.run_folder import RunFolder
 
 
@@ -83,7 +84,8 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
             refused = error
     summary = folder.finish(trainer, scores)
     with told_of(str(config.folder)):
-        write_curves(trainer.history_, config.folder / "curves.html", config.run.name)
+        larger = [metric.name for metric in trainer.spec_.metrics if metric.larger_is_better]
+        write_curves(trainer.history_, config.folder / "curves.html", config.run.name, scores, larger)
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]

@@ -15,6 +15,7 @@ from daskpar.train.fitting import FittedData, fit_data, saved_data
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import make_order, pose
+from daskpar.train.progress import progress_for
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
@@ -70,7 +71,8 @@ def begin(
     problem = with_measured_lanes(pose(settings, data, validation, saved), executor)
     timetable = Timetable.of(problem)
     plateau = [] if timetable.plateau is None else [timetable.plateau]
-    callbacks = CallbackList([*settings.callbacks, *plateau], problem.spec.order.steps)
+    heard = [*settings.callbacks, *plateau, *progress_for(settings)]
+    callbacks = CallbackList(heard, problem.spec.order.steps)
     callbacks.reset(problem.spec, validation is not None)
     return Training(Run(problem, timetable, executor, token, scratch, callbacks, checkpoint), callbacks)
 
@@ -87,6 +89,7 @@ def seconds_a_step(
         settings,
         folder=None,
         callbacks=(),
+        verbose=0,
         epochs=None,
         steps=_STRETCHES * steps,
         evaluate_every=interval,

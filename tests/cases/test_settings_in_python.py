@@ -138,7 +138,7 @@ REFUSED: list[tuple[str, Function[[], dict[str, Any]], str]] = [
     ("layout number", lambda: {"layout": 2}, "layout=2: expected a Layout, or auto"),
     ("layout dict", lambda: {"layout": {"data": 2}}, "layout={'data': 2}: expected a Layout, or auto"),
     ("metrics", lambda: {"metrics": "accuracy"}, "metrics='accuracy': expected a list"),
-    ("metrics built", lambda: {"metrics": Accuracy()}, "metrics=Accuracy(exact=False): expected a list"),
+    ("metrics built", lambda: {"metrics": Accuracy()}, "metrics=Accuracy(): expected a list"),
     ("transforms", lambda: {"transforms": "scale"}, "transforms='scale': expected a list"),
     ("callbacks", lambda: {"callbacks": EarlyStopping()}, "expected a list, each a Callback"),
     ("callbacks class", lambda: {"callbacks": [EarlyStopping]}, "expected a list, each a Callback"),
