@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
+from html import escape
 from typing import Any
 
 
@@ -20,6 +21,23 @@ def short_repr(block: object) -> str:
         for name, value, required in differing(block)
     )
     return f"{type(block).__name__}({arguments})"
+
+
+def block_html(block: Any) -> str:
+    """Return a block for a notebook: its layers as a list, its other fields with what they mean."""
+    helps = {field.name: field.metadata.get("help") or "" for field in fields(block)}
+    lists, rows = [], []
+    for name, value, _ in differing(block):
+        if _blocks(value):
+            items = "".join(f"<li><code>{escape(repr(part))}</code></li>" for part in value)
+            lists.append(f'<ol start="0" style="margin:0">{items}</ol>')
+        else:
+            told = f"<code>{escape(value_repr(value))}</code>", f"<small>{escape(helps[name])}</small>"
+            cells = (escape(name), *told)
+            rows.append("".join(f'<td style="text-align:left;padding:1px 8px">{cell}</td>' for cell in cells))
+    table = "".join(f"<tr>{row}</tr>" for row in rows)
+    table = f'<table style="border-collapse:collapse;margin:0">{table}</table>' if rows else ""
+    return f"<div><b>{escape(type(block).__name__)}</b>{''.join(lists)}{table}</div>"
 
 
 def differing(block: Any) -> list[tuple[str, Any, bool]]:
@@ -48,8 +66,12 @@ def _as_usual(field: Field[Any], value: object) -> bool:
         return False
 
 
-def value_repr(value: object) -> str:
+def value_repr(value: Any) -> str:
     """Return the `repr` of a value; a tuple of blocks is written as people write it, as a list."""
-    if isinstance(value, tuple) and value and hasattr(type(value[0]), "kind"):
+    if _blocks(value):
         return f"[{', '.join(map(repr, value))}]"
     return repr(value)
+
+
+def _blocks(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and hasattr(type(value[0]), "kind")

@@ -23,7 +23,7 @@ from typing import (
 )
 
 from daskpar.errors import InputError, now_called
-from daskpar.reprs import short_repr
+from daskpar.reprs import block_html, short_repr
 from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +94,9 @@ class Block:
         for old in cls.renamed.keys() & named.keys():
             raise InputError(now_called(called(cls), old, cls.renamed[old]))
         return super().__new__(cls)
+
+    def _repr_html_(self) -> str:
+        return block_html(self)
 
     def _name_in_messages(self, field: str) -> str:
         return f"{called(self)}.{field}"

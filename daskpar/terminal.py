@@ -35,7 +35,8 @@ class Terminal(Console):
     """A rich Console over standard output or error that no text, encoding or closed pipe can break."""
 
     def __init__(self, **options: Any):
-        super().__init__(markup=False, emoji=False, highlight=False, **options)
+        plain = {"markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
+        super().__init__(**{**plain, **options})
         self.push_render_hook(_Printable())
 
     @property

@@ -54,7 +54,7 @@ def head_text(columns: Sequence[Column]) -> list[str]:
     parts, first = [], 0
     for name, count in groups:
         room = _needed(columns[first : first + count])
-        parts.append((name if len(name) <= room else name[:room]).rjust(room))
+        parts.append(name[:room].center(room))
         first += count
     return [(GAP * " ").join(parts).rstrip(), names]
 
@@ -73,6 +73,10 @@ def _group_spans(columns: Sequence[Column]) -> list[tuple[str, int]]:
 _CELL = "text-align:right;padding:1px 8px;font-variant-numeric:tabular-nums;white-space:nowrap"
 
 
+def _style(span: int) -> str:
+    return _CELL if span == 1 else _CELL.replace("right", "center", 1)
+
+
 def html_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """A table for a notebook: in its font and its colours, whether they are light or dark."""
     groups = _group_spans(columns)
@@ -81,7 +85,7 @@ def html_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
         *([groups] if any(name for name, _ in groups) else []),
     ][::-1]
     lines = [
-        "".join(f'<th colspan="{span}" style="{_CELL}">{escape(name)}</th>' for name, span in line)
+        "".join(f'<th colspan="{span}" style="{_style(span)}">{escape(name)}</th>' for name, span in line)
         for line in head
     ]
     lines += ["".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) for row in rows]

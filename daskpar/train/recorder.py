@@ -10,6 +10,7 @@ from daskpar.tasks import add_sums
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, scores, without_value
+from daskpar.train.history_list import History
 
 logger = logging.getLogger("daskpar")
 
@@ -23,7 +24,7 @@ class Recorder:
 
     def __init__(self, spec: Spec):
         self.spec = spec
-        self.history: list[Record] = []
+        self.history = History()
         self.without_value: frozenset[str] = frozenset()
         self._begin()
 
@@ -38,7 +39,7 @@ class Recorder:
 
     def take_up(self, history: list[Record], since: list[Any]) -> None:
         """Go on from the history in a checkpoint."""
-        self.history, (sums, self._each) = history, since
+        self.history, (sums, self._each) = History(history), since
         self._sums = tuple(sums)
 
     def add(self, log: Log, rate: Callable[[int], float]) -> list[Entry]:

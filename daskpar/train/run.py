@@ -19,7 +19,7 @@ from daskpar.train.checkpoint import STATE, Checkpoint, Checkpoints, SavedState,
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.launch import make_driver, warm_up
 from daskpar.train.problem import Problem
 from daskpar.train.recorder import Recorder
@@ -86,7 +86,7 @@ class Run:
         return self.problem.names
 
     @property
-    def history(self) -> list[Record]:
+    def history(self) -> History:
         return self.recorder.history
 
     @property

@@ -12,6 +12,7 @@ from daskpar.tasks.state_file import digest, read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState, read_checkpoint, saved_as
 from daskpar.train.fitting import saved_transforms
+from daskpar.train.history_list import History
 from daskpar.train.problem import bare_spec
 from daskpar.train.settings import Settings
 
@@ -42,7 +43,7 @@ def restored(settings: Settings, folder: Path) -> dict[str, object]:
         "spec_": spec,
         "state_": state,
         "saved_": saved_as(state, checkpoint.state),
-        "history_": meta["history"],
+        "history_": History(meta["history"]),
         "steps_": state.step,
         "names_": tuple(meta.get("names", ())),
     }

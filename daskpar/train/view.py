@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 
 
 class LiveRun(Protocol):
@@ -21,7 +21,7 @@ class LiveRun(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
-    def history(self) -> list[Record]: ...
+    def history(self) -> History: ...
     @property
     def state(self) -> State | None: ...
     @property
@@ -63,7 +63,7 @@ class RunView:
     spec_: Spec
     layout_: Layout
     names_: tuple[str, ...]
-    history_: list[Record]
+    history_: History
     steps_planned_: int
     steps_run_: int
     """Steps that were computed so far, those before a resumption included."""

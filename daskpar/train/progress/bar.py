@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from daskpar.terminal import Terminal
+from daskpar.train.evaluation_table import EvaluationTable
 from daskpar.train.history import Record
+from daskpar.train.labels import line
 from daskpar.train.progress.audience import SCREEN
 from daskpar.train.progress.base import NOTES, Progress
-from daskpar.train.progress.epochs import EvaluationTable
-from daskpar.train.progress.labels import line
 from daskpar.train.view import RunView
 
 _WIDEST, _SHORTEST_BAR = 80, 10

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from daskpar.report.table import Column
 from daskpar.train.callbacks import Callback
+from daskpar.train.evaluation_table import EvaluationTable
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, scores
-from daskpar.train.progress.epochs import EvaluationTable
-from daskpar.train.progress.labels import Scale, clock, score
+from daskpar.train.labels import Scale, clock, score
 from daskpar.train.progress.meter import Meter, Throttle
 from daskpar.train.view import RunView
 
@@ -48,8 +49,8 @@ class Progress(Callback):
         label = scale.of_record(record)
         first = self.table is None
         if self.table is None:
-            self.table = EvaluationTable(record, scale.unit, scale.widest)
-        self.write_row(self.table, self.table.cells(label, record), first)
+            self.table = EvaluationTable(record, Column(scale.unit, width=scale.widest))
+        self.write_row(self.table, self.table.cells([label], record), first)
         self._moment = self.meter.now()  # the time of an evaluation is none of the steps'
 
     @property

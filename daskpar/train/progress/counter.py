@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from daskpar.train.labels import clock
 from daskpar.train.progress.audience import SCREEN, audience
 from daskpar.train.progress.choice import watched
-from daskpar.train.progress.labels import clock
 from daskpar.train.progress.meter import Meter, Throttle
 
 _PATIENCE = 0.5  # seconds that pass before there is a bar
 
-Reach = Callable[[int], None]
-"""Is called with the count so far."""
+Count = Callable[[Hashable], object]
+"""Hears of a thing that is done; one that it knows of already, or is not to be counted, changes nothing."""
 
 
 class _View(Protocol):
@@ -23,19 +23,26 @@ class _View(Protocol):
 
 
 @contextmanager
-def counting(label: str, total: int, verbose: bool | int | None) -> Iterator[Reach]:
-    """Show a count up to `total` while the context lasts; yields the function that takes the count so far."""
+def counting(label: str, things: Sequence[Hashable], verbose: bool | int | None) -> Iterator[Count | None]:
+    """Show how many of some things are done while the context lasts.
+
+    Yields the function that hears of each, or None where nobody looks.
+    """
     where = audience(verbose)
-    if where in ("nobody", "log") or total < 2:
-        yield lambda count: None
+    if where in ("nobody", "log") or len(things) < 2:
+        yield None
         return
-    meter = Meter(total)
+    left = set(things)
+    meter = Meter(len(left))
     begun, due = meter.now(), Throttle(0.1 if where == "terminal" else 0.5)
     view: _View | None = None
 
-    def reach(count: int) -> None:
+    def count(thing: Hashable) -> None:
         nonlocal view
-        meter.reach(count)
+        if thing not in left:
+            return
+        left.remove(thing)
+        meter.reach(meter.total - len(left))
         if meter.now() - begun < _PATIENCE or not due():
             return
         if view is None:
@@ -43,7 +50,7 @@ def counting(label: str, total: int, verbose: bool | int | None) -> Iterator[Rea
         view.draw(meter)
 
     try:
-        yield reach
+        yield count
     finally:
         if view is not None:
             view.close(meter)

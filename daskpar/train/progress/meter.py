@@ -29,11 +29,14 @@ class Throttle:
 class Meter:
     """The pace of a count that grows, e.g. of steps, to its `total`.
 
-    >>> seconds = iter([0.0, 2.0]).__next__
-    >>> meter = Meter(total=100, count=0, now=seconds)
-    >>> meter.reach(20)
+    It is taken from the first time that the count has grown: what came before was the start.
+
+    >>> seconds = iter([5.0, 7.0]).__next__
+    >>> meter = Meter(total=100, now=seconds)
+    >>> meter.reach(10)
+    >>> meter.reach(30)
     >>> meter.left
-    8.0
+    7.0
     """
 
     total: int
@@ -41,7 +44,7 @@ class Meter:
     now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._moments = deque([(self.count, self.now())], maxlen=_MOMENTS)
+        self._moments: deque[tuple[int, float]] = deque(maxlen=_MOMENTS)
 
     def reach(self, count: int) -> None:
         """Take note that the count is so much now."""
@@ -51,7 +54,7 @@ class Meter:
     @property
     def left(self) -> float | None:
         """The seconds that the rest will take at this pace; None while there is none yet."""
-        (first, begun), (last, ended) = self._moments[0], self._moments[-1]
-        if last <= first:
+        if len(self._moments) < 2:
             return None
-        return (ended - begun) / (last - first) * max(0, self.total - last)
+        (first, begun), (last, ended) = self._moments[0], self._moments[-1]
+        return (ended - begun) / max(1, last - first) * max(0, self.total - last)

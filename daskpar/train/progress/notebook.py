@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from daskpar.report.table import html_table
+from daskpar.train.evaluation_table import EvaluationTable
+from daskpar.train.labels import clock
 from daskpar.train.progress.audience import SCREEN
 from daskpar.train.progress.base import NOTES, Progress
-from daskpar.train.progress.epochs import EvaluationTable
-from daskpar.train.progress.labels import clock
 from daskpar.train.view import RunView
 
 _ROWS = 15  # that are shown: a block that grows for ever gets a scroll bar, or pushes the notebook away

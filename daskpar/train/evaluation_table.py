@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from daskpar.report.table import Column, fitting, head_text, row_text
 from daskpar.train.history import Record
-from daskpar.train.progress.labels import WIDTH, clock, score
+from daskpar.train.labels import WIDTH, clock, score
 
 PARTS = ("train", "validation")
 _LONGEST_NAME = 12
@@ -23,10 +23,10 @@ class Score(NamedTuple):
 class EvaluationTable:
     """The columns that a record has, and the cells of others like it.
 
-    `unit` is the heading of the first column, whose cells callers give, and `widest` its longest cell.
+    The `leading` columns say which evaluation a row is about; callers give their cells.
     """
 
-    def __init__(self, record: Record, unit: str, widest: int):
+    def __init__(self, record: Record, *leading: Column):
         self.scores = [
             Score(part, name)
             for part in PARTS
@@ -35,7 +35,7 @@ class EvaluationTable:
         ]
         names = list(dict.fromkeys(score.name for score in self.scores))
         self.columns = [
-            Column(unit, width=widest),
+            *leading,
             *(
                 Column(_shortened(name), part, WIDTH, rank=0 if name == "loss" else 3 + names.index(name))
                 for part, name in self.scores
@@ -44,11 +44,11 @@ class EvaluationTable:
             Column("time", width=8, rank=1),
         ]
 
-    def cells(self, label: str, record: Record) -> list[str]:
+    def cells(self, leading: Sequence[str], record: Record) -> list[str]:
         """The cells of a record; those of scores that it does not have are empty."""
         values = [record[part].get(name) for part, name in self.scores]
         return [
-            label,
+            *leading,
             *(score(value) if isinstance(value, float) else "" for value in values),
             f"{record['examples_per_second']:,.0f}",
             clock(record["seconds"]),
