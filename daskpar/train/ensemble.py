@@ -16,6 +16,7 @@ from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.types import Lane, Spec
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
+from daskpar.train.progress import progress_for
 from daskpar.train.session import session
 from daskpar.train.state_files import state_file
 from daskpar.train.trainer import Trainer
@@ -59,6 +60,8 @@ class Ensemble(Trainer):
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             members = [self._member(k, threads) for k in range(self.members)]
+            shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
+            members[0].callbacks = [*members[0].callbacks, *shown]
             train_all(members, client, FitArguments(data[0], None, data[1], resume))
         self._join(members)
         return self
@@ -78,7 +81,7 @@ class Ensemble(Trainer):
     def _member(self, number: int, threads: int | None) -> Trainer:
         settings = self.settings
         folder = None if settings.folder is None else Path(settings.folder) / f"member-{number}"
-        differing = {"seed": settings.seed + number, "folder": folder, "blas_threads": threads}
+        differing = {"seed": settings.seed + number, "folder": folder, "blas_threads": threads, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
     def _check_fitted(self) -> None:

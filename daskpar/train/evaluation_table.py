@@ -33,11 +33,17 @@ class EvaluationTable:
             for name, value in record[part].items()
             if isinstance(value, float)
         ]
+        alone = len(self.scores) <= len(PARTS)  # a heading such as `validation` needs room, too
         names = list(dict.fromkeys(score.name for score in self.scores))
         self.columns = [
             *leading,
             *(
-                Column(_shortened(name), part, WIDTH, rank=0 if name == "loss" else 3 + names.index(name))
+                Column(
+                    _shortened(name),
+                    part,
+                    max(WIDTH, alone * len(part)),
+                    rank=0 if name == "loss" else 3 + names.index(name),
+                )
                 for part, name in self.scores
             ),
             Column("examples/s", width=10, rank=2),

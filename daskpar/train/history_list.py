@@ -24,9 +24,9 @@ class History(list[Record]):
 
     >>> History([{"step": 2, "epoch": 1.0, "lr": 0.1, "train": {"loss": 0.6}, "validation": {"loss": 0.7},
     ...           "seconds": 0.5, "examples_per_second": 64.0, "each_step": {"loss": [0.7, 0.5]}}])
-                        train  validation
-    epoch  step          loss        loss  examples/s      time
-        1     2        0.6000      0.7000          64      0:00
+                   train    validation
+    epoch  step       loss        loss  examples/s      time
+        1     2     0.6000      0.7000          64      0:00
     1 evaluation; the values of all 2 steps are in .each_step
     """
 

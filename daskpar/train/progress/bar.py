@@ -102,7 +102,8 @@ class LineProgress(ConsoleProgress):
     seconds_between_updates = float("inf")
 
     def after_evaluation(self, run: RunView, record: Record) -> None:
-        self.print_lines([line(run, record)])
+        about = f"{self.about}  " if self.about else ""
+        self.print_lines([about + line(run, record)])
 
 
 class BarProgress(ConsoleProgress):
@@ -120,8 +121,7 @@ class BarProgress(ConsoleProgress):
         self.live.open(self._bar())
 
     def _bar(self) -> Bar:
-        assert self.scale is not None
-        label, done, stretch = self.scale.position(self.meter.count)
+        label, done, stretch = self.position
         return Bar(label, done, stretch, self.notes)
 
     def redraw(self) -> None:

@@ -21,6 +21,7 @@ class Progress(Callback):
     """Shows how a run goes. Derived classes say where, in `redraw` and `write_row`."""
 
     seconds_between_updates = 0.1
+    about = ""  # stands before the bar
     table: EvaluationTable | None = None
     scale: Scale | None = None
 
@@ -54,10 +55,17 @@ class Progress(Callback):
         self._moment = self.meter.now()  # the time of an evaluation is none of the steps'
 
     @property
+    def position(self) -> tuple[str, int, int]:
+        """The label of the bar, the steps done of the stretch that it stands for, and all of its steps."""
+        assert self.scale is not None
+        label, done, stretch = self.scale.position(self.meter.count)
+        return f"{self.about}, {label}" if self.about else label, done, stretch
+
+    @property
     def notes(self) -> dict[str, str]:
         """Short texts beside the bar by their names, the least important first."""
         assert self.scale is not None
-        _, done, stretch = self.scale.position(self.meter.count)
+        _, done, stretch = self.position
         left = self.meter.left
         texts = {
             "rate": self.rate,

@@ -24,28 +24,26 @@ def progress(console: Console | None = None) -> Callback:
     >>> trainer = Trainer([{"dense": 2}], callbacks=[progress()])
     """
     from daskpar.terminal import Terminal
-    from daskpar.train.progress.bar import BarProgress, LineProgress
 
-    if console is None:
-        where = audience(1)
-        if where == "notebook":
-            return _notebook()
-        console = Terminal()
-    return BarProgress(console) if console.is_terminal else LineProgress(console)
+    if console is None and audience(1) == "notebook":
+        return _notebook()
+    console = console or Terminal()
+    return _on(console, console.is_terminal)
 
 
-def progress_for(settings: Settings) -> list[Callback]:
-    """Return the callbacks that show a training, by `verbose`; none where one is among its own already."""
+def progress_for(settings: Settings, about: str = "") -> list[Callback]:
+    """Return the callbacks that show a training, by `verbose`; none where one is among its own already.
+
+    `about`: what stands before the bar, e.g. which of several trainings is shown.
+    """
     if any(isinstance(callback, Progress) for callback in settings.callbacks):
         return []
     where = audience(settings.verbose)
     if where == "nobody":
         return []
-    if where == "notebook":
-        return [_notebook()]
-    from daskpar.train.progress.bar import BarProgress, LineProgress
-
-    return [BarProgress(watched()) if where == "terminal" else LineProgress(watched())]
+    shown = _notebook() if where == "notebook" else _on(watched(), where == "terminal")
+    shown.about = about
+    return [shown]
 
 
 def watched() -> Console:
@@ -53,6 +51,12 @@ def watched() -> Console:
     from daskpar.terminal import Terminal
 
     return Terminal(stderr=is_terminal(sys.stderr) and not is_terminal(sys.stdout))
+
+
+def _on(console: Console, moving: bool) -> Progress:
+    from daskpar.train.progress.bar import BarProgress, LineProgress
+
+    return BarProgress(console) if moving else LineProgress(console)
 
 
 def _notebook() -> Progress:

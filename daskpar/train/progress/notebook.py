@@ -82,10 +82,9 @@ class NotebookProgress(Progress):
             self.block.show(f"{self._status()}{self._table()}", self._text())
 
     def _status(self) -> str:
-        assert self.scale is not None
         if self.end:
             return f'<div style="{_LINE}">{escape(self.end)}</div>'
-        label, done, stretch = self.scale.position(self.meter.count)
+        label, done, stretch = self.position
         notes = self.notes
         return bar_html(label, done, stretch, [notes[name] for name in NOTES if name in notes])
 
@@ -97,8 +96,7 @@ class NotebookProgress(Progress):
         return (earlier if left_out > 0 else "") + html_table(self.table.columns, self.rows[-_ROWS:])
 
     def _text(self) -> str:
-        assert self.scale is not None
-        status = self.end or self.scale.position(self.meter.count)[0]
+        status = self.end or self.position[0]
         if self.table is None:
             return status
         width = 80

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar import Callback, Trainer
+from daskpar import Callback, Ensemble, Trainer
 from daskpar.cluster.executor import THREADED
 from daskpar.terminal import Terminal
 from daskpar.train.labels import Scale, clock, score
@@ -175,6 +175,19 @@ def test_the_screen_is_free_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(KeyboardInterrupt):
         Trainer([{"dense": 2}], client=THREADED, callbacks=[BarProgress(console(80)), Fails()]).fit(X, Y)
     assert sys.stdout is before and screen_is_free()
+
+
+def test_of_an_ensemble_one_member_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Ensemble([{"dense": 2}], members=3, client=THREADED, verbose=1).fit(X, Y)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("member 1/3  epoch 1/1  step 3/3  train.loss ")
+    assert trainer.verbose == 1
+    monkeypatch.setattr(sys, "stdout", Tty())
+    monkeypatch.setenv("TERM", "xterm")
+    Ensemble([{"dense": 2}], members=3, client=THREADED).fit(X, Y)
+    assert "member 1/3, epoch 1/1" in CODES.sub("", sys.stdout.getvalue())  # type: ignore[attr-defined]
 
 
 def test_a_dumb_terminal_has_rows_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
