@@ -25,7 +25,7 @@ _HOMES = {
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
     "daskpar.cluster": "open_client",
     "daskpar.report.learning_rate": "find_learning_rate",
-    "daskpar.cli.progress": "progress",
+    "daskpar.train.progress": "progress",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

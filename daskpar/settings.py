@@ -24,6 +24,7 @@ from typing import (
 
 from daskpar.aliases import ARGUMENTS, wrong_argument
 from daskpar.errors import InputError, now_called
+from daskpar.reprs import block_html, short_repr
 from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -103,11 +104,16 @@ class Block:
             _check_arguments(cls, named)
         return super().__new__(cls)
 
+    def _repr_html_(self) -> str:
+        return block_html(self)
+
     def _name_in_messages(self, field: str) -> str:
         return f"{called(self)}.{field}"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = short_repr  # type: ignore[method-assign]  # which `dataclass` leaves as it is
         own = cls.__dict__.get("__post_init__")
         if own is None:
             return

@@ -20,10 +20,10 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors aliases typed settings backend registry nn optim data layout tasks graph autotune cluster train report
-dashboard yaml_text estimators export config build cli
+errors aliases typed reprs terminal settings backend registry nn optim data layout tasks graph autotune
+cluster report/curves report/model report/table train report dashboard yaml_text estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
-WITHOUT_DASK = ("errors", "typed", "settings", "registry", "backend", "nn", "optim")
+WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
 CONTRACTS = """
 layer moments operations parameters partition_rules positions ring spatial tensor_parallel

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import threading
@@ -139,3 +140,8 @@ def describe(client: Client) -> dict[str, list[blas.Library]]:
     found = client.run(blas.describe, on_error="ignore")  # a worker that ends meanwhile is missed later
     names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
     return {names.get(address, address): info for address, info in sorted(found.items())}
+
+
+def natural(name: object) -> tuple[tuple[int, int, str], ...]:
+    """Return what sorts worker 2 before 10, whatever their names look like."""
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)

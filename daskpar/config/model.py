@@ -77,10 +77,11 @@ def _train_section() -> type[Section]:
     stopping = Key(
         "early_stopping", with_none(section_of(EarlyStopping)), None, "ends a training that stands still"
     )
+    final = Key("final_evaluation", bool, True, "after the last step, evaluate on all data of every part")
     keys = [
         key._replace(type=_NOT_NEGATIVE) if key.name == "seed" else key for key in keys_of(Settings, "train")
     ]
-    return section("TrainSection", [*keys, stopping])
+    return section("TrainSection", [*keys, stopping, final])
 
 
 if TYPE_CHECKING:

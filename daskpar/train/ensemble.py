@@ -18,6 +18,7 @@ from daskpar.tasks.types import Lane, Spec
 from daskpar.train.arguments import known_arguments
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
+from daskpar.train.progress import progress_for
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
 from daskpar.train.state_files import state_file
@@ -87,6 +88,8 @@ class Ensemble(Trainer):
             threads = blas_threads(lanes, settings.blas_threads)
             for member in members:
                 member.blas_threads = threads
+            shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
+            members[0].callbacks = [*members[0].callbacks, *shown]
             given = replace(arguments, x=data[0], y=None, validation=data[1])
             try:
                 train_all(members, client, given)
@@ -115,7 +118,7 @@ class Ensemble(Trainer):
 
     def _member(self, number: int, settings: Settings) -> Trainer:
         folder = None if settings.folder is None else Path(settings.folder) / f"member-{number}"
-        differing = {"seed": settings.seed + number, "folder": folder}
+        differing = {"seed": settings.seed + number, "folder": folder, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
     def _check_fitted(self) -> None:

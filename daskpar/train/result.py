@@ -8,7 +8,7 @@ from typing import Any
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.trace import Trace
 
 
@@ -25,7 +25,7 @@ class Result:
     spec: Spec
     layout: Layout
     state: State
-    history: list[Record]
+    history: History
     names: tuple[str, ...]
     steps_planned: int
     steps_run: int

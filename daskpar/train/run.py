@@ -20,7 +20,7 @@ from daskpar.train.checkpoint import STATE, Checkpoints, Origin, SavedState, rea
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.interrupt import first_interrupt
 from daskpar.train.launch import make_driver, warm_up
 from daskpar.train.problem import Problem
@@ -93,7 +93,7 @@ class Run:
         return self.problem.names
 
     @property
-    def history(self) -> list[Record]:
+    def history(self) -> History:
         return self.recorder.history
 
     @property

@@ -185,6 +185,9 @@ class Settings(Block):
         None, "for each matrix product; else cores / lanes", at_least=1, section="cluster"
     )
     profile: bool = setting(False, "record every task, for `trace_`")
+    verbose: bool | int | None = setting(
+        None, "show progress: None where a person looks, 0 never, 1 anywhere, 2 in plain lines", at_least=0
+    )
 
     def _name_in_messages(self, field: str) -> str:
         return field

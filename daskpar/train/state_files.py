@@ -14,6 +14,7 @@ from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, SavedState, read_meta, saved_as
 from daskpar.train.fitting import saved_transforms
 from daskpar.train.going_on import left_out, with_parameters
+from daskpar.train.history_list import History
 from daskpar.train.problem import bare_spec
 from daskpar.train.recorder import BEGUN
 from daskpar.train.settings import Settings
@@ -50,7 +51,7 @@ def restored(settings: Settings, folder: Path, strict: bool = True) -> dict[str,
     attributes = {
         "spec_": spec,
         "names_": tuple(meta.get("names", ())),
-        "history_": meta["history"],
+        "history_": History(meta["history"]),
         "seconds_": meta["seconds"],
         "_epoch": begun["epoch"] + (meta["step"] - begun["step"]) / spec.order.steps,
         "_unfinished": None,
@@ -61,7 +62,7 @@ def restored(settings: Settings, folder: Path, strict: bool = True) -> dict[str,
     if missing:
         logger.warning("%s: left out, because the model differs: %s", path, ", ".join(missing))
         state = with_parameters(spec, tensors)
-        anew = {"state_": state, "steps_": 0, "saved_": None, "history_": [], "seconds_": 0.0}
+        anew = {"state_": state, "steps_": 0, "saved_": None, "history_": History(), "seconds_": 0.0}
         return {**attributes, **anew, "_epoch": 0.0, "_partial": True}
     state = read_state(spec, str(path))
     return {**attributes, "state_": state, "steps_": state.step, "saved_": saved_as(state, path)}

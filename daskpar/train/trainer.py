@@ -21,7 +21,7 @@ from daskpar.train.configured import Configured
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.going_on import Earlier, Fitted
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.inputs import Inputs
 from daskpar.train.parameters import Parameters, changed_parameters
 from daskpar.train.result import Result
@@ -29,12 +29,13 @@ from daskpar.train.run import Run
 from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
+from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
 
-class Trainer(Configured):
+class Trainer(Configured, Shown):
     """Trains a network as a task graph.
 
     Parameters
@@ -63,6 +64,8 @@ class Trainer(Configured):
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
         is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
     blas_threads : for each matrix product; None shares the cores among the lanes.
+    verbose : show progress; None where a person looks (a terminal, a notebook), 0 never, 1 anywhere, 2 in
+        plain lines.
     profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
@@ -75,7 +78,7 @@ class Trainer(Configured):
 
     spec_: Spec
     state_: State
-    history_: list[Record]
+    history_: History
     steps_: int
     steps_run_: int
     steps_planned_: int
@@ -171,7 +174,8 @@ class Trainer(Configured):
             files = self._state_files(spec, owners)
             if "_folder" in self.__dict__:  # a state may lie where nobody may write
                 check_workers_see(executor, self._scratch)
-            return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
+            token, said, verbose = new_token(), self._without_value, self.settings.verbose
+            return evaluate_part(spec, files, part, executor, token, rows, said, verbose)
 
     @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:

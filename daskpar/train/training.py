@@ -16,6 +16,7 @@ from daskpar.train.fitting import FittedData, fit_data, saved_transforms
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import make_order, pose
+from daskpar.train.progress import progress_for
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
@@ -71,7 +72,8 @@ def begin(
     begun = (None if origin is None else origin.meta.get("begun")) or BEGUN
     timetable = Timetable.of(problem, int(begun["step"]))
     plateau = [] if timetable.plateau is None else [timetable.plateau]
-    callbacks = CallbackList([*settings.callbacks, *plateau], problem.spec.order)
+    heard = [*settings.callbacks, *plateau, *progress_for(settings)]
+    callbacks = CallbackList(heard, problem.spec.order)
     callbacks.reset(problem.spec, validation is not None)
     return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)
 
@@ -88,6 +90,7 @@ def seconds_a_step(
         settings,
         folder=None,
         callbacks=(),
+        verbose=0,
         epochs=None,
         steps=_STRETCHES * steps,
         evaluate_every=interval,

@@ -12,7 +12,7 @@ from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 
 
 class LiveRun(Protocol):
@@ -25,7 +25,7 @@ class LiveRun(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
-    def history(self) -> list[Record]: ...
+    def history(self) -> History: ...
     @property
     def state(self) -> State | None: ...
     @property
@@ -74,7 +74,7 @@ class RunView:
     spec_: Spec
     layout_: Layout
     names_: tuple[str, ...]
-    history_: list[Record]
+    history_: History
     steps_planned_: int
     steps_run_: int
     """Steps that were computed so far, those before a resumption included."""

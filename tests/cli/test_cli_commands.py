@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from daskpar import Layout
+from daskpar import Layout, Trainer
 from daskpar.build import open_data
 from daskpar.config import load_config
 
@@ -80,6 +80,35 @@ def test_what_training_says(trained):
     assert "step 20/40" in lines[0] and "train.loss" in lines[0] and "validation.accuracy" in lines[0]
     assert f"accuracy {summary(trained.run)['test']['accuracy']:.4f}" in lines[4]
     assert lines[-1].startswith("40 steps in ") and lines[-1].endswith(f"{trained.run}/")
+
+
+@pytest.mark.parametrize("way", ["option", "key"])
+def test_the_evaluation_after_the_last_step_can_be_left_out(project, way):
+    options = ["--no-final-evaluation"] if way == "option" else ["--set=train.final_evaluation=false"]
+    said = project.done("train", *options, train__epochs=1)
+    assert [line.split("  ")[0] for line in said.splitlines()[:-1]] == ["epoch 1/1"]
+    assert set(summary(project.run)).isdisjoint(PARTS) and (project.run / "curves.html").is_file()
+    assert set(json.loads(project.done("evaluate"))) == {"test"}
+
+
+def test_an_interrupt_of_the_last_evaluation_leaves_the_run(project, monkeypatch):
+    evaluate = Trainer.evaluate
+
+    def interrupted(self, part):
+        if part.name == "validation":
+            raise KeyboardInterrupt
+        return evaluate(self, part)
+
+    monkeypatch.setattr(Trainer, "evaluate", interrupted)
+    assert project("train", train__epochs=1).exit_code == 130
+    assert set(PARTS) & set(summary(project.run)) == {"train"}
+    assert (project.run / "curves.html").is_file()
+
+
+def test_curves_have_the_results(trained):
+    text = (trained.run / "curves.html").read_text()
+    assert len(text) < 400_000 and "test, at the end" in text
+    assert f"{summary(trained.run)['test']['accuracy']:.4f}" in text
 
 
 class Links(HTMLParser):
