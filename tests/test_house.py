@@ -20,8 +20,8 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors typed settings backend registry nn optim data layout tasks graph autotune cluster train report
-dashboard yaml_text estimators export config build cli
+errors typed settings backend registry entries yaml_text nn optim data layout tasks graph autotune cluster
+report train dashboard estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "typed", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
@@ -48,6 +48,8 @@ RULES: dict[str, Callable[[Path], list[str]]] = {
     "prints": lambda package: house.prints(package, ("cli",)),
     "long": house.long_files,
 }
+
+
 @cache
 def broken(rule: str) -> set[str]:
     return set(RULES[rule](HOUSE))

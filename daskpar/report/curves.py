@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskpar.backend.atomic import atomic_write
-from daskpar.train.history import Record
+from daskpar.report.record import Record
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
