@@ -22,7 +22,7 @@ _HOMES = {
     ),
     "daskpar.optim": "Adagrad Adam AdamW Clip LAMB LARS Penalty RMSProp SGD",
     "daskpar.layout.layout": "Layout",
-    "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
+    "daskpar.train": "Callback EarlyStopping Ensemble Trainer load",
     "daskpar.cluster": "open_client",
     "daskpar.cli.progress": "progress",
     "daskpar.errors": "InputError NotFiniteError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,16 @@ from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State
 
 
-def write_state(spec: Spec, state: State, path: Path) -> None:
+def write_state(spec: Spec, state: State, path: Path, texts: Mapping[str, str] | None = None) -> None:
     """Write parameters and slots by full name, unsharded, so that a run resumes under any layout.
 
-    The file appears whole or not at all. Raises OSError, e.g. on a full disk.
+    `texts`: more of the file's metadata, besides the step. The file appears whole or not at all. Raises
+    OSError, e.g. on a full disk.
     """
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={**(texts or {}), "step": str(state.step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:

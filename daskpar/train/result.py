@@ -8,6 +8,7 @@ from typing import Any
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
+from daskpar.train.description import Description
 from daskpar.train.history import Record
 from daskpar.train.trace import Trace
 
@@ -26,6 +27,7 @@ class Result:
     state: State
     history: list[Record]
     names: tuple[str, ...]
+    description: Description
     steps_planned: int
     steps_run: int
     resumed_at: int
@@ -49,6 +51,7 @@ class Result:
             "seconds_": self.seconds,
             "blas_": self.blas,
             "saved_": self.saved,
+            "_description": self.description,
             "_layout": self.layout,
             "_without_value": self.without_value,
         }

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from daskpar.cluster.executor import Executor
-from daskpar.data.transforms import to_json
 from daskpar.errors import ClusterLostError, InputError
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
 from daskpar.tasks.state_file import read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoint, Checkpoints, SavedState, read_meta, saved_as
+from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
@@ -25,6 +25,7 @@ from daskpar.train.problem import Problem
 from daskpar.train.recorder import Recorder
 from daskpar.train.rescue import Rescue
 from daskpar.train.result import Result
+from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
 
@@ -84,6 +85,11 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         return self.problem.names
+
+    @cached_property
+    def description(self) -> Description:
+        """The settings, as `load` makes a Trainer of them."""
+        return describe(self.problem.settings)
 
     @property
     def history(self) -> list[Record]:
@@ -161,6 +167,7 @@ class Run:
             state=self.state,
             history=self.history,
             names=self.names,
+            description=self.description,
             steps_planned=self.steps_planned,
             steps_run=self.steps_run,
             resumed_at=self.resumed_at,
@@ -222,11 +229,7 @@ class Run:
 
     def _meta(self) -> dict[str, Any]:
         return {
-            "order": asdict(self.spec.order),
-            "names": list(self.names),  # here, beside the weights that they number: data may move
-            "in_shape": self.spec.in_shape,
-            "transforms": [to_json(t) for t in self.spec.transforms],
-            "targets": [to_json(t) for t in self.spec.targets],
+            **meta_of(self.spec, self.names, self.description),
             "seconds": self._elapsed(),
             "history": self.history,
             "since": self.recorder.since,
