@@ -29,7 +29,7 @@ def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
         its_state, path, stamped = saved
         if its_state is state and stamped and stamp(str(path)) == stamped:
             return path
-    described = f"{digest(spec, state)} {state.step} {spec.table}"
+    described = f"{digest(spec, state)} {state.step} {spec.table} {sorted(state.slots)}"
     path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
     if not path.exists():
         write_state(spec, state, path)
