@@ -19,7 +19,8 @@ class Result:
 
     `steps_run` of `steps_planned` steps, from step `resumed_at` on; `state` may be that of an earlier step,
     e.g. the best. `saved`: the file that the state lies in. `without_value`: names of scores that had no
-    finite value, and were reported. `trace`: the tasks that ran, where they were recorded.
+    finite value, and were reported. `epoch`: epochs up to `state`. `unfinished`: the description of a run
+    that was interrupted, as in a checkpoint. `trace`: the tasks that ran, where they were recorded.
     """
 
     spec: Spec
@@ -34,6 +35,8 @@ class Result:
     seconds: float
     blas: dict[str, Any]
     saved: SavedState | None = None
+    epoch: float = 0.0
+    unfinished: dict[str, Any] | None = None
     without_value: frozenset[str] = frozenset()
     trace: Trace | None = None
 
@@ -52,6 +55,8 @@ class Result:
             "blas_": self.blas,
             "saved_": self.saved,
             "_description": self.description,
+            "_epoch": self.epoch,
+            "_unfinished": self.unfinished,
             "_layout": self.layout,
             "_without_value": self.without_value,
         }

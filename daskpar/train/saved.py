@@ -62,6 +62,7 @@ def save_file(path: Path, fitted: Mapping[str, Any], members: Sequence[object] =
         "since": [(), {"loss": [], "lr": []}],
         "ended": False,
         "callbacks": [],
+        "begun": {"step": fitted["steps_"], "epoch": fitted["_epoch"], "seconds": fitted["seconds_"]},
         "members": list(members),
     }
     history = json.dumps(for_json(fitted["history_"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
-from daskpar.tasks.state_file import digest, read_state, write_state
+from daskpar.tasks.state_file import digest, read_state, read_tensors, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState, saved_as
 from daskpar.train.description import describe
 from daskpar.train.fitting import saved_transforms
+from daskpar.train.going_on import left_out, with_parameters
 from daskpar.train.problem import bare_spec
+from daskpar.train.recorder import BEGUN
 from daskpar.train.saved import saved_at
 from daskpar.train.settings import Settings
+
+logger = logging.getLogger("daskpar")
 
 
 def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
@@ -36,28 +41,43 @@ def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
     return path
 
 
-def restored(settings: Settings, path: Path) -> dict[str, object]:
-    """Return the attributes of a Trainer that takes up what lies at a path; see `daskpar.train.saved`."""
+def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, object]:
+    """Return the attributes of a Trainer that takes up what lies at a path; see `daskpar.train.saved`.
+
+    With `strict` the parameters must be those of the model; else those that fit are taken, the others are as
+    at the start, and a line names them.
+    """
     saved = saved_at(path)
     spec = saved_spec(settings, saved.meta)
+    tensors = {} if strict else read_tensors(str(saved.state))[1]
+    missing = left_out(spec, tensors) if tensors else []
+    if missing:
+        logger.warning("%s: left out, because the model differs: %s", path, ", ".join(missing))
+        attributes = fitted_with(settings, spec, with_parameters(spec, tensors), saved.meta)
+        return {**attributes, "history_": [], "seconds_": 0.0, "_epoch": 0.0, "_partial": True}
     state = read_state(spec, str(saved.state))
     return {**fitted_with(settings, spec, state, saved.meta), "saved_": saved_as(state, saved.state)}
 
 
 def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
     """Return the Spec of a saved state, which knows no data."""
-    return bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), *saved_transforms(meta))
+    transforms, targets = saved_transforms(meta)
+    return bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), transforms or (), targets or ())
 
 
 def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str, Any]) -> dict[str, object]:
     """Return the attributes of a Trainer with a state that is described by `meta`, as in `state.json`."""
+    begun = meta.get("begun", BEGUN)
     return {
         "spec_": spec,
         "state_": state,
-        "saved_": None,
-        "history_": meta["history"],
         "steps_": state.step,
+        "saved_": None,
         "names_": tuple(meta.get("names", ())),
+        "history_": meta["history"],
         "seconds_": meta["seconds"],
+        "_epoch": begun["epoch"] + (state.step - begun["step"]) / spec.order.steps,
+        "_unfinished": None,
+        "_partial": False,
         "_description": describe(settings),
     }
