@@ -19,7 +19,6 @@ from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
-from daskpar.report.curves import write_curves
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
 from daskpar.train.run_folder import RunFolder
@@ -31,7 +30,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
     def tell(line: str) -> None:
         console.print(line)
 
-    folder = RunFolder(config.folder, config.as_yaml(), resume, tell)
+    folder = RunFolder(config.folder, config.as_yaml(), resume, tell, config.run.name)
     folder.check()
     check(config)
     parts = open_data(config)
@@ -43,7 +42,6 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException as error:
-            folder.undo()
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
@@ -72,7 +70,7 @@ def heard(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, tell: Any) -> None:
-    """Evaluate on every part, write summary.json and curves.html, and say how it went."""
+    """Evaluate on every part, write the final summary, and say how it went."""
     scores, refused = {}, None
     for name, part in parts._asdict().items():
         if part is None:
@@ -82,8 +80,6 @@ def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, te
         except InputError as error:  # told at the end: what was learnt is not lost for it
             refused = error
     summary = folder.finish(trainer, scores)
-    with told_of(str(config.folder)):
-        write_curves(trainer.history_, config.folder / "curves.html", config.run.name)
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]

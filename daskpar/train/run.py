@@ -65,7 +65,7 @@ class Run:
         self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
-        self._same_run = False
+        self.same_run = False
         self._evaluated: State | None = None  # by reference: only where no state has to be sent for it
         self._cut: Milestone | None = None
         self._saved: SavedState | None = None
@@ -147,7 +147,7 @@ class Run:
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
         if self.checkpoints:
-            self.checkpoints.begin(self.resumed_at if self._same_run else None)
+            self.checkpoints.begin(self.resumed_at if self.same_run else None)
         self._rescue = Rescue(self._root)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
@@ -288,7 +288,7 @@ class Run:
         self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], origin.state(self.spec)
         read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
-        self.ended, self._same_run = meta["ended"], origin.same_run
+        self.ended, self.same_run = meta["ended"], origin.same_run
         if self.memory:
             self.memory.take_up(meta["callbacks"], self._best)
 
