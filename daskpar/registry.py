@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 from daskpar.aliases import Advice, block_name, written_otherwise, wrong_argument
 from daskpar.errors import InputError, now_called, shown, unknown
 from daskpar.settings import Block
-from daskpar.typed import Unfit, fitted, plain
+from daskpar.typed import Unfit, fitted, options_of, plain
 
 C = TypeVar("C", bound="DataclassInstance")
 
@@ -55,10 +55,10 @@ class Table(Mapping[str, type[C]], Generic[C]):
     def add(self, name: str, block: type[C]) -> None:
         """Put a block into the table. Raises InputError where another class has the name."""
         before = self.blocks.get(name)
-        if before is not None and _origin(before) != _origin(block):
+        if before is not None and origin(before) != origin(block):
             raise InputError(
-                f"{self.what} {name!r} is registered twice, by {_full_name(before)} and by "
-                f"{_full_name(block)}; choose another name"
+                f"{self.what} {name!r} is registered twice, by {full_name(before)} and by "
+                f"{full_name(block)}; choose another name"
             )
         self.blocks[name] = block
 
@@ -95,12 +95,12 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
     """
 
     def decorate(block: type[C]) -> type[C]:
-        table = next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
+        table = table_of(block)
         if table is None or "__dataclass_fields__" not in vars(block):
             contracts = ", ".join(sorted(contract.__name__ for contract in _TABLES))
             raise InputError(
                 f"register({name!r}): expected a frozen dataclass derived from one of {contracts}, "
-                f"got {_full_name(block)}"
+                f"got {full_name(block)}"
             )
         table.add(name, block)
         block.kind = name  # type: ignore[attr-defined]
@@ -109,13 +109,19 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
     return decorate
 
 
-def _origin(block: type) -> tuple[str, str]:
-    """The file and the name of a class: the same after its module was imported again, or by another name."""
+def table_of(block: type) -> Table[DataclassInstance] | None:
+    """Return the table of the contract that a class derives from, registered or not."""
+    return next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
+
+
+def origin(block: type) -> tuple[str, str]:
+    """Return the file and the name of a class: the same after its module was imported again."""
     module = sys.modules.get(block.__module__)
     return getattr(module, "__file__", None) or block.__module__, block.__qualname__
 
 
-def _full_name(block: type) -> str:
+def full_name(block: type) -> str:
+    """Return the name of a class with that of its module."""
     return f"{block.__module__}.{block.__qualname__}"
 
 
@@ -195,11 +201,21 @@ def _fitting(table: Table[C], name: object, key: str, value: object, hint: objec
         if not isinstance(value, list | tuple):
             raise InputError(f"{table.what} {name!r}: expected a list of layers, got {value!r}")
         return tuple(named(table, part) for part in value)
+    inner = _contract_in(hint)
+    if inner is not None and isinstance(value, str | Mapping):
+        return named(inner, value)
     try:
         return fitted(value, hint)
     except Unfit as error:
         told = f"{key}: {error}, got {shown(plain(value), 80)}"
         raise InputError(f"{table.what} {name!r}: {told}") from None
+
+
+def _contract_in(hint: object) -> Table[DataclassInstance] | None:
+    """The table of the one block that a hint declares, as `Layer` and `Layer | None` do."""
+    options = options_of(hint)
+    tables = [table_of(option) for option in options if isinstance(option, type)]
+    return None if str in options else next((table for table in tables if table is not None), None)
 
 
 def _required(field: Field[object]) -> bool:

@@ -20,8 +20,8 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors aliases typed reprs terminal settings backend registry nn optim data layout tasks graph autotune
-cluster report/curves report/model report/table train report dashboard yaml_text estimators export config build cli
+errors aliases typed reprs terminal settings backend registry entries yaml_text nn optim data layout tasks
+graph autotune cluster report train dashboard estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")

@@ -21,7 +21,7 @@ def find_rate(file: ConfigFile, low: float, high: float, steps: int, output: str
     """Train for some steps while the learning rate grows, and suggest one."""
     with told_in_one_line():
         from daskpar.build import check, make_trainer, open_cluster, open_data
-        from daskpar.report.learning_rate import find_learning_rate
+        from daskpar.train.learning_rate import find_learning_rate
 
         config = file.read()
         check(config)

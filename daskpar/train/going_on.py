@@ -25,7 +25,7 @@ from daskpar.errors import InputError
 from daskpar.tasks.load import load_initial
 from daskpar.tasks.state_file import tensors_of, write_tensors
 from daskpar.tasks.types import Spec, State
-from daskpar.train.checkpoint import Origin
+from daskpar.train.checkpoint import STATE, Origin
 from daskpar.train.history import Record
 from daskpar.train.interval import run_length
 from daskpar.train.problem import make_order
@@ -120,7 +120,7 @@ class Fitted(NamedTuple):
         history = [record for record in self.history if record["step"] <= self.state.step]
         meta = {**self._data(), "history": history, "seconds": self.seconds, "epoch": self.epoch}
         tensors = tensors_of(self.spec, self.state)
-        folder = None if saved is None else saved.parent.parent.parent
+        folder = saved.parent.parent.parent if saved is not None and saved.name == STATE else None
         return Earlier(self.state.step, tensors, meta, self.spec.order, self.unfinished, folder)
 
     def _data(self) -> dict[str, Any]:

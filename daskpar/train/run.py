@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from daskpar.cluster.executor import Executor
-from daskpar.data.transforms import to_json
 from daskpar.errors import ClusterLostError, InputError, Interrupted
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
@@ -17,6 +16,7 @@ from daskpar.tasks import begin_state
 from daskpar.tasks.state_file import read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin, SavedState, read_meta, saved_as
+from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
@@ -27,6 +27,7 @@ from daskpar.train.problem import Problem
 from daskpar.train.recorder import BEGUN, Recorder
 from daskpar.train.rescue import Rescue, snapshot_of
 from daskpar.train.result import Result
+from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
 
@@ -65,7 +66,7 @@ class Run:
         self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
-        self._same_run = False
+        self.same_run = False
         self._cut: Milestone | None = None
         self._saved: SavedState | None = None
         self._rate: float | None = None  # of the last step
@@ -91,6 +92,11 @@ class Run:
     @property
     def names(self) -> tuple[str, ...]:
         return self.problem.names
+
+    @cached_property
+    def description(self) -> Description:
+        """The settings, as `load` makes a Trainer of them."""
+        return describe(self.problem.settings)
 
     @property
     def history(self) -> History:
@@ -160,7 +166,7 @@ class Run:
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
         if self.checkpoints:
-            self.checkpoints.begin(self.resumed_at if self._same_run else None)
+            self.checkpoints.begin(self.resumed_at if self.same_run else None)
         self._rescue = Rescue(self._root)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
@@ -203,6 +209,7 @@ class Run:
             state=self.state,
             history=self.history,
             names=self.names,
+            description=self.description,
             steps_planned=self.steps_planned,
             steps_run=self.steps_run,
             resumed_at=self.resumed_at,
@@ -286,11 +293,7 @@ class Run:
 
     def _meta(self) -> dict[str, Any]:
         return {
-            "order": asdict(self.spec.order),
-            "names": list(self.names),  # here, beside the weights that they number: data may move
-            "in_shape": self.spec.in_shape,
-            "transforms": [to_json(t) for t in self.spec.transforms],
-            "targets": [to_json(t) for t in self.spec.targets],
+            **meta_of(self.spec, self.names, self.description),
             "seconds": self._elapsed(),
             "history": self.history,
             "since": self.recorder.since,
@@ -304,7 +307,7 @@ class Run:
         self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], origin.state(self.spec)
         read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
-        self.ended, self._same_run = meta["ended"], origin.same_run
+        self.ended, self.same_run = meta["ended"], origin.same_run
         if self.memory:
             self.memory.take_up(meta["callbacks"], self._best)
 

@@ -26,6 +26,7 @@ from daskpar.train.inputs import Inputs
 from daskpar.train.parameters import Parameters, changed_parameters
 from daskpar.train.result import Result
 from daskpar.train.run import Run
+from daskpar.train.saved import save_file
 from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
@@ -191,13 +192,44 @@ class Trainer(Configured, Shown):
         return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
     def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
-        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`, and for `fit` to go on.
+        """Take up a saved state, for `evaluate` and `predict`, and for `fit` to go on.
 
-        With `strict=False` the model may differ: parameters of the same name and shape are taken, and a
-        warning names the others, which stay as the seed makes them. `fit` then begins at step 0.
+        `checkpoint`: the folder of a checkpoint or of a run, or a file of `save`. The settings must be those
+        of the saved model; `daskpar.load` takes them from there. With `strict=False` the model may differ:
+        parameters of the same name and shape are taken, and a warning names the others, which stay as the
+        seed makes them. `fit` then begins at step 0.
         """
         self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore")), strict))
         return self
+
+    def save(self, path: str | Path) -> Path:
+        """Save all that was learnt as one file, which `daskpar.load` makes a Trainer of.
+
+        The file is safetensors: parameters, the optimizer's state, transforms, labels, history and settings.
+        It appears whole or not at all, and nothing in it is pickled. A block that is not registered
+        (`register`) is left out, and `load` asks for it; so are callbacks, but for `EarlyStopping`.
+        Returns the path. Raises InputError before `fit`, and where the file cannot be written.
+
+        >>> import numpy as np, tempfile, daskpar
+        >>> x = np.random.default_rng(0).normal(size=(64, 4))
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> trainer = daskpar.Trainer([{"dense": 2}], transforms=["standardise"]).fit(x, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     loaded = daskpar.load(trainer.save(f"{folder}/model.safetensors"))
+        >>> bool((loaded.predict(x, "classes") == trainer.predict(x, "classes")).all())
+        True
+        """
+        target = Path(absolute(path, "save"))
+        save_file(target, self._attributes())
+        return target
+
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes of the fitted Trainer; within `after_training`, of the one that it becomes."""
+        run = self._run
+        if run is not None and run.state is not None:
+            return run.result().attributes()
+        self._check_fitted()
+        return self.__dict__.copy()
 
     @property
     def classes_(self) -> np.ndarray:

@@ -21,6 +21,7 @@ from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
+from daskpar.train.run_config import program_folder
 from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
@@ -72,7 +73,8 @@ def begin(
     begun = (None if origin is None else origin.meta.get("begun")) or BEGUN
     timetable = Timetable.of(problem, int(begun["step"]))
     plateau = [] if timetable.plateau is None else [timetable.plateau]
-    heard = [*settings.callbacks, *plateau, *progress_for(settings)]
+    folder = program_folder(settings, data.part, validation)
+    heard = [*folder, *settings.callbacks, *plateau, *progress_for(settings)]
     callbacks = CallbackList(heard, problem.spec.order)
     callbacks.reset(problem.spec, validation is not None)
     return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)

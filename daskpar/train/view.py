@@ -35,6 +35,8 @@ class LiveRun(Protocol):
     @property
     def resumed_at(self) -> int: ...
     @property
+    def same_run(self) -> bool: ...
+    @property
     def seconds(self) -> float: ...
     @property
     def blas(self) -> dict[str, Any]: ...
@@ -54,6 +56,7 @@ _OF_THE_RUN = {
     "steps_planned_": "steps_planned",
     "steps_run_": "steps_run",
     "resumed_at_": "resumed_at",
+    "same_run_": "same_run",
     "seconds_": "seconds",
     "blas_": "blas",
 }
@@ -79,6 +82,8 @@ class RunView:
     steps_run_: int
     """Steps that were computed so far, those before a resumption included."""
     resumed_at_: int
+    same_run_: bool
+    """Whether the run goes on in the folder that it was begun in."""
     seconds_: float
     """Seconds of training so far, those before a resumption included."""
     blas_: dict[str, Any]

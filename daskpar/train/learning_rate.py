@@ -130,7 +130,7 @@ class Sweep(Schedule):
     last: float = 1.0
 
     def _after(self, step: int, total: int) -> float:
-        return self.first * (self.last / self.first) ** (step / max(1, total - 1))
+        return float(self.first * (self.last / self.first) ** (step / max(1, total - 1)))
 
 
 class _Watch(Callback):
