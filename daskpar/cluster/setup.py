@@ -5,6 +5,7 @@
 * Memory: a worker process keeps what it frees, for the next step needs blocks of the same sizes.
 * Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
   2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
+* Pages of the dashboard that fail for graphs that train; see `daskpar.cluster.pages`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
+from daskpar.cluster.pages import mend_pages
 from daskpar.cluster.user_modules import share
 from daskpar.tasks.server import know_servers
 
@@ -71,12 +73,13 @@ class QuietTasks(WorkerPlugin):
 
 
 class SchedulerSetup(SchedulerPlugin):
-    """Sets the scheduler's latency towards every worker."""
+    """Sets the scheduler's latency towards every worker, and mends its dashboard."""
 
     name = "daskpar-scheduler"
     idempotent = True
 
     async def start(self, scheduler: Scheduler) -> None:
+        mend_pages()
         for address in list(scheduler.workers):
             self.add_worker(scheduler, address)
 
