@@ -14,6 +14,7 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
 from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
@@ -34,6 +35,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
     folder = RunFolder(config.folder, config.as_yaml(), resume, tell)
     folder.check()
     check(config)
+    check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
@@ -50,6 +52,8 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
         finish(trainer, config, parts, folder, tell)
         if profile:
             show_profile(trainer, config, console)
+        if config.dashboard.hold:
+            hold_dashboard(client, tell)
 
 
 @contextmanager

@@ -192,7 +192,8 @@ def test_tasks_that_are_gone_before_the_graph_shows_them_do_not_shift_the_others
     kept = client.submit(sum, [3, 4], key="kept")
     assert kept.result() == 7
     assert not client.run_on_scheduler(visits.refresh_pages)
-    assert client.run_on_scheduler(numbers, "kept") == (0, 0)
+    shown, changed = client.run_on_scheduler(numbers, "kept")
+    assert shown == changed
 
 
 def is_known(key: str, dask_scheduler: Any = None) -> bool:
