@@ -13,8 +13,8 @@ from daskpar.errors import InputError
 
 MODEL = "model: [flatten, {dense: 3}]\n"
 SECTIONS = (
-    "checkpoint, cluster, data, import, layout, loss, metrics, model, optimizer, regularisation, run, "
-    "schedule, train"
+    "checkpoint, cluster, dashboard, data, import, layout, loss, metrics, model, optimizer, regularisation, "
+    "run, schedule, train"
 )
 
 

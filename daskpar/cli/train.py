@@ -14,6 +14,7 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
@@ -37,6 +38,7 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
     folder = RunFolder(config.folder, config.as_yaml(), resume, tell, config.run.name)
     folder.check()
     check(config)
+    check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
@@ -52,6 +54,8 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
         finish(trainer, config, parts if evaluate else None, folder, tell)
         if profile:
             show_profile(trainer, config, console)
+        if config.dashboard.hold:
+            hold_dashboard(client, tell)
 
 
 @contextmanager

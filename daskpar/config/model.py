@@ -45,6 +45,10 @@ class RunSection(Section):
     dir: PathKey = "runs"
 
 
+class DashboardSection(Section):
+    hold: bool = Field(False, description="keep it open after the end of the run, until Ctrl-C")
+
+
 def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
     """The keys of all sources; where several have one key, it is that of the chosen one."""
     names = sorted(sources, key=lambda name: name != chosen)
@@ -125,6 +129,7 @@ class Config(Section):
     layout: Annotated[LayoutSection, BeforeValidator(_named_layout)] = LayoutSection()
     cluster: ClusterSection = ClusterSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    dashboard: DashboardSection = DashboardSection()
 
     @property
     def folder(self) -> Path:
