@@ -14,6 +14,10 @@ from daskpar import tasks
 from daskpar.backend.random import init_rng
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
+from daskpar.data.impute import Impute
+from daskpar.data.records import Features, is_records, kinds
+from daskpar.data.schema import refuse_texts
+from daskpar.data.source import Source
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
 from daskpar.errors import InputError
@@ -56,8 +60,10 @@ def fit_transforms(
     `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
     """
     fitted: list[Fitted] = []
-    if which == "x" and part.source.max_value is not None:
-        fitted.append(Pixels(part.source.max_value))
+    source = part.source
+    if which == "x" and source.max_value is not None:
+        fitted.append(Pixels(source.max_value))
+    check_missing_first(entries)
     for i, entry in enumerate(entries):
         if isinstance(entry, Fitted):
             fitted.append(entry)
@@ -67,6 +73,8 @@ def fit_transforms(
             if which == "x" or len(entries) > 1:
                 raise InputError("inputs stands alone, in data.targets; data.transforms prepares them too")
             return (Examples(),)
+        if which == "x":
+            step = step.on_columns(_features(source, fitted), example_after(fitted, source))
         graph = Graph(token)
         keys = [
             graph.add(
@@ -78,7 +86,37 @@ def fit_transforms(
         measures = [executor.result(key) for key in keys]
         executor.release(keys)
         fitted.append(step.fit(reduce(step.combine, measures)))
+    if which == "x":
+        refuse_texts(kinds(example_after(fitted, source).dtype), f"{part.name} data")
     return tuple(fitted)
+
+
+def check_missing_first(entries: Sequence[object]) -> None:
+    """Refuse to put values in the place of missing ones after a transform that these have spoilt."""
+    before: Transform | None = None
+    for step in (transform(entry) for entry in entries if not isinstance(entry, Fitted)):
+        if isinstance(step, Impute) and before is not None:
+            raise InputError(
+                f"transforms: impute comes after {before.kind}, which missing values would spoil; put it "
+                "first"
+            )
+        if not step.keeps_missing:
+            before = step
+
+
+def _features(source: Source, fitted: Sequence[Fitted]) -> Features:
+    """Return the columns of examples after some transforms; nothing where these have made others of them."""
+    shape = example_after(fitted, source).shape
+    return source.features if shape == (1, len(source.features)) else ()
+
+
+def example_after(transforms: Sequence[Fitted], source: Source, dtype: str | None = None) -> np.ndarray:
+    """Return an example of zeros (1, ...) after transforms; `dtype`: of numbers, else that of the source."""
+    raw = source.x_dtype if dtype is None or is_records(source.x_dtype) else dtype
+    x = np.zeros((1, *source.x_shape), raw)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    return x
 
 
 def fit_targets(
@@ -104,7 +142,7 @@ def fit_targets(
     if labels is None:
         return ()
     if not texts:
-        in_shape = shape_after(transforms, source.x_shape, settings.precision)
+        in_shape = example_after(transforms, source, settings.precision).shape[1:]
         outputs = nn.model(settings.model).init(init_rng(settings.seed), in_shape)[1]
         classes = loss.classes(outputs) or 0
         known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
@@ -121,11 +159,3 @@ def learns_inputs(targets: Sequence[object]) -> bool:
 def saved_transforms(meta: Mapping[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
     """The fitted transforms that lie in a checkpoint, of examples and of targets."""
     return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))
-
-
-def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
-    """Return the shape of an example (*shape) after transforms."""
-    x = np.zeros((1, *shape), dtype)
-    for fitted in transforms:
-        x = fitted.apply(x)
-    return x.shape[1:]

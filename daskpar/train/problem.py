@@ -13,6 +13,7 @@ from daskpar.autotune.measure import operation_times
 from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
 from daskpar.data.sampler import Sampler, choose_streams
+from daskpar.data.schema import Schema
 from daskpar.data.source import Source
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted
@@ -27,7 +28,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.tasks.types import Spec
 from daskpar.train import refusals
-from daskpar.train.fitting import FittedData, learns_inputs, shape_after
+from daskpar.train.fitting import FittedData, example_after, learns_inputs
 from daskpar.train.interval import run_length
 from daskpar.train.settings import Settings
 
@@ -105,8 +106,8 @@ def make_spec(
 ) -> Spec:
     """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
     layout = settings.fixed_layout
-    in_shape = shape_after(transforms, source.x_shape, settings.precision)
-    spec = bare_spec(settings, in_shape, order, transforms, targets)
+    in_shape = example_after(transforms, source, settings.precision).shape[1:]
+    spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source))
     refusals.check_characters(spec, source)
     spec, y = _with_targets(spec, source)
     refusals.check_labels(spec)
@@ -173,6 +174,7 @@ def bare_spec(
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    schema: Schema,
 ) -> Spec:
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
     model = nn.model(settings.model)
@@ -195,4 +197,5 @@ def bare_spec(
         accumulate=min(settings.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
+        schema=schema,
     )

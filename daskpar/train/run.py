@@ -225,6 +225,7 @@ class Run:
             "order": asdict(self.spec.order),
             "names": list(self.names),  # here, beside the weights that they number: data may move
             "in_shape": self.spec.in_shape,
+            "schema": self.spec.schema.to_json(),
             "transforms": [to_json(t) for t in self.spec.transforms],
             "targets": [to_json(t) for t in self.spec.targets],
             "seconds": self._elapsed(),

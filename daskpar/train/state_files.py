@@ -8,6 +8,7 @@ from pathlib import Path
 from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
+from daskpar.data.schema import Schema
 from daskpar.tasks.state_file import digest, read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState, read_checkpoint, saved_as
@@ -36,7 +37,9 @@ def restored(settings: Settings, folder: Path) -> dict[str, object]:
     """Return the attributes of a Trainer that takes up the state in a checkpoint's folder."""
     checkpoint = read_checkpoint(folder)
     meta = checkpoint.meta
-    spec = bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), *saved_transforms(meta))
+    transforms, targets = saved_transforms(meta)
+    schema = Schema.from_json(meta.get("schema", {}))
+    spec = bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), transforms, targets, schema)
     state = read_state(spec, str(checkpoint.state))
     return {
         "spec_": spec,

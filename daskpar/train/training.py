@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daskpar.cluster.executor import Executor
+from daskpar.data.records import check_features
+from daskpar.data.schema import Schema
 from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
@@ -46,6 +48,8 @@ def prepare_data(
     """Fit the transforms on the training part, or take those of a checkpoint."""
     if checkpoint is not None:
         check_names(part.source.names, checkpoint.meta.get("names", []))
+        schema = Schema.from_json(checkpoint.meta.get("schema", {}))
+        check_features(schema.features, part.source.features, "resume")
     saved = None if checkpoint is None else checkpoint.meta["order"]
     make_order(settings, part.rows, saved, part.source.chunk_rows)  # refuses before there is work to do
     if checkpoint is not None:
