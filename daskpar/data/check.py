@@ -27,7 +27,7 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import native
 from daskpar.data.frames import Frame, from_frame, is_frame
-from daskpar.data.records import TEXT, Features, from_rows, is_records, names_of
+from daskpar.data.records import TEXT, Features, check_features, from_rows, is_records, kinds, names_of
 from daskpar.data.sparse import SparseRows, Stored, is_sparse
 from daskpar.errors import InputError
 
@@ -73,8 +73,11 @@ def as_examples(values: object, where: str, known: Features = ()) -> tuple[Store
     """
     if is_frame(values):
         return _of_frame(values, where, "examples", known)
-    if names_of(known, TEXT) and not is_records(getattr(values, "dtype", object)):
-        return from_rows(values, known, where), known
+    if names_of(known, TEXT):
+        if not isinstance(values, np.ndarray) or not is_records(values.dtype):
+            return from_rows(values, known, where), known
+        check_features(known, kinds(values.dtype), where)
+        return values, known
     return as_array(values, where), ()
 
 
