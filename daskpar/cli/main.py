@@ -70,7 +70,7 @@ def predict(
         from daskpar.cli.predict import run
 
         config = file.read()
-        count = run(config, restored(config), source, output, kind, _as_label(fill))
+        count = run(config, str(file.path), restored(config), source, output, kind, _as_label(fill))
         out.print(f"{output}: {kind} of {count} examples")
 
 

@@ -32,17 +32,26 @@ _WRITTEN = ".npy", ".csv", ".tsv", ".parquet"
 
 
 def run(
-    config: Config, trainer: Trainer, source: str | None, output: str, kind: str, fill: int | str | None
+    config: Config,
+    where: str,
+    trainer: Trainer,
+    source: str | None,
+    output: str,
+    kind: str,
+    fill: int | str | None,
 ) -> int:
-    """Write predictions for the examples in `source`, or for the test part; returns their number."""
+    """Write predictions for the examples in `source`, or for the test part; returns their number.
+
+    `where`: the config's file, for messages.
+    """
     ending = Path(output).suffix.lower()
     if ending and ending not in _WRITTEN:
         raise InputError(f"{output}: expected a file that ends with {', '.join(_WRITTEN)}")
-    x = _test_part(config) if source is None else read_examples(source, config, trainer)
+    x = _test_part(config, where) if source is None else read_examples(source, config, trainer)
     try:
         predictions = trainer.predict(x, kind, fill)
     except InputError as error:
-        raise InputError(str(error).replace("predict:", f"{source or config.run.name}:", 1)) from None
+        raise InputError(str(error).replace("predict:", f"{source or where}:", 1)) from None
     columns = {} if ending in ("", ".npy") else named_columns(predictions, kind, config, trainer, output)
     with writing(output) as file:
         if ending == ".parquet":
@@ -54,10 +63,10 @@ def run(
     return len(predictions)
 
 
-def _test_part(config: Config) -> Any:
+def _test_part(config: Config, where: str) -> Any:
     test = open_data(config).test
     if test is None:
-        raise InputError(f"{config.run.name}: data.test is 0; give examples with --input")
+        raise InputError(f"{where}: data.test is 0; give examples with --input")
     return test.read(slice(0, test.rows))[0]
 
 

@@ -59,31 +59,53 @@ class TableFile:
         return found
 
     def names(self) -> list[str]:
-        """Return the names of the columns, in order; each must be another."""
-        names = [str(name) for name in self._dataset().schema.names]
+        """Return the names of the columns, in order; each must be another, and the same in all files."""
+        first, *others = self.files()
+        names = self._names(first)
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise InputError(f"{self.path}: two columns are called {twice!r}; rename one")
+            raise InputError(f"{first}: two columns are called {twice!r}; rename one")
+        for file in others:
+            if self._names(file) != names:
+                raise InputError(
+                    f"{file}: its columns are not those of {first}; all files need the same ones"
+                )
         return names
+
+    def _names(self, file: str) -> list[str]:
+        require_pyarrow(self.format)
+        with decoding(file, f"a {self.format} file"):
+            if self.format == "csv":
+                with self._open_csv(file) as reader:
+                    return [str(name) for name in reader.schema.names]
+            from pyarrow import dataset
+
+            return [str(name) for name in dataset.dataset(file, format=self.format).schema.names]
 
     def batches(self, columns: Sequence[str]) -> Iterator[RecordBatch]:
         """Read some columns, some rows at a time; those of a CSV file as texts."""
-        with decoding(self.path, f"a {self.format} file"):
-            yield from self._dataset(columns).to_batches(columns=list(columns), batch_size=_ROWS)
+        for file in self.files():
+            with decoding(file, f"a {self.format} file"):
+                if self.format == "csv":
+                    with self._open_csv(file, columns) as reader:
+                        yield from reader
+                else:
+                    from pyarrow import dataset
 
-    def _dataset(self, texts: Sequence[str] = ()) -> Any:
+                    source = dataset.dataset(file, format=self.format)
+                    yield from source.to_batches(columns=list(columns), batch_size=_ROWS)
+
+    def _open_csv(self, file: str, columns: Sequence[str] = ()) -> Any:
         arrow = require_pyarrow(self.format)
-        with decoding(self.path, f"a {self.format} file"):
-            from pyarrow import csv, dataset
+        from pyarrow import csv
 
-            kind: Any = self.format
-            if self.format == "csv":
-                convert = csv.ConvertOptions(
-                    column_types={name: arrow.string() for name in texts}, strings_can_be_null=True
-                )
-                parse = csv.ParseOptions(delimiter=self.separator)
-                kind = dataset.CsvFileFormat(parse_options=parse, convert_options=convert)
-            return dataset.dataset(self.files(), format=kind)
+        texts = csv.ConvertOptions(
+            column_types={name: arrow.string() for name in columns},
+            include_columns=list(columns),
+            strings_can_be_null=True,
+        )
+        parse = csv.ParseOptions(delimiter=self.separator, newlines_in_values=True)
+        return csv.open_csv(file, parse_options=parse, convert_options=texts)
 
 
 def require_pyarrow(what: str) -> Any:
