@@ -98,6 +98,13 @@ class Layer(Block):
         """The layers that it is a short way to write, in a list of layers; any other stands for itself."""
         return (self,)
 
+    def open_sizes(self) -> dict[str, str]:
+        """The sizes that are left to the data (`words`, `outputs`, `columns`), and the fields they go to.
+
+        See `nn.open_sizes`.
+        """
+        return {}
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""
         return {}, in_shape

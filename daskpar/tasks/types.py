@@ -14,6 +14,7 @@ from daskpar.data.schema import Schema
 from daskpar.data.transforms import Fitted, decode
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import Partition, Span
+from daskpar.nn.open_sizes import Sizes
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
 
@@ -59,6 +60,7 @@ class Spec:
     cut: Partition | None = None
     outer: Any = None
     schema: Schema = field(default_factory=Schema)
+    sizes: Sizes = field(default_factory=Sizes)
 
     @property
     def partition(self) -> Partition:

@@ -72,7 +72,7 @@ class Planner:
         where = (type(executor).__name__, self.across_processes, self.workers, *machine)
         part = data.part
         trained = (settings.model, settings.loss, settings.optimizer, settings.batch, settings.precision)
-        self.cache = Cache(_KERNELS, where, (*trained, part.rows), part.source.x_shape)
+        self.cache = Cache(_KERNELS, where, (*trained, data.sizes, part.rows), part.source.x_shape)
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner

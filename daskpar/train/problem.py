@@ -22,6 +22,7 @@ from daskpar.layout.lanes import check_streams, lanes_alike
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
+from daskpar.nn.open_sizes import Sizes, fill
 from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim import registry as optim
@@ -68,7 +69,7 @@ def pose(
     """
     source = data.part.source
     order = make_order(settings, data.part.rows, saved, source.chunk_rows)
-    spec = make_spec(settings, source, order, data.transforms, data.targets)
+    spec = make_spec(settings, source, order, data.transforms, data.targets, data.sizes)
     return Problem(settings, data.part, validation, spec)
 
 
@@ -103,11 +104,12 @@ def make_spec(
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    sizes: Sizes = Sizes(),  # noqa: B008 - frozen
 ) -> Spec:
     """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
     layout = settings.fixed_layout
     in_shape = example_after(transforms, source, settings.precision).shape[1:]
-    spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source))
+    spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source), sizes)
     refusals.check_characters(spec, source)
     spec, y = _with_targets(spec, source)
     refusals.check_labels(spec)
@@ -175,9 +177,10 @@ def bare_spec(
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
     schema: Schema,
+    sizes: Sizes,
 ) -> Spec:
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
-    model = nn.model(settings.model)
+    model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
@@ -198,4 +201,5 @@ def bare_spec(
         transforms=tuple(transforms),
         targets=tuple(targets),
         schema=schema,
+        sizes=sizes,
     )

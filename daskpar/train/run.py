@@ -226,6 +226,7 @@ class Run:
             "names": list(self.names),  # here, beside the weights that they number: data may move
             "in_shape": self.spec.in_shape,
             "schema": self.spec.schema.to_json(),
+            "sizes": self.spec.sizes.to_json(),
             "transforms": [to_json(t) for t in self.spec.transforms],
             "targets": [to_json(t) for t in self.spec.targets],
             "seconds": self._elapsed(),

@@ -9,6 +9,7 @@ from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
 from daskpar.data.schema import Schema
+from daskpar.nn.open_sizes import Sizes
 from daskpar.tasks.state_file import digest, read_state, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState, read_checkpoint, saved_as
@@ -39,7 +40,8 @@ def restored(settings: Settings, folder: Path) -> dict[str, object]:
     meta = checkpoint.meta
     transforms, targets = saved_transforms(meta)
     schema = Schema.from_json(meta.get("schema", {}))
-    spec = bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), transforms, targets, schema)
+    order, sizes = Sampler(**meta["order"]), Sizes.from_json(meta.get("sizes", {}))
+    spec = bare_spec(settings, meta["in_shape"], order, transforms, targets, schema, sizes)
     state = read_state(spec, str(checkpoint.state))
     return {
         "spec_": spec,
