@@ -7,7 +7,7 @@ worker maps into memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -15,9 +15,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from daskpar.data.check import as_array, check_pair
+from daskpar.data.check import as_array, as_examples, check_pair
 from daskpar.data.files import Npy, open_npy, stamp
 from daskpar.data.reading import Stamp
+from daskpar.data.records import Features
 from daskpar.data.source import Source
 from daskpar.data.sparse import SparseRows, Stored
 from daskpar.errors import InputError
@@ -28,9 +29,10 @@ _PARTS = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 @dataclass(frozen=True)
 class Held(Source):
-    """Arrays of this process, by token."""
+    """Arrays of this process, by token; `features`: the columns of examples that have names."""
 
     token: str
+    features: Features = ()
 
     def arrays(self) -> tuple[Stored, np.ndarray]:
         try:
@@ -48,6 +50,8 @@ class Held(Source):
 @dataclass(frozen=True)
 class Spilled(Npy):
     """Arrays of this process, written to files for workers elsewhere."""
+
+    features: Features = field(default=(), kw_only=True)
 
     def release(self) -> None:
         for path in (self.x, self.y):
@@ -79,16 +83,19 @@ class SpilledSparse(Source):
 Given = Held | Spilled | SpilledSparse
 
 
-def hold(x: object, y: object, folder: Path | None = None, where: str = "fit") -> Given:
-    """A source over arrays given from Python; with `folder`, through files in it."""
+def hold(x: object, y: object, folder: Path | None = None, where: str = "fit", known: Features = ()) -> Given:
+    """A source over arrays given from Python; with `folder`, through files in it.
+
+    `known`: the columns of training, which those of a frame are compared with.
+    """
     same = x is y
-    x = as_array(x, where)
+    x, features = as_examples(x, where, known)
     y = cast(np.ndarray, x) if same else as_array(y, where, "targets")
     check_pair(x, y, where)
     token = uuid4().hex
     if folder is None:
         _held[token] = (x, y)
-        return Held(token)
+        return Held(token, features)
     if isinstance(x, SparseRows):
         paths = tuple(str(folder / f"{token}-{part}.npy") for part in _PARTS)
         for path, part in zip(paths, _PARTS, strict=True):
@@ -99,7 +106,7 @@ def hold(x: object, y: object, folder: Path | None = None, where: str = "fit") -
     for file, array in zip(files, (x, y), strict=True):
         if not file.exists():
             np.save(file, array)
-    return Spilled(*map(str, files))
+    return Spilled(str(files[0]), str(files[1]), features=features)
 
 
 @lru_cache(maxsize=16)

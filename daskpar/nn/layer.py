@@ -131,6 +131,13 @@ class Layer(Block):
         """The layer with those at some places frozen, as far as it holds layers in a list."""
         return frozen(self) if () in places else self
 
+    def open_sizes(self) -> dict[str, str]:
+        """The sizes that are left to the data (`words`, `outputs`, `columns`), and the fields they go to.
+
+        See `nn.open_sizes`.
+        """
+        return {}
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""
         return {}, in_shape

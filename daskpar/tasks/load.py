@@ -78,6 +78,7 @@ def load_rows(spec: Spec, part: Split, x: Any, y: Any) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's."""
     where = f"{part.name} data"
     check_ids(spec, where, x)
+    spec.check_raw(x, where)
     how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
     chunk = prepare(part.name, x, y, spec.precision, *how)
     check_shape(spec, where, chunk.x)

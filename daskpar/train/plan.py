@@ -73,7 +73,7 @@ class Planner:
         part = data.part
         trained = (settings.model, settings.loss, settings.optimizer, settings.batch, settings.precision)
         groups = filter(None, (settings.frozen, settings.learning_rates))
-        self.cache = Cache(_KERNELS, where, (*trained, *groups, part.rows), part.source.x_shape)
+        self.cache = Cache(_KERNELS, where, (*trained, *groups, data.sizes, part.rows), part.source.x_shape)
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner

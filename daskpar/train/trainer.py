@@ -169,9 +169,10 @@ class Trainer(Configured, Shown):
     def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
-            part = Inputs(settings, executor, self._scratch).part(X, y, "test").once()
-            rows = settings.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
+            inputs = Inputs(settings, executor, self._scratch)
+            part = inputs.part(X, y, "test", spec.schema.features).once()
+            rows = settings.chunk_rows or part.source.chunk_rows
             files = self._state_files(spec, owners)
             if "_folder" in self.__dict__:  # a state may lie where nobody may write
                 check_workers_see(executor, self._scratch)
@@ -236,6 +237,16 @@ class Trainer(Configured, Shown):
         """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
         self._check_fitted()
         return self.spec_.classes
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of the examples in training, in order.
+
+        Raises AttributeError where they had none, as scikit-learn has it.
+        """
+        if "spec_" not in self.__dict__ or not self.spec_.schema.features:
+            raise AttributeError("feature_names_in_")
+        return np.array([column.name for column in self.spec_.schema.features], dtype=object)
 
     @property
     def parameters_(self) -> Parameters:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.executor import Executor
+from daskpar.data.records import check_features
 from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Origin
-from daskpar.train.fitting import FittedData, fit_data, saved_transforms
+from daskpar.train.fitting import FittedData, fit_data
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import make_order, pose
@@ -22,6 +23,7 @@ from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.run_config import program_folder
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
@@ -49,10 +51,13 @@ def prepare_data(
 ) -> FittedData:
     """Fit the transforms on the training part, or take those that the run's origin has."""
     meta: dict[str, Any] = {"order": None} if origin is None else origin.meta
+    saved = SavedData.of(meta)
     if "names" in meta:
         check_names(part.source.names, meta["names"])
+    if saved.schema is not None:
+        check_features(saved.schema.features, part.source.features, "train data")
     make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before there is work
-    return fit_data(settings, part, executor, token, saved_transforms(meta))
+    return fit_data(settings, part, executor, token, saved)
 
 
 def begin(
