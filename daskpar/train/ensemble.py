@@ -51,11 +51,19 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
-    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Ensemble:
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        validation: object = None,
+        resume: bool = False,
+        *,
+        sample_weight: object = None,
+    ) -> Ensemble:
         """Train all members at once. A share of the rows for validation is the same for all."""
         client = current_client(self.settings.client)  # threads might have another
         with self._training_alone(), session(self.settings) as (executor, settings):
-            data = Inputs(settings, executor, self._scratch).parts(X, y, validation)
+            data = Inputs(settings, executor, self._scratch).parts(X, y, validation, sample_weight)
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             members = [self._member(k, threads) for k in range(self.members)]

@@ -45,6 +45,7 @@ class Trainer:
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
@@ -107,14 +108,24 @@ class Trainer:
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
-    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Trainer:
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        validation: object = None,
+        resume: bool = False,
+        *,
+        sample_weight: object = None,
+    ) -> Trainer:
         """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
 
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
+        `sample_weight` (rows,): how much each row counts, in the loss, the gradient and the metrics; an
+        array, a list, a Series or a dask array. A pair for validation may have weights as a third part.
         """
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume))
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume, sample_weight))
         return self
 
     def fit_on(self, client: object, arguments: FitArguments) -> None:
@@ -135,10 +146,10 @@ class Trainer:
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes())  # at once: other threads may be predicting
 
-    def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
+    def evaluate(self, X: object, y: object = None, sample_weight: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
-            part = Inputs(settings, executor, self._scratch).part(X, y, "test").once()
+            part = Inputs(settings, executor, self._scratch).part(X, y, "test", sample_weight).once()
             rows = settings.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
             files = self._state_files(spec, owners)

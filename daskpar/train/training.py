@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Checkpoint
+from daskpar.train.events import Event
+from daskpar.train.first_loss import FirstLoss
 from daskpar.train.fitting import FittedData, fit_data, saved_data
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
-from daskpar.train.problem import make_order, pose
+from daskpar.train.problem import all_of, make_order, pose
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
@@ -22,6 +25,8 @@ from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
 from daskpar.train.view import RunView
+
+logger = logging.getLogger("daskpar")
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,14 @@ class Training:
     def complete(self, trainer: object = None) -> Result:
         """Run to the end. Callbacks see `trainer` through their view, for what the run does not know."""
         view = RunView(self.run, trainer)
+        first_loss = FirstLoss(self.run.problem)
+
+        def hear(event: Event) -> None:
+            first_loss.hear(event)
+            self.callbacks.hear(view, event)
+
         try:
-            return self.run.train(lambda event: self.callbacks.hear(view, event))
+            return self.run.train(hear)
         finally:
             self.callbacks.close()
 
@@ -47,9 +58,11 @@ def prepare_data(
     if checkpoint is not None:
         check_names(part.source.names, checkpoint.meta.get("names", []))
     saved = None if checkpoint is None else checkpoint.meta["order"]
-    make_order(settings, part.rows, saved, part.source.chunk_rows)  # refuses before there is work to do
+    order = make_order(settings, part.rows, saved, part.source.chunk_rows)  # refuses before there is work
+    if order.batch < settings.batch:
+        logger.info("train.batch=%d is more than the data have: a batch is %s", settings.batch, all_of(order))
     if checkpoint is not None:
-        return saved_data(part, checkpoint.meta)
+        return saved_data(settings, part, checkpoint.meta, executor, token)
     return fit_data(settings, part, executor, token)
 
 
