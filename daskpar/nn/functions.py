@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeGuard
 
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError, shown
-from daskpar.nn.loss import Loss
+from daskpar.nn.loss import Loss, by_rows, total_weight
 from daskpar.nn.metrics import Metric, Sums
 
 Function = Callable[[Array, Array], Any]
@@ -70,7 +70,9 @@ class FunctionLoss(Loss):
     def kind(self) -> str:  # type: ignore[override]
         return _called(self.function, "loss")
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         xp, rows = array_module(outputs), outputs.shape[0]
         if self.task != "classes":
             targets = targets.reshape(outputs.shape).astype(outputs.dtype, copy=False)
@@ -88,7 +90,9 @@ class FunctionLoss(Loss):
                     f", got {_shape_of(array)}"
                 )
         gradient = xp.ascontiguousarray(gradient, dtype=outputs.dtype)
-        return float(losses.sum()), float(rows), gradient
+        if weights is None:
+            return float(losses.sum()), float(rows), gradient
+        return float((losses * weights).sum()), total_weight(weights), gradient * by_rows(weights, gradient)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class FunctionMetric(Metric):
     def own_name(self) -> str:
         return _called(self.function, "metric")
 
-    def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
+    def sums(self, outputs: Array, targets: Array, loss: Loss, weights: Array | None = None) -> Sums:
         if math.prod(targets.shape) == math.prod(outputs.shape):
             targets = targets.reshape(outputs.shape)
         values = self.function(outputs, targets)
@@ -126,4 +130,6 @@ class FunctionMetric(Metric):
                 f"metric {self.name}: for outputs of shape {outputs.shape} expected values of shape "
                 f"{outputs.shape[:1]}, one a row, got {_shape_of(values)}"
             )
-        return float(to_numpy(values).sum(dtype="float64")), float(len(values))
+        if weights is None:
+            return float(to_numpy(values).sum(dtype="float64")), float(len(values))
+        return float(to_numpy(values * weights).sum(dtype="float64")), total_weight(weights)

@@ -87,8 +87,8 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
 
     The gradient of frozen parameters becomes zero.
     """
-    if not sums or not sums[1] > 0:
-        raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
+    if not sums or not sums[1] >= 0:
+        raise NotFiniteError(f"step {state.step}: the weights of the batch have no sum")
     table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
     statistics = statistics_within(spec, span, len(total))
@@ -98,7 +98,8 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
             total[first:stop] = 0
     for first, stop in extents(table.frozen, start, len(total)):
         total[first:stop] = 0
-    total *= 1 / sums[1]
+    if sums[1] > 0:  # else no row counts, and the gradient is 0
+        total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors_of(span))
     return observed
 

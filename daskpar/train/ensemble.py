@@ -67,16 +67,19 @@ class Ensemble(Trainer):
         resume: bool = False,
         *,
         fresh_optimizer: bool = False,
+        sample_weight: object = None,
     ) -> Ensemble:
         """Train all members at once, or go on. A share of the rows for validation is the same for all."""
-        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
+        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight), self.settings)
         return self
 
     @known_arguments
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Ensemble:
         """Train all members for one epoch, from the parameters there are."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self._fit(FitArguments(X, y, validation), once)
+        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def _fit(self, arguments: FitArguments, settings: Settings) -> None:
@@ -85,7 +88,7 @@ class Ensemble(Trainer):
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):
             data = Inputs(settings, executor, self._scratch).parts(
-                arguments.x, arguments.y, arguments.validation
+                arguments.x, arguments.y, arguments.validation, arguments.sample_weight
             )
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
@@ -93,7 +96,7 @@ class Ensemble(Trainer):
                 member.blas_threads = threads
             shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
             members[0].callbacks = [*members[0].callbacks, *shown]
-            given = replace(arguments, x=data[0], y=None, validation=data[1])
+            given = replace(arguments, x=data[0], y=None, validation=data[1], sample_weight=None)
             try:
                 train_all(members, client, given)
             finally:  # also what members have learnt when they were interrupted

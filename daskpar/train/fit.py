@@ -30,6 +30,7 @@ class FitArguments:
     validation: object = None
     resume: bool = False
     fresh_optimizer: bool = False
+    sample_weight: object = None
     earlier: Earlier | None = None
 
 
@@ -48,7 +49,9 @@ def train(
     check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
-        train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)
+        train, validation = inputs.parts(
+            arguments.x, arguments.y, arguments.validation, arguments.sample_weight
+        )
         check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None

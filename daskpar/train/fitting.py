@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from daskpar.data.schema import refuse_texts
 from daskpar.data.source import Source
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, transform
+from daskpar.data.weights import BALANCED
 from daskpar.errors import InputError
 from daskpar.nn import registry as nn
 from daskpar.nn.open_sizes import Sizes, fill, open_in
+from daskpar.tasks import Weighed
+from daskpar.train.class_weights import weigh
 from daskpar.train.measuring import Measuring
 from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
@@ -31,7 +34,8 @@ from daskpar.train.sizes import categories_of, find_sizes
 class FittedData:
     """Training data, with the transforms of examples and of targets that were fitted on them.
 
-    `sizes`: those that the model leaves to the data.
+    `sizes`: those that the model leaves to the data. `weighed`: the sum of the weights of the rows by class,
+    where the classes are to be balanced.
 
     They do not depend on the layout: whoever chooses one fits them once.
     """
@@ -40,6 +44,7 @@ class FittedData:
     transforms: tuple[Fitted, ...]
     targets: tuple[Fitted, ...]
     sizes: Sizes = field(default_factory=Sizes)
+    weighed: Weighed | None = None
 
 
 def fit_data(
@@ -59,7 +64,19 @@ def fit_data(
     if sizes is None:
         example = example_after(transforms, part.source, settings.precision)
         sizes = find_sizes(settings, transforms, targets, example, measuring)
-    return FittedData(part, transforms, targets, sizes)
+    return _weighed(settings, FittedData(part, transforms, targets, sizes), executor, token)
+
+
+def _weighed(settings: Settings, data: FittedData, executor: Executor, token: str) -> FittedData:
+    """The same data with the weights of their rows summed up, where rows or classes have weights."""
+    part, by_class = data.part, settings.class_weight == BALANCED
+    if not by_class and not part.source.weighted:
+        return data
+    if by_class and nn.loss(settings.loss).task == "numbers":
+        return data  # refused with the problem, by the name of the loss
+    chunk_rows = settings.chunk_rows or part.source.chunk_rows
+    total = weigh(part, data.targets, executor, token, chunk_rows, by_class)
+    return replace(data, weighed=total if by_class else None)
 
 
 def fit_transforms(entries: Sequence[object], measuring: Measuring, which: str) -> tuple[Fitted, ...]:

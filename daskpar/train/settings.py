@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from daskpar.aliases import SETTINGS
 from daskpar.cluster.clients import check_type
 from daskpar.data.paths import absolute
 from daskpar.data.sampler import KINDS
+from daskpar.data.weights import checked_class_weight
 from daskpar.errors import InputError, shown, unknown
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
@@ -131,6 +132,12 @@ class Settings(Block):
     )
     penalty: Penalty | None = setting(
         None, "l1 and l2 penalties on parameters", convert=conversions.block_of(Penalty)
+    )
+    class_weight: str | dict[Any, float] | None = setting(
+        None,
+        "balanced, or a mapping from labels to weights: of the rows to train on",
+        section="train",
+        convert=checked_class_weight,
     )
     transforms: Sequence[object] = setting(
         (),

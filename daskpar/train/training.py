@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Origin
+from daskpar.train.events import Event
+from daskpar.train.first_loss import FirstLoss
 from daskpar.train.fitting import FittedData, fit_data
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
-from daskpar.train.problem import make_order, pose
+from daskpar.train.problem import all_of, make_order, pose
 from daskpar.train.progress import progress_for
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
@@ -29,6 +32,8 @@ from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
 from daskpar.train.view import RunView
 
+logger = logging.getLogger("daskpar")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -40,8 +45,14 @@ class Training:
     def complete(self, trainer: object = None) -> Result:
         """Run to the end. Callbacks see `trainer` through their view, for what the run does not know."""
         view = RunView(self.run, trainer)
+        first_loss = FirstLoss(self.run.problem)
+
+        def hear(event: Event) -> None:
+            first_loss.hear(event)
+            self.callbacks.hear(view, event)
+
         try:
-            return self.run.train(lambda event: self.callbacks.hear(view, event))
+            return self.run.train(hear)
         finally:
             self.callbacks.close()
 
@@ -56,7 +67,9 @@ def prepare_data(
         check_names(part.source.names, meta["names"])
     if saved.schema is not None:
         check_features(saved.schema.features, part.source.features, "train data")
-    make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before there is work
+    order = make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before work
+    if order.batch < settings.batch:
+        logger.info("train.batch=%d is more than the data have: a batch is %s", settings.batch, all_of(order))
     return fit_data(settings, part, executor, token, saved)
 
 
