@@ -25,6 +25,7 @@ _HOMES = {
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
     "daskpar.cluster": "open_client",
     "daskpar.cli.progress": "progress",
+    "daskpar.estimators": "NeuralClassifier NeuralRegressor",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

@@ -150,7 +150,9 @@ def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
     meta = frame._meta
     columns = dtypes_of(meta)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
-    if dtype is None or all(column == dtype for column in columns.values()):
+    if dtype is None:
+        return frame.astype(object)  # of strings, dask would warn that it does the same
+    if all(column == dtype for column in columns.values()):
         return frame
     nullable = not all(isinstance(column, np.dtype) for column in columns.values())
     return frame.map_partitions(_as_floats if nullable else _as_dtype, dtype)

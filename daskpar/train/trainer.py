@@ -22,6 +22,7 @@ from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.history import Record
 from daskpar.train.inputs import Inputs
+from daskpar.train.pipeline_step import PipelineStep, missing
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.scratch import Scratch, check_workers_see
@@ -32,7 +33,7 @@ from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
 
-class Trainer:
+class Trainer(PipelineStep):
     """Trains a network as a task graph.
 
     Parameters
@@ -90,7 +91,7 @@ class Trainer:
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS and "settings" in self.__dict__:
             return getattr(self.settings, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(missing(self, name))
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""

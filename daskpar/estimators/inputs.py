@@ -1,0 +1,116 @@
+"""Examples, targets and weights that people pass to an estimator, checked as scikit-learn checks them.
+
+Arrays, lists, frames and sparse matrices are checked whole. Of dask arrays and frames only the names and the
+number of columns are looked at here; each block is checked where it is loaded (`daskpar.data.check`).
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from daskpar.backend.array import Array
+from daskpar.data.dask_arrays import checked_blocks, is_dask
+from daskpar.data.sparse import is_sparse
+from daskpar.errors import InputError
+from daskpar.estimators.messages import one_line_errors
+
+
+class Checked(NamedTuple):
+    """Examples (rows, ...), targets (rows, ...), and weights (rows,) or None; arrays or dask arrays."""
+
+    x: Array
+    y: Array
+    sample_weight: Array
+
+
+def check_examples(estimator: BaseEstimator, x: object, nd: bool, reset: bool = False) -> Array:
+    """Return examples, in the columns that the estimator was fitted on.
+
+    `nd`: whether examples may have more than one axis, as images do. `reset`: whether these columns are those
+    that the estimator is fitted on from now on. Raises InputError.
+    """
+    with one_line_errors():
+        if is_dask(x):
+            validate_data(estimator, _columns(x), reset=reset, skip_check_array=True)
+            return x
+        checked: Array = validate_data(estimator, x, reset=reset, accept_sparse="csr", allow_nd=nd)
+        return checked
+
+
+def check_training_data(
+    estimator: BaseEstimator,
+    x: object,
+    y: object,
+    sample_weight: object,
+    nd: bool,
+    numbers: bool,
+    reset: bool,
+) -> Checked:
+    """Return examples, targets and weights to train on.
+
+    `numbers`: whether targets are numbers, rather than labels. Raises InputError.
+    """
+    if y is not None and (is_dask(x) or is_dask(y)):
+        x = check_examples(estimator, x, nd, reset)
+        x = checked_blocks(x, "fit") if is_dask(x) else x
+        y = checked_blocks(y, "fit", "targets") if is_dask(y) else np.asarray(y)
+        return Checked(x, y, sample_weight)
+    with one_line_errors():
+        x, y = validate_data(
+            estimator,
+            x,
+            y,
+            reset=reset,
+            accept_sparse="csr",
+            allow_nd=nd,
+            multi_output=True,
+            y_numeric=numbers,
+            skip_check_array=y is None,  # which is refused
+        )
+        y = y.toarray() if is_sparse(y) else y
+        weights = None if sample_weight is None else _weights(sample_weight, _num_rows(x))
+        return Checked(x, y, weights)
+
+
+def check_validation(estimator: BaseEstimator, pair: object, nd: bool, numbers: bool) -> tuple[Array, Array]:
+    """Return the examples and targets of a pair for validation. Raises InputError."""
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise InputError("validation: expected a share of the rows, e.g. 0.1, or a pair of arrays (X, y)")
+    checked = check_training_data(estimator, pair[0], pair[1], None, nd, numbers, reset=False)
+    return checked.x, checked.y
+
+
+def _columns(x: Array) -> Array:
+    """Return an object with the number and the names of a dask collection's columns."""
+    like: Array = getattr(x, "_meta", x) if hasattr(type(x), "to_dask_array") else x
+    if len(like.shape) < 2:
+        raise InputError(
+            f"X: Expected 2D array, got {len(like.shape)}D array instead; Reshape your data using "
+            "X.reshape(-1, 1) if it has a single column"
+        )
+    return like
+
+
+def _num_rows(x: Array) -> int:
+    rows: int = x.shape[0]
+    return rows
+
+
+def _weights(sample_weight: object, rows: int) -> np.ndarray:
+    """Return one weight a row; a single number stands for all rows."""
+    if isinstance(sample_weight, Real):
+        weights = np.full(rows, float(sample_weight))
+    else:
+        floats = [np.float64, np.float32]
+        weights = check_array(sample_weight, ensure_2d=False, dtype=floats, input_name="sample_weight")
+    if weights.ndim != 1:
+        raise InputError(f"sample_weight has {weights.ndim} axes; expected one weight a row, {rows}")
+    check_consistent_length(weights, np.empty(rows))
+    if not weights.any():
+        raise InputError("sample_weight: all weights are zero; expected at least one above zero")
+    return weights
