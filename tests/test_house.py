@@ -48,6 +48,8 @@ RULES: dict[str, Callable[[Path], list[str]]] = {
     "prints": lambda package: house.prints(package, ("cli",)),
     "long": house.long_files,
 }
+
+
 @cache
 def broken(rule: str) -> set[str]:
     return set(RULES[rule](HOUSE))

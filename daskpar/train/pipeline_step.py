@@ -7,10 +7,11 @@ classifier nor a regressor and has no `score`; `NeuralClassifier` and `NeuralReg
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from daskpar.errors import shown, unknown
-from daskpar.train.settings import FIELDS, Settings
+from daskpar.errors import unknown
+from daskpar.train.configured import Configured
+from daskpar.train.settings import FIELDS
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 _OF_ESTIMATORS = ("score", "predict_proba", "predict_log_proba", "decision_function", "n_features_in_")
 
 
-class PipelineStep:
-    """Methods that scikit-learn calls of the steps of a pipeline, and of what it searches over."""
+class PipelineStep(Configured):
+    """Base of the Trainer: the methods that scikit-learn calls of a pipeline's steps."""
 
-    settings: Settings
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_ESTIMATORS:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}; as scikit-learn estimators use "
+                "daskpar.NeuralClassifier and daskpar.NeuralRegressor"
+            )
+        return super().__getattr__(name)
 
     @property
     def _is_fitted(self) -> bool:
@@ -52,11 +59,3 @@ class PipelineStep:
 
         inputs = InputTags(sparse=True, three_d_array=True, allow_nan=True)
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=inputs)
-
-
-def missing(owner: object, name: str) -> str:
-    """Return a message for an attribute that there is not; those of estimators are found elsewhere."""
-    told = f"{type(owner).__name__!r} object has no attribute {shown(name)}"
-    if name not in _OF_ESTIMATORS:
-        return told
-    return f"{told}; as scikit-learn estimators use daskpar.NeuralClassifier and daskpar.NeuralRegressor"

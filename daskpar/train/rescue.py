@@ -16,6 +16,14 @@ from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import Checkpoints
 
 
+def snapshot_of(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return a description of a run that does not change when the run goes on."""
+    sums, each = meta["since"]
+    since = [sums, {name: list(values) for name, values in each.items()}]
+    kept = {"history": list(meta["history"]), "callbacks": deepcopy(meta["callbacks"])}
+    return {**meta, **kept, "since": since}
+
+
 class Rescue:
     """Remembers the last restart point of a run, with what a checkpoint needs besides the state."""
 
@@ -27,10 +35,7 @@ class Rescue:
         """Take note of a restart point, where the run stands as `meta` says; None if it is a checkpoint."""
         self._root, self._meta = restart_point, meta
         if meta is not None:
-            sums, each = meta["since"]
-            since = [sums, {name: list(values) for name, values in each.items()}]
-            kept = {"history": list(meta["history"]), "callbacks": deepcopy(meta["callbacks"])}
-            self._meta = {**meta, **kept, "since": since}
+            self._meta = snapshot_of(meta)
 
     def save(self, spec: Spec, checkpoints: Checkpoints | None) -> tuple[State | None, str]:
         """Keep the state of the last restart point as a checkpoint.

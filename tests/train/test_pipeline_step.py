@@ -21,7 +21,7 @@ def accuracy(pipeline, x, y):
 
 
 def test_a_pipeline_with_a_trainer_predicts_outputs():
-    pipeline = make_pipeline(StandardScaler(), Trainer([Dense(2)], epochs=40)).fit(X, Y)
+    pipeline = make_pipeline(StandardScaler(), Trainer([Dense(2)], optimizer={"adam": 0.05}, epochs=40)).fit(X, Y)
     assert pipeline.predict(X).shape == (64, 2) and accuracy(pipeline, X, Y) > 0.7
     assert cross_val_predict(pipeline, X, Y).shape == (64, 2)
 
