@@ -75,7 +75,7 @@ def of_classes(values: Array) -> Labelling:
     classes = np.unique(column_or_1d(values))
     if len(classes) < 2:
         raise InputError(
-            f"y holds one class only, {shown(classes[0].item())}; a classifier needs at least 2 classes"
+            f"y holds one class only, {shown(classes.tolist()[0])}; a classifier needs at least 2 classes"
         )
     return Labelling(classes)
 
@@ -103,7 +103,7 @@ def _numbers(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
     strange = classes[places] != y
     if np.any(strange):
-        label = np.asarray(y)[np.flatnonzero(strange)[0]]
+        label = np.asarray(y)[strange][:1].tolist()[0]
         raise InputError(f"y holds {shown(label)}, which is none of the {len(classes)} classes_")
     return places.astype(np.int64)
 

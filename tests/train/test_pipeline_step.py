@@ -21,7 +21,8 @@ def accuracy(pipeline, x, y):
 
 
 def test_a_pipeline_with_a_trainer_predicts_outputs():
-    pipeline = make_pipeline(StandardScaler(), Trainer([Dense(2)], optimizer={"adam": 0.05}, epochs=40)).fit(X, Y)
+    trainer = Trainer([Dense(2)], optimizer={"adam": 0.05}, epochs=40)
+    pipeline = make_pipeline(StandardScaler(), trainer).fit(X, Y)
     assert pipeline.predict(X).shape == (64, 2) and accuracy(pipeline, X, Y) > 0.7
     assert cross_val_predict(pipeline, X, Y).shape == (64, 2)
 
