@@ -13,9 +13,9 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from daskpar.backend.array import Array
-from daskpar.estimators.inputs import Checked, check_examples, check_training_data, check_validation
+from daskpar.estimators.inputs import Allowed, Checked, check_examples, check_training_data, check_validation
 from daskpar.estimators.messages import one_line_errors
-from daskpar.estimators.network import is_dense, layers, optimizer, precision_of
+from daskpar.estimators.network import is_dense, layers, optimizer, precision_of, prepares_columns
 from daskpar.estimators.training import is_setting, train, train_an_epoch, trainer_of
 from daskpar.estimators.watch import EpochLosses
 from daskpar.layout.layout import Layout
@@ -101,7 +101,7 @@ class NeuralEstimator(BaseEstimator):
         classes: object = None,
     ) -> Self:
         """Train a new network, or the one there is further: for `epochs`, or for `one_epoch`."""
-        data = check_training_data(self, X, y, sample_weight, self._nd, self._numbers, reset=not goes_on)
+        data = check_training_data(self, X, y, sample_weight, self._allowed, reset=not goes_on)
         if not goes_on:
             self._learn_targets(data.y, classes)
             self.__dict__.pop("trainer_", None)
@@ -176,19 +176,20 @@ class NeuralEstimator(BaseEstimator):
         given = 0.1 if self.early_stopping and self.validation is None else self.validation
         if given is None or isinstance(given, Real):
             return given
-        x, y = check_validation(self, given, self._nd, self._numbers)
+        x, y = check_validation(self, given, self._allowed)
         return x, self._targets(y)
 
     @property
-    def _nd(self) -> bool:
-        """Whether examples may have more than one axis; networks of dense layers take rows of numbers."""
-        return self.model is not None or bool(self.transforms) or not is_dense(self.hidden)
+    def _allowed(self) -> Allowed:
+        """What examples may hold; networks of dense layers take rows of finite numbers."""
+        axes = self.model is not None or bool(self.transforms) or not is_dense(self.hidden)
+        return Allowed(axes, prepares_columns(self.transforms), self._numbers)
 
     def _predicted(self, X: object, kind: str) -> Array:
         """Return the network's predictions of a kind; lazy for dask."""
         with one_line_errors():
             check_is_fitted(self)
-        return self.trainer_.predict(check_examples(self, X, self._nd), kind)
+        return self.trainer_.predict(check_examples(self, X, self._allowed), kind)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "trainer_" in self.__dict__
@@ -196,7 +197,8 @@ class NeuralEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.three_d_array = self._nd
+        tags.input_tags.three_d_array = self._allowed.axes
+        tags.input_tags.allow_nan = self._allowed.raw
         return tags
 
     def __sklearn_clone__(self) -> Self:
@@ -219,7 +221,8 @@ class NeuralEstimator(BaseEstimator):
         return {**super().__getstate__(), "client": client}
 
 
-def _seldom(rows: int, batch: int) -> str:
-    """Return an interval of evaluations in whole epochs, of a few steps at least."""
-    epochs = -(-_FEW_STEPS // max(1, -(-rows // max(1, batch))))
+def _seldom(rows: object, batch: int) -> str:
+    """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
+    steps = max(1, -(-rows // max(1, batch))) if isinstance(rows, int) else _FEW_STEPS
+    epochs = -(-_FEW_STEPS // steps)
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"

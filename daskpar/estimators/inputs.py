@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 
 from daskpar.backend.array import Array
 from daskpar.data.dask_arrays import checked_blocks, is_dask
+from daskpar.data.frames import is_frame
 from daskpar.data.sparse import is_sparse
 from daskpar.errors import InputError
 from daskpar.estimators.messages import one_line_errors
@@ -28,60 +29,67 @@ class Checked(NamedTuple):
     sample_weight: Array
 
 
-def check_examples(estimator: BaseEstimator, x: object, nd: bool, reset: bool = False) -> Array:
+class Allowed(NamedTuple):
+    """What examples may hold besides rows of numbers.
+
+    `axes`: more than one axis, as images have. `raw`: missing values, and in frames columns of any kind,
+    which the Trainer's transforms are to prepare. `numbers`: of targets, whether they are numbers and not
+    labels.
+    """
+
+    axes: bool
+    raw: bool
+    numbers: bool
+
+
+def check_examples(estimator: BaseEstimator, x: object, allowed: Allowed, reset: bool = False) -> Array:
     """Return examples, in the columns that the estimator was fitted on.
 
-    `nd`: whether examples may have more than one axis, as images do. `reset`: whether these columns are those
-    that the estimator is fitted on from now on. Raises InputError.
+    `reset`: whether these columns are those that it is fitted on from now on. Raises InputError.
     """
     with one_line_errors():
-        if is_dask(x):
+        if is_dask(x) or (allowed.raw and is_frame(x)):
             validate_data(estimator, _columns(x), reset=reset, skip_check_array=True)
             return x
-        checked: Array = validate_data(estimator, x, reset=reset, accept_sparse="csr", allow_nd=nd)
+        checked: Array = validate_data(
+            estimator,
+            x,
+            reset=reset,
+            accept_sparse="csr",
+            allow_nd=allowed.axes,
+            ensure_all_finite="allow-nan" if allowed.raw else True,
+        )
         return checked
 
 
 def check_training_data(
-    estimator: BaseEstimator,
-    x: object,
-    y: object,
-    sample_weight: object,
-    nd: bool,
-    numbers: bool,
-    reset: bool,
+    estimator: BaseEstimator, x: object, y: object, sample_weight: object, allowed: Allowed, reset: bool
 ) -> Checked:
-    """Return examples, targets and weights to train on.
-
-    `numbers`: whether targets are numbers, rather than labels. Raises InputError.
-    """
-    if y is not None and (is_dask(x) or is_dask(y)):
-        x = check_examples(estimator, x, nd, reset)
-        x = checked_blocks(x, "fit") if is_dask(x) else x
+    """Return examples, targets and weights to train on; see `check_examples`."""
+    if y is None:
+        raise InputError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None; "
+            "pass fit(X, y)"
+        )
+    x = check_examples(estimator, x, allowed, reset)
+    if is_dask(x) or is_dask(y):
+        x = checked_blocks(x, "fit") if is_dask(x) and not allowed.raw else x
         y = checked_blocks(y, "fit", "targets") if is_dask(y) else np.asarray(y)
         return Checked(x, y, sample_weight)
     with one_line_errors():
-        x, y = validate_data(
-            estimator,
-            x,
-            y,
-            reset=reset,
-            accept_sparse="csr",
-            allow_nd=nd,
-            multi_output=True,
-            y_numeric=numbers,
-            skip_check_array=y is None,  # which is refused
-        )
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         y = y.toarray() if is_sparse(y) else y
-        weights = None if sample_weight is None else _weights(sample_weight, _num_rows(x))
-        return Checked(x, y, weights)
+        y = y.astype(np.float64) if allowed.numbers and y.dtype.kind == "O" else y
+        check_consistent_length(x, y)
+        weights = None if sample_weight is None else _weights(sample_weight, x.shape[0])
+    return Checked(x, y, weights)
 
 
-def check_validation(estimator: BaseEstimator, pair: object, nd: bool, numbers: bool) -> tuple[Array, Array]:
+def check_validation(estimator: BaseEstimator, pair: object, allowed: Allowed) -> tuple[Array, Array]:
     """Return the examples and targets of a pair for validation. Raises InputError."""
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise InputError("validation: expected a share of the rows, e.g. 0.1, or a pair of arrays (X, y)")
-    checked = check_training_data(estimator, pair[0], pair[1], None, nd, numbers, reset=False)
+    checked = check_training_data(estimator, pair[0], pair[1], None, allowed, reset=False)
     return checked.x, checked.y
 
 
@@ -94,11 +102,6 @@ def _columns(x: Array) -> Array:
             "X.reshape(-1, 1) if it has a single column"
         )
     return like
-
-
-def _num_rows(x: Array) -> int:
-    rows: int = x.shape[0]
-    return rows
 
 
 def _weights(sample_weight: object, rows: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Integral
 
@@ -14,6 +14,7 @@ from daskpar.optim import registry as optim
 from daskpar.optim.optimizer import Optimizer
 
 _RECTIFIERS = ("relu", "gelu", "silu")  # whose layers begin with He's variance, others with Glorot's
+_PREPARING = ("impute", "encode")
 _LEARNING_RATE = 0.003  # of Adam
 _SCIKIT_LEARN = {"identity": None, "logistic": "sigmoid"}  # other names of activations
 
@@ -70,6 +71,22 @@ def optimizer(entry: object, learning_rate: object) -> Optimizer:
     """
     built = optim.optimizer({"adam": _LEARNING_RATE} if entry is None else entry)
     return built if learning_rate is None else replace(built, lr=learning_rate)  # type: ignore[arg-type]
+
+
+def prepares_columns(transforms: object) -> bool:
+    """Return whether transforms are among these that take missing values, or columns of any kind.
+
+    >>> prepares_columns(["standardise"]), prepares_columns([{"impute": "mean"}])
+    (False, True)
+    """
+    entries = transforms if isinstance(transforms, list | tuple) else ()
+    return any(_name_of(entry) in _PREPARING for entry in entries)
+
+
+def _name_of(entry: object) -> object:
+    if isinstance(entry, Mapping):
+        return next(iter(entry), None)
+    return entry if isinstance(entry, str) else getattr(entry, "kind", None)
 
 
 def precision_of(x: Array) -> str:
