@@ -71,18 +71,19 @@ def check_training_data(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None; "
             "pass fit(X, y)"
         )
-    x = check_examples(estimator, x, allowed, reset)
+    examples = check_examples(estimator, x, allowed, reset)
     if is_dask(x) or is_dask(y):
-        x = checked_blocks(x, "fit") if is_dask(x) and not allowed.raw else x
-        y = checked_blocks(y, "fit", "targets") if is_dask(y) else np.asarray(y)
-        return Checked(x, y, sample_weight)
+        examples = checked_blocks(examples, "fit") if is_dask(x) and not allowed.raw else examples
+        targets = checked_blocks(y, "fit", "targets") if is_dask(y) else np.asarray(y)
+        return Checked(examples, targets, sample_weight)
     with one_line_errors():
-        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
-        y = y.toarray() if is_sparse(y) else y
-        y = y.astype(np.float64) if allowed.numbers and y.dtype.kind == "O" else y
-        check_consistent_length(x, y)
-        weights = None if sample_weight is None else _weights(sample_weight, x.shape[0])
-    return Checked(x, y, weights)
+        targets = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        targets = targets.toarray() if is_sparse(targets) else targets
+        if allowed.numbers and targets.dtype.kind == "O":
+            targets = targets.astype(np.float64)
+        check_consistent_length(examples, targets)
+        weights = None if sample_weight is None else _weights(sample_weight, len(targets))
+    return Checked(examples, targets, weights)
 
 
 def check_validation(estimator: BaseEstimator, pair: object, allowed: Allowed) -> tuple[Array, Array]:
