@@ -50,7 +50,7 @@ class NeuralEstimator(BaseEstimator):
     optimizer: object = None
     learning_rate: float | None = None
     schedule: object = "constant"
-    epochs: int = 100
+    epochs: int = 50
     batch: int = 200
     l2: float = 0.0
     clip: object = None

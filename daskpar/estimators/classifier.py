@@ -31,7 +31,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     model : the whole network instead, with an output a class; as `Trainer` takes it.
     activation : after each width in `hidden`: "relu", "tanh", "gelu", ...; None or "identity" for none.
     loss : None for the cross-entropy: of softmax, or of each label where `y` has several columns.
-    optimizer : by name, `{name: arguments}`, or built; None for Adam with a learning rate of 0.003.
+    optimizer : by name, `{name: arguments}`, or built; None for Adam with a learning rate of 0.01.
     learning_rate : of the optimizer; None for its own.
     schedule : of the learning rate. epochs : passes over the data of each `fit`.
     batch : rows of a batch; those of the data where they are fewer. Then the order of rows does not matter.
@@ -62,7 +62,7 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = NeuralClassifier(learning_rate=0.01, random_state=0).fit(X, y)
+    >>> classifier = NeuralClassifier(random_state=0).fit(X, y)
     >>> classifier.predict(X[:2]), round(classifier.score(X, y), 1)
     (array([0, 0]), 1.0)
     """

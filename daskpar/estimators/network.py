@@ -15,7 +15,7 @@ from daskpar.optim.optimizer import Optimizer
 
 _RECTIFIERS = ("relu", "gelu", "silu")  # whose layers begin with He's variance, others with Glorot's
 _PREPARING = ("impute", "encode")
-_LEARNING_RATE = 0.003  # of Adam
+_LEARNING_RATE = 0.01  # of Adam
 _SCIKIT_LEARN = {"identity": None, "logistic": "sigmoid"}  # other names of activations
 
 
@@ -65,7 +65,7 @@ def optimizer(entry: object, learning_rate: object) -> Optimizer:
     None is Adam with a learning rate that suits small networks.
 
     >>> optimizer(None, None)
-    Adam(lr=0.003, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)
+    Adam(lr=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)
     >>> optimizer("sgd", 0.1).lr
     0.1
     """

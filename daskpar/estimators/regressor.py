@@ -33,7 +33,7 @@ class NeuralRegressor(RegressorMixin, NeuralEstimator):
 
     >>> from sklearn.datasets import make_regression
     >>> X, y = make_regression(200, 5, random_state=0)
-    >>> regressor = NeuralRegressor(learning_rate=0.01, targets=["standardise"], random_state=0).fit(X, y)
+    >>> regressor = NeuralRegressor(targets=["standardise"], random_state=0).fit(X, y)
     >>> round(regressor.score(X, y), 1)
     1.0
     """
