@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import ClassVar, NamedTuple, Self
+from types import NoneType
+from typing import Any, ClassVar, NamedTuple, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from daskpar.backend.array import Array
+from daskpar.errors import InputError, shown
 from daskpar.estimators.inputs import Allowed, Checked, check_examples, check_training_data, check_validation
 from daskpar.estimators.messages import one_line_errors
 from daskpar.estimators.network import is_dense, layers, optimizer, precision_of, prepares_columns
-from daskpar.estimators.training import is_setting, train, train_an_epoch, trainer_of
+from daskpar.estimators.training import further_settings, is_setting, train, train_an_epoch, trainer_of
 from daskpar.estimators.watch import EpochLosses
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Penalty
@@ -73,9 +75,6 @@ class NeuralEstimator(BaseEstimator):
     _numbers: ClassVar[bool]
     """Whether targets are numbers, rather than labels."""
 
-    def predict(self, X: object) -> Array:
-        raise NotImplementedError
-
     def _targets(self, y: Array) -> Array:
         """Return targets as the network is trained on them, by what was learnt of them before."""
         raise NotImplementedError
@@ -111,14 +110,15 @@ class NeuralEstimator(BaseEstimator):
         watch = EpochLosses(self._task().classes)
         settings = self._settings(watch, before, held_out is not None, data.x)
         trainer = trainer_of(settings, before)
+        state = trainer.__dict__.get("state_")
         try:
             if one_epoch:
                 train_an_epoch(trainer, data)
             else:
                 train(trainer, data, held_out)
         finally:
-            trainer.callbacks = tuple(self.callbacks)
-            if hasattr(trainer, "state_"):
+            trainer.callbacks = self._own_callbacks()
+            if trainer.__dict__.get("state_") is not state:  # also where it was interrupted
                 self._take(trainer, watch.losses, goes_on)
         return self
 
@@ -135,7 +135,8 @@ class NeuralEstimator(BaseEstimator):
     ) -> dict[str, object]:
         """Return the keywords of the Trainer."""
         task = self._task()
-        looks = held_out or bool(self.callbacks) or self.folder is not None
+        callbacks = self._own_callbacks()
+        looks = held_out or bool(callbacks) or self.folder is not None
         stopping = [self._stopping()] if held_out and self.early_stopping else []
         settings = {
             "model": layers(self.hidden, self.activation, task.outputs) if self.model is None else self.model,
@@ -152,14 +153,19 @@ class NeuralEstimator(BaseEstimator):
             "transforms": self.transforms,
             "precision": self.precision or (precision_of(x) if before is None else before.settings.precision),
             "seed": self._seed(before),
-            "callbacks": (watch, *stopping, *self.callbacks),
+            "callbacks": (watch, *stopping, *callbacks),
             "folder": self.folder,
             "client": self.client,
             **task.settings,
         }
         if is_setting("verbose"):
             settings["verbose"] = self.verbose
-        return {**settings, **(self.settings or {})}
+        return {**settings, **further_settings(self.settings, settings)}
+
+    def _own_callbacks(self) -> tuple[object, ...]:
+        if not isinstance(self.callbacks, list | tuple | NoneType):
+            raise InputError(f"callbacks={shown(self.callbacks, 80)}: expected a list of callbacks")
+        return tuple(self.callbacks or ())
 
     def _stopping(self) -> EarlyStopping:
         return EarlyStopping("validation.loss", patience=self.n_iter_no_change, min_delta=self.tol)
@@ -221,8 +227,10 @@ class NeuralEstimator(BaseEstimator):
         return {**super().__getstate__(), "client": client}
 
 
-def _seldom(rows: object, batch: int) -> str:
+def _seldom(rows: Any, batch: Any) -> str:
     """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
-    steps = max(1, -(-rows // max(1, batch))) if isinstance(rows, int) else _FEW_STEPS
+    steps = (
+        max(1, -(-rows // max(1, batch))) if isinstance(rows, int) and isinstance(batch, int) else _FEW_STEPS
+    )
     epochs = -(-_FEW_STEPS // steps)
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"

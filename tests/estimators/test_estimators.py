@@ -17,7 +17,16 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from daskpar import Callback, Dense, InputError, Layout, NeuralClassifier, NeuralRegressor, ReLU
+from daskpar import (
+    Callback,
+    Dense,
+    InputError,
+    Layout,
+    NeuralClassifier,
+    NeuralRegressor,
+    NotFiniteError,
+    ReLU,
+)
 from daskpar.train.history import Record
 from daskpar.train.view import RunView
 
@@ -232,6 +241,19 @@ def test_warm_start_goes_on_and_fit_without_it_begins_anew():
     assert anew.n_iter_ == 10
 
 
+def test_a_training_that_fails_leaves_what_there_was():
+    model = classifier(warm_start=True, epochs=3).fit(X, Y)
+    before, curve = model.predict_proba(X), model.loss_curve_
+    with pytest.raises(NotFiniteError):
+        model.set_params(learning_rate=1e300).fit(X, Y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert model.loss_curve_ == curve
+    with pytest.raises(NotFiniteError):
+        model.set_params(warm_start=False).fit(X, Y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
 def test_weights_stand_for_repetitions():
     weights = np.arange(150) % 3
     weighted = classifier().fit(X, Y, sample_weight=weights)
@@ -291,6 +313,11 @@ REFUSED = {
     "layer": (lambda: classifier(activation="rleu").fit(X, Y), "did you mean 'relu'"),
     "epochs": (lambda: classifier(epochs=0).fit(X, Y), "epochs=0 must be at least 1"),
     "random-state": (lambda: classifier(random_state="a").fit(X, Y), "cannot be used to seed"),
+    "batch": (lambda: classifier(batch="auto").fit(X, Y), "batch='auto': expected"),
+    "callbacks": (lambda: classifier(callbacks=5).fit(X, Y), "callbacks=5: expected a list"),
+    "settings": (lambda: classifier(settings=[1]).fit(X, Y), "expected keywords of Trainer by name"),
+    "no-setting": (lambda: classifier(settings={"accumulat": 2}).fit(X, Y), "did you mean 'accumulate'"),
+    "set-twice": (lambda: classifier(settings={"batch": 5}).fit(X, Y), "batch is set by parameters of the"),
     "validation": (lambda: classifier(validation="x").fit(X, Y), "expected a share of the rows"),
     "weights": (lambda: classifier().fit(X, Y, np.ones((150, 1))), "sample_weight has 2 axes"),
     "weights-of-fewer": (lambda: classifier().fit(X, Y, np.ones(3)), "inconsistent numbers of samples"),
