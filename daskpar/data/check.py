@@ -84,7 +84,7 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
 def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
     """Refuse a dtype that is none of numbers, nor of labels where `what` is targets."""
     dtype = np.dtype(dtype)
-    if dtype.kind in (_NUMBERS if what == "examples" else _LABELS):
+    if dtype.kind in (_LABELS if what == "targets" else _NUMBERS):
         return
     hint = {
         "M": "dates; give numbers, e.g. days since the first",

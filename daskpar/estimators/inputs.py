@@ -106,15 +106,9 @@ def _columns(x: Array) -> Array:
 
 
 def _weights(sample_weight: object, rows: int) -> np.ndarray:
-    """Return one weight a row; a single number stands for all rows."""
-    if isinstance(sample_weight, Real):
-        weights = np.full(rows, float(sample_weight))
-    else:
-        floats = [np.float64, np.float32]
-        weights = check_array(sample_weight, ensure_2d=False, dtype=floats, input_name="sample_weight")
-    if weights.ndim != 1:
-        raise InputError(f"sample_weight has {weights.ndim} axes; expected one weight a row, {rows}")
-    check_consistent_length(weights, np.empty(rows))
+    """Return one weight a row; a single number stands for all rows. The Trainer checks the rest."""
+    weights = np.full(rows, float(sample_weight)) if isinstance(sample_weight, Real) else sample_weight
+    weights = np.asarray(weights)
     if not weights.any():
         raise InputError("sample_weight: all weights are zero; expected at least one above zero")
     return weights

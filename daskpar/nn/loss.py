@@ -2,20 +2,23 @@
 
 A loss returns sums, not means: `(loss_sum, weight_sum, d_outputs)` with `d_outputs` the gradient of
 `loss_sum`. Whoever has the sums of the whole batch divides, so chunks and workers of unequal size come out
-right. Sums are Python floats; `d_outputs` has the dtype of `outputs`.
+right. Sums are Python floats; `d_outputs` has the dtype of `outputs`. Examples with weights of their own
+(`sample_weight`) are measured by `weighted`: the reported loss is the mean over weights, Σ w·loss / Σ w.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from inspect import signature
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from daskpar.backend.array import Array, array_module
+from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
 from daskpar.registry import Table
@@ -51,9 +54,18 @@ class Loss(Block):
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def with_total(
-        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
+        self,
+        outputs: Array,
+        targets: Array,
+        first: int,
+        classes: int,
+        total: Array,
+        weights: Array | None = None,
     ) -> tuple[float, float, Array]:
-        """The loss and its weight, and the gradient of these outputs, from what all parts have gathered."""
+        """The loss and its weight, and the gradient of these outputs, from what all parts have gathered.
+
+        `weights`: (rows,), one for each example; None where all count alike.
+        """
         raise TypeError(f"{type(self).__name__} gathers nothing")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
@@ -81,6 +93,28 @@ class Loss(Block):
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         raise TypeError(f"{type(self).__name__} is no loss")
 
+    def weighted(self, outputs: Array, targets: Array, weights: Array) -> tuple[float, float, Array]:
+        """The same sums and gradient, with the share of each example times its weight.
+
+        `weights`: (rows,), not negative. A loss whose `__call__` has an argument `weights` gets them there;
+        any other is called once for each distinct weight, with the examples that have it.
+
+        >>> from daskpar.nn import MeanSquaredError
+        >>> MeanSquaredError().weighted(np.array([1.0, 3.0]), np.array([0.0, 0.0]), np.array([2.0, 1.0]))
+        (11.0, 3.0, array([4., 6.]))
+        """
+        if takes_weights(type(self).__call__):
+            return self(outputs, targets, weights)  # type: ignore[call-arg]
+        xp = array_module(outputs)
+        every = to_numpy(weights)
+        d_outputs, loss, weight_sum = xp.zeros_like(outputs), 0.0, 0.0
+        for weight in np.unique(every[every > 0]).tolist():
+            rows = xp.asarray(np.flatnonzero(every == weight))
+            part, count, slope = self(outputs[rows], targets[rows])
+            loss, weight_sum = loss + weight * part, weight_sum + weight * count
+            d_outputs[rows] = weight * slope
+        return loss, weight_sum, d_outputs
+
     def activate(self, outputs: Array) -> Array:
         """Probabilities for a classifier, the outputs themselves otherwise: what a person reads."""
         return outputs
@@ -92,6 +126,12 @@ class Loss(Block):
     def mean(self, outputs: Sequence[Array]) -> Array:
         """Outputs that say what several models say on average: of probabilities, for a classifier."""
         return _mean([self.activate(each) for each in outputs])
+
+
+@cache
+def takes_weights(function: Callable[..., object]) -> bool:
+    """Return whether a function has an argument `weights`."""
+    return "weights" in signature(function).parameters
 
 
 def _mean(arrays: Sequence[Array]) -> Array:
@@ -106,11 +146,27 @@ def squeezed(shape: Shape) -> Shape:
     return () if shape == (1,) else shape
 
 
-def mean_over_outputs(each: Array, slope: Array) -> tuple[float, float, Array]:
-    """A loss and its gradient, from those of each output: the mean over an example's outputs."""
-    rows = each.shape[0]
+def mean_over_outputs(each: Array, slope: Array, weights: Array | None) -> tuple[float, float, Array]:
+    """A loss and its gradient, from those of each output: the mean over an example's outputs.
+
+    `weights`: (rows,), by which examples count; None where all count alike.
+    """
+    weight_sum = float(each.shape[0])
     share = 1 / max(1, math.prod(each.shape[1:]))
-    return float(array_module(each).sum(each)) * share, float(rows), slope * share
+    if weights is not None:
+        weight_sum, of_rows = total_weight(weights), by_rows(weights, each)
+        each, slope = each * of_rows, slope * of_rows
+    return float(array_module(each).sum(each)) * share, weight_sum, slope * share
+
+
+def by_rows(weights: Array, values: Array) -> Array:
+    """Weights (rows,) with as many axes as `values` (rows, ...), to multiply them by."""
+    return weights.reshape(-1, *(1,) * (values.ndim - 1))
+
+
+def total_weight(weights: Array) -> float:
+    """The sum of weights (rows,), in float64."""
+    return float(array_module(weights).sum(weights, dtype=np.float64))
 
 
 LOSSES = Table("loss", Loss, "daskpar.nn")

@@ -31,9 +31,11 @@ class MeanSquaredError(Loss):
 
     over_positions: ClassVar[str] = "mean"
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         error = _error(outputs, targets)
-        return mean_over_outputs(error * error, 2 * error)
+        return mean_over_outputs(error * error, 2 * error, weights)
 
 
 @register("mean_absolute_error")
@@ -43,10 +45,12 @@ class MeanAbsoluteError(Loss):
 
     over_positions: ClassVar[str] = "mean"
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         error = _error(outputs, targets)
-        return mean_over_outputs(xp.abs(error), xp.sign(error))
+        return mean_over_outputs(xp.abs(error), xp.sign(error), weights)
 
 
 @register("huber")
@@ -60,11 +64,13 @@ class Huber(Loss):
     def __post_init__(self) -> None:
         require_positive("huber", delta=self.delta)
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         error = _error(outputs, targets)
         clipped = xp.clip(error, -self.delta, self.delta)
-        return mean_over_outputs(clipped * (error - 0.5 * clipped), clipped)
+        return mean_over_outputs(clipped * (error - 0.5 * clipped), clipped, weights)
 
 
 def _error(outputs: Array, targets: Array) -> Array:

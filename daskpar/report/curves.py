@@ -65,7 +65,8 @@ def _scores(history: Sequence[Record], name: str, plot: Figure | None = None) ->
 def _metrics(history: Sequence[Record]) -> list[str]:
     if not history:
         return []
-    return [k for k, v in history[-1]["train"].items() if k != "loss" and isinstance(v, int | float)]
+    values = history[-1]["train"] | history[-1].get("validation", {})  # which may have more
+    return [k for k, v in values.items() if k != "loss" and isinstance(v, int | float)]
 
 
 def _rate(history: Sequence[Record]) -> Figure:

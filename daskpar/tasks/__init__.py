@@ -68,11 +68,13 @@ from daskpar.tasks.step import (
     update_part,
 )
 from daskpar.tasks.warm_up import warm_up
+from daskpar.tasks.weigh import Weighed, weigh_data, weigh_rows
 
 __all__ = [
     "PREDICTIONS",
     "Owner",
     "ParameterServer",
+    "Weighed",
     "add_outputs",
     "add_parameters",
     "add_sums",
@@ -151,4 +153,6 @@ __all__ = [
     "update",
     "update_part",
     "warm_up",
+    "weigh_data",
+    "weigh_rows",
 ]

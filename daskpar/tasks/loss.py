@@ -23,7 +23,7 @@ def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *ow
     if not len(last.y):
         return Backward(last.y, (Gradient(none, ()),))
     rows = rows_of(spec, step, at)[1]
-    sums, dy = measure(spec, last.y, batch.y[rows])
+    sums, dy = measure(spec, last.y, batch.y[rows], _weights(batch, rows))
     if not math.isfinite(sums[0]):
         if not owners:
             raise _not_finite(step, sums[0])
@@ -46,8 +46,13 @@ def reduce_loss(spec: Spec, *gathered: Array) -> Array:
 def split_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, total: Array) -> Backward:
     """As `forward_loss`, of one part in width; the first carries the sums."""
     first, classes = _classes(spec, at, last)
-    targets = batch.y[rows_of(spec, step, at)[1]]
-    loss, weight, dy = spec.loss.with_total(last.y, targets, first, classes, total)
+    rows = rows_of(spec, step, at)[1]
+    targets, weights = batch.y[rows], _weights(batch, rows)
+    loss, weight, dy = (
+        spec.loss.with_total(last.y, targets, first, classes, total)
+        if weights is None
+        else spec.loss.with_total(last.y, targets, first, classes, total, weights)
+    )
     if not math.isfinite(loss):
         raise _not_finite(step, loss)
     sums = (loss, weight) if at.branch == 0 and len(last.y) else ()
@@ -58,6 +63,11 @@ def _classes(spec: Spec, at: At, last: Forward) -> tuple[int, int]:
     """The first class of a part in width, and how many there are in all."""
     own = last.y.shape[-1]
     return at.branch * own, len(spec.partition.parts[at.part].spans) * own
+
+
+def _weights(batch: Chunk, rows: slice) -> Array | None:
+    """The weights of some rows of a batch, where they have any."""
+    return None if batch.weights is None else batch.weights[rows]
 
 
 def _not_finite(step: int, loss: float) -> NotFiniteError:

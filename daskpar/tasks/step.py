@@ -83,8 +83,8 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
     """Makes sums over examples a mean, with penalties, in place; returns new running statistics."""
-    if not sums or not sums[1] > 0:
-        raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
+    if not sums or not sums[1] >= 0:
+        raise NotFiniteError(f"step {state.step}: the weights of the batch have no sum")
     table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
     statistics = statistics_within(spec, span, len(total))
@@ -92,7 +92,8 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
         observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
         for first, stop in statistics:
             total[first:stop] = 0
-    total *= 1 / sums[1]
+    if sums[1] > 0:  # else no row counts, and the gradient is 0
+        total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors_of(span))
     return observed
 

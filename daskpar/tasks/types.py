@@ -35,6 +35,7 @@ class Spec:
 
     It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
     once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
+    `class_weights`: one for each class, which multiply the weights of rows that are trained on.
     """
 
     model: Any
@@ -56,6 +57,12 @@ class Spec:
     layout: Layout = field(default_factory=Layout)
     cut: Partition | None = None
     outer: Any = None
+    class_weights: tuple[float, ...] | None = None
+
+    @property
+    def step_metrics(self) -> tuple[Any, ...]:
+        """The metrics that are measured of each step of training: those that are sums."""
+        return tuple(metric for metric in self.metrics if not metric.gathered)
 
     @property
     def partition(self) -> Partition:

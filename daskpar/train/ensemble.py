@@ -64,16 +64,19 @@ class Ensemble(Trainer):
         validation: object = None,
         resume: bool = False,
         *,
+        sample_weight: object = None,
         fresh_optimizer: bool = False,
     ) -> Ensemble:
         """Train all members at once, or go on. A share of the rows for validation is the same for all."""
-        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
+        self._fit(FitArguments(X, y, validation, resume, sample_weight, fresh_optimizer), self.settings)
         return self
 
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Ensemble:
         """Train all members for one epoch, from the parameters there are."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self._fit(FitArguments(X, y, validation), once)
+        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def _fit(self, arguments: FitArguments, settings: Settings) -> None:
@@ -82,13 +85,13 @@ class Ensemble(Trainer):
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):
             data = Inputs(settings, executor, self._scratch).parts(
-                arguments.x, arguments.y, arguments.validation
+                arguments.x, arguments.y, arguments.validation, arguments.sample_weight
             )
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             for member in members:
                 member.blas_threads = threads
-            given = replace(arguments, x=data[0], y=None, validation=data[1])
+            given = replace(arguments, x=data[0], y=None, validation=data[1], sample_weight=None)
             try:
                 train_all(members, client, given)
             finally:  # also what members have learnt when they were interrupted

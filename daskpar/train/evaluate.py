@@ -76,7 +76,7 @@ def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key], name: str) ->
     if sums and sums[1] == 0:
         raise InputError(
             f"{name} data: the weights of all rows sum to zero, so {spec.loss.kind} has no value; "
-            "give rows of classes that weigh something, or change class_weights"
+            "give rows that weigh something, or change sample_weight or class_weights"
         )
     return scores(spec, sums)
 

@@ -28,6 +28,7 @@ class FitArguments:
     y: object = None
     validation: object = None
     resume: bool = False
+    sample_weight: object = None
     fresh_optimizer: bool = False
     earlier: Earlier | None = None
 
@@ -46,7 +47,9 @@ def train(
     """
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
-        train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)
+        train, validation = inputs.parts(
+            arguments.x, arguments.y, arguments.validation, arguments.sample_weight
+        )
         check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -16,10 +16,13 @@ from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
+from daskpar.data.weights import BALANCED
 from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_rows
 from daskpar.nn import registry as nn
+from daskpar.tasks import Weighed
+from daskpar.train.class_weights import weigh
 from daskpar.train.settings import Settings
 
 SavedTransforms = tuple[tuple[Fitted, ...] | None, tuple[Fitted, ...] | None]
@@ -30,12 +33,14 @@ SavedTransforms = tuple[tuple[Fitted, ...] | None, tuple[Fitted, ...] | None]
 class FittedData:
     """Training data, with the transforms of examples and of targets that were fitted on them.
 
-    They do not depend on the layout: whoever chooses one fits them once.
+    They do not depend on the layout: whoever chooses one fits them once. `weighed`: the sum of the weights of
+    the rows by class, where the classes are to be balanced.
     """
 
     part: Split
     transforms: tuple[Fitted, ...]
     targets: tuple[Fitted, ...]
+    weighed: Weighed | None = None
 
 
 def fit_data(
@@ -51,7 +56,19 @@ def fit_data(
         transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
     if targets is None:
         targets = fit_targets(settings, transforms, part, executor, token, chunk_rows)
-    return FittedData(part, transforms, targets)
+    return _weighed(settings, FittedData(part, transforms, targets), executor, token)
+
+
+def _weighed(settings: Settings, data: FittedData, executor: Executor, token: str) -> FittedData:
+    """The same data with the weights of their rows summed up, where rows or classes have weights."""
+    part, by_class = data.part, settings.class_weight == BALANCED
+    if not by_class and not part.source.weighted:
+        return data
+    if by_class and nn.loss(settings.loss).task == "numbers":
+        return data  # refused with the problem, by the name of the loss
+    chunk_rows = settings.chunk_rows or part.source.chunk_rows
+    total = weigh(part, data.targets, executor, token, chunk_rows, by_class)
+    return replace(data, weighed=total if by_class else None)
 
 
 def fit_transforms(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ class Recorder:
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
-            self._each["loss"].append(sums[0] / sums[1])
+            self._each["loss"].append(sums[0] / sums[1] if sums[1] else math.nan)
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from typing import Any
 
 from daskpar.data.paths import absolute
 from daskpar.data.sampler import KINDS
+from daskpar.data.weights import checked_class_weight
 from daskpar.errors import InputError, shown, unknown
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
@@ -94,6 +96,12 @@ class Settings(Block):
     )
     drop_last: bool = setting(False, "leave out the last batch of an epoch if it is short", section="train")
     accumulate: int = setting(1, "slices that a lane works through its rows in", at_least=1, section="train")
+    class_weight: str | dict[Any, float] | None = setting(
+        None,
+        "balanced, or a mapping from labels to weights: of the rows to train on",
+        section="train",
+        convert=checked_class_weight,
+    )
     clip: Clip | None = setting(None, "limits on gradients", section="train")
     penalty: Penalty | None = setting(None, "l1 and l2 penalties on parameters")
     transforms: Sequence[object] = setting(

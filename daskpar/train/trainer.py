@@ -46,6 +46,7 @@ class Trainer(PipelineStep):
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
@@ -100,6 +101,7 @@ class Trainer(PipelineStep):
         validation: object = None,
         resume: bool = False,
         *,
+        sample_weight: object = None,
         fresh_optimizer: bool = False,
     ) -> Trainer:
         """Train, or go on training where there are parameters to go on from.
@@ -108,19 +110,25 @@ class Trainer(PipelineStep):
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
+        `sample_weight` (rows,): how much each row counts, in the loss, the gradient and the metrics; an
+        array, a list, a Series or a dask array. A pair for validation may have weights as a third part.
 
         After `fit`, `restore` or an assignment to `parameters_` the training goes on for `epochs` or `steps`,
         with a schedule of its own: optimizer state, step count and history go on. `fresh_optimizer` begins
         them anew with the parameters there are. A training that was interrupted is finished first.
         `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume, fresh_optimizer))
+        arguments = FitArguments(X, y, validation, resume, sample_weight, fresh_optimizer)
+        self.fit_on(self.settings.client, arguments)
         return self
 
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Trainer:
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Trainer:
         """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self.fit_on(self.settings.client, FitArguments(X, y, validation), once)
+        arguments = FitArguments(X, y, validation, sample_weight=sample_weight)
+        self.fit_on(self.settings.client, arguments, once)
         return self
 
     def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
@@ -154,10 +162,10 @@ class Trainer(PipelineStep):
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
-    def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
+    def evaluate(self, X: object, y: object = None, sample_weight: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
-            part = Inputs(settings, executor, self._scratch).part(X, y, "test").once()
+            part = Inputs(settings, executor, self._scratch).part(X, y, "test", sample_weight).once()
             rows = settings.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
             files = self._state_files(spec, owners)

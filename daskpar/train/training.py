@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Origin
+from daskpar.train.events import Event
+from daskpar.train.first_loss import FirstLoss
 from daskpar.train.fitting import FittedData, fit_data, saved_transforms
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
-from daskpar.train.problem import make_order, pose
+from daskpar.train.problem import all_of, make_order, pose
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
@@ -24,6 +27,8 @@ from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
 from daskpar.train.view import RunView
+
+logger = logging.getLogger("daskpar")
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,14 @@ class Training:
     def complete(self, trainer: object = None) -> Result:
         """Run to the end. Callbacks see `trainer` through their view, for what the run does not know."""
         view = RunView(self.run, trainer)
+        first_loss = FirstLoss(self.run.problem)
+
+        def hear(event: Event) -> None:
+            first_loss.hear(event)
+            self.callbacks.hear(view, event)
+
         try:
-            return self.run.train(lambda event: self.callbacks.hear(view, event))
+            return self.run.train(hear)
         finally:
             self.callbacks.close()
 
@@ -49,7 +60,9 @@ def prepare_data(
     meta: dict[str, Any] = {"order": None} if origin is None else origin.meta
     if "names" in meta:
         check_names(part.source.names, meta["names"])
-    make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before there is work
+    order = make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before any work
+    if order.batch < settings.batch:
+        logger.info("train.batch=%d is more than the data have: a batch is %s", settings.batch, all_of(order))
     return fit_data(settings, part, executor, token, saved_transforms(meta))
 
 

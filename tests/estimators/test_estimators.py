@@ -319,8 +319,8 @@ REFUSED = {
     "no-setting": (lambda: classifier(settings={"accumulat": 2}).fit(X, Y), "did you mean 'accumulate'"),
     "set-twice": (lambda: classifier(settings={"batch": 5}).fit(X, Y), "batch is set by parameters of the"),
     "validation": (lambda: classifier(validation="x").fit(X, Y), "expected a share of the rows"),
-    "weights": (lambda: classifier().fit(X, Y, np.ones((150, 1))), "sample_weight has 2 axes"),
-    "weights-of-fewer": (lambda: classifier().fit(X, Y, np.ones(3)), "inconsistent numbers of samples"),
+    "weights": (lambda: classifier().fit(X, Y, np.ones((150, 2))), r"sample weights of shape \(150, 2\)"),
+    "weights-of-fewer": (lambda: classifier().fit(X, Y, np.ones(3)), r"sample weights of shape \(3,\)"),
     "class-weight": (lambda: classifier(class_weight={7: 1}).fit(X, Y), "7.* is none of the classes"),
     "classes-first": (lambda: classifier().partial_fit(X, Y), "classes must be passed on the first call"),
     "classes-later": (
