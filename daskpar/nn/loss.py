@@ -40,6 +40,18 @@ class Loss(Block):
     """How the loss of a sequence follows from those of its positions: their `sum`, which its weight sums
     likewise, or their `mean`. Nothing where it needs the whole."""
 
+    unit_power: ClassVar[int | None] = None
+    """The power of the units of the targets that the loss has, e.g. 2; None where it has none."""
+
+    def in_units(
+        self, outputs: Array, targets: Array, units: Array, weights: Array | None = None
+    ) -> tuple[float, float]:
+        """The sums of the loss and its weights, with the share of each output times its number of `units`.
+
+        `units`: as the outputs of an example. For losses with a `unit_power`.
+        """
+        raise TypeError(f"{type(self).__name__} has no power of units")
+
     @property
     def splits(self) -> bool:
         """True where outputs may come in parts, by classes: see `gather` and `with_total`."""

@@ -16,6 +16,7 @@ from daskpar.errors import NotFiniteError
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
+from daskpar.tasks.units import in_units
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
 ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -75,16 +76,20 @@ def measure(
     targets: Array,
     weights: Array | None = None,
     metrics: Sequence[Any] | None = None,
+    positions: slice | None = None,
 ) -> tuple[Sums, Array]:
     """Sums of loss, weights and metrics over rows, and the gradient of the loss.
 
     `weights`: (rows,), None where all rows count alike. `metrics`: None for those of training's steps.
+    `positions`: which of an example's positions these are, None for all.
     """
     metrics = spec.step_metrics if metrics is None else metrics
     if weights is None:
         loss, weight, dy = spec.loss(outputs, targets)
     else:
         loss, weight, dy = spec.loss.weighted(outputs, targets, weights)
+    if spec.units is not None and (spec.units.shares or spec.units.undone) and math.isfinite(loss):
+        loss, weight = in_units(spec, outputs, targets, weights, positions)
     sums: Sums = (loss, weight)
     if metrics and spec.targets and spec.loss.task == "numbers":  # metrics are in the units of y
         outputs, targets = (undo(spec.targets, to_numpy(values)) for values in (outputs, targets))

@@ -8,6 +8,7 @@ from daskpar.backend.array import Array
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.layout.plan import At
+from daskpar.nn.positions import bounds
 from daskpar.tasks.gradient import explain_not_finite, ignore_float_errors, measure
 from daskpar.tasks.parts import context, rows_of
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
@@ -23,12 +24,19 @@ def forward_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *ow
     if not len(last.y):
         return Backward(last.y, (Gradient(none, ()),))
     rows = rows_of(spec, step, at)[1]
-    sums, dy = measure(spec, last.y, batch.y[rows], _weights(batch, rows))
+    positions = positions_of(spec, at.track)
+    sums, dy = measure(spec, last.y, batch.y[rows], _weights(batch, rows), positions=positions)
     if not math.isfinite(sums[0]):
         if not owners:
             raise _not_finite(step, sums[0])
         explain_not_finite(spec, owners[0].state.params, batch.x[rows], context(spec, step, at), sums[0])
     return Backward(dy, (Gradient(none, sums),))
+
+
+def positions_of(spec: Spec, track: int) -> slice | None:
+    """The positions of an example that a track has; None for all of them."""
+    shares = spec.layout.sequence
+    return slice(*bounds(spec.in_shape[0], shares)[track % shares]) if shares > 1 else None
 
 
 def gather_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward) -> Array:

@@ -14,6 +14,7 @@ from daskpar.layout.layout import Layout
 from daskpar.layout.partition import Partition, Span
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
+from daskpar.tasks.units import Units
 
 Sums = tuple[float, ...]
 
@@ -36,6 +37,7 @@ class Spec:
     It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
     once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
     `class_weights`: one for each class, which multiply the weights of rows that are trained on.
+    `units`: those of targets that were scaled, in which the loss is reported.
     """
 
     model: Any
@@ -58,6 +60,7 @@ class Spec:
     cut: Partition | None = None
     outer: Any = None
     class_weights: tuple[float, ...] | None = None
+    units: Units | None = None
 
     @property
     def step_metrics(self) -> tuple[Any, ...]:

@@ -57,7 +57,8 @@ def hint(problem: Problem, loss: float) -> str | None:
         remedies.append('targets=["standardise"] for targets far from 0')
     if not remedies:
         return None
-    told = f"step 0: the loss is {loss:.4g}, that of a constant guess {guess:.4g}"
+    scale = 1.0 if spec.units is None else spec.units.scale
+    told = f"step 0: the loss is {loss * scale:.4g}, that of a constant guess {guess * scale:.4g}"
     return f"{told}; try {', and '.join(remedies)}"
 
 

@@ -23,7 +23,7 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
     """
     if not sums:
         return {}
-    out: dict[str, Any] = {"loss": sums[0] / sums[1] if sums[1] else math.nan}
+    out: dict[str, Any] = {"loss": mean_loss(spec, sums)}
     at = 2
     outputs = spec.out_shape[-1] if spec.out_shape else 1
     for metric in spec.metrics:
@@ -34,6 +34,12 @@ def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
         out[metric.name] = _number(value) if metric.scalar else value
         at += width
     return out
+
+
+def mean_loss(spec: Spec, sums: Sums) -> float:
+    """The loss from the sums of it and of weights, in the units of the targets; NaN where nothing counts."""
+    loss = sums[0] / sums[1] if sums[1] else math.nan
+    return loss if spec.units is None else loss * spec.units.scale
 
 
 def pace(history: Sequence[Record], steps: int) -> float:

@@ -27,6 +27,7 @@ from daskpar.nn.parameters import ParameterTable
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.tasks.types import Spec
+from daskpar.tasks.units import units_of
 from daskpar.train import refusals
 from daskpar.train.class_weights import class_weights
 from daskpar.train.fitting import FittedData, learns_inputs, shape_after
@@ -132,7 +133,7 @@ def make_spec(
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
-    spec = replace(spec, layout=layout, outer=outer)
+    spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
     splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
@@ -153,10 +154,15 @@ def demands_of(spec: Spec, accumulate: int) -> Demands:
         clips_norm=spec.clip.norm is not None,
         synchronised=next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None),
         measures=(spec.loss, *spec.step_metrics),
-        in_units=bool(spec.step_metrics)
-        and spec.loss.task == "numbers"
-        and any(map(_transforms, spec.targets)),
+        in_units=_undone(spec),
     )
+
+
+def _undone(spec: Spec) -> bool:
+    """Tell whether outputs and targets are scaled back to be measured."""
+    if spec.loss.task != "numbers" or not any(map(_transforms, spec.targets)):
+        return False
+    return bool(spec.step_metrics) or (spec.units is not None and spec.units.undone)
 
 
 def _transforms(fitted: Fitted) -> bool:

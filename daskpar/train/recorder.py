@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
-from daskpar.train.history import Record, scores, without_value
+from daskpar.train.history import Record, mean_loss, scores, without_value
 
 logger = logging.getLogger("daskpar")
 
@@ -51,7 +50,7 @@ class Recorder:
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
-            self._each["loss"].append(sums[0] / sums[1] if sums[1] else math.nan)
+            self._each["loss"].append(mean_loss(self.spec, sums))
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:
