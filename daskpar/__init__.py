@@ -26,6 +26,7 @@ _HOMES = {
     "daskpar.cluster": "open_client",
     "daskpar.train.learning_rate": "find_learning_rate",
     "daskpar.train.progress": "progress",
+    "daskpar.estimators": "NeuralClassifier NeuralRegressor",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

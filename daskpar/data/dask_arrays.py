@@ -238,7 +238,7 @@ def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
     columns = dtypes_of(meta)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
     if dtype is None:
-        return frame.astype(object)
+        return frame.astype(object)  # of strings, dask would warn that it does the same
     if all(column == dtype for column in columns.values()):
         return frame
     nullable = not all(isinstance(column, np.dtype) for column in columns.values())

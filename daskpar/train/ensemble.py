@@ -58,6 +58,10 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the settings and the number of members by name."""
+        return {**super().get_params(deep), "members": self.members}
+
     @known_arguments
     def fit(
         self,
@@ -152,8 +156,12 @@ class Ensemble(Trainer):
         differing = {"seed": settings.seed + number, "folder": folder, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
+    @property
+    def _is_fitted(self) -> bool:
+        return "members_" in self.__dict__
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "members_"):
+        if not self._is_fitted:
             raise InputError("this Ensemble is not fitted yet; call fit or restore first")
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:

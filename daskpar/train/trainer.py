@@ -17,13 +17,13 @@ from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
 from daskpar.train.arguments import known_arguments
 from daskpar.train.checkpoint import SavedState
-from daskpar.train.configured import Configured
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.going_on import Earlier, Fitted
 from daskpar.train.history_list import History
 from daskpar.train.inputs import Inputs
 from daskpar.train.parameters import Parameters, changed_parameters
+from daskpar.train.pipeline_step import PipelineStep
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.saved import save_file
@@ -36,7 +36,7 @@ from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
 
-class Trainer(Configured, Shown):
+class Trainer(PipelineStep, Shown):
     """Trains a network as a task graph.
 
     Parameters
