@@ -2,7 +2,6 @@
 
 import shutil
 
-import numpy as np
 import pytest
 import yaml
 
@@ -79,7 +78,7 @@ OTHER = {
     "share": ({"data__test": 0.3}, "data.test=None there, 0.3 here"),
     "transforms": (
         {"data__transforms": "[scale]"},
-        "data.transforms=[] there, nothing here; data.transforms.0",
+        "data.transforms.0.scale=nothing there, {} here",
     ),
     "targets": ({"data__targets": "[one_hot]"}, "data.targets.0.one_hot=nothing there, {} here"),
     "split": ({"data__distribution": "stratified"}, "data.distribution=False there, True here"),
@@ -106,7 +105,6 @@ HARMLESS = {
     "train__batch": 32,
     "data__cache": "false",
     "data__chunk_rows": 100,
-    "optimizer": "sgd",
     "metrics": "[accuracy, {top_k: 2}]",
     "checkpoint__keep": 1,
     "cluster__blas_threads": 1,
@@ -115,10 +113,8 @@ HARMLESS = {
 
 
 def test_what_changes_no_answer_may_differ(trained):
-    said = trained.done(
-        "evaluate", **{name: value for name, value in HARMLESS.items() if name != "optimizer"}
-    )
-    assert "top_k" in said
+    said = trained.done("evaluate", **HARMLESS)
+    assert "top_2" in said
 
 
 def test_a_moved_run_is_still_the_run(trained, project):
@@ -151,24 +147,12 @@ def test_a_run_of_a_program_is_told_from_that_of_a_config(project):
 # train --from
 
 
-def steps(project):
-    return [line for line in (project.run / "history.jsonl").read_text().splitlines()]
-
-
 def test_training_begins_with_another_run_s_state(trained, project):
     """In place of random parameters: the loss of the first epoch is below that of a new training."""
     again = project.done("train", "--from", trained.run, "--fresh-optimizer", train__epochs=1)
     loss = float(again.split("train.loss ")[1].split()[0])
     first = float(trained.said.split("train.loss ")[1].split()[0])
     assert loss < first / 2
-    for path in (
-        trained.run / "checkpoints" / "final",
-        trained.run / "checkpoints" / "final/state.safetensors",
-    ):
-        assert (
-            project.done("train", "--from", path, "--fresh-optimizer", train__epochs=1).split("  ")[3]
-            == (again.split("  ")[3])
-        )
 
 
 def test_a_run_goes_on_from_itself_and_from_a_file(copied, tmp_path):
@@ -200,8 +184,3 @@ def test_some_parameters_only(trained, project):
 def test_wrong_starts(project, options, told):
     assert told in project.refused("train", *options)
     assert not project.runs.exists()
-
-
-def test_predictions_are_those_of_the_run_s_own_config(trained, tmp_path):
-    trained.done("predict", "-o", tmp_path / "a.npy")
-    assert len(np.load(tmp_path / "a.npy")) > 100
