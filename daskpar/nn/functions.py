@@ -77,16 +77,14 @@ class FunctionLoss(Loss):
         made = self.function(outputs, targets)
         if not isinstance(made, tuple) or len(made) != 2:
             raise InputError(
-                f"loss {self.kind}: expected a pair (losses of the rows, gradient with respect to the outputs)"
-                f", got {shown(made, 80)}"
+                f"loss {self.kind}: expected (losses of the rows, gradient with respect to the outputs), "
+                f"got {shown(made, 80)}"
             )
         losses, gradient = made
         for name, array, shape in (("losses", losses, (rows,)), ("gradient", gradient, outputs.shape)):
             if getattr(array, "shape", None) != shape:
-                raise InputError(
-                    f"loss {self.kind}: for outputs of shape {outputs.shape} expected {name} of shape {shape}"
-                    f", got {_shape_of(array)}"
-                )
+                told = f"loss {self.kind}: for outputs of shape {outputs.shape}"
+                raise InputError(f"{told} expected {name} of shape {shape}, got {_shape_of(array)}")
         gradient = xp.ascontiguousarray(gradient, dtype=outputs.dtype)
         return float(losses.sum()), float(rows), gradient
 

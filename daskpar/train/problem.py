@@ -22,6 +22,8 @@ from daskpar.layout.layout import Layout
 from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
 from daskpar.nn.operations import parts, synchronised
+from daskpar.nn.own_layers import check_own_layers
+from daskpar.nn.own_measures import check_own_measures
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
@@ -114,6 +116,7 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
+    check_own_measures(spec.loss, spec.metrics, spec.out_shape, y, spec.precision)
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
     spec = replace(spec, layout=layout, outer=outer)
@@ -179,6 +182,7 @@ def bare_spec(
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    check_own_layers(model, params, in_shape, settings.precision)
     return Spec(
         model=model,
         table=table,
