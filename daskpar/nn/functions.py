@@ -40,7 +40,8 @@ def _called(function: Function, otherwise: str) -> str:
 
 def _shape_of(value: object) -> str:
     """The shape of an array, or a value that is none, for messages."""
-    return str(getattr(value, "shape", None) or shown(value, 80))
+    shape = getattr(value, "shape", None)
+    return shown(value, 80) if shape is None else str(shape)
 
 
 @dataclass(frozen=True)

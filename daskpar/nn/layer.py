@@ -78,7 +78,18 @@ class Layer(Block):
     `forward(params, x, ctx) -> (y, saved)` and `backward(params, saved, dy, ctx) -> (dx, grads)` are pure:
     inputs are never written to (workers that are threads share them), gradients are returned and sum over
     examples. Axis 0 of `x` and `y` is the example; the shapes given to and returned by `init` leave it out.
-    Outputs have the dtype of `x`.
+    Outputs have the dtype of `x`. `check_layer` checks all of this.
+
+    >>> class Scale(Layer):  # y = x · weight, (rows, ..., features) -> (rows, ..., features)
+    ...     def init(self, rng, in_shape):
+    ...         return {"weight": np.ones(in_shape[-1])}, in_shape
+    ...     def forward(self, params, x, ctx):
+    ...         return x * params["weight"], x
+    ...     def backward(self, params, saved, dy, ctx):
+    ...         axes = tuple(range(dy.ndim - 1))
+    ...         return dy * params["weight"], {"weight": (dy * saved).sum(axis=axes)}
+    >>> from daskpar import check_layer
+    >>> check_layer(Scale(), (4,))
     """
 
     kind: ClassVar[str] = "layer"

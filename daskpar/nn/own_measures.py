@@ -13,7 +13,7 @@ from daskpar.nn.functions import FunctionLoss, FunctionMetric
 from daskpar.nn.layer import Shape
 from daskpar.nn.loss import Loss
 from daskpar.nn.metrics import Metric
-from daskpar.nn.own_layers import fault_of_array, is_own
+from daskpar.nn.own_layers import is_own
 
 _ROWS = 2
 
@@ -62,7 +62,11 @@ def _fault_of_loss(made: object, outputs: np.ndarray) -> str | None:
             f"returned {shown(made, 80)}; expected (sum of the losses, sum of the weights, gradient with "
             "respect to the outputs)"
         )
-    return fault_of_array("returned a gradient", made[2], outputs.shape, outputs.dtype)
+    shape = getattr(made[2], "shape", None)
+    if shape == outputs.shape:  # of another dtype it is computed with all the same, as wide as it is
+        return None
+    got = shown(made[2], 60) if shape is None else shape
+    return f"returned a gradient of shape {got}; expected {outputs.shape}, that of the outputs"
 
 
 def _fault_of_metric(sums: object, width: int) -> str | None:

@@ -24,6 +24,19 @@ class Callback:
     Each moment gets a view of the run, with the names of a Trainer: `run.spec_`, `run.history_`,
     `run.layout_`, `run.resumed_at_`, `run.folder`, ... `monitor` is the value that a callback goes by, if
     any; it is checked before the first step.
+
+    >>> from daskpar import Trainer
+    >>> class Losses(Callback):
+    ...     def before_training(self, run):
+    ...         self.values = []
+    ...     def after_evaluation(self, run, record):
+    ...         self.values.append(record["train"]["loss"])
+    ...         return self.values[-1] < 0.01  # True ends the training
+    >>> losses = Losses()
+    >>> trainer = Trainer([{"dense": 1}], loss="mse", epochs=2, callbacks=losses)
+    >>> trainer = trainer.fit([[0.0], [1.0]] * 32, [0.0, 1.0] * 32)
+    >>> len(losses.values)
+    2
     """
 
     monitor: str | None = None
