@@ -97,7 +97,7 @@ class Settings(Block):
     clip: Clip | None = setting(None, "limits on gradients", section="train")
     penalty: Penalty | None = setting(None, "l1 and l2 penalties on parameters")
     transforms: Sequence[object] = setting(
-        (), "standardise, scale, one_hot; fitted on training data", section="data"
+        (), "standardise, scale, one_hot, impute, encode; fitted on training data", section="data"
     )
     targets: Sequence[object] = setting(
         (), "of the targets: labels, one_hot, standardise, scale; inputs: an autoencoder", section="data"

@@ -234,3 +234,15 @@ def test_zarr_by_other_names_and_refused(tmp_path):
         Zarr(path).arrays()
     with pytest.raises(InputError, match="no such folder or file; expected a group of Zarr"):
         Zarr(tmp_path / "none.zarr").arrays()
+
+
+@pytest.mark.parametrize("module, make", [("pyarrow", Csv), ("zarr", Zarr)])
+def test_an_extra_that_is_not_installed(module, make, tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "a.csv").write_text("y,a\n1,2\n")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        InputError, match=rf"pip install 'daskpar\[({'dataframe' if make is Csv else 'zarr'})\]'"
+    ):
+        make(tmp_path / "a.csv").arrays()
