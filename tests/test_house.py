@@ -26,7 +26,7 @@ dashboard yaml_text estimators export config build cli
 WITHOUT_DASK = ("errors", "typed", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
 CONTRACTS = """
-layer moments operations parameters partition_rules positions ring spatial tensor_parallel
+layer moments open_sizes operations parameters partition_rules positions ring spatial tensor_parallel
 """.split()
 CONTRACTS = [*(f"nn.{name}" for name in CONTRACTS), "optim.optimizer"]
 DOOR = "graph/dask_api.py"
