@@ -5,14 +5,19 @@
 * Memory: a worker process keeps what it frees, for the next step needs blocks of the same sizes.
 * Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
   2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
+* Interrupts: Ctrl-C, and the interrupt of a notebook's kernel, reach every process of the terminal or kernel,
+  so also the workers of a LocalCluster. They are the client's business: a nanny's worker ignores them.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
+import signal
 import socket
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,8 +53,17 @@ class WorkerSetup(WorkerPlugin):
             keep_freed_memory()
             if "GPU" in worker.state.total_resources:
                 use("cupy")
+        if worker.nanny is not None:
+            ignore_interrupts()
         know_servers(has_a_worker)
         send_at_once(worker, "batched_stream")
+
+
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C in a process that another one has started and will end."""
+    started = multiprocessing.parent_process() is not None
+    if started and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def has_a_worker(actor: Any) -> bool:

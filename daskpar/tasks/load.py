@@ -138,10 +138,10 @@ def load_batch(spec: Spec, step: int, streams: range, *chunks: Chunk) -> Chunk:
         return Chunk(
             spec.xp.zeros((0, *spec.in_shape), dtype=spec.x_dtype), spec.xp.zeros(0, dtype=spec.precision)
         )
-    epoch, within = divmod(step, spec.order.steps)
+    epoch, within = spec.order.place(step)
     return draw(spec.order, epoch, spec.order.pieces(epoch, within, streams), chunks)
 
 
 def first_row(spec: Spec, step: int, streams: range) -> int:
     """The place of a lane's first row in the global batch, which random draws go by."""
-    return spec.order.count(step % spec.order.steps, range(streams.start))
+    return spec.order.count(spec.order.place(step)[1], range(streams.start))

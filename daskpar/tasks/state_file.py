@@ -21,10 +21,20 @@ def write_state(spec: Spec, state: State, path: Path) -> None:
 
     The file appears whole or not at all. Raises OSError, e.g. on a full disk.
     """
+    write_tensors(path, state.step, tensors_of(spec, state))
+
+
+def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
+    """Return parameters and slots as a file names them: `params/<name>`, `slots/<slot>/<name>`."""
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+    return tensors
+
+
+def write_tensors(path: Path, step: int, tensors: dict[str, np.ndarray]) -> None:
+    """Write the tensors of a state after `step` steps. The file appears whole or not at all."""
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:
@@ -33,7 +43,7 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
     `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
     the whole where the file has no such part.
     """
-    step, tensors = _read(path)
+    step, tensors = read_tensors(path)
     within = f"slots/{part}/"
     if part and any(name.startswith(f"{within}params/") for name in tensors):
         params = _packed(spec, tensors, f"{within}params/", path)
@@ -49,13 +59,13 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
 def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
     """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
     within = f"slots/{part}/" if part else "slots/"
-    _, tensors = _read(path, within + beginning)
+    _, tensors = read_tensors(path, within + beginning)
     names = sorted({name[len(within) :].split("/")[0] for name in tensors})
     return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
 
 
-def _read(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
-    """The step of a file, and its tensors whose names begin so."""
+def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
+    """Return the step of a file, and its tensors whose names begin so. Raises InputError."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])

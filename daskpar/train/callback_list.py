@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from daskpar.data.sampler import Sampler
 from daskpar.tasks.types import Spec, State
 from daskpar.train.callbacks import Callback, EarlyStopping
-from daskpar.train.events import Began, Ended, Entry, Evaluated, Event, StepsDone
+from daskpar.train.events import Began, Ended, Entry, Evaluated, Evaluating, Event, StepsDone
+from daskpar.train.progress import Progress
 from daskpar.train.refusals import check_monitor
 from daskpar.train.view import RunView
 
@@ -15,11 +17,11 @@ from daskpar.train.view import RunView
 class CallbackList:
     """Tells callbacks of the events of a run, in their order.
 
-    `steps_per_epoch` says at which step an epoch begins.
+    `order` says at which step an epoch begins.
     """
 
-    def __init__(self, callbacks: Sequence[Callback], steps_per_epoch: int):
-        self.callbacks, self.steps_per_epoch = tuple(callbacks), steps_per_epoch
+    def __init__(self, callbacks: Sequence[Callback], order: Sampler):
+        self.callbacks, self.order = tuple(callbacks), order
         self._epoch = -1
 
     def reset(self, spec: Spec, validation: bool) -> None:
@@ -37,6 +39,10 @@ class CallbackList:
                     callback.before_training(run)
             case StepsDone(entries):
                 self._hear_steps(run, entries)
+            case Evaluating(done, chunks):
+                for callback in self.callbacks:
+                    if isinstance(callback, Progress):
+                        callback.evaluating(done, chunks)
             case Evaluated(record):
                 for callback in self.callbacks:
                     if callback.after_evaluation(run, record):
@@ -47,7 +53,7 @@ class CallbackList:
 
     def _hear_steps(self, run: RunView, entries: list[Entry]) -> None:
         for step, _, _ in entries:
-            epoch = step // self.steps_per_epoch
+            epoch, _ = self.order.place(step)
             if epoch > self._epoch:
                 self._epoch = epoch
                 for callback in self.callbacks:

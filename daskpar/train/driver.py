@@ -46,6 +46,7 @@ class Milestone:
     evaluate: bool = False
     save: bool = False
     restart_point: bool = False
+    interrupted: bool = False
     state: Key = ()
     scores: tuple[Key, ...] = ()
 
@@ -81,6 +82,11 @@ class Driver:
 
     def __post_init__(self) -> None:
         self._kept = set(self.data)
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        """End after the steps in flight."""
+        self.interrupted = True
 
     def close(self) -> None:
         """Let go of everything that was submitted: others may work on with this executor."""
@@ -94,7 +100,8 @@ class Driver:
         """Yield each window's log of (step, sums) and each milestone, in order.
 
         After a milestone with `restart_point` the caller must have set `self.restart_point` to the file with
-        the state of that step.
+        the state of that step. Once `self.interrupted` is set, nothing more is submitted, and the milestone
+        of the last step that was is the last.
         """
         self.restart_point: Path | None = restart_point
         self._logged, self._seen, self._length = step, step, 1
@@ -104,8 +111,8 @@ class Driver:
         front: StepState | None = None
         pending: deque[Submission] = deque()
         last = time.monotonic()
-        while pending or step < stop:
-            while step < stop and len(pending) < self._in_flight:
+        while pending or (step < stop and not self.interrupted):
+            while step < stop and not self.interrupted and len(pending) < self._in_flight:
                 if pending and _is_restart_point(pending[-1]):
                     break
                 window, front = self._submit(front, step, stop)
@@ -135,6 +142,20 @@ class Driver:
                 front = None
                 self._tasks, self._rooted = 0, time.monotonic()
             last = time.monotonic()
+        if step < stop:
+            yield self._interruption(front, step)
+
+    def _interruption(self, front: StepState | None, step: int) -> Milestone:
+        """Return the milestone of the last step; without a `state` it is that of the restart point."""
+        if front is None:
+            return Milestone(step, interrupted=True)
+        graph = Graph(self.token)
+        source, front = self.emitter.cut(graph, front)
+        state = self._on_the_host(graph, source, step)
+        held = {source, state, *front.keys}
+        self.executor.submit(graph, held, self.emitter.layout.slots)
+        self._kept |= held
+        return Milestone(step, interrupted=True, state=state)
 
     @property
     def _in_flight(self) -> int:
@@ -158,9 +179,7 @@ class Driver:
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
             keys = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
-            state = source
-            if self.emitter.spec.module != "numpy":  # the client may have no such device
-                state = graph.add("fetch-state", (end,), tasks.fetch_state, Ref(source))
+            state = self._on_the_host(graph, source, end)
             cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=keys)
             held |= {state, *keys}
         report = graph.add("report", (end,), tasks.report, *refs(logs))
@@ -170,6 +189,12 @@ class Driver:
         self.executor.submit(graph, held, self.emitter.layout.slots)
         self._kept |= held
         return Submission(end - step, report, cut, held), front
+
+    def _on_the_host(self, graph: Graph, state: Key, step: int) -> Key:
+        """Return the key of a state that the client can hold, who may have no such device."""
+        if self.emitter.spec.module == "numpy":
+            return state
+        return graph.add("fetch-state", (step,), tasks.fetch_state, Ref(state))
 
     def _next_cut(self, step: int, stop: int) -> Milestone:
         cut = self.plan(step)

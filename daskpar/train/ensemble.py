@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.progress import progress_for
 from daskpar.train.session import session
+from daskpar.train.settings import Settings
 from daskpar.train.state_files import state_file
 from daskpar.train.trainer import Trainer
 
@@ -52,36 +54,68 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
-    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Ensemble:
-        """Train all members at once. A share of the rows for validation is the same for all."""
-        client = current_client(self.settings.client)  # threads might have another
-        with self._training_alone(), session(self.settings) as (executor, settings):
-            data = Inputs(settings, executor, self._scratch).parts(X, y, validation)
-            lanes = self.members * settings.fixed_layout.slots
-            threads = blas_threads(lanes, settings.blas_threads)
-            members = [self._member(k, threads) for k in range(self.members)]
-            shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
-            members[0].callbacks = [*members[0].callbacks, *shown]
-            train_all(members, client, FitArguments(data[0], None, data[1], resume))
-        self._join(members)
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        validation: object = None,
+        resume: bool = False,
+        *,
+        fresh_optimizer: bool = False,
+    ) -> Ensemble:
+        """Train all members at once, or go on. A share of the rows for validation is the same for all."""
+        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
         return self
 
-    def restore(self, checkpoint: str | Path) -> Ensemble:
+    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
+        """Train all members for one epoch, from the parameters there are."""
+        once = replace(self.settings, epochs=1, steps=None, warm_start=True)
+        self._fit(FitArguments(X, y, validation), once)
+        return self
+
+    def _fit(self, arguments: FitArguments, settings: Settings) -> None:
+        """Train all members at once."""
+        client = current_client(self.settings.client)  # threads might have another
+        members = self._members(settings)
+        with self._training_alone(), session(settings) as (executor, settings):
+            data = Inputs(settings, executor, self._scratch).parts(
+                arguments.x, arguments.y, arguments.validation
+            )
+            lanes = self.members * settings.fixed_layout.slots
+            threads = blas_threads(lanes, settings.blas_threads)
+            for member in members:
+                member.blas_threads = threads
+            shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
+            members[0].callbacks = [*members[0].callbacks, *shown]
+            given = replace(arguments, x=data[0], y=None, validation=data[1])
+            try:
+                train_all(members, client, given)
+            finally:  # also what members have learnt when they were interrupted
+                if all(member._is_fitted for member in members):
+                    self._join(members)
+
+    def _members(self, settings: Settings) -> list[Trainer]:
+        """Return a Trainer for each member, with what the members have learnt before."""
+        members = [self._member(k, settings) for k in range(self.members)]
+        for member, before in zip(members, self.__dict__.get("members_", ()), strict=False):
+            member.__dict__.update(before._learnt())
+        return members
+
+    def restore(self, checkpoint: str | Path, strict: bool = True) -> Ensemble:
         """Take up the members in a run's folder, as their last checkpoints have them."""
         folders = sorted(Path(absolute(checkpoint, "restore")).glob("member-*/checkpoints/final"))
         if len(folders) != self.members:
             raise InputError(f"{checkpoint}: {len(folders)} finished members there, expected {self.members}")
-        self._join([self._member(k, None).restore(folder) for k, folder in enumerate(folders)])
+        self._join([self._member(k, self.settings).restore(path, strict) for k, path in enumerate(folders)])
         return self
 
     def _join(self, members: list[Trainer]) -> None:
         self.members_ = members  # at once: other threads may be predicting
         self.spec_, self.names_ = members[0].spec_, members[0].names_
 
-    def _member(self, number: int, threads: int | None) -> Trainer:
-        settings = self.settings
+    def _member(self, number: int, settings: Settings) -> Trainer:
         folder = None if settings.folder is None else Path(settings.folder) / f"member-{number}"
-        differing = {"seed": settings.seed + number, "folder": folder, "blas_threads": threads, "verbose": 0}
+        differing = {"seed": settings.seed + number, "folder": folder, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
     def _check_fitted(self) -> None:

@@ -22,6 +22,9 @@ from daskpar.graph.load import add_rows
 from daskpar.nn import registry as nn
 from daskpar.train.settings import Settings
 
+SavedTransforms = tuple[tuple[Fitted, ...] | None, tuple[Fitted, ...] | None]
+"""Fitted transforms of examples and of targets; None for those that are yet to be fitted."""
+
 
 @dataclass(frozen=True)
 class FittedData:
@@ -35,17 +38,20 @@ class FittedData:
     targets: tuple[Fitted, ...]
 
 
-def fit_data(settings: Settings, part: Split, executor: Executor, token: str) -> FittedData:
-    """Fit all transforms of a training on its data. `token` names the tasks."""
+def fit_data(
+    settings: Settings, part: Split, executor: Executor, token: str, saved: SavedTransforms = (None, None)
+) -> FittedData:
+    """Fit all transforms of a training on its data, but for those that are `saved`.
+
+    `token` names the tasks.
+    """
     chunk_rows = settings.chunk_rows or part.source.chunk_rows
-    transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
-    targets = fit_targets(settings, transforms, part, executor, token, chunk_rows)
+    transforms, targets = saved
+    if transforms is None:
+        transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
+    if targets is None:
+        targets = fit_targets(settings, transforms, part, executor, token, chunk_rows)
     return FittedData(part, transforms, targets)
-
-
-def saved_data(part: Split, meta: Mapping[str, Any]) -> FittedData:
-    """Training data with the fitted transforms that lie in a checkpoint."""
-    return FittedData(part, *saved_transforms(meta))
 
 
 def fit_transforms(
@@ -118,9 +124,13 @@ def learns_inputs(targets: Sequence[object]) -> bool:
     return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
 
 
-def saved_transforms(meta: Mapping[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
-    """The fitted transforms that lie in a checkpoint, of examples and of targets."""
-    return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))
+def saved_transforms(meta: Mapping[str, Any]) -> SavedTransforms:
+    """Return the fitted transforms of examples and of targets in a checkpoint; None for those not there."""
+    transforms, targets = (meta.get(name) for name in ("transforms", "targets"))
+    return (
+        None if transforms is None else tuple(map(from_json, transforms)),
+        None if targets is None else tuple(map(from_json, targets)),
+    )
 
 
 def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:

@@ -91,6 +91,7 @@ def make_order(
         settings.distribution,
         settings.seed,
         settings.drop_last,
+        saved.get("first_step", 0),
     )
     refusals.check_same_order(order, saved)
     return order

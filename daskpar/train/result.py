@@ -18,7 +18,8 @@ class Result:
 
     `steps_run` of `steps_planned` steps, from step `resumed_at` on; `state` may be that of an earlier step,
     e.g. the best. `saved`: the file that the state lies in. `without_value`: names of scores that had no
-    finite value, and were reported. `trace`: the tasks that ran, where they were recorded.
+    finite value, and were reported. `epoch`: epochs up to `state`. `unfinished`: the description of a run
+    that was interrupted, as in a checkpoint. `trace`: the tasks that ran, where they were recorded.
     """
 
     spec: Spec
@@ -32,6 +33,8 @@ class Result:
     seconds: float
     blas: dict[str, Any]
     saved: SavedState | None = None
+    epoch: float = 0.0
+    unfinished: dict[str, Any] | None = None
     without_value: frozenset[str] = frozenset()
     trace: Trace | None = None
 
@@ -49,6 +52,8 @@ class Result:
             "seconds_": self.seconds,
             "blas_": self.blas,
             "saved_": self.saved,
+            "_epoch": self.epoch,
+            "_unfinished": self.unfinished,
             "_layout": self.layout,
             "_without_value": self.without_value,
         }

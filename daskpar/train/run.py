@@ -10,20 +10,21 @@ from typing import Any, Protocol
 
 from daskpar.cluster.executor import Executor
 from daskpar.data.transforms import to_json
-from daskpar.errors import ClusterLostError, InputError
+from daskpar.errors import ClusterLostError, InputError, Interrupted
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
 from daskpar.tasks.state_file import read_state, write_state
 from daskpar.tasks.types import Spec, State
-from daskpar.train.checkpoint import STATE, Checkpoint, Checkpoints, SavedState, read_meta, saved_as
+from daskpar.train.checkpoint import STATE, Checkpoints, Origin, SavedState, read_meta, saved_as
 from daskpar.train.driver import Milestone
-from daskpar.train.evaluate import evaluated
+from daskpar.train.evaluate import collected, evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
 from daskpar.train.history_list import History
+from daskpar.train.interrupt import first_interrupt
 from daskpar.train.launch import make_driver, warm_up
 from daskpar.train.problem import Problem
-from daskpar.train.recorder import Recorder
-from daskpar.train.rescue import Rescue
+from daskpar.train.recorder import BEGUN, Recorder
+from daskpar.train.rescue import Rescue, snapshot_of
 from daskpar.train.result import Result
 from daskpar.train.timetable import Timetable
 
@@ -36,10 +37,11 @@ class Memory(Protocol):
 
 
 class Run:
-    """Trains a problem on an executor, from its first step or a checkpoint on.
+    """Trains a problem on an executor, from its first step or from an `origin` on.
 
     `scratch()`: a folder that the workers see, for the files of restart points. `state` is None until the
-    last step is done. A run writes on nothing but itself and its files.
+    last step is done. `unfinished` describes a run that was interrupted. A run writes on
+    nothing but itself and its files.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Run:
         token: str,
         scratch: Callable[[], Path],
         memory: Memory | None = None,
-        checkpoint: Checkpoint | None = None,
+        origin: Origin | None = None,
     ):
         settings = problem.settings
         self.problem, self.timetable, self.executor = problem, timetable, executor
@@ -59,13 +61,15 @@ class Run:
         self.checkpoints = Checkpoints.within(settings.folder, settings.keep)
         self.recorder = Recorder(problem.spec)
         self.state: State | None = None
+        self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
+        self._same_run = False
         self._cut: Milestone | None = None
         self._saved: SavedState | None = None
         self._earlier = 0.0  # seconds before a resumption
-        if checkpoint is not None:
-            self._take_up(checkpoint)
+        if origin is not None:
+            self._take_up(origin)
         self.resumed_at = self.steps_run
         self._started: float | None = None
         self._seconds: float | None = None
@@ -101,26 +105,40 @@ class Run:
     def train(self, hear: Callable[[Event], object] = lambda event: None) -> Result:
         """Train to the end, or to where the run is stopped. `hear` gets each event.
 
-        Raises ClusterLostError where the cluster is lost; `state` is then that of the last restart point.
+        Raises ClusterLostError where the cluster is lost, `state` is then that of the last restart point;
+        and Interrupted after Ctrl-C, `state` is then that of the last step.
         """
         try:
-            for event in self.events():
-                hear(event)
+            with first_interrupt(self.driver.interrupt):
+                for event in self.events():
+                    try:
+                        hear(event)
+                    except KeyboardInterrupt:  # of a callback, or between two of them
+                        self.driver.interrupt()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            self._salvage()
+            raise
         except ClusterLostError as error:
-            if self._rescue is None:
-                raise
-            self.state, advice = self._rescue.save(self.spec, self.checkpoints)
-            if self.state is not None:
-                self.steps_run, self._seconds = self.state.step, self._elapsed()
-            raise ClusterLostError(f"{error}; {advice}") from None
+            raise ClusterLostError(f"{error}; {self._salvage()}") from None
         return self.result()
+
+    def _salvage(self) -> str:
+        """Make the last state that there is the run's; returns a phrase that says where it is."""
+        if self._rescue is None:
+            return "the last step was done"
+        self.state, advice = self._rescue.save(self.spec, self.checkpoints)
+        if self.state is not None:
+            self.steps_run, self._seconds = self.state.step, self._elapsed()
+        return advice
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens; the run goes on once an event is dealt with."""
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
         if self.checkpoints:
-            self.checkpoints.begin(resume=self._root is not None)
+            self.checkpoints.begin(self.resumed_at if self._same_run else None)
         self._rescue = Rescue(self._root)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
@@ -133,6 +151,8 @@ class Run:
                         yield StepsDone(entries)
                     continue
                 self._cut = window
+                if window.interrupted:
+                    self._keep_interrupted(window)
                 yield from self._at_cut(window)
                 if self.ended or window.step == self.timetable.total:
                     state = self._state_at(window)
@@ -167,7 +187,27 @@ class Run:
             seconds=self.seconds,
             blas=self.blas,
             saved=self._saved,
+            epoch=self.recorder.epoch(self.state.step),
+            unfinished=self.unfinished,
             without_value=self.recorder.without_value,
+        )
+
+    def _keep_interrupted(self, cut: Milestone) -> None:
+        """Make the state of the last step the run's; raises Interrupted, which says so."""
+        state = self._state_at(cut) if cut.state else None
+        if state is None and self.driver.restart_point is not None:
+            state = read_state(self.spec, str(self.driver.restart_point))
+        if state is None:
+            raise Interrupted("interrupted before the first step; nothing was learnt")
+        self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
+        self.unfinished = {**snapshot_of(self._meta()), "step": state.step}
+        kept = "the Trainer has the state of that step"
+        if self.checkpoints:
+            folder = self.checkpoints.save(self.spec, state, self._meta())
+            self._saved = saved_as(state, folder / STATE)
+            kept = f"{folder} is kept"
+        raise Interrupted(
+            f"interrupted at step {state.step} of {self.steps_planned}; {kept}, and `fit` goes on from there"
         )
 
     def stop(self) -> None:
@@ -190,12 +230,15 @@ class Run:
         self.state = state
 
     def _at_cut(self, cut: Milestone) -> Iterator[Event]:
+        assert self._rescue is not None
         if cut.evaluate:
             seconds = self._elapsed()
-            validation = evaluated(self.spec, self.executor, cut.scores, "validation")
+            sums = yield from collected(self.executor, cut.scores)
+            validation = evaluated(self.spec, sums, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
-        assert self._rescue is not None
+            if self.executor.in_process:  # by reference: no state is sent for it
+                self._rescue.note(self.executor.result(cut.state).state, self._meta())
         if (cut.save or self.ended) and self.checkpoints:
             folder = self.checkpoints.save(self.spec, self._state_at(cut), self._meta())
             self.driver.restart_point = folder / STATE
@@ -232,14 +275,15 @@ class Run:
             "since": self.recorder.since,
             "ended": self.ended,
             "callbacks": self.memory.states() if self.memory else [],
+            "begun": self.recorder.begun,
         }
 
-    def _take_up(self, checkpoint: Checkpoint) -> None:
-        meta = checkpoint.meta
-        self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], checkpoint.state
+    def _take_up(self, origin: Origin) -> None:
+        meta = origin.meta
+        self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], origin.state(self.spec)
         read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
-        self.recorder.take_up(meta["history"], meta["since"])
-        self.ended = meta["ended"]
+        self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
+        self.ended, self._same_run = meta["ended"], origin.same_run
         if self.memory:
             self.memory.take_up(meta["callbacks"], self._best)
 

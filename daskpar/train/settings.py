@@ -106,6 +106,9 @@ class Settings(Block):
         "float32", "of all that is computed", choices=PRECISIONS, section="train", convert=_precision
     )
     seed: int = setting(0, "of everything random", section="train")
+    warm_start: bool | None = setting(
+        None, "go on from the parameters there are; None does, after fit, restore or load"
+    )
     callbacks: Sequence[Callback] = setting((), "what acts at moments of a run; see `Callback`")
     evaluate_every: str = setting(
         "1 epoch",

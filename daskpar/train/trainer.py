@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -13,27 +11,30 @@ from typing import Any
 import numpy as np
 
 from daskpar.data.paths import absolute
-from daskpar.errors import ClusterLostError, InputError
+from daskpar.errors import ClusterLostError, InputError, shown
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
 from daskpar.train.checkpoint import SavedState
+from daskpar.train.configured import Configured
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
+from daskpar.train.going_on import Earlier, Fitted
 from daskpar.train.history_list import History
 from daskpar.train.inputs import Inputs
+from daskpar.train.parameters import Parameters, changed_parameters
 from daskpar.train.result import Result
 from daskpar.train.run import Run
-from daskpar.train.scratch import Scratch, check_workers_see
+from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
-from daskpar.train.settings import FIELDS, Settings, keywords
+from daskpar.train.settings import Settings
 from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
 
-class Trainer(Shown):
+class Trainer(Configured, Shown):
     """Trains a network as a task graph.
 
     Parameters
@@ -52,6 +53,8 @@ class Trainer(Shown):
         learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
+    warm_start : `fit` goes on from the parameters there are, those of an earlier `fit` or `restore`, or those
+        assigned to `parameters_`. False trains anew each time; None goes on, and True too.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
         is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
@@ -68,7 +71,6 @@ class Trainer(Shown):
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
-    settings: Settings
     spec_: Spec
     state_: State
     history_: History
@@ -81,62 +83,79 @@ class Trainer(Shown):
     resumed_at_: int
     trace_: Trace
     saved_: SavedState | None = None
+    _epoch: float = 0.0
+    _partial: bool = False  # some parameters are those of another model
+    _unfinished: dict[str, Any] | None = None
+    _assigned: Mapping[str, np.ndarray] | None = None  # parameters for a model that has no shapes yet
     _layout: Layout | None = None
     _run: Run | None = None
     _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        self.settings = Settings(*args, **settings)
-
-    __init__.__signature__ = keywords()  # type: ignore[attr-defined]
-
-    def __getattr__(self, name: str) -> Any:
-        if name in FIELDS and "settings" in self.__dict__:
-            return getattr(self.settings, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""
-        if name in FIELDS:
-            changed: dict[str, Any] = {name: value}
-            name, value = "settings", replace(self.settings, **changed)
-        super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *FIELDS})
 
     @property
     def layout_(self) -> Layout:
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
-    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Trainer:
-        """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        validation: object = None,
+        resume: bool = False,
+        *,
+        fresh_optimizer: bool = False,
+    ) -> Trainer:
+        """Train, or go on training where there are parameters to go on from.
 
+        `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
+
+        After `fit`, `restore` or an assignment to `parameters_` the training goes on for `epochs` or `steps`,
+        with a schedule of its own: optimizer state, step count and history go on. `fresh_optimizer` begins
+        them anew with the parameters there are. A training that was interrupted is finished first.
+        `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume))
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume, fresh_optimizer))
         return self
 
-    def fit_on(self, client: object, arguments: FitArguments) -> None:
-        """Train on a client that is not set as this Trainer's own."""
+    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Trainer:
+        """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
+        once = replace(self.settings, epochs=1, steps=None, warm_start=True)
+        self.fit_on(self.settings.client, FitArguments(X, y, validation), once)
+        return self
+
+    def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
+        """Train on a client, and with settings, that are not set as this Trainer's own."""
         with self._training_alone():
-            settings = replace(self.settings, client=client)
+            settings = replace(settings or self.settings, client=client)
+            if settings.warm_start is not False:
+                arguments = replace(arguments, earlier=self._earlier(arguments.fresh_optimizer))
             try:
                 self._take(train(settings, arguments, self._scratch, self, self._begun))
-            except ClusterLostError:
+            except (ClusterLostError, KeyboardInterrupt):
                 run = self._run
-                if run is not None and run.state is not None and not self._is_fitted:
+                if run is not None and run.state is not None:
                     self._take(run.result())
                 raise
+
+    def _earlier(self, fresh_optimizer: bool) -> Earlier | None:
+        """Return what the next training goes on from, if there is something."""
+        if not self._is_fitted:
+            return None if self._assigned is None else Earlier.parameters(self._assigned)
+        fitted = Fitted(
+            self.spec_, self.state_, self.names_, self.history_, self.seconds_, self._epoch, self._unfinished
+        )
+        if fresh_optimizer or self._partial:
+            return fitted.parameters_only(new_targets=self._partial)
+        return fitted.whole(None if self.saved_ is None else self.saved_[1])
 
     def _begun(self, run: Run) -> None:
         self._run = run
 
     def _take(self, result: Result) -> None:
-        self.__dict__.update(result.attributes())  # at once: other threads may be predicting
+        self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
     def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
@@ -162,9 +181,13 @@ class Trainer(Shown):
         spec, owners = self._fitted()
         return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
-    def restore(self, checkpoint: str | Path) -> Trainer:
-        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
-        self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore"))))
+    def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
+        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`, and for `fit` to go on.
+
+        With `strict=False` the model may differ: parameters of the same name and shape are taken, and a
+        warning names the others, which stay as the seed makes them. `fit` then begins at step 0.
+        """
+        self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore")), strict))
         return self
 
     @property
@@ -174,10 +197,23 @@ class Trainer(Shown):
         return self.spec_.classes
 
     @property
-    def parameters_(self) -> dict[str, np.ndarray]:
-        """The parameters by full name."""
+    def parameters_(self) -> Parameters:
+        """The parameters by full name; predictions, and the next `fit`, are by those that are assigned."""
         self._check_fitted()
-        return named_parameters(self.spec_, self.state_.params)
+        return Parameters(named_parameters(self.spec_, self.state_.params), self._replace_parameters)
+
+    @parameters_.setter
+    def parameters_(self, named: Mapping[str, object]) -> None:
+        if not isinstance(named, Mapping):
+            raise InputError(f"parameters_={shown(named, 80)}: expected arrays by name")
+        if self._is_fitted:
+            self._replace_parameters(changed_parameters(self.parameters_, named))
+        else:
+            self._assigned = {name: np.array(value) for name, value in named.items()}
+
+    def _replace_parameters(self, named: Mapping[str, np.ndarray]) -> None:
+        params = self.spec_.xp.asarray(self.spec_.table.pack(dict(named), self.spec_.precision))
+        self.state_ = self.state_._replace(params=params)
 
     @property
     def parameters_sha256_(self) -> str:
@@ -196,45 +232,6 @@ class Trainer(Shown):
     def _check_fitted(self) -> None:
         if not self._is_fitted:
             raise InputError("this Trainer is not fitted yet; call fit or restore first")
-
-    @contextmanager
-    def _training_alone(self) -> Iterator[None]:
-        """Refuse a second `fit` meanwhile. Predictions are by the state from before it, if there is one."""
-        token = os.getpid(), object()  # a child that is forked meanwhile is not training
-        running = self.__dict__.setdefault("_training", token)
-        if running is not token and running[0] == token[0]:
-            raise InputError(
-                "this Trainer is training already, e.g. in another thread; wait for it, or train a copy "
-                "(copy.deepcopy)"
-            )
-        self._training = token
-        try:
-            yield
-        finally:
-            self.__dict__.pop("_run", None)
-            self.__dict__.pop("_training", None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what belongs to this process: its client, its folders and files, a run in progress."""
-        state = self._shareable(self.client if isinstance(self.client, str) else None)
-        state.pop("saved_", None)  # elsewhere another run may have such a file
-        return state
-
-    def __copy__(self) -> Trainer:
-        """A copy for this process, with the same client."""
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self._shareable(self.client))
-        return other
-
-    def _shareable(self, client: object) -> dict[str, Any]:
-        live = ("_training", "_run", "_folder")
-        state = {name: value for name, value in self.__dict__.copy().items() if name not in live}
-        return {**state, "settings": replace(self.settings, client=client)}
-
-    def _scratch(self) -> Path:
-        """A folder of this Trainer's own, which workers see if they see the run's folder."""
-        folder: Scratch = self.__dict__.setdefault("_folder", Scratch(self.settings.folder))
-        return folder()
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         """The spec and the states that predictions are made with, as of now."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
-from daskpar.train.checkpoint import Checkpoint
-from daskpar.train.fitting import FittedData, fit_data, saved_data
+from daskpar.train.checkpoint import Origin
+from daskpar.train.fitting import FittedData, fit_data, saved_transforms
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import make_order, pose
 from daskpar.train.progress import progress_for
+from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
@@ -42,16 +44,14 @@ class Training:
 
 
 def prepare_data(
-    settings: Settings, part: Split, executor: Executor, token: str, checkpoint: Checkpoint | None
+    settings: Settings, part: Split, executor: Executor, token: str, origin: Origin | None
 ) -> FittedData:
-    """Fit the transforms on the training part, or take those of a checkpoint."""
-    if checkpoint is not None:
-        check_names(part.source.names, checkpoint.meta.get("names", []))
-    saved = None if checkpoint is None else checkpoint.meta["order"]
-    make_order(settings, part.rows, saved, part.source.chunk_rows)  # refuses before there is work to do
-    if checkpoint is not None:
-        return saved_data(part, checkpoint.meta)
-    return fit_data(settings, part, executor, token)
+    """Fit the transforms on the training part, or take those that the run's origin has."""
+    meta: dict[str, Any] = {"order": None} if origin is None else origin.meta
+    if "names" in meta:
+        check_names(part.source.names, meta["names"])
+    make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before there is work
+    return fit_data(settings, part, executor, token, saved_transforms(meta))
 
 
 def begin(
@@ -61,20 +61,21 @@ def begin(
     executor: Executor,
     scratch: Callable[[], Path],
     token: str,
-    checkpoint: Checkpoint | None = None,
+    origin: Origin | None = None,
 ) -> Training:
     """Pose the problem, and start its run. `scratch()`: a folder that the workers see.
 
     Raises InputError for what cannot be trained.
     """
-    saved = None if checkpoint is None else checkpoint.meta["order"]
+    saved = None if origin is None else origin.meta["order"]
     problem = with_measured_lanes(pose(settings, data, validation, saved), executor)
-    timetable = Timetable.of(problem)
+    begun = (None if origin is None else origin.meta.get("begun")) or BEGUN
+    timetable = Timetable.of(problem, int(begun["step"]))
     plateau = [] if timetable.plateau is None else [timetable.plateau]
     heard = [*settings.callbacks, *plateau, *progress_for(settings)]
-    callbacks = CallbackList(heard, problem.spec.order.steps)
+    callbacks = CallbackList(heard, problem.spec.order)
     callbacks.reset(problem.spec, validation is not None)
-    return Training(Run(problem, timetable, executor, token, scratch, callbacks, checkpoint), callbacks)
+    return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)
 
 
 _STRETCHES = 5

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.history_list import History
+from daskpar.train.recorder import Recorder
 
 
 class LiveRun(Protocol):
@@ -34,6 +35,8 @@ class LiveRun(Protocol):
     def seconds(self) -> float: ...
     @property
     def blas(self) -> dict[str, Any]: ...
+    @property
+    def recorder(self) -> Recorder: ...
     def keep_best(self) -> State: ...
     def stop(self) -> None: ...
     def replace_state(self, state: State) -> None: ...
@@ -83,6 +86,12 @@ class RunView:
         """Steps of `state_`; those computed so far, while the training goes on."""
         run: LiveRun = self._run
         return run.steps_run if run.state is None else run.state.step
+
+    @property
+    def begun_(self) -> dict[str, float]:
+        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
+        run: LiveRun = self._run
+        return run.recorder.begun
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
