@@ -215,6 +215,7 @@ def test_trainer():
         "client": "a client",
         "blas_threads": 1,
         "profile": False,
+        "verbose": None,
         "warm_start": None,
     }
     given = {k: v for k, v in vars(trainer.settings).items() if k not in ("layout", "callbacks")}

@@ -108,8 +108,11 @@ def line(run: Any, record: Record) -> str:
     """A record in one line."""
     scale = Scale.of(run)
     parts = [f"{scale.unit} {scale.of_record(record)}"]
+    epoch = short(record["epoch"])
     if not scale.rows_in_steps:
         parts.append(f"step {record['step']}/{scale.steps}")
+    elif epoch != "0":
+        parts.append(f"epoch {epoch}")
     for part in ("train", "validation"):
         parts += [f"{part}.{text}" for text in told(record[part])]
     return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])

@@ -133,7 +133,7 @@ def test_a_run_is_counted_as_it_was_asked_for(
     unit = "epoch" if first == "1/2" else "step"
     assert any(re.match(rf" *{first} ", line) for line in lines(terminal))
     assert any(line.startswith(f"{bar} ") for line in lines(terminal))
-    assert lines(log)[0].startswith(f"{unit} {first}  ")
+    assert lines(log)[0].startswith(f"{unit} {first}  {'step' if unit == 'epoch' else 'epoch'} ")
     assert not any("0/0" in line for line in lines(log) + lines(terminal))
 
 
