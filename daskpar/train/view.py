@@ -13,6 +13,7 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
 from daskpar.train.history_list import History
+from daskpar.train.recorder import Recorder
 
 
 class LiveRun(Protocol):
@@ -43,6 +44,8 @@ class LiveRun(Protocol):
     @property
     def learning_rate(self) -> float: ...
     def current_state(self) -> State: ...
+    @property
+    def recorder(self) -> Recorder: ...
     def keep_best(self) -> State: ...
     def stop(self) -> None: ...
     def replace_state(self, state: State) -> None: ...
@@ -133,6 +136,12 @@ class RunView:
         run: LiveRun = self._run
         slots = run.current_state().slots
         return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
+
+    @property
+    def begun_(self) -> dict[str, float]:
+        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
+        run: LiveRun = self._run
+        return run.recorder.begun
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
