@@ -182,8 +182,9 @@ class NeuralEstimator(BaseEstimator):
         given = 0.1 if self.early_stopping and self.validation is None else self.validation
         if given is None or isinstance(given, Real):
             return given
-        x, y = check_validation(self, given, self._allowed)
-        return x, self._targets(y)
+        held_out = check_validation(self, given, self._allowed)
+        pair = held_out.x, self._targets(held_out.y)
+        return pair if held_out.sample_weight is None else (*pair, held_out.sample_weight)
 
     @property
     def _allowed(self) -> Allowed:
