@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import (
     Array,
+    ArrayModule,
     Reduced,
     aligned,
     array_module,
@@ -19,6 +20,7 @@ from daskpar.backend.array import (
     pickle_via_host,
     to_numpy,
 )
+from daskpar.data.records import NUMBER, is_records, kinds
 from daskpar.data.sampler import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
 from daskpar.data.weights import one_a_row, refused
@@ -61,9 +63,11 @@ def prepare(
         raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} labels; expected one a row")
     stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
     texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
-    x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, y if texts else xp.asarray(y), "targets")
+    x = on_device(x, xp)
+    x = x if fills(transforms) else _finite(name, x, "examples")
+    y = _finite(name, y if texts else xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = x if stays else aligned(transformed(x, transforms, x_dtype))
+        x = x if stays else aligned(xp.asarray(transformed(x, transforms, x_dtype)))
         if targets and isinstance(targets[0], Examples):
             y = x
         for fitted in targets:
@@ -98,6 +102,16 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
     return x.astype(precision, copy=False)
 
 
+def on_device(x: Array, xp: ArrayModule) -> Array:
+    """Return examples as arrays of `xp`; records stay on the host, where transforms make numbers of them."""
+    return x if is_records(x.dtype) else xp.asarray(x)
+
+
+def fills(transforms: Sequence[Fitted]) -> bool:
+    """Return whether transforms put values in the place of missing ones."""
+    return any(fitted.fills for fitted in transforms)
+
+
 def overlaps(values: Array) -> bool:
     """Return whether rows of an array share memory, as windows of a text do: a copy would be far larger."""
     if not getattr(values, "size", 0) or not hasattr(values, "strides"):
@@ -115,8 +129,17 @@ def not_finite(values: Array) -> Array:
 
 
 def _finite(name: str, values: Array, what: str) -> Array:
-    if is_floating(values) and not bool(array_module(values).isfinite(values).all()):
-        raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
+    advice = "clean the data first"
+    if what != "targets":
+        advice += ", or put values in the place of missing ones: transforms: [impute]"
+    if is_records(values.dtype):
+        numbers = [column.name for column in kinds(values.dtype) if column.kind == NUMBER]
+        strange = [repr(n) for n in numbers if not_finite(values[n][:, None]).any()]
+        if strange:
+            named = ", ".join(strange[:8])
+            raise InputError(f"{name} data: NaN or infinite values in the columns {named}; {advice}")
+    elif is_floating(values) and not bool(array_module(values).isfinite(values).all()):
+        raise InputError(f"{name} data: NaN or infinite values in the {what}; {advice}")
     return values
 
 

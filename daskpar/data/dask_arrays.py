@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from daskpar.data.check import as_array, check_block, check_dtype, check_pair
+from daskpar.data.check import as_array, as_examples, check_block, check_dtype, check_pair
+from daskpar.data.frame_columns import features_of, frame_records
 from daskpar.data.frames import common_dtype, dtypes_of
+from daskpar.data.records import NUMBER, TEXT, Features, check_features
 from daskpar.data.source import Rows, Source, class_numbers
 from daskpar.data.sparse import Index, Stored
 from daskpar.data.weights import WHAT, as_weights, one_a_row
@@ -41,6 +43,7 @@ class DaskArrays(Source):
     y: Any
     weights: Any = None
     token: str = field(default_factory=lambda: uuid4().hex)
+    features: Features = ()
 
     def __hash__(self) -> int:
         return hash(self.token)
@@ -118,18 +121,18 @@ def from_dask(
     y: Any,
     hold: Callable[[Stored, Stored], Source],
     where: str = "fit",
+    known: Features = (),
     sample_weight: Any = None,
 ) -> DaskArrays:
     """A source over dask arrays, or dask dataframes and series.
 
-    Where one of them is a plain array, `hold(array, array)` keeps it outside of the graph.
+    Where one of them is a plain array, `hold(array, array)` keeps it outside of the graph. `known`: the
+    columns of training, which those of a frame are compared with.
     """
     import dask.array as da
 
-    x, y = (
-        checked_blocks(part, where, what) if is_dask(part) else as_array(part, where, what)
-        for part, what in ((x, "examples"), (y, "targets"))
-    )
+    x, features = lazy_examples(x, where, known) if is_dask(x) else as_examples(x, where, known)
+    y = checked_blocks(y, where, "targets") if is_dask(y) else as_array(y, where, "targets")
     check_pair(x, y, where)
     weights = None if sample_weight is None else _weights(sample_weight, x.shape[0], where)
     rows = next(part.chunks[0] for part in (x, y, weights) if isinstance(part, da.Array))
@@ -139,7 +142,7 @@ def from_dask(
         y = da.from_array(Column(hold(_nothing(y), y), 1), chunks=(rows, *y.shape[1:]))
     if isinstance(weights, np.ndarray):
         weights = da.from_array(Column(hold(_nothing(weights), weights), 1), chunks=(rows,))
-    return DaskArrays(x, y, weights)
+    return DaskArrays(x, y, weights, features=features)
 
 
 def _weights(values: Any, rows: int, where: str) -> Any:
@@ -147,6 +150,50 @@ def _weights(values: Any, rows: int, where: str) -> Any:
     if is_dask(values):
         return one_a_row(checked_blocks(values, where, WHAT), rows, where)
     return as_weights(values, rows, where)
+
+
+def lazy_examples(x: Any, where: str, known: Features = ()) -> tuple[DaskArray, Features]:
+    """Return a dask array of numbers or of records (rows,), and the columns of a dask dataframe.
+
+    `known`: the columns that a model was trained on, which those of a dataframe are compared with.
+    """
+    frame = x if hasattr(type(x), "to_dask_array") and x.ndim == 2 else None
+    if frame is None:
+        return checked_blocks(x, where), ()
+    features = features_of(frame._meta, where, known, lazy=True)
+    check_features(known, features, where)
+    if all(column.kind == NUMBER for column in features):
+        return checked_blocks(frame, where), features
+    return _record_blocks(frame, features, where), features
+
+
+def _record_blocks(frame: DaskFrame, features: Features, where: str) -> DaskArray:
+    """Return a dask array of the rows of a dask dataframe as records, a block a partition."""
+    import dask.array as da
+
+    lengths = [int(n) for n in frame.map_partitions(len).compute()]  # which must be counted
+    like = np.empty(0, _record_dtype(features))
+    blocks = [
+        da.from_delayed(part, (length,), meta=like)
+        for part, length in zip(
+            frame.map_partitions(_records, features, where, meta=("records", object)).to_delayed(),
+            lengths,
+            strict=True,
+        )
+    ]
+    return da.concatenate(blocks)
+
+
+def _records(frame: Frame, features: Features, where: str) -> np.ndarray:
+    """Return a partition as records; its own columns are looked at, as objects tell late what they are."""
+    found = features_of(frame, where, features)
+    check_features(features, found, where)
+    return frame_records(frame, features, where, objects=True).astype(_record_dtype(features))
+
+
+def _record_dtype(features: Features) -> np.dtype:
+    """Return the dtype of records that is the same for all partitions, whatever they hold."""
+    return np.dtype([(column.name, "O" if column.kind == TEXT else "f8") for column in features])
 
 
 def _nothing(rows: Sized) -> np.ndarray:

@@ -7,7 +7,7 @@ worker maps into memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -15,9 +15,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from daskpar.data.check import as_array, check_pair
+from daskpar.data.check import as_array, as_examples, check_pair
 from daskpar.data.files import Npy, open_npy, stamp
 from daskpar.data.reading import Stamp
+from daskpar.data.records import Features
 from daskpar.data.source import Source
 from daskpar.data.sparse import SparseRows, Stored
 from daskpar.data.weights import as_weights
@@ -29,9 +30,10 @@ _PARTS = "data", "indices", "indptr"  # the arrays of a sparse matrix
 
 @dataclass(frozen=True)
 class Held(Source):
-    """Arrays of this process, by token."""
+    """Arrays of this process, by token; `features`: the columns of examples that have names."""
 
     token: str
+    features: Features = ()
 
     def arrays(self) -> tuple[Stored, np.ndarray]:
         return self._held()[:2]
@@ -55,6 +57,8 @@ class Held(Source):
 @dataclass(frozen=True)
 class Spilled(Npy):
     """Arrays of this process, written to files for workers elsewhere."""
+
+    features: Features = field(default=(), kw_only=True)
 
     def release(self) -> None:
         _remove(self.x, self.y, self.weights)
@@ -96,18 +100,26 @@ def _remove(*paths: str | None) -> None:
 
 
 def hold(
-    x: object, y: object, folder: Path | None = None, where: str = "fit", sample_weight: object = None
+    x: object,
+    y: object,
+    folder: Path | None = None,
+    where: str = "fit",
+    known: Features = (),
+    sample_weight: object = None,
 ) -> Given:
-    """A source over arrays given from Python; with `folder`, through files in it."""
+    """A source over arrays given from Python; with `folder`, through files in it.
+
+    `known`: the columns of training, which those of a frame are compared with.
+    """
     same = x is y
-    x = as_array(x, where)
+    x, features = as_examples(x, where, known)
     y = cast(np.ndarray, x) if same else as_array(y, where, "targets")
     check_pair(x, y, where)
     weights = None if sample_weight is None else as_weights(sample_weight, x.shape[0], where)
     token = uuid4().hex
     if folder is None:
         _held[token] = (x, y, weights)
-        return Held(token)
+        return Held(token, features)
     weights_file = None
     if weights is not None:
         weights_file = str(folder / f"{token}-weights.npy")
@@ -122,7 +134,7 @@ def hold(
     for file, array in zip(files, (x, y), strict=True):
         if not file.exists():
             np.save(file, array)
-    return Spilled(str(files[0]), str(files[1]), weights_file)
+    return Spilled(str(files[0]), str(files[1]), weights_file, features=features)
 
 
 @lru_cache(maxsize=16)

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from daskpar.data.records import Features
 from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
 from daskpar.registry import Table
@@ -107,6 +108,15 @@ class Source(Block):
     def names(self) -> tuple[str, ...]:
         """What the classes are called, in order; nothing where they have no names."""
         return ()
+
+    @property
+    def features(self) -> Features:
+        """The columns of examples, in order; nothing where they have no names."""
+        return ()
+
+    def like(self, features: Features) -> Source:
+        """The same data with columns of these kinds, where a file leaves open of which kind they are."""
+        return self
 
     @property
     def tokens(self) -> bool:

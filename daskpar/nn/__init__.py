@@ -8,6 +8,7 @@ from daskpar.nn.layers.batch_norm import BatchNorm
 from daskpar.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
 from daskpar.nn.layers.dense import Dense
 from daskpar.nn.layers.dropout import Dropout
+from daskpar.nn.layers.embed_columns import EmbedColumns
 from daskpar.nn.layers.embedding import Embedding, LearnedPositions, TiedEmbedding
 from daskpar.nn.layers.flatten import Flatten, Reshape
 from daskpar.nn.layers.global_pool import GlobalAvgPool
@@ -68,6 +69,7 @@ __all__ = [
     "Cutout",
     "Dense",
     "Dropout",
+    "EmbedColumns",
     "Embedding",
     "FeedForward",
     "Flatten",

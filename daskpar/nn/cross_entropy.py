@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
@@ -16,13 +15,8 @@ from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
 from daskpar.nn.layers.activations import sigmoid
-from daskpar.nn.loss import Loss, by_rows, mean_over_outputs, squeezed, total_weight
+from daskpar.nn.loss import Loss, by_rows, mean_over_outputs, total_weight
 from daskpar.registry import register
-
-
-def softmax(x: Array) -> Array:
-    """softmax over the last axis."""
-    return array_module(x).exp(log_softmax(x))
 
 
 def _times(values: Array, weights: Array | None) -> Array:
@@ -61,54 +55,11 @@ class SoftmaxCrossEntropy(Loss):
                 raise InputError(f"class_weights={list(self.class_weights)} must not all be zero")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
-        if not out_shape or out_shape[-1] < 2:
-            raise InputError(
-                f"{self.kind}: the model returns {out_shape} per example; expected one output a class, "
-                "at least 2 (for one output use binary_cross_entropy)"
-            )
-        integer = np.dtype(target_dtype).kind in "iu"
-        if integer and target_shape != out_shape[:-1]:
-            raise InputError(
-                f"{self.kind}: targets of shape {target_shape} per example do not fit outputs {out_shape}; "
-                f"expected classes of shape {out_shape[:-1]}, or one-hot rows of shape {out_shape}"
-            )
-        if not integer and target_shape != out_shape:
-            floats = squeezed(target_shape) == out_shape[:-1]
-            whole = " (classes that are floats: .astype(int))" if floats else ""
-            raise InputError(
-                f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
-                f"expected integer classes, or probabilities of shape {out_shape}{whole}"
-            )
+        super().check(out_shape, target_shape, target_dtype)
         if self.class_weights is not None and len(self.class_weights) != out_shape[-1]:
             raise InputError(
                 f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
             )
-
-    def conform(self, targets: Array, out_shape: Shape) -> Array:
-        """Take bools for whole numbers, a column of classes for classes, whole one-hot rows for floats."""
-        if targets.dtype.kind == "b":
-            targets = targets.astype(np.uint8)
-        if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):
-            targets = targets.reshape(targets.shape[:-1])
-        if targets.dtype.kind in "iu" and targets.shape[1:] == out_shape:
-            targets = targets.astype(np.float64)  # then in the run's precision, as probabilities are
-        return targets
-
-    def classes(self, out_shape: Shape) -> int | None:
-        return out_shape[-1] if out_shape else None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        classes = out_shape[-1]
-        if targets.dtype.kind in "iu":
-            low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= classes:
-                return (
-                    f"classes from {low} to {high} for a model with {classes} outputs; "
-                    f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
-                )
-        elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
-            return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
-        return None
 
     def __call__(
         self, outputs: Array, targets: Array, weights: Array | None = None
@@ -185,17 +136,6 @@ class SoftmaxCrossEntropy(Loss):
         goal = goal.astype(outputs.dtype)
         return goal * (1 - self.label_smoothing) + self.label_smoothing / classes
 
-    def activate(self, outputs: Array) -> Array:
-        return softmax(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return array_module(outputs).argmax(outputs, axis=-1)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
-
 
 @register("binary_cross_entropy")
 @dataclass(frozen=True)
@@ -234,16 +174,6 @@ class BinaryCrossEntropy(Loss):
         if count > 1 and count != outputs:
             raise InputError(f"pos_weight has {count} values for {outputs} outputs")
 
-    def classes(self, out_shape: Shape) -> int | None:
-        return 2 if math.prod(out_shape) == 1 else None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        low, high = float(targets.min()), float(targets.max())
-        if 0 <= low <= high <= 1:
-            return None
-        labels = ' (two other labels: targets=["labels"])' if math.prod(out_shape) == 1 else ""
-        return f"targets from {low:g} to {high:g}; expected 0 to 1{labels}"
-
     def __call__(
         self, outputs: Array, targets: Array, weights: Array | None = None
     ) -> tuple[float, float, Array]:
@@ -259,15 +189,3 @@ class BinaryCrossEntropy(Loss):
         softplus = xp.maximum(-outputs, 0) + xp.log1p(xp.exp(-xp.abs(outputs)))
         slope = 1 - t - factor * sigmoid(-outputs)
         return mean_over_outputs((1 - t) * outputs + factor * softplus, slope, weights)
-
-    def activate(self, outputs: Array) -> Array:
-        return sigmoid(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return (outputs > 0).astype(int)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        tiny = xp.finfo(share.dtype).tiny
-        return xp.log(xp.maximum(share, tiny)) - xp.log(xp.maximum(1 - share, tiny))

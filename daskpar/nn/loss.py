@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module, to_numpy
-from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
+from daskpar.nn.targets import activate, check_shapes, class_count, conform, decide, fault, outputs_of
 from daskpar.registry import Table
 from daskpar.settings import Block
 
@@ -29,9 +29,26 @@ from daskpar.settings import Block
 class Loss(Block):
     """The contract of a loss. Axis 0 of `outputs` and `targets` is the example.
 
-    `task`: what the outputs say, by which metrics go. "classes": the largest of the outputs along the last
-    axis names the class. "labels": each output is a yes where it is above 0, whatever the others are.
-    "numbers": the outputs are what is predicted.
+    A loss of one's own defines `__call__(outputs, targets) -> (loss_sum, weight_sum, d_outputs)`: two floats,
+    and an array shaped like `outputs` (rows, ...), of its dtype: the gradient of `loss_sum`. The weight of a
+    row is usually 1. Inputs are never written to. A function does, too (`nn.functions.FunctionLoss`).
+
+    `task` is the flag by which metrics and predictions go. It says what the outputs are:
+      * "numbers": what is predicted. Targets have the shape of the outputs, or of a number for (rows, 1).
+      * "classes": the largest along the last axis names the class. Targets are whole numbers (rows, ...), or
+        probabilities shaped like the outputs. Labels of any kind are numbered before. `predict` returns
+        labels for "classes", and softmax for "probabilities".
+      * "labels": each is a yes where it is above 0, whatever the others are. Targets are from 0 to 1.
+
+    >>> import numpy as np
+    >>> class SquaredHinge(Loss):
+    ...     task = "classes"
+    ...     def __call__(self, outputs, targets):
+    ...         sign = np.where(np.arange(outputs.shape[1]) == targets[:, None], 1, -1).astype(outputs.dtype)
+    ...         gap = np.maximum(0, 1 - sign * outputs)
+    ...         return float((gap * gap).sum()), float(len(outputs)), -2 * sign * gap
+    >>> SquaredHinge()(np.array([[2.0, -1.0], [0.5, 1.0]]), np.array([0, 1]))[:2]
+    (2.25, 2.0)
     """
 
     kind: ClassVar[str] = "loss"
@@ -82,25 +99,19 @@ class Loss(Block):
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
         """Refuse targets that do not fit the outputs (shapes without the example axis)."""
-        if np.dtype(target_dtype).kind not in "fiub":
-            raise InputError(f"{self.kind}: the targets are texts ({target_dtype}); expected numbers")
-        if squeezed(out_shape) != squeezed(target_shape):
-            raise InputError(
-                f"{self.kind}: the model returns {out_shape or 'a number'} per example, "
-                f"the targets hold {target_shape or 'a number'}; they must have one shape"
-            )
+        check_shapes(self.task, self.kind, out_shape, target_shape, target_dtype)
 
     def conform(self, targets: Array, out_shape: Shape) -> Array:
         """Return targets (rows, ...) in the shape and kind that the loss computes with, where they can be."""
-        return targets
+        return conform(self.task, targets, out_shape)
 
     def classes(self, out_shape: Shape) -> int | None:
         """Return how many classes outputs tell apart; None where each answers for itself, or numbers."""
-        return None
+        return class_count(self.task, out_shape)
 
     def refuses(self, targets: Array, out_shape: Shape) -> str | None:
         """The fault in the values of some targets, or None."""
-        return None
+        return fault(self.task, targets, out_shape)
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
         raise TypeError(f"{type(self).__name__} is no loss")
@@ -129,15 +140,15 @@ class Loss(Block):
 
     def activate(self, outputs: Array) -> Array:
         """Probabilities for a classifier, the outputs themselves otherwise: what a person reads."""
-        return outputs
+        return activate(self.task, outputs)
 
     def decide(self, outputs: Array) -> Array:
         """The class of each example for a classifier, the outputs themselves otherwise."""
-        return outputs
+        return decide(self.task, outputs)
 
     def mean(self, outputs: Sequence[Array]) -> Array:
         """Outputs that say what several models say on average: of probabilities, for a classifier."""
-        return _mean([self.activate(each) for each in outputs])
+        return outputs_of(self.task, _mean([self.activate(each) for each in outputs]))
 
 
 @cache
@@ -153,12 +164,7 @@ def _mean(arrays: Sequence[Array]) -> Array:
     return total * (1 / len(arrays))
 
 
-def squeezed(shape: Shape) -> Shape:
-    """A shape of one number as that of a number."""
-    return () if shape == (1,) else shape
-
-
-def mean_over_outputs(each: Array, slope: Array, weights: Array | None) -> tuple[float, float, Array]:
+def mean_over_outputs(each: Array, slope: Array, weights: Array | None = None) -> tuple[float, float, Array]:
     """A loss and its gradient, from those of each output: the mean over an example's outputs.
 
     `weights`: (rows,), by which examples count; None where all count alike.

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels.reference.loss import log_softmax
-from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
+from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
 from daskpar.nn.layer import require_positive
 from daskpar.nn.loss import Loss, mean_over_outputs
+from daskpar.nn.targets import softmax
 from daskpar.registry import register
 
 __all__ = [

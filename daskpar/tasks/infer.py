@@ -8,7 +8,7 @@ import numpy as np
 
 from daskpar.backend import blas
 from daskpar.backend.array import Array, aligned, to_numpy
-from daskpar.data.chunk import Chunk, not_finite, transformed
+from daskpar.data.chunk import Chunk, fills, not_finite, on_device, transformed
 from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
 from daskpar.nn.gathered_rows import packed
@@ -62,9 +62,10 @@ def predict(
     """
     xp = spec.xp
     check_ids(spec, "predict", x)
-    x = xp.asarray(x)
-    strange = not_finite(x)
-    x = aligned(transformed(x, spec.transforms, spec.x_dtype))
+    spec.check_raw(x, "predict")
+    x = on_device(x, xp)
+    strange = xp.zeros(len(x), dtype=bool) if fills(spec.transforms) else not_finite(x)
+    x = aligned(xp.asarray(transformed(x, spec.transforms, spec.x_dtype)))
     check_shape(spec, "predict", x)
     starts = range(0, max(1, len(x)), _ROWS)
     out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]

@@ -85,6 +85,7 @@ def load_rows(
     """
     where = f"{part.name} data"
     check_ids(spec, where, x)
+    spec.check_raw(x, where)
     how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
     chunk = prepare(part.name, x, y, spec.precision, *how, weights=weights)
     check_shape(spec, where, chunk.x)

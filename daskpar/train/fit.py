@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from daskpar.train.blocks import check_together
 from daskpar.train.checkpoint import Checkpoints, to_resume_from
 from daskpar.train.going_on import Earlier
 from daskpar.train.inputs import Inputs
@@ -28,8 +29,8 @@ class FitArguments:
     y: object = None
     validation: object = None
     resume: bool = False
-    sample_weight: object = None
     fresh_optimizer: bool = False
+    sample_weight: object = None
     earlier: Earlier | None = None
 
 
@@ -45,6 +46,7 @@ def train(
     `scratch()`: a folder that the workers see. `trainer`: what callbacks see besides the run. `begun` gets
     the run before its first step.
     """
+    check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
         train, validation = inputs.parts(

@@ -10,10 +10,9 @@ from statistics import median
 from typing import Any
 
 from daskpar.nn.gathered_rows import Rows
+from daskpar.report.record import Record as Record
 from daskpar.tasks.types import Spec, Sums
 from daskpar.train.plain_json import for_json
-
-Record = dict[str, Any]
 
 
 def scores(spec: Spec, sums: Sums) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from daskpar.autotune.measure import operation_times
 from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
 from daskpar.data.sampler import Sampler, choose_streams
+from daskpar.data.schema import Schema
 from daskpar.data.source import Source
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted
@@ -22,15 +23,17 @@ from daskpar.layout.lanes import check_streams, lanes_alike
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
+from daskpar.nn.open_sizes import Sizes, fill
 from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.trainable import arranged
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.tasks.types import Spec
 from daskpar.tasks.units import units_of
 from daskpar.train import refusals
 from daskpar.train.class_weights import class_weights
-from daskpar.train.fitting import FittedData, learns_inputs, shape_after
+from daskpar.train.fitting import FittedData, example_after, learns_inputs
 from daskpar.train.interval import run_length
 from daskpar.train.settings import Settings
 
@@ -70,7 +73,7 @@ def pose(
     """
     source = data.part.source
     order = make_order(settings, data.part.rows, saved, source.chunk_rows)
-    spec = make_spec(settings, source, order, data.transforms, data.targets)
+    spec = make_spec(settings, source, order, data.transforms, data.targets, data.sizes)
     weights = class_weights(settings.class_weight, spec, source.names, data.weighed)
     spec = replace(spec, class_weights=weights)
     return Problem(settings, data.part, validation, spec)
@@ -119,11 +122,12 @@ def make_spec(
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    sizes: Sizes = Sizes(),  # noqa: B008 - frozen
 ) -> Spec:
     """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
     layout = settings.fixed_layout
-    in_shape = shape_after(transforms, source.x_shape, settings.precision)
-    spec = bare_spec(settings, in_shape, order, transforms, targets)
+    in_shape = example_after(transforms, source, settings.precision).shape[1:]
+    spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source), sizes)
     refusals.check_characters(spec, source)
     spec, y = _with_targets(spec, source)
     refusals.check_labels(spec)
@@ -197,12 +201,15 @@ def bare_spec(
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    schema: Schema,
+    sizes: Sizes,
 ) -> Spec:
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
-    model = nn.model(settings.model)
+    model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    model, table = arranged(model, table, settings.frozen, settings.learning_rates or {})
     return Spec(
         model=model,
         table=table,
@@ -210,7 +217,7 @@ def bare_spec(
         out_shape=tuple(out_shape),
         loss=nn.loss(settings.loss),
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
-        optimizer=optim.optimizer(settings.optimizer),
+        optimizer=optim.optimizer(settings.optimizer, settings.learning_rate),
         penalty=settings.penalty or Penalty(),
         clip=settings.clip or Clip(),
         order=order,
@@ -219,4 +226,6 @@ def bare_spec(
         accumulate=min(settings.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
+        schema=schema,
+        sizes=sizes,
     )

@@ -15,37 +15,44 @@ from daskpar.errors import ClusterLostError, InputError, shown
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
+from daskpar.train.arguments import known_arguments
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.going_on import Earlier, Fitted
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.inputs import Inputs
 from daskpar.train.parameters import Parameters, changed_parameters
 from daskpar.train.pipeline_step import PipelineStep
 from daskpar.train.result import Result
 from daskpar.train.run import Run
+from daskpar.train.saved import save_file
 from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
+from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
 from daskpar.train.trace import Trace
 
 
-class Trainer(PipelineStep):
+class Trainer(PipelineStep, Shown):
     """Trains a network as a task graph.
 
     Parameters
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
-    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built. `learning_rate` : in place of
+        the optimizer's own.
     layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    frozen : patterns of parameters that keep their bits, e.g. `["0.*", "*.bias"]`, as `fnmatch` has it; so do
+        those of layers with `trainable=False`. A layer frozen as a whole keeps its running statistics, too.
+    learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
     class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
@@ -59,6 +66,8 @@ class Trainer(PipelineStep):
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
         is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
     blas_threads : for each matrix product; None shares the cores among the lanes.
+    verbose : show progress; None where a person looks (a terminal, a notebook), 0 never, 1 anywhere, 2 in
+        plain lines.
     profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
@@ -71,7 +80,7 @@ class Trainer(PipelineStep):
 
     spec_: Spec
     state_: State
-    history_: list[Record]
+    history_: History
     steps_: int
     steps_run_: int
     steps_planned_: int
@@ -94,6 +103,7 @@ class Trainer(PipelineStep):
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -101,8 +111,8 @@ class Trainer(PipelineStep):
         validation: object = None,
         resume: bool = False,
         *,
-        sample_weight: object = None,
         fresh_optimizer: bool = False,
+        sample_weight: object = None,
     ) -> Trainer:
         """Train, or go on training where there are parameters to go on from.
 
@@ -118,17 +128,17 @@ class Trainer(PipelineStep):
         them anew with the parameters there are. A training that was interrupted is finished first.
         `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
-        arguments = FitArguments(X, y, validation, resume, sample_weight, fresh_optimizer)
+        arguments = FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight)
         self.fit_on(self.settings.client, arguments)
         return self
 
+    @known_arguments
     def partial_fit(
         self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
     ) -> Trainer:
         """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        arguments = FitArguments(X, y, validation, sample_weight=sample_weight)
-        self.fit_on(self.settings.client, arguments, once)
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
@@ -162,17 +172,21 @@ class Trainer(PipelineStep):
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
+    @known_arguments
     def evaluate(self, X: object, y: object = None, sample_weight: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
-            part = Inputs(settings, executor, self._scratch).part(X, y, "test", sample_weight).once()
-            rows = settings.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
+            inputs = Inputs(settings, executor, self._scratch)
+            part = inputs.part(X, y, "test", spec.schema.features, sample_weight).once()
+            rows = settings.chunk_rows or part.source.chunk_rows
             files = self._state_files(spec, owners)
             if "_folder" in self.__dict__:  # a state may lie where nobody may write
                 check_workers_see(executor, self._scratch)
-            return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
+            token, said, verbose = new_token(), self._without_value, self.settings.verbose
+            return evaluate_part(spec, files, part, executor, token, rows, said, verbose)
 
+    @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
@@ -186,19 +200,60 @@ class Trainer(PipelineStep):
         return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
     def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
-        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`, and for `fit` to go on.
+        """Take up a saved state, for `evaluate` and `predict`, and for `fit` to go on.
 
-        With `strict=False` the model may differ: parameters of the same name and shape are taken, and a
-        warning names the others, which stay as the seed makes them. `fit` then begins at step 0.
+        `checkpoint`: the folder of a checkpoint or of a run, or a file of `save`. The settings must be those
+        of the saved model; `daskpar.load` takes them from there. With `strict=False` the model may differ:
+        parameters of the same name and shape are taken, and a warning names the others, which stay as the
+        seed makes them. `fit` then begins at step 0.
         """
         self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore")), strict))
         return self
+
+    def save(self, path: str | Path) -> Path:
+        """Save all that was learnt as one file, which `daskpar.load` makes a Trainer of.
+
+        The file is safetensors: parameters, the optimizer's state, transforms, labels, history and settings.
+        It appears whole or not at all, and nothing in it is pickled. A block that is not registered
+        (`register`) is left out, and `load` asks for it; so are callbacks, but for `EarlyStopping`.
+        Returns the path. Raises InputError before `fit`, and where the file cannot be written.
+
+        >>> import numpy as np, tempfile, daskpar
+        >>> x = np.random.default_rng(0).normal(size=(64, 4))
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> trainer = daskpar.Trainer([{"dense": 2}], transforms=["standardise"]).fit(x, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     loaded = daskpar.load(trainer.save(f"{folder}/model.safetensors"))
+        >>> bool((loaded.predict(x, "classes") == trainer.predict(x, "classes")).all())
+        True
+        """
+        target = Path(absolute(path, "save"))
+        save_file(target, self._attributes())
+        return target
+
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes of the fitted Trainer; within `after_training`, of the one that it becomes."""
+        run = self._run
+        if run is not None and run.state is not None:
+            return run.result().attributes()
+        self._check_fitted()
+        return self.__dict__.copy()
 
     @property
     def classes_(self) -> np.ndarray:
         """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
         self._check_fitted()
         return self.spec_.classes
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of the examples in training, in order.
+
+        Raises AttributeError where they had none, as scikit-learn has it.
+        """
+        if "spec_" not in self.__dict__ or not self.spec_.schema.features:
+            raise AttributeError("feature_names_in_")
+        return np.array([column.name for column in self.spec_.schema.features], dtype=object)
 
     @property
     def parameters_(self) -> Parameters:

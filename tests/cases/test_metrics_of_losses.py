@@ -206,8 +206,9 @@ def test_is_what_its_name_says(row: Any) -> None:
 @pytest.mark.parametrize("row", REFUSED, ids=called)
 def test_is_refused_before_the_first_step(row: Any) -> None:
     loss, metric, y, message = row
-    trainer = make(loss, metric, width(loss, y))
+    trainer = None
     with pytest.raises(InputError, match=message) as told:
+        trainer = make(loss, metric, width(loss, y))
         trainer.fit(X, y)
     assert "\n" not in str(told.value) and not hasattr(trainer, "state_")
 

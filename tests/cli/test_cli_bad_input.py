@@ -82,11 +82,13 @@ TABLE = {
     ),
     "NaN in the data": (
         arrays(with_value(np.nan)),
-        "train data: NaN or infinite values in the examples; clean the data first",
+        "train data: NaN or infinite values in the examples; clean the data first, "
+        "or put values in the place of missing ones: transforms: [impute]",
     ),
     "infinity in data that are standardised": (
         arrays(with_value(np.inf), data={"transforms": ["standardise", "scale"]}),
-        "train data: NaN or infinite values in the examples; clean the data first",
+        "train data: NaN or infinite values in the examples; clean the data first, "
+        "or put values in the place of missing ones: transforms: [impute]",
     ),
     "NaN in the targets": (
         arrays(y=np.full(100, np.nan), loss="mean_squared_error", model=[{"dense": 1}]),
@@ -145,8 +147,8 @@ TABLE = {
         "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
-        sections(loss="softmax_crossentropy"),
-        "loss 'softmax_crossentropy' is not known; did you mean 'softmax_cross_entropy'?",
+        sections(loss="softmax_crossentropi"),
+        "loss 'softmax_crossentropi' is not known; did you mean 'softmax_cross_entropy'?",
     ),
     "an unknown metric": (
         sections(metrics=["accurracy"]),

@@ -48,7 +48,7 @@ class AUC(Gathered):
     undefined: ClassVar[str] = "each class needs examples of it and examples of others"
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         kind = self.kind if self.multi_class == "ovr" else "ovo_auc"
         return kind if self.average is None else f"{self.average}_{kind}"
 

@@ -29,7 +29,7 @@ class Accuracy(Metric):
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         return "exact_accuracy" if self.exact else self.kind
 
     def sums(self, outputs: Array, targets: Array, loss: Loss, weights: Array | None = None) -> Sums:
@@ -60,7 +60,7 @@ class TopK(Metric):
         require_positive("top_k", k=self.k)
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         return f"top_{self.k}"
 
     def check(self, loss: Loss, out_shape: Shape, target_shape: Shape) -> None:

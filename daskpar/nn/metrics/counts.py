@@ -45,7 +45,7 @@ class Counted(Metric):
     undefined: ClassVar[str] = "there is nothing to count"
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
         return self.kind if self.average is None else f"{self.average}_{self.kind}"
 
     @property

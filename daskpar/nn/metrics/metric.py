@@ -9,8 +9,8 @@ A value that follows from no sums, such as the area under a curve, needs all row
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
 from daskpar.nn.loss import Loss, by_rows, takes_weights, total_weight
+from daskpar.nn.metric_name import MetricName, take_own_name
 from daskpar.registry import Table
 from daskpar.settings import Block
 
@@ -29,6 +30,7 @@ _SUITABLE = {"classes": "accuracy, top_k or confusion", "labels": "accuracy", "n
 class Metric(Block):
     """The contract of a metric. A metric of one's own defines `kind` and `sums`, and where needed the rest.
 
+    `name`: the metric's name in results, by which callbacks monitor it; `own_name` unless it is given.
     `tasks`: the tasks of the losses beside which it has a meaning (see `Loss.task`); others are refused.
     `width` is the number of sums, `value` what is made of them: a float, NaN where there is none, or anything
     that JSON can hold where `scalar` is False. `undefined` tells why there may be no value. Early stopping
@@ -41,9 +43,16 @@ class Metric(Block):
     scalar: ClassVar[bool] = True
     gathered: ClassVar[bool] = False
     undefined: ClassVar[str] = "there is nothing to take the mean of"
+    _: KW_ONLY
+    name: str = cast(str, MetricName())
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        take_own_name(cls)
+        super().__init_subclass__(**options)
 
     @property
-    def name(self) -> str:
+    def own_name(self) -> str:
+        """The name of a metric that is given none."""
         return self.kind
 
     @property
