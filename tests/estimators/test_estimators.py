@@ -117,6 +117,20 @@ def test_frames_of_pandas_and_dask_keep_their_columns():
             fitted.predict(other[FEATURES[::-1]])
 
 
+def test_frames_with_gaps_and_texts_are_prepared():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"length": X[:, 2], "place": np.where(Y == 1, "shore", "hill")})
+    frame.loc[::10, "length"] = np.nan
+    model = classifier(transforms=["impute", "encode"]).fit(frame, NAMES)
+    assert model.score(frame, NAMES) > 0.9 and model.feature_names_in_.tolist() == ["length", "place"]
+    assert clone(model).fit(frame[["length"]], NAMES).predict(frame[["length"]]).shape == (150,)
+    for others in (frame[["place", "length"]], frame[["length"]]):
+        with pytest.raises(InputError, match="feature names should match"):
+            model.predict(others)
+    with pytest.raises(InputError, match=r"could not convert .* transforms=\['encode'\]"):
+        classifier().fit(frame, NAMES)
+
+
 def test_two_classes_with_one_output_have_two_columns():
     two = Y > 0
     fitted = classifier(loss="binary_cross_entropy").fit(X, two)
