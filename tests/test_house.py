@@ -26,7 +26,8 @@ graph autotune cluster report train dashboard estimators export config build cli
 WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
 CONTRACTS = """
-gathered_rows layer moments open_sizes operations parameters partition_rules positions ring spatial tensor_parallel
+gathered_rows layer moments open_sizes operations parameters
+partition_rules positions ring spatial tensor_parallel
 """.split()
 CONTRACTS = [*(f"nn.{name}" for name in CONTRACTS), "optim.optimizer"]
 DOOR = "graph/dask_api.py"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field, fields, replace
-from functools import wraps
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.context import Context, Params, Saved, Shape
+from daskpar.nn.frozen import as_trainable_as_it, frozen
 from daskpar.nn.partition_rules import Positions, Width, Window
 from daskpar.registry import Table
 from daskpar.settings import Block
@@ -27,6 +27,7 @@ __all__ = [
     "Rectifying",
     "Saved",
     "Shape",
+    "frozen",
     "require_positive",
     "synchronised",
 ]
@@ -74,9 +75,6 @@ Program = Sequence[Operation]
 """A model, or a part of one, as a list of operations."""
 
 
-L = TypeVar("L", bound="Layer")
-
-
 @dataclass(frozen=True)
 class Layer(Block):
     """Hyper-parameters of a block operation; holds no arrays.
@@ -105,7 +103,7 @@ class Layer(Block):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "children" in cls.__dict__:
-            cls.children = _as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign]
+            cls.children = as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign, assignment]
         if "__repr__" not in cls.__dict__:
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
 
@@ -204,24 +202,6 @@ class Layer(Block):
 
 
 LAYERS = Table("layer", Layer, "daskpar.nn")
-
-
-def frozen(layer: L) -> L:
-    """The layer with its parameters frozen."""
-    return replace(layer, trainable=False) if layer.trainable else layer
-
-
-def _as_trainable_as_it(children: Callable[[Any], tuple[Operation, ...]]) -> Any:
-    """The method `children`, whose layers are frozen where the layer around them is."""
-
-    @wraps(children)
-    def follow(layer: Layer) -> tuple[Operation, ...]:
-        operations = children(layer)
-        if layer.trainable:
-            return operations
-        return tuple(replace(o, layer=frozen(o.layer)) if o.role == "run" else o for o in operations)
-
-    return follow
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class Callback:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        methods = [name for name, value in vars(cls).items() if callable(value)]
+        own = [base for base in cls.__mro__ if base not in Callback.__mro__]  # also those that are mixed in
+        methods = sorted({name for base in own for name, value in vars(base).items() if callable(value)})
         refuse_unknown_hooks(cls.__name__, methods, (name for name in vars(Callback) if name[0] != "_"))
 
     def reset(self) -> None:

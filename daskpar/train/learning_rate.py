@@ -5,7 +5,7 @@ Smith 2017, "Cyclical learning rates for training neural networks", sec. 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from daskpar.train.scratch import Scratch
 from daskpar.train.view import RunView
 
 _LEAST_STEPS = 10
+_CLEAR = 1.5  # times the noise of a loss: a smaller fall of their mean may be chance
 _WORSE = 4.0  # times the best loss so far: it will not come back
 
 
@@ -98,7 +99,7 @@ def find_learning_rate(
                 'or transforms=["standardise"]'
             ) from None
     smoothed = watch.smoothed()
-    suggestion = _suggestion(watch.rates, smoothed, watch.lag)
+    suggestion = _suggestion(watch, smoothed)
     return LearningRates(np.array(watch.rates), np.array(watch.losses), smoothed, suggestion)
 
 
@@ -160,14 +161,17 @@ class _Watch(Callback):
         return np.array(found)
 
 
-def _suggestion(rates: Sequence[float], smoothed: np.ndarray, lag: int) -> float | None:
+def _suggestion(watch: _Watch, smoothed: np.ndarray) -> float | None:
     """The rate at the steepest fall, per factor of the rate, before the least loss is reached.
 
     The first tenth does not count: there the mean is of a few noisy losses. It lags behind the losses, so
-    that the fall has been some steps before.
+    that the fall has been some steps before. A fall that noise alone can make is none.
     """
     first, least = len(smoothed) // 10, int(smoothed.argmin())
     if least - first < 2:
         return None
-    slope = np.gradient(smoothed, np.log(rates))[first:least]
-    return float(rates[max(0, first + int(slope.argmin()) - lag)]) if slope.min() < 0 else None
+    noise = float(np.diff(watch.losses[: least + 1]).std()) / math.sqrt(2)
+    if smoothed[first:least].max() - smoothed[least] <= _CLEAR * noise:
+        return None
+    slope = np.gradient(smoothed, np.log(watch.rates))[first:least]
+    return watch.rates[max(0, first + int(slope.argmin()) - watch.lag)]

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from daskpar.data.paths import absolute
-from daskpar.errors import ClusterLostError, InputError, shown
+from daskpar.errors import ClusterLostError
 from daskpar.layout.layout import Layout
-from daskpar.tasks.state_file import digest, named_parameters
-from daskpar.tasks.types import Lane, Spec, State
+from daskpar.tasks.types import Lane, Spec
 from daskpar.train.arguments import known_arguments
-from daskpar.train.checkpoint import SavedState
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
-from daskpar.train.going_on import Earlier, Fitted
-from daskpar.train.history_list import History
 from daskpar.train.inputs import Inputs
-from daskpar.train.parameters import Parameters, changed_parameters
-from daskpar.train.pipeline_step import PipelineStep
+from daskpar.train.learnt import Learnt
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.saved import save_file
@@ -33,10 +25,9 @@ from daskpar.train.settings import Settings
 from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
-from daskpar.train.trace import Trace
 
 
-class Trainer(PipelineStep, Shown):
+class Trainer(Learnt, Shown):
     """Trains a network as a task graph.
 
     Parameters
@@ -78,25 +69,8 @@ class Trainer(PipelineStep, Shown):
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
-    spec_: Spec
-    state_: State
-    history_: History
-    steps_: int
-    steps_run_: int
-    steps_planned_: int
-    names_: tuple[str, ...]
-    seconds_: float
-    blas_: dict[str, Any]
-    resumed_at_: int
-    trace_: Trace
-    saved_: SavedState | None = None
-    _epoch: float = 0.0
-    _partial: bool = False  # some parameters are those of another model
-    _unfinished: dict[str, Any] | None = None
-    _assigned: Mapping[str, np.ndarray] | None = None  # parameters for a model that has no shapes yet
     _layout: Layout | None = None
     _run: Run | None = None
-    _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
 
     @property
     def layout_(self) -> Layout:
@@ -154,17 +128,6 @@ class Trainer(PipelineStep, Shown):
                 if run is not None and run.state is not None:
                     self._take(run.result())
                 raise
-
-    def _earlier(self, fresh_optimizer: bool) -> Earlier | None:
-        """Return what the next training goes on from, if there is something."""
-        if not self._is_fitted:
-            return None if self._assigned is None else Earlier.parameters(self._assigned)
-        fitted = Fitted(
-            self.spec_, self.state_, self.names_, self.history_, self.seconds_, self._epoch, self._unfinished
-        )
-        if fresh_optimizer or self._partial:
-            return fitted.parameters_only(new_targets=self._partial)
-        return fitted.whole(None if self.saved_ is None else self.saved_[1])
 
     def _begun(self, run: Run) -> None:
         self._run = run
@@ -239,58 +202,10 @@ class Trainer(PipelineStep, Shown):
         self._check_fitted()
         return self.__dict__.copy()
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
-        self._check_fitted()
-        return self.spec_.classes
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """The names of the columns of the examples in training, in order.
-
-        Raises AttributeError where they had none, as scikit-learn has it.
-        """
-        if "spec_" not in self.__dict__ or not self.spec_.schema.features:
-            raise AttributeError("feature_names_in_")
-        return np.array([column.name for column in self.spec_.schema.features], dtype=object)
-
-    @property
-    def parameters_(self) -> Parameters:
-        """The parameters by full name; predictions, and the next `fit`, are by those that are assigned."""
-        self._check_fitted()
-        return Parameters(named_parameters(self.spec_, self.state_.params), self._replace_parameters)
-
-    @parameters_.setter
-    def parameters_(self, named: Mapping[str, object]) -> None:
-        if not isinstance(named, Mapping):
-            raise InputError(f"parameters_={shown(named, 80)}: expected arrays by name")
-        if self._is_fitted:
-            self._replace_parameters(changed_parameters(self.parameters_, named))
-        else:
-            self._assigned = {name: np.array(value) for name, value in named.items()}
-
-    def _replace_parameters(self, named: Mapping[str, np.ndarray]) -> None:
-        params = self.spec_.xp.asarray(self.spec_.table.pack(dict(named), self.spec_.precision))
-        self.state_ = self.state_._replace(params=params)
-
-    @property
-    def parameters_sha256_(self) -> str:
-        """SHA-256 over the bytes of all parameters in name order."""
-        return digest(self.spec_, self.state_)
-
     def stop(self) -> None:
         """End a run that another thread is in, at its next evaluation."""
         if self._run is not None:
             self._run.stop()
-
-    @property
-    def _is_fitted(self) -> bool:
-        return "state_" in self.__dict__
-
-    def _check_fitted(self) -> None:
-        if not self._is_fitted:
-            raise InputError("this Trainer is not fitted yet; call fit or restore first")
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         """The spec and the states that predictions are made with, as of now."""

@@ -73,12 +73,15 @@ def test_it_ends_when_the_loss_runs_away() -> None:
     assert found.smoothed[-1] > 4 * found.smoothed.min() or not np.isfinite(found.losses[-1])
 
 
-def test_no_suggestion_where_nothing_is_learnt() -> None:
-    x, y = numbers()
-    trainer = Trainer([{"dense": 1}], loss="mean_squared_error", optimizer="sgd", client=THREADED)
-    found = find_learning_rate(trainer, x, y, low=1e-4, high=1e-3, steps=12)
-    assert found.suggestion is None or found.suggestion in found.rates
-    assert find_learning_rate(trainer, 0 * x, 0 * y, steps=12).suggestion is None
+@pytest.mark.parametrize("seed", range(4))
+def test_no_suggestion_where_nothing_can_be_learnt(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((640, 4)), rng.integers(0, 4, 640)
+    options: dict[str, Any] = {"client": THREADED, "batch": 16, "seed": seed}
+    found = find_learning_rate(Trainer([{"dense": 4}], **options), x, y, low=1e-9, high=1e-4)
+    assert found.suggestion is None and "none, the loss does not fall" in repr(found)
+    y = (x @ rng.standard_normal((4, 4))).argmax(1)
+    assert find_learning_rate(Trainer([{"dense": 4}], **options), x, y).suggestion is not None
 
 
 @pytest.mark.parametrize(

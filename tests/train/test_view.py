@@ -145,6 +145,9 @@ def test_after_the_training_they_are_those_that_are_kept() -> None:
 def test_a_moment_that_is_none_is_told(name: str) -> None:
     with pytest.raises(InputError, match=f"Mine.{name} would never be called: ") as told:
         type("Mine", (Callback,), {name: lambda self, *args: None})
+    mixin = type("Mixin", (), {name: lambda self, *args: None})
+    with pytest.raises(InputError, match=f"Mine.{name} would never be called: "):
+        type("Mine", (mixin, Callback), {})
     assert NAMES.get(name, "after_evaluation" if "eval" in name else "") in str(told.value)
 
 
