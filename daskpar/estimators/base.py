@@ -229,8 +229,7 @@ class NeuralEstimator(BaseEstimator):
 
 def _seldom(rows: object, batch: object) -> str:
     """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
-    steps = (
-        max(1, -(-rows // max(1, batch))) if isinstance(rows, int) and isinstance(batch, int) else _FEW_STEPS
-    )
-    epochs = -(-_FEW_STEPS // steps)
+    if not (isinstance(rows, int) and isinstance(batch, int) and batch > 0):
+        return "1 epoch"
+    epochs = -(-_FEW_STEPS // max(1, -(-rows // batch)))
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"
