@@ -14,7 +14,7 @@ def short_repr(block: object) -> str:
 
     >>> from daskpar import Dense, Layout
     >>> Layout(data=2), Dense(16)
-    (Layout(data=2), Dense(16))
+    (Layout(data=2), Dense(units=16))
     """
     arguments = ", ".join(
         value_repr(value) if required else f"{name}={value_repr(value)}"
@@ -41,9 +41,12 @@ def block_html(block: Any) -> str:
 
 
 def differing(block: Any) -> list[tuple[str, Any, bool]]:
-    """Return name, value, and whether it has no default, of each field that is not as usual."""
+    """Return name, value, and whether it has no default, of each field that is not as usual.
+
+    Those that can only be given by name come last.
+    """
     listed = []
-    for field in fields(block):
+    for field in sorted(fields(block), key=lambda field: bool(field.kw_only)):
         value = getattr(block, field.name, MISSING)
         if field.repr and value is not MISSING and not _as_usual(field, value):
             listed.append((field.name, value, _required(field)))

@@ -64,8 +64,10 @@ def optimizer(entry: object, learning_rate: object) -> Optimizer:
 
     None is Adam with a learning rate that suits small networks.
 
-    >>> optimizer(None, None).lr, optimizer("sgd", 0.1).lr
-    (0.01, 0.1)
+    >>> optimizer(None, None)
+    Adam(lr=0.01)
+    >>> optimizer("sgd", 0.1).lr
+    0.1
     """
     built = optim.optimizer({"adam": _LEARNING_RATE} if entry is None else entry)
     return built if learning_rate is None else replace(built, lr=learning_rate)  # type: ignore[arg-type]

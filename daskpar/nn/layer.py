@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -93,7 +93,7 @@ class Layer(Block):
     [False]
     """
 
-    trainable: bool = field(default=True, kw_only=True, repr=False)
+    trainable: bool = field(default=True, kw_only=True)
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
     """True where examples are integers, e.g. numbers of words."""
@@ -104,15 +104,6 @@ class Layer(Block):
         super().__init_subclass__(**options)
         if "children" in cls.__dict__:
             cls.children = as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign, assignment]
-        if "__repr__" not in cls.__dict__:
-            cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
-
-    def __repr__(self) -> str:
-        """Hyper-parameters; `trainable` only where it is false."""
-        written = [f.name for f in fields(self) if f.repr]
-        written += [] if self.trainable else ["trainable"]
-        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in written)
-        return f"{type(self).__qualname__}({arguments})"
 
     def children(self) -> tuple[Operation, ...]:
         """The operations that a layer made of layers stands for, in order; none for any other layer.
