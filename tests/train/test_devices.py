@@ -7,6 +7,7 @@ from typing import Any
 
 import device
 import numpy as np
+import pandas as pd
 import pytest
 
 from daskpar import Clip, Layout, Penalty, Trainer, open_client
@@ -138,3 +139,26 @@ def test_no_float64_anywhere_in_a_float32_run(
         )
         trainer.fit(Digits(), validation=0.1)
     assert trainer.steps_ == 26
+
+
+@pytest.mark.parametrize("layout", [Layout(data=2), Layout(data=2, grain="layer")], ids=repr)
+def test_a_table_with_texts_reaches_a_device_as_numbers(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"age": rng.normal(40, 9, 60), "town": rng.choice(["Lyon", "Oslo"], 60)})
+    table.loc[::7, "age"] = np.nan
+    plain = np.column_stack([table["age"], rng.integers(0, 3, 60)])
+
+    def fit(x: Any, how: list[Any]) -> Trainer:
+        model = ["embed_columns", {"dense": 6}, "relu", "dense"]
+        trainer = Trainer(model, transforms=how, batch=20, epochs=2, layout=layout, client=THREADED)
+        return trainer.fit(x, np.where(table["town"] == "Oslo", "a", "b"), validation=0.1)
+
+    frame, array = ["impute", "standardise", {"encode": "embed"}], ["impute", {"encode": {"embed": [1]}}]
+    host = [fit(table, frame), fit(plain, array)]
+    monkeypatch.setitem(sys.modules, "fake_cupy", device.xp)
+    monkeypatch.setattr(ThreadedExecutor, "module", "fake_cupy")
+    found = [fit(table, frame), fit(plain, array)]
+    assert [f.parameters_sha256_ for f in found] == [h.parameters_sha256_ for h in host]
+    assert found[0].history_[-1]["validation"] == host[0].history_[-1]["validation"]
