@@ -132,7 +132,7 @@ def make_spec(
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
-    spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
+    spec = replace(spec, layout=layout, outer=outer)
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
     splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
@@ -200,6 +200,7 @@ def bare_spec(
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
     model = nn.model(settings.model)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
+    loss = nn.loss(settings.loss)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
     return Spec(
@@ -207,7 +208,7 @@ def bare_spec(
         table=table,
         in_shape=tuple(in_shape),
         out_shape=tuple(out_shape),
-        loss=nn.loss(settings.loss),
+        loss=loss,
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
         optimizer=optim.optimizer(settings.optimizer),
         penalty=settings.penalty or Penalty(),
@@ -218,4 +219,5 @@ def bare_spec(
         accumulate=min(settings.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
+        units=units_of(loss, targets),
     )
