@@ -10,7 +10,14 @@ LONGEST_LINE = 480
 """Characters of an error line; what is longer loses its middle."""
 
 
-class InputError(ValueError):
+class OneLine:
+    """An error whose message says it all; in a notebook it is shown without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class InputError(OneLine, ValueError):
     """Something the user gave cannot be used. The command line ends with exit code 2.
 
     The message is one line of at most `LONGEST_LINE` characters, all of them printable, whatever values it
@@ -21,15 +28,23 @@ class InputError(ValueError):
         super().__init__(one_line(str(message)))
 
 
-class NotFiniteError(ArithmeticError):
+class ArgumentError(InputError, TypeError):
+    """An argument that a function or a block does not have."""
+
+
+class NotFiniteError(OneLine, ArithmeticError):
     """The loss, a gradient or a parameter became NaN or infinite.
 
     The message names the step, and the layer or parameter.
     """
 
 
-class ClusterLostError(RuntimeError):
+class ClusterLostError(OneLine, RuntimeError):
     """The scheduler went away, or a task's workers kept dying. A run can be resumed elsewhere."""
+
+
+class Interrupted(OneLine, KeyboardInterrupt):
+    """Ctrl-C, or an interrupt of the kernel, ended a training; the Trainer has the state of its last step."""
 
 
 class ServerLostError(RuntimeError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from daskpar.cli.find_rate import find_rate
 from daskpar.cli.lines import told_in_one_line, told_of, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, restored
 from daskpar.cli.terminal import Commands, echo, err, out, wide
@@ -24,12 +25,15 @@ def main() -> None:
 @config_command
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this run.")
 @click.option("--profile", is_flag=True, help="Record every task: profile.json, profile.html, and a table.")
-def train(file: ConfigFile, resume: bool, profile: bool) -> None:
+@click.option(
+    "--no-final-evaluation", is_flag=True, help="End after the last step; `daskpar evaluate` can follow."
+)
+def train(file: ConfigFile, resume: bool, profile: bool, no_final_evaluation: bool) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
         from daskpar.cli.train import run
 
-        run(file.read(), resume, out, profile)
+        run(file.read(), resume, out, profile, not no_final_evaluation)
 
 
 @main.command()
@@ -113,14 +117,15 @@ def sample(
 def model(file: ConfigFile, as_json: bool) -> None:
     """A network's layers: shapes, parameters, operations, memory."""
     with told_in_one_line():
-        from daskpar.cli.model import as_dict, table
         from daskpar.cli.prepare import prepare
+        from daskpar.report.model import ModelSummary
 
-        found = prepare(file.read()).spec
+        spec = prepare(file.read()).spec
+        found = ModelSummary(spec.model, spec.in_shape, spec.table)
         if as_json:
-            echo(json.dumps(as_dict(found), indent=2) + "\n")
+            echo(json.dumps(found.as_dict(), indent=2) + "\n")
         else:
-            wide().print(table(found))
+            wide().print(found.table())
 
 
 @main.command()
@@ -233,6 +238,9 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(json.dumps(schema_of(file.imports), indent=2) + "\n")
         else:
             echo(file.read().as_yaml())
+
+
+main.add_command(find_rate)
 
 
 def whole_numbers(text: str) -> list[int]:

@@ -14,26 +14,31 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
-from daskpar.cli.progress import progress, told
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
-from daskpar.report.curves import write_curves
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
+from daskpar.train.labels import told
+from daskpar.train.progress import progress
 from daskpar.train.run_folder import RunFolder
 
 
-def run(config: Config, resume: bool, console: Console, profile: bool = False) -> None:
-    """Train as the config says and write the run's folder; with `profile`, where the time went, too."""
+def run(config: Config, resume: bool, console: Console, profile: bool = False, evaluate: bool = True) -> None:
+    """Train as the config says and write the run's folder.
+
+    `profile`: with where the time went. `evaluate`: whether all parts are evaluated after the last step.
+    """
 
     def tell(line: str) -> None:
         console.print(line)
 
-    folder = RunFolder(config.folder, config.as_yaml(), resume, tell)
+    folder = RunFolder(config.folder, config.as_yaml(), resume, tell, config.run.name)
     folder.check()
     check(config)
+    check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
@@ -43,13 +48,14 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False) -
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException as error:
-            folder.undo()
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
-        finish(trainer, config, parts, folder, tell)
+        finish(trainer, config, parts if evaluate else None, folder, tell)
         if profile:
             show_profile(trainer, config, console)
+        if config.dashboard.hold:
+            hold_dashboard(client, tell)
 
 
 @contextmanager
@@ -71,25 +77,34 @@ def heard(tell: Callable[[str], None]) -> Iterator[None]:
         library.setLevel(level)
 
 
-def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, tell: Any) -> None:
-    """Evaluate on every part, write summary.json and curves.html, and say how it went."""
-    scores, refused = {}, None
+def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseException | None]:
+    """Evaluate on every part; returns the scores, and what was raised: what was learnt is not lost for it."""
+    scores: dict[str, Any] = {}
+    raised: BaseException | None = None
     for name, part in parts._asdict().items():
-        if part is None:
-            continue
         try:
-            scores[name] = trainer.evaluate(part)
-        except InputError as error:  # told at the end: what was learnt is not lost for it
-            refused = error
+            if part is not None:
+                scores[name] = trainer.evaluate(part)
+        except InputError as error:
+            raised = error
+        except KeyboardInterrupt as error:
+            return scores, error
+    return scores, raised
+
+
+def finish(trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Any) -> None:
+    """Evaluate on the parts, if any, write the final summary, and say how it went."""
+    scores: dict[str, Any] = {}
+    raised: BaseException | None = None
+    if parts is not None and config.train.final_evaluation:
+        scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
-    with told_of(str(config.folder)):
-        write_curves(trainer.history_, config.folder / "curves.html", config.run.name)
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]
     tell(f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/")
-    if refused is not None:
-        raise refused
+    if raised is not None:
+        raise raised
 
 
 def show_profile(trainer: Trainer, config: Config, console: Console) -> None:

@@ -18,10 +18,12 @@ from daskpar.backend.array import (
     module_named,
     native,
     pickle_via_host,
+    to_numpy,
 )
 from daskpar.data.records import NUMBER, is_records, kinds
 from daskpar.data.sampler import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
+from daskpar.data.weights import one_a_row, refused
 from daskpar.errors import InputError
 
 
@@ -30,11 +32,12 @@ class Chunk(NamedTuple):
 
     `x` (rows, ...): in the precision of the run, or int32 for tokens. Tokens whose rows overlap in memory
     stay as they are stored, and become int32 as they are drawn. `y` (rows, ...): classes as they are,
-    numbers in the precision of the run.
+    numbers in the precision of the run. `weights` (rows,): in that precision, where rows do not count alike.
     """
 
     x: Array
     y: Array
+    weights: Array | None = None
 
     def __reduce__(self) -> Reduced:
         return pickle_via_host(self)
@@ -49,10 +52,11 @@ def prepare(
     targets: Sequence[Fitted] = (),
     module: str = "numpy",
     x_dtype: str | None = None,
+    weights: Array | None = None,
 ) -> Chunk:
     """A chunk from rows as they are stored: transforms applied, cast, NaN refused.
 
-    `x_dtype`: another dtype for the examples, e.g. int32 for tokens.
+    `x_dtype`: another dtype for the examples, e.g. int32 for tokens. `weights`: those of the rows, or None.
     """
     xp, x_dtype = module_named(module), x_dtype or precision
     if len(x) != len(y):
@@ -69,8 +73,21 @@ def prepare(
         for fitted in targets:
             y = fitted.apply(y)
         y = aligned(y.astype(precision, copy=False) if is_floating(y) else native(y))
-    chunk = Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
-    return chunk if xp is np else Chunk(chunk.x, xp.asarray(chunk.y))
+    x, y = _finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}")
+    if weights is not None:
+        weights = xp.asarray(_weights(name, weights, len(x), precision))
+    return Chunk(x, y if xp is np else xp.asarray(y), weights)
+
+
+def _weights(name: str, weights: Array, rows: int, precision: str) -> np.ndarray:
+    """Return the weights of a chunk's rows in the precision of the run, or refuse them."""
+    weights = one_a_row(to_numpy(weights), rows, f"{name} data")
+    with np.errstate(over="ignore"):
+        cast = aligned(weights.astype(precision))
+    fault = refused(weights) or refused(cast)
+    if fault is not None:
+        raise InputError(f"{name} data: {fault}")
+    return cast
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:
@@ -134,17 +151,22 @@ def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[C
         for p, c in zip(pieces, chunks, strict=True)
     ]
     if len(rows) == 1 and rows[0][0] is None:
-        (start, stop), chunk = rows[0][1:], chunks[0]
-        return Chunk(chunk.x[start:stop].astype(_drawn(chunk.x), copy=False), chunk.y[start:stop])
+        (start, stop), (x, y, weights) = rows[0][1:], chunks[0]
+        drawn = x[start:stop].astype(_drawn(x), copy=False)
+        return Chunk(drawn, y[start:stop], None if weights is None else weights[start:stop])
     total = sum(stop - start for _, start, stop in rows)
-    dtypes = _drawn(chunks[0].x), chunks[0].y.dtype
+    x, y, weights = chunks[0]
     out = Chunk(
-        *(xp.empty((total, *part.shape[1:]), dtype=t) for part, t in zip(chunks[0], dtypes, strict=True))
+        xp.empty((total, *x.shape[1:]), dtype=_drawn(x)),
+        xp.empty((total, *y.shape[1:]), dtype=y.dtype),
+        None if weights is None else xp.empty(total, dtype=weights.dtype),
     )
     hint = {"mode": "clip"} if xp is np else {}  # NumPy writes straight into `out` only with this mode
     at = 0
     for (index, start, stop), chunk in zip(rows, chunks, strict=True):
         for into, part in zip(out, chunk, strict=True):
+            if into is None or part is None:
+                continue
             target = into[at : at + stop - start]
             if index is None:
                 target[...] = part[start:stop]

@@ -46,6 +46,9 @@ class Sampler(Block):
     `uniform`: in order; stream g takes the g-th share of each batch. `random`: stream g owns the g-th
     stripe of the rows; chunks are shuffled within the stream and rows within the chunk, anew each epoch.
     `stratified`: as random, with the classes spread evenly over streams, chunks and batches.
+
+    `first_step`: the step of a run at which it begins to draw from these rows; above 0 where a training goes
+    on with other data.
     """
 
     rows: int
@@ -55,6 +58,7 @@ class Sampler(Block):
     kind: str = "random"
     seed: int = 0
     drop_last: bool = False
+    first_step: int = 0
 
     def __post_init__(self) -> None:
         for name in ("batch", "streams", "chunk_rows"):
@@ -99,9 +103,13 @@ class Sampler(Block):
         taken = step * self.share
         return sum(min(self.share, max(0, self.size(g) - taken)) for g in streams)
 
+    def place(self, step: int) -> tuple[int, int]:
+        """Return the epoch of a step of the run, and its number within the epoch."""
+        return divmod(step - self.first_step, self.steps)
+
     def drawn(self, step: int) -> int:
-        """Rows drawn in the first `step` steps of a run."""
-        epochs, within = divmod(step, self.steps)
+        """Return the number of rows drawn before a step of the run."""
+        epochs, within = self.place(step)
         in_epoch = self.steps * self.batch if self.drop_last else self.rows
         return epochs * in_epoch + within * self.batch
 

@@ -149,6 +149,24 @@ class Source(Block):
         x, y = self.arrays()
         return x[rows], y[rows]
 
+    def read_targets(self, rows: Rows) -> np.ndarray:
+        """The targets of `rows` alone, as they are stored."""
+        return self.arrays()[1][rows]
+
+    def row_weights(self) -> np.ndarray | None:
+        """One weight a row (rows,), opened rather than read; None where all rows count alike."""
+        return None
+
+    @property
+    def weighted(self) -> bool:
+        """Return whether rows have weights."""
+        return self.row_weights() is not None
+
+    def read_weights(self, rows: Rows) -> np.ndarray | None:
+        """The weights of `rows`, as they are stored."""
+        weights = self.row_weights()
+        return None if weights is None else weights[rows]
+
     def labels(self) -> np.ndarray:
         """One integer class a row, for stratified sampling."""
         return class_numbers(self.arrays()[1])

@@ -37,7 +37,7 @@ class TrainingChunks:
     def of_step(self, step: int, lane: int) -> list[TaskRef]:
         """The chunks that a lane draws from in a step."""
         order = self.order
-        pieces = order.pieces(step // order.steps, step % order.steps, self.streams[lane])
+        pieces = order.pieces(*order.place(step), self.streams[lane])
         return [self._chunks[piece[0], piece[1]] for piece in pieces]
 
     def of_window(self, step: int, count: int, lanes: range) -> tuple[Places, list[TaskRef]]:
@@ -45,7 +45,7 @@ class TrainingChunks:
         streams = range(self.streams[lanes.start].start, self.streams[lanes.stop - 1].stop)
         order, places = self.order, dict[tuple[int, int], None]()
         for number in range(step, step + count):
-            for piece in order.pieces(number // order.steps, number % order.steps, streams):
+            for piece in order.pieces(*order.place(number), streams):
                 places[piece.stream, piece.chunk] = None
         return tuple(places), [self._chunks[place] for place in places]
 

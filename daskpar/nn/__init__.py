@@ -32,10 +32,25 @@ from daskpar.nn.losses import (
     MeanSquaredError,
     SoftmaxCrossEntropy,
 )
-from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
+from daskpar.nn.metrics import (
+    AUC,
+    F1,
+    R2,
+    RMSE,
+    Accuracy,
+    Confusion,
+    LogLoss,
+    Metric,
+    Perplexity,
+    Precision,
+    Recall,
+    TopK,
+)
 from daskpar.nn.parameters import ParameterTable
 
 __all__ = [
+    "AUC",
+    "F1",
     "GELU",
     "GRU",
     "LSTM",
@@ -64,6 +79,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LearnedPositions",
+    "LogLoss",
     "Loss",
     "Masking",
     "MaxPool",
@@ -74,11 +90,14 @@ __all__ = [
     "Normalise",
     "Pad",
     "ParameterTable",
+    "Perplexity",
+    "Precision",
     "RMSNorm",
     "RandomCrop",
     "RandomFlip",
     "RandomShift",
     "ReLU",
+    "Recall",
     "Repeat",
     "Reshape",
     "Residual",

@@ -90,7 +90,7 @@ def train_window(
             meet()
 
     def differentiated(lane: int, step: int) -> Gradient:
-        epoch, within = divmod(step, spec.order.steps)
+        epoch, within = spec.order.place(step)
         pieces = spec.order.pieces(epoch, within, lanes[lane])
         if not pieces:
             scratch[lane][...] = 0

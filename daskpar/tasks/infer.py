@@ -11,6 +11,7 @@ from daskpar.backend.array import Array, aligned, to_numpy
 from daskpar.data.chunk import Chunk, fills, not_finite, on_device, transformed
 from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
+from daskpar.nn.gathered_rows import packed
 from daskpar.nn.layer import Context
 from daskpar.tasks.gradient import add_sums, ignore_float_errors, measure
 from daskpar.tasks.load import check_ids, check_shape
@@ -41,9 +42,11 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
     for start in range(0, len(chunk.x), _ROWS):
-        x, y = chunk.x[start : start + _ROWS], chunk.y[start : start + _ROWS]
-        sums = add_sums(sums, measure(spec, _outputs(spec, owner, x), y)[0])
-    return sums
+        rows = slice(start, start + _ROWS)
+        weights = None if chunk.weights is None else chunk.weights[rows]
+        outputs = _outputs(spec, owner, chunk.x[rows])
+        sums = add_sums(sums, measure(spec, outputs, chunk.y[rows], weights, spec.metrics)[0])
+    return packed(sums)
 
 
 @ignore_float_errors

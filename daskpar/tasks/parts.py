@@ -26,7 +26,7 @@ class Kept(NamedTuple):
 
 def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
     """The place of a micro-batch's first row in the global batch, and its rows among those of its lane."""
-    within, micros = step % spec.order.steps, spec.layout.microbatches
+    (_, within), micros = spec.order.place(step), spec.layout.microbatches
     streams = spec.streams(spec.layout.lane_of(at.track))
     rows = spec.order.count(within, streams)
     start, stop = at.micro * rows // micros, (at.micro + 1) * rows // micros

@@ -122,7 +122,7 @@ def grad_pushed(
     pulled = _answers(servers, [server.pull() for server in servers])
     params = gather_parameters(*map(Lane, pulled)).state.params if len(pulled) > 1 else pulled[0].params
     gradient = grad_model(spec, step, streams, Lane(State(step, params, {})), *chunks)
-    within = step % spec.order.steps
+    _, within = spec.order.place(step)
     share = spec.order.count(within, streams) / spec.order.count(within, range(spec.order.streams))
     pushed = []
     for server, before, span in zip(servers, pulled, spans, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,28 @@ from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State
 
 
-def write_state(spec: Spec, state: State, path: Path) -> None:
+def write_state(spec: Spec, state: State, path: Path, texts: Mapping[str, str] | None = None) -> None:
     """Write parameters and slots by full name, unsharded, so that a run resumes under any layout.
 
-    The file appears whole or not at all. Raises OSError, e.g. on a full disk.
+    `texts`: more of the file's metadata, besides the step. The file appears whole or not at all. Raises
+    OSError, e.g. on a full disk.
     """
+    write_tensors(path, state.step, tensors_of(spec, state), texts)
+
+
+def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
+    """Return parameters and slots as a file names them: `params/<name>`, `slots/<slot>/<name>`."""
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
-    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(state.step)}))
+    return tensors
+
+
+def write_tensors(
+    path: Path, step: int, tensors: dict[str, np.ndarray], texts: Mapping[str, str] | None = None
+) -> None:
+    """Write the tensors of a state after `step` steps, and `texts`. The file appears whole or not at all."""
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={**(texts or {}), "step": str(step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:
@@ -33,7 +47,7 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
     `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
     the whole where the file has no such part.
     """
-    step, tensors = _read(path)
+    step, tensors = read_tensors(path)
     within = f"slots/{part}/"
     if part and any(name.startswith(f"{within}params/") for name in tensors):
         params = _packed(spec, tensors, f"{within}params/", path)
@@ -49,13 +63,13 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
 def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
     """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
     within = f"slots/{part}/" if part else "slots/"
-    _, tensors = _read(path, within + beginning)
+    _, tensors = read_tensors(path, within + beginning)
     names = sorted({name[len(within) :].split("/")[0] for name in tensors})
     return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
 
 
-def _read(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
-    """The step of a file, and its tensors whose names begin so."""
+def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
+    """Return the step of a file, and its tensors whose names begin so. Raises InputError."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])

@@ -17,6 +17,7 @@ from daskpar.layout.partition import Partition, Span
 from daskpar.nn.open_sizes import Sizes
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
+from daskpar.tasks.units import Units
 
 Sums = tuple[float, ...]
 
@@ -38,6 +39,8 @@ class Spec:
 
     It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
     once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
+    `class_weights`: one for each class, which multiply the weights of rows that are trained on.
+    `units`: those of targets that were scaled, in which the loss is reported.
     """
 
     model: Any
@@ -61,6 +64,13 @@ class Spec:
     outer: Any = None
     schema: Schema = field(default_factory=Schema)
     sizes: Sizes = field(default_factory=Sizes)
+    class_weights: tuple[float, ...] | None = None
+    units: Units | None = None
+
+    @property
+    def step_metrics(self) -> tuple[Any, ...]:
+        """The metrics that are measured of each step of training: those that are sums."""
+        return tuple(metric for metric in self.metrics if not metric.gathered)
 
     @property
     def partition(self) -> Partition:
@@ -74,7 +84,7 @@ class Spec:
 
     @property
     def tensors(self) -> Tensors:
-        return Tensors(self.table.ranges, self.table.decayed)
+        return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def tensors_of(self, span: Span | None) -> Tensors:
         """The extents of tensors in a part of the parameters, or in all of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from daskpar.data.sampler import Sampler
 from daskpar.tasks.types import Spec, State
 from daskpar.train.callbacks import Callback, EarlyStopping
 from daskpar.train.events import Began, Ended, Entry, Evaluated, Event, StepsDone
@@ -15,11 +16,11 @@ from daskpar.train.view import RunView
 class CallbackList:
     """Tells callbacks of the events of a run, in their order.
 
-    `steps_per_epoch` says at which step an epoch begins.
+    `order` says at which step an epoch begins.
     """
 
-    def __init__(self, callbacks: Sequence[Callback], steps_per_epoch: int):
-        self.callbacks, self.steps_per_epoch = tuple(callbacks), steps_per_epoch
+    def __init__(self, callbacks: Sequence[Callback], order: Sampler):
+        self.callbacks, self.order = tuple(callbacks), order
         self._epoch = -1
 
     def reset(self, spec: Spec, validation: bool) -> None:
@@ -47,7 +48,7 @@ class CallbackList:
 
     def _hear_steps(self, run: RunView, entries: list[Entry]) -> None:
         for step, _, _ in entries:
-            epoch = step // self.steps_per_epoch
+            epoch, _ = self.order.place(step)
             if epoch > self._epoch:
                 self._epoch = epoch
                 for callback in self.callbacks:

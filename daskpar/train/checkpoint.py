@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,16 +27,16 @@ STATE = "state.safetensors"
 META = "state.json"
 
 
-class Checkpoint(NamedTuple):
-    """A checkpoint's folder, and what its `state.json` holds."""
+class Origin(NamedTuple):
+    """A state that a run begins with: its description, as in `state.json`, and its file.
 
-    folder: Path
+    `state(spec)` returns the file for a run with that Spec. Raises InputError where the two do not fit.
+    `same_run`: whether it is a state of the run whose folder the new one has.
+    """
+
     meta: dict[str, Any]
-
-    @property
-    def state(self) -> Path:
-        """The file with the state."""
-        return self.folder / STATE
+    state: Callable[[Spec], Path]
+    same_run: bool = True
 
 
 SavedState = tuple[State, Path, tuple[int, ...]]
@@ -55,13 +56,14 @@ class Checkpoints:
         """The checkpoints in a run's folder, or None for a run without one."""
         return None if folder is None else cls(Path(folder) / "checkpoints", keep)
 
-    def begin(self, resume: bool) -> None:
+    def begin(self, resumed_at: int | None) -> None:
         """Make way for a run: one that does not resume finds none of another's checkpoints.
 
-        Those of an earlier run are moved to `checkpoints.1`, `.2`, ...; what a finished run called final
-        is final no more once it goes on.
+        Those of an earlier run, or of steps after `resumed_at`, are moved to `checkpoints.1`, `.2`, ...; what
+        a finished run called final is final no more once it goes on.
         """
-        if resume:
+        latest = self.latest()
+        if resumed_at is not None and (latest is None or latest.name <= _name(resumed_at)):
             shutil.rmtree(self.folder / "final", ignore_errors=True)
         elif self.folder.exists():
             move_aside(self.folder)
@@ -76,7 +78,7 @@ class Checkpoints:
         if bad is not None:
             raise NotFiniteError(f"step {state.step}: parameter {bad} is not finite; nothing was written")
         described = _as_json({"step": state.step, **meta})
-        target = self.folder / (name or f"step-{state.step:08d}")
+        target = self.folder / (name or _name(state.step))
         partial = self.folder / f".{target.name}.partial"
         try:
             shutil.rmtree(partial, ignore_errors=True)
@@ -109,6 +111,10 @@ class Checkpoints:
         return sorted(p for p in self.folder.glob("step-*") if (p / META).is_file())
 
 
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 def _as_json(meta: dict[str, Any]) -> str:
     try:
         return json.dumps(meta, default=for_json)  # fast: only what is not Python's own is looked at
@@ -128,15 +134,10 @@ def read_meta(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / META}: not a readable checkpoint ({error})") from None
 
 
-def to_resume_from(checkpoints: Checkpoints | None, resume: bool) -> Checkpoint | None:
-    """Return the checkpoint that a run goes on from, or None."""
+def to_resume_from(checkpoints: Checkpoints | None, resume: bool) -> Origin | None:
+    """Return the checkpoint that a run is resumed from, or None."""
     folder = checkpoints.latest() if checkpoints and resume else None
-    return None if folder is None else read_checkpoint(folder)
-
-
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read what a checkpoint's folder says of its state. Raises InputError where it is none."""
-    return Checkpoint(folder, read_meta(folder))
+    return None if folder is None else Origin(read_meta(folder), lambda spec: folder / STATE)
 
 
 def saved_as(state: State, path: Path) -> SavedState:
@@ -146,10 +147,15 @@ def saved_as(state: State, path: Path) -> SavedState:
 
 def move_aside(path: Path) -> Path:
     """Rename a file or folder to the first of `<name>.1`, `.2`, ... that is free; returns its new path."""
-    numbered = (path.with_name(f"{path.name}.{n}") for n in count(1))
-    free = next(p for p in numbered if not p.exists())
+    (free,) = free_names([path])
     os.rename(path, free)
     return free
+
+
+def free_names(paths: Sequence[Path]) -> list[Path]:
+    """Return `<name>.1`, or `.2`, ... for each path: the first number that is free for all of them."""
+    numbered = ([path.with_name(f"{path.name}.{n}") for path in paths] for n in count(1))
+    return next(names for names in numbered if not any(name.exists() for name in names))
 
 
 def replace_folder(partial: Path, target: Path) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from daskpar.train.blocks import check_together
 from daskpar.train.checkpoint import Checkpoints, to_resume_from
+from daskpar.train.going_on import Earlier
 from daskpar.train.inputs import Inputs
 from daskpar.train.plan import choose_layout
 from daskpar.train.result import Result
@@ -27,6 +29,9 @@ class FitArguments:
     y: object = None
     validation: object = None
     resume: bool = False
+    fresh_optimizer: bool = False
+    sample_weight: object = None
+    earlier: Earlier | None = None
 
 
 def train(
@@ -41,19 +46,24 @@ def train(
     `scratch()`: a folder that the workers see. `trainer`: what callbacks see besides the run. `begun` gets
     the run before its first step.
     """
+    check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
-        train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)
+        train, validation = inputs.parts(
+            arguments.x, arguments.y, arguments.validation, arguments.sample_weight
+        )
         check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None
-        checkpoint = to_resume_from(Checkpoints.within(settings.folder, settings.keep), arguments.resume)
+        origin = to_resume_from(Checkpoints.within(settings.folder, settings.keep), arguments.resume)
+        if origin is None and arguments.earlier is not None:
+            origin = arguments.earlier.origin(settings, train, scratch)
         token = new_token()
-        data = prepare_data(settings, train, executor, token, checkpoint)
+        data = prepare_data(settings, train, executor, token, origin)
         if chooses:
             settings = choose_layout(settings, data, executor, scratch)
             record = executor.record() if settings.profile else None  # without the tasks of measuring
-        training = begin(settings, data, validation, executor, scratch, token, checkpoint)
+        training = begin(settings, data, validation, executor, scratch, token, origin)
         begun(training.run)
         result = training.complete(trainer)
         if record is not None:

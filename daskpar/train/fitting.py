@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,11 +17,15 @@ from daskpar.data.records import Features, is_records, kinds
 from daskpar.data.schema import refuse_texts
 from daskpar.data.source import Source
 from daskpar.data.splits import Split
-from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
+from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, transform
+from daskpar.data.weights import BALANCED
 from daskpar.errors import InputError
 from daskpar.nn import registry as nn
 from daskpar.nn.open_sizes import Sizes, fill, open_in
+from daskpar.tasks import Weighed
+from daskpar.train.class_weights import weigh
 from daskpar.train.measuring import Measuring
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
 from daskpar.train.sizes import categories_of, find_sizes
 
@@ -31,7 +34,8 @@ from daskpar.train.sizes import categories_of, find_sizes
 class FittedData:
     """Training data, with the transforms of examples and of targets that were fitted on them.
 
-    `sizes`: those that the model leaves to the data.
+    `sizes`: those that the model leaves to the data. `weighed`: the sum of the weights of the rows by class,
+    where the classes are to be balanced.
 
     They do not depend on the layout: whoever chooses one fits them once.
     """
@@ -40,21 +44,39 @@ class FittedData:
     transforms: tuple[Fitted, ...]
     targets: tuple[Fitted, ...]
     sizes: Sizes = field(default_factory=Sizes)
+    weighed: Weighed | None = None
 
 
-def fit_data(settings: Settings, part: Split, executor: Executor, token: str) -> FittedData:
-    """Fit all transforms of a training on its data. `token` names the tasks."""
+def fit_data(
+    settings: Settings, part: Split, executor: Executor, token: str, saved: SavedData | None = None
+) -> FittedData:
+    """Fit all transforms of a training on its data, but for those that are `saved`.
+
+    `token` names the tasks.
+    """
+    saved = saved or SavedData()
     measuring = Measuring(part, executor, token, settings.chunk_rows or part.source.chunk_rows)
-    transforms = fit_transforms(settings.transforms, measuring, "x")
-    targets = fit_targets(settings, transforms, measuring)
-    example = example_after(transforms, part.source, settings.precision)
-    sizes = find_sizes(settings, transforms, targets, example, measuring)
-    return FittedData(part, transforms, targets, sizes)
+    transforms, targets, sizes = saved.transforms, saved.targets, saved.sizes
+    if transforms is None:
+        transforms = fit_transforms(settings.transforms, measuring, "x")
+    if targets is None:
+        targets = fit_targets(settings, transforms, measuring)
+    if sizes is None:
+        example = example_after(transforms, part.source, settings.precision)
+        sizes = find_sizes(settings, transforms, targets, example, measuring)
+    return _weighed(settings, FittedData(part, transforms, targets, sizes), executor, token)
 
 
-def saved_data(part: Split, meta: Mapping[str, Any]) -> FittedData:
-    """Training data with the fitted transforms that lie in a checkpoint."""
-    return FittedData(part, *saved_transforms(meta), Sizes.from_json(meta.get("sizes", {})))
+def _weighed(settings: Settings, data: FittedData, executor: Executor, token: str) -> FittedData:
+    """The same data with the weights of their rows summed up, where rows or classes have weights."""
+    part, by_class = data.part, settings.class_weight == BALANCED
+    if not by_class and not part.source.weighted:
+        return data
+    if by_class and nn.loss(settings.loss).task == "numbers":
+        return data  # refused with the problem, by the name of the loss
+    chunk_rows = settings.chunk_rows or part.source.chunk_rows
+    total = weigh(part, data.targets, executor, token, chunk_rows, by_class)
+    return replace(data, weighed=total if by_class else None)
 
 
 def fit_transforms(entries: Sequence[object], measuring: Measuring, which: str) -> tuple[Fitted, ...]:
@@ -151,8 +173,3 @@ def fit_targets(settings: Settings, transforms: Sequence[Fitted], measuring: Mea
 def learns_inputs(targets: Sequence[object]) -> bool:
     """Return whether the targets are the examples themselves."""
     return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
-
-
-def saved_transforms(meta: Mapping[str, Any]) -> tuple[tuple[Fitted, ...], tuple[Fitted, ...]]:
-    """The fitted transforms that lie in a checkpoint, of examples and of targets."""
-    return tuple(map(from_json, meta["transforms"])), tuple(map(from_json, meta["targets"]))

@@ -9,9 +9,13 @@ from typing import Any
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
-from daskpar.train.history import Record, scores, without_value
+from daskpar.train.history import Record, mean_loss, scores, without_value
+from daskpar.train.history_list import History
 
 logger = logging.getLogger("daskpar")
+
+BEGUN = {"step": 0, "seconds": 0.0, "epoch": 0.0}
+"""The step at which a training begins, and the seconds and epochs of the trainings that it goes on from."""
 
 
 class Recorder:
@@ -23,7 +27,8 @@ class Recorder:
 
     def __init__(self, spec: Spec):
         self.spec = spec
-        self.history: list[Record] = []
+        self.begun = BEGUN
+        self.history = History()
         self.without_value: frozenset[str] = frozenset()
         self._begin()
 
@@ -36,9 +41,9 @@ class Recorder:
         """The sums, and the values of each step, since the last evaluation."""
         return [self._sums, self._each]
 
-    def take_up(self, history: list[Record], since: list[Any]) -> None:
-        """Go on from the history in a checkpoint."""
-        self.history, (sums, self._each) = history, since
+    def take_up(self, history: list[Record], since: list[Any], begun: dict[str, float]) -> None:
+        """Go on from the history in a checkpoint, of a training that has `begun` with other steps before."""
+        self.history, (sums, self._each), self.begun = History(history), since, begun
         self._sums = tuple(sums)
 
     def add(self, log: Log, rate: Callable[[int], float]) -> list[Entry]:
@@ -46,7 +51,7 @@ class Recorder:
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
-            self._each["loss"].append(sums[0] / sums[1])
+            self._each["loss"].append(mean_loss(self.spec, sums))
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:
@@ -57,12 +62,12 @@ class Recorder:
         """Make a record of an evaluation after `step` steps, and warn of scores without a value."""
         record: Record = {
             "step": step,
-            "epoch": step / self.spec.order.steps,
+            "epoch": self.epoch(step),
             "lr": self._each["lr"][-1] if self._each["lr"] else None,
             "train": scores(self.spec, self._sums),
             "validation": validation,
             "seconds": round(seconds, 3),
-            "examples_per_second": round(self.spec.order.drawn(step) / seconds, 1),
+            "examples_per_second": round(self._drawn(step) / (seconds - self.begun["seconds"]), 1),
             "each_step": self._each,
         }
         self.history.append(record)
@@ -72,6 +77,15 @@ class Recorder:
                     logger.warning("step %d: %s; it counts as no improvement", step, line)
                     self.without_value |= {name}
         return record
+
+    def epoch(self, step: int) -> float:
+        """Return the number of epochs that end with the first `step` steps, those of other data included."""
+        return float(self.begun["epoch"] + (step - self.begun["step"]) / self.spec.order.steps)
+
+    def _drawn(self, step: int) -> int:
+        """Return the number of rows drawn since the training has begun."""
+        order = self.spec.order
+        return order.drawn(step) - order.drawn(int(self.begun["step"]))
 
     def begin_next(self) -> None:
         """Begin the stretch of steps after an evaluation."""

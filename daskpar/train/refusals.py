@@ -41,9 +41,9 @@ def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
 
 def check_monitor(spec: Spec, name: str, validation: bool) -> None:
     """Refuse a value to monitor that no record will hold; the message names the nearest that there is."""
-    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
-    parts = ["train", "validation"] if validation else ["train"]
-    known = [f"{part}.{metric}" for part in parts for metric in metrics]
+    of_parts = {"train": spec.step_metrics, "validation": spec.metrics if validation else ()}
+    known = ["train.loss", *(["validation.loss"] if validation else [])]
+    known += [f"{part}.{m.name}" for part, metrics in of_parts.items() for m in metrics if m.scalar]
     if name not in known:
         raise unknown("monitor", name, known)
 

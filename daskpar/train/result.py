@@ -8,7 +8,8 @@ from typing import Any
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
-from daskpar.train.history import Record
+from daskpar.train.description import Description
+from daskpar.train.history_list import History
 from daskpar.train.trace import Trace
 
 
@@ -18,20 +19,24 @@ class Result:
 
     `steps_run` of `steps_planned` steps, from step `resumed_at` on; `state` may be that of an earlier step,
     e.g. the best. `saved`: the file that the state lies in. `without_value`: names of scores that had no
-    finite value, and were reported. `trace`: the tasks that ran, where they were recorded.
+    finite value, and were reported. `epoch`: epochs up to `state`. `unfinished`: the description of a run
+    that was interrupted, as in a checkpoint. `trace`: the tasks that ran, where they were recorded.
     """
 
     spec: Spec
     layout: Layout
     state: State
-    history: list[Record]
+    history: History
     names: tuple[str, ...]
+    description: Description
     steps_planned: int
     steps_run: int
     resumed_at: int
     seconds: float
     blas: dict[str, Any]
     saved: SavedState | None = None
+    epoch: float = 0.0
+    unfinished: dict[str, Any] | None = None
     without_value: frozenset[str] = frozenset()
     trace: Trace | None = None
 
@@ -49,6 +54,9 @@ class Result:
             "seconds_": self.seconds,
             "blas_": self.blas,
             "saved_": self.saved,
+            "_description": self.description,
+            "_epoch": self.epoch,
+            "_unfinished": self.unfinished,
             "_layout": self.layout,
             "_without_value": self.without_value,
         }

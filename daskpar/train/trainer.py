@@ -2,59 +2,63 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from daskpar.data.paths import absolute
-from daskpar.errors import ClusterLostError, InputError
+from daskpar.errors import ClusterLostError
 from daskpar.layout.layout import Layout
-from daskpar.tasks.state_file import digest, named_parameters
-from daskpar.tasks.types import Lane, Spec, State
-from daskpar.train.checkpoint import SavedState
+from daskpar.tasks.types import Lane, Spec
+from daskpar.train.arguments import known_arguments
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
-from daskpar.train.history import Record
 from daskpar.train.inputs import Inputs
+from daskpar.train.learnt import Learnt
 from daskpar.train.result import Result
 from daskpar.train.run import Run
-from daskpar.train.scratch import Scratch, check_workers_see
+from daskpar.train.saved import save_file
+from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
-from daskpar.train.settings import FIELDS, Settings, keywords
+from daskpar.train.settings import Settings
+from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
-from daskpar.train.trace import Trace
 
 
-class Trainer:
+class Trainer(Learnt, Shown):
     """Trains a network as a task graph.
 
     Parameters
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
-    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built. `learning_rate` : in place of
+        the optimizer's own.
     layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    frozen : patterns of parameters that keep their bits, e.g. `["0.*", "*.bias"]`, as `fnmatch` has it; so do
+        those of layers with `trainable=False`. A layer frozen as a whole keeps its running statistics, too.
+    learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
+    class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
         learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
     evaluate_every, checkpoint_every : "1 epoch", "200 steps"; checkpoints need a `folder`.
+    warm_start : `fit` goes on from the parameters there are, those of an earlier `fit` or `restore`, or those
+        assigned to `parameters_`. False trains anew each time; None goes on, and True too.
     callbacks : see `Callback`. cache : whether workers keep the chunks they have loaded.
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
         is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
     blas_threads : for each matrix product; None shares the cores among the lanes.
+    verbose : show progress; None where a person looks (a terminal, a notebook), 0 never, 1 anywhere, 2 in
+        plain lines.
     profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
@@ -65,67 +69,63 @@ class Trainer:
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
-    settings: Settings
-    spec_: Spec
-    state_: State
-    history_: list[Record]
-    steps_: int
-    steps_run_: int
-    steps_planned_: int
-    names_: tuple[str, ...]
-    seconds_: float
-    blas_: dict[str, Any]
-    resumed_at_: int
-    trace_: Trace
-    saved_: SavedState | None = None
     _layout: Layout | None = None
     _run: Run | None = None
-    _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        self.settings = Settings(*args, **settings)
-
-    __init__.__signature__ = keywords()  # type: ignore[attr-defined]
-
-    def __getattr__(self, name: str) -> Any:
-        if name in FIELDS and "settings" in self.__dict__:
-            return getattr(self.settings, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""
-        if name in FIELDS:
-            changed: dict[str, Any] = {name: value}
-            name, value = "settings", replace(self.settings, **changed)
-        super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *FIELDS})
 
     @property
     def layout_(self) -> Layout:
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
-    def fit(self, X: object, y: object = None, validation: object = None, resume: bool = False) -> Trainer:
-        """Train. `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
+    @known_arguments
+    def fit(
+        self,
+        X: object,
+        y: object = None,
+        validation: object = None,
+        resume: bool = False,
+        *,
+        fresh_optimizer: bool = False,
+        sample_weight: object = None,
+    ) -> Trainer:
+        """Train, or go on training where there are parameters to go on from.
 
+        `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
+        `sample_weight` (rows,): how much each row counts, in the loss, the gradient and the metrics; an
+        array, a list, a Series or a dask array. A pair for validation may have weights as a third part.
+
+        After `fit`, `restore` or an assignment to `parameters_` the training goes on for `epochs` or `steps`,
+        with a schedule of its own: optimizer state, step count and history go on. `fresh_optimizer` begins
+        them anew with the parameters there are. A training that was interrupted is finished first.
+        `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume))
+        arguments = FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight)
+        self.fit_on(self.settings.client, arguments)
         return self
 
-    def fit_on(self, client: object, arguments: FitArguments) -> None:
-        """Train on a client that is not set as this Trainer's own."""
+    @known_arguments
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Trainer:
+        """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
+        once = replace(self.settings, epochs=1, steps=None, warm_start=True)
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, sample_weight=sample_weight), once)
+        return self
+
+    def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
+        """Train on a client, and with settings, that are not set as this Trainer's own."""
         with self._training_alone():
-            settings = replace(self.settings, client=client)
+            settings = replace(settings or self.settings, client=client)
+            if settings.warm_start is not False:
+                arguments = replace(arguments, earlier=self._earlier(arguments.fresh_optimizer))
             try:
                 self._take(train(settings, arguments, self._scratch, self, self._begun))
-            except ClusterLostError:
+            except (ClusterLostError, KeyboardInterrupt):
                 run = self._run
-                if run is not None and run.state is not None and not self._is_fitted:
+                if run is not None and run.state is not None:
                     self._take(run.result())
                 raise
 
@@ -133,20 +133,23 @@ class Trainer:
         self._run = run
 
     def _take(self, result: Result) -> None:
-        self.__dict__.update(result.attributes())  # at once: other threads may be predicting
+        self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
-    def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
+    @known_arguments
+    def evaluate(self, X: object, y: object = None, sample_weight: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
             spec, owners = self._fitted()
             inputs = Inputs(settings, executor, self._scratch)
-            part = inputs.part(X, y, "test", spec.schema.features).once()
+            part = inputs.part(X, y, "test", spec.schema.features, sample_weight).once()
             rows = settings.chunk_rows or part.source.chunk_rows
             files = self._state_files(spec, owners)
             if "_folder" in self.__dict__:  # a state may lie where nobody may write
                 check_workers_see(executor, self._scratch)
-            return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
+            token, said, verbose = new_token(), self._without_value, self.settings.verbose
+            return evaluate_part(spec, files, part, executor, token, rows, said, verbose)
 
+    @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
@@ -159,89 +162,50 @@ class Trainer:
         spec, owners = self._fitted()
         return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
-    def restore(self, checkpoint: str | Path) -> Trainer:
-        """Take up the state in a checkpoint's folder, for `evaluate` and `predict`."""
-        self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore"))))
+    def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
+        """Take up a saved state, for `evaluate` and `predict`, and for `fit` to go on.
+
+        `checkpoint`: the folder of a checkpoint or of a run, or a file of `save`. The settings must be those
+        of the saved model; `daskpar.load` takes them from there. With `strict=False` the model may differ:
+        parameters of the same name and shape are taken, and a warning names the others, which stay as the
+        seed makes them. `fit` then begins at step 0.
+        """
+        self.__dict__.update(restored(self.settings, Path(absolute(checkpoint, "restore")), strict))
         return self
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
-        self._check_fitted()
-        return self.spec_.classes
+    def save(self, path: str | Path) -> Path:
+        """Save all that was learnt as one file, which `daskpar.load` makes a Trainer of.
 
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """The names of the columns of the examples in training, in order.
+        The file is safetensors: parameters, the optimizer's state, transforms, labels, history and settings.
+        It appears whole or not at all, and nothing in it is pickled. A block that is not registered
+        (`register`) is left out, and `load` asks for it; so are callbacks, but for `EarlyStopping`.
+        Returns the path. Raises InputError before `fit`, and where the file cannot be written.
 
-        Raises AttributeError where they had none, as scikit-learn has it.
+        >>> import numpy as np, tempfile, daskpar
+        >>> x = np.random.default_rng(0).normal(size=(64, 4))
+        >>> y = np.where(x[:, 0] > 0, "yes", "no")
+        >>> trainer = daskpar.Trainer([{"dense": 2}], transforms=["standardise"]).fit(x, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     loaded = daskpar.load(trainer.save(f"{folder}/model.safetensors"))
+        >>> bool((loaded.predict(x, "classes") == trainer.predict(x, "classes")).all())
+        True
         """
-        if "spec_" not in self.__dict__ or not self.spec_.schema.features:
-            raise AttributeError("feature_names_in_")
-        return np.array([column.name for column in self.spec_.schema.features], dtype=object)
+        target = Path(absolute(path, "save"))
+        save_file(target, self._attributes())
+        return target
 
-    @property
-    def parameters_(self) -> dict[str, np.ndarray]:
-        """The parameters by full name."""
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes of the fitted Trainer; within `after_training`, of the one that it becomes."""
+        run = self._run
+        if run is not None and run.state is not None:
+            return run.result().attributes()
         self._check_fitted()
-        return named_parameters(self.spec_, self.state_.params)
-
-    @property
-    def parameters_sha256_(self) -> str:
-        """SHA-256 over the bytes of all parameters in name order."""
-        return digest(self.spec_, self.state_)
+        return self.__dict__.copy()
 
     def stop(self) -> None:
         """End a run that another thread is in, at its next evaluation."""
         if self._run is not None:
             self._run.stop()
-
-    @property
-    def _is_fitted(self) -> bool:
-        return "state_" in self.__dict__
-
-    def _check_fitted(self) -> None:
-        if not self._is_fitted:
-            raise InputError("this Trainer is not fitted yet; call fit or restore first")
-
-    @contextmanager
-    def _training_alone(self) -> Iterator[None]:
-        """Refuse a second `fit` meanwhile. Predictions are by the state from before it, if there is one."""
-        token = os.getpid(), object()  # a child that is forked meanwhile is not training
-        running = self.__dict__.setdefault("_training", token)
-        if running is not token and running[0] == token[0]:
-            raise InputError(
-                "this Trainer is training already, e.g. in another thread; wait for it, or train a copy "
-                "(copy.deepcopy)"
-            )
-        self._training = token
-        try:
-            yield
-        finally:
-            self.__dict__.pop("_run", None)
-            self.__dict__.pop("_training", None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what belongs to this process: its client, its folders and files, a run in progress."""
-        state = self._shareable(self.client if isinstance(self.client, str) else None)
-        state.pop("saved_", None)  # elsewhere another run may have such a file
-        return state
-
-    def __copy__(self) -> Trainer:
-        """A copy for this process, with the same client."""
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self._shareable(self.client))
-        return other
-
-    def _shareable(self, client: object) -> dict[str, Any]:
-        live = ("_training", "_run", "_folder")
-        state = {name: value for name, value in self.__dict__.copy().items() if name not in live}
-        return {**state, "settings": replace(self.settings, client=client)}
-
-    def _scratch(self) -> Path:
-        """A folder of this Trainer's own, which workers see if they see the run's folder."""
-        folder: Scratch = self.__dict__.setdefault("_folder", Scratch(self.settings.folder))
-        return folder()
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         """The spec and the states that predictions are made with, as of now."""

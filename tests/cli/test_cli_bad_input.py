@@ -102,9 +102,10 @@ TABLE = {
         arrays(np.array([["a"] * 4] * 100)),
         "{folder}/a.npz: expected numbers, got examples of <U1: texts; encode them as numbers",
     ),
-    "a batch larger than the data": (
-        train(batch=5000),
-        "train.batch=5000 is larger than the 1258 rows of training data",
+    "lanes that do not divide a batch of all rows": (
+        sections(train={"batch": 5000}, layout={"data": 3}),
+        "layout.data=3 does not divide train.batch=1258; use e.g. 1, 2, 17, 34; a batch is all 1258 rows, as "
+        "train.batch=5000 is more",
     ),
     "no rows left to train on": (
         sections(data={"validation": 0.6, "test": 0.5}),
@@ -146,8 +147,8 @@ TABLE = {
         "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
-        sections(loss="softmax_crossentropy"),
-        "loss 'softmax_crossentropy' is not known; did you mean 'softmax_cross_entropy'?",
+        sections(loss="softmax_crossentropi"),
+        "loss 'softmax_crossentropi' is not known; did you mean 'softmax_cross_entropy'?",
     ),
     "an unknown metric": (
         sections(metrics=["accurracy"]),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.container import Container, inline
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Place, Shape, frozen, require_positive
 from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.partition_rules import ALONE, Positions, Width
-from daskpar.nn.parts import written_out
+from daskpar.nn.parts import freeze_each, written_out
 from daskpar.registry import register
 
 
@@ -180,6 +181,9 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
         first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
         between = (inline(self._inner),) if self.layers else ()  # without any it is refused by `init`
         return first, *between, last
+
+    def freeze(self, places: Set[Place]) -> Self:
+        return frozen(self) if () in places else replace(self, layers=freeze_each(self.layers, places))
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
