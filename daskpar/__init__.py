@@ -22,9 +22,11 @@ _HOMES = {
     ),
     "daskpar.optim": "Adagrad Adam AdamW Clip LAMB LARS Penalty RMSProp SGD",
     "daskpar.layout.layout": "Layout",
-    "daskpar.train": "Callback EarlyStopping Ensemble Trainer",
+    "daskpar.train": "Callback EarlyStopping Ensemble Trainer load",
     "daskpar.cluster": "open_client",
+    "daskpar.train.learning_rate": "find_learning_rate",
     "daskpar.train.progress": "progress",
+    "daskpar.estimators": "NeuralClassifier NeuralRegressor",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

@@ -31,9 +31,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast, get_type_hints
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+from daskpar.aliases import Advice, block_name, written_otherwise, wrong_argument
 from daskpar.errors import InputError, now_called, shown, unknown
 from daskpar.settings import Block
-from daskpar.typed import Unfit, fitted, plain
+from daskpar.typed import Unfit, fitted, options_of, plain
 
 C = TypeVar("C", bound="DataclassInstance")
 
@@ -54,10 +55,10 @@ class Table(Mapping[str, type[C]], Generic[C]):
     def add(self, name: str, block: type[C]) -> None:
         """Put a block into the table. Raises InputError where another class has the name."""
         before = self.blocks.get(name)
-        if before is not None and _origin(before) != _origin(block):
+        if before is not None and origin(before) != origin(block):
             raise InputError(
-                f"{self.what} {name!r} is registered twice, by {_full_name(before)} and by "
-                f"{_full_name(block)}; choose another name"
+                f"{self.what} {name!r} is registered twice, by {full_name(before)} and by "
+                f"{full_name(block)}; choose another name"
             )
         self.blocks[name] = block
 
@@ -94,12 +95,12 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
     """
 
     def decorate(block: type[C]) -> type[C]:
-        table = next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
+        table = table_of(block)
         if table is None or "__dataclass_fields__" not in vars(block):
             contracts = ", ".join(sorted(contract.__name__ for contract in _TABLES))
             raise InputError(
                 f"register({name!r}): expected a frozen dataclass derived from one of {contracts}, "
-                f"got {_full_name(block)}"
+                f"got {full_name(block)}"
             )
         table.add(name, block)
         block.kind = name  # type: ignore[attr-defined]
@@ -108,13 +109,19 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
     return decorate
 
 
-def _origin(block: type) -> tuple[str, str]:
-    """The file and the name of a class: the same after its module was imported again, or by another name."""
+def table_of(block: type) -> Table[DataclassInstance] | None:
+    """Return the table of the contract that a class derives from, registered or not."""
+    return next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
+
+
+def origin(block: type) -> tuple[str, str]:
+    """Return the file and the name of a class: the same after its module was imported again."""
     module = sys.modules.get(block.__module__)
     return getattr(module, "__file__", None) or block.__module__, block.__qualname__
 
 
-def _full_name(block: type) -> str:
+def full_name(block: type) -> str:
+    """Return the name of a class with that of its module."""
     return f"{block.__module__}.{block.__qualname__}"
 
 
@@ -128,10 +135,8 @@ def named(table: Table[C], entry: object) -> C:
         if not isinstance(entry, table.contract):
             raise InputError(f"{what}: expected a {table.contract.__name__}, got {entry!r}")
         return entry
-    name, arguments = _name_and_arguments(what, entry)
-    if name not in table:
-        raise unknown(what, name, table)
-    block = table[cast(str, name)]
+    name, arguments = _named_in(table, *_name_and_arguments(what, entry))
+    block = table[name]
     values = _by_name(what, name, block, arguments)
     hints = get_type_hints(block)
     for key, value in values.items():
@@ -150,21 +155,44 @@ def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
     raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
 
 
+def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, object]:
+    """The name of a block in `table` and its arguments, for an entry that may call it otherwise.
+
+    Raises InputError for an unknown name.
+    """
+    if not isinstance(name, str):
+        raise unknown(table.what, name, table)
+    if name in table:
+        return name, arguments
+    other = written_otherwise(name, table) or block_name(table.what, name)
+    if isinstance(other, Advice):
+        raise InputError(f"{table.what} {name!r}: {other}")
+    if other is None:
+        raise unknown(table.what, name, table)
+    if isinstance(other, str):
+        return other, arguments
+    (other, defaults), *_ = other.items()
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InputError(f"{table.what} {name!r} is {other} with {defaults}; write {other} and its arguments")
+    return other, {**defaults, **(arguments or {})}
+
+
 def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:
     """The arguments of a block by their names, which are checked."""
     known = [f.name for f in fields(block) if f.init]
+    positional = [f.name for f in fields(block) if f.init and not f.kw_only]
     if arguments is None:
         return {}
-    if isinstance(arguments, Mapping) and (known or not arguments):
+    if isinstance(arguments, Mapping) and (positional or arguments.keys() <= set(known)):
         for key in arguments:
             if issubclass(block, Block) and key in block.renamed:
                 raise InputError(now_called(str(name), key, block.renamed[key]))
             if key not in known:
-                raise unknown(f"argument of {what} {name!r}", key, known)
+                raise wrong_argument(f"argument of {what} {name!r}", key, known)
         return dict(arguments)
-    if not known:
+    if not positional:
         raise InputError(f"{what} {name!r} takes no arguments, got {arguments!r}")
-    return {known[0]: arguments}
+    return {positional[0]: arguments}
 
 
 def _fitting(table: Table[C], name: object, key: str, value: object, hint: object) -> object:
@@ -173,11 +201,21 @@ def _fitting(table: Table[C], name: object, key: str, value: object, hint: objec
         if not isinstance(value, list | tuple):
             raise InputError(f"{table.what} {name!r}: expected a list of layers, got {value!r}")
         return tuple(named(table, part) for part in value)
+    inner = _contract_in(hint)
+    if inner is not None and isinstance(value, str | Mapping):
+        return named(inner, value)
     try:
         return fitted(value, hint)
     except Unfit as error:
         told = f"{key}: {error}, got {shown(plain(value), 80)}"
         raise InputError(f"{table.what} {name!r}: {told}") from None
+
+
+def _contract_in(hint: object) -> Table[DataclassInstance] | None:
+    """The table of the one block that a hint declares, as `Layer` and `Layer | None` do."""
+    options = options_of(hint)
+    tables = [table_of(option) for option in options if isinstance(option, type)]
+    return None if str in options else next((table for table in tables if table is not None), None)
 
 
 def _required(field: Field[object]) -> bool:

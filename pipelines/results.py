@@ -13,7 +13,7 @@ from rich.table import Table
 
 from daskpar.backend import blas
 from daskpar.backend.atomic import atomic_write
-from daskpar.train.run_folder import versions
+from daskpar.train.summary import versions
 
 COLUMNS = ("work", "who", "ms a step", "from - to", "GFLOP/s", "plain product", "their time / ours", "MB")
 COLOURS = {

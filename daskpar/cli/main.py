@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import click
 
+from daskpar.cli.find_rate import find_rate
 from daskpar.cli.lines import told_in_one_line, told_of, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, restored
 from daskpar.cli.terminal import Commands, echo, err, out, wide
@@ -54,8 +54,10 @@ def evaluate(file: ConfigFile, part: str) -> None:
 
 @main.command()
 @config_command
-@click.option("--input", "source", help="A .npy file of examples; the test part if left out.")
-@click.option("-o", "--output", default="predictions.npy", show_default=True, help="The .npy file to write.")
+@click.option("--input", "source", help="Examples: .npy, .csv, .parquet, .arrow; the test part if left out.")
+@click.option(
+    "-o", "--output", default="predictions.npy", show_default=True, help="A .npy, .csv or .parquet file."
+)
 @click.option(
     "--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes", show_default=True
 )
@@ -67,30 +69,13 @@ def predict(
     kind: str,
     fill: str | None,
 ) -> None:
-    """Predictions of a trained network for examples, as a .npy file."""
+    """Predictions of a trained network for examples; in tables with the names of classes."""
     with told_in_one_line():
-        import numpy as np
-
-        from daskpar.build import open_data
-        from daskpar.data.check import as_array
-        from daskpar.data.files import open_npy
+        from daskpar.cli.predict import run
 
         config = file.read()
-        trainer = restored(config)
-        if source is not None:
-            x: Any = as_array(open_npy(source), source)
-        else:
-            test = open_data(config).test
-            if test is None:
-                raise InputError(f"{file.path}: data.test is 0; give examples with --input")
-            x = test.read(slice(0, test.rows))[0]
-        try:
-            predictions = trainer.predict(x, kind, _as_label(fill))
-        except InputError as error:
-            raise InputError(str(error).replace("predict:", f"{source or file.path}:", 1)) from None
-        with writing(output) as target:
-            np.save(target, predictions)
-        out.print(f"{output}: {kind} of {len(predictions)} examples")
+        count = run(config, str(file.path), restored(config), source, output, kind, _as_label(fill))
+        out.print(f"{output}: {kind} of {count} examples")
 
 
 def _as_label(text: str | None) -> int | str | None:
@@ -136,7 +121,7 @@ def model(file: ConfigFile, as_json: bool) -> None:
         from daskpar.report.model import ModelSummary
 
         spec = prepare(file.read()).spec
-        found = ModelSummary(spec.model, spec.in_shape)
+        found = ModelSummary(spec.model, spec.in_shape, spec.table)
         if as_json:
             echo(json.dumps(found.as_dict(), indent=2) + "\n")
         else:
@@ -253,6 +238,9 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(json.dumps(schema_of(file.imports), indent=2) + "\n")
         else:
             echo(file.read().as_yaml())
+
+
+main.add_command(find_rate)
 
 
 def whole_numbers(text: str) -> list[int]:

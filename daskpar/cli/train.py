@@ -14,11 +14,11 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
-from daskpar.report.curves import write_curves
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
 from daskpar.train.labels import told
@@ -35,9 +35,10 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
     def tell(line: str) -> None:
         console.print(line)
 
-    folder = RunFolder(config.folder, config.as_yaml(), resume, tell)
+    folder = RunFolder(config.folder, config.as_yaml(), resume, tell, config.run.name)
     folder.check()
     check(config)
+    check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
@@ -47,13 +48,14 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
             with heard(tell):
                 trainer.fit(parts.train, validation=parts.validation, resume=resume)
         except BaseException as error:
-            folder.undo()
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
         finish(trainer, config, parts if evaluate else None, folder, tell)
         if profile:
             show_profile(trainer, config, console)
+        if config.dashboard.hold:
+            hold_dashboard(client, tell)
 
 
 @contextmanager
@@ -91,15 +93,12 @@ def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseEx
 
 
 def finish(trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Any) -> None:
-    """Evaluate on the parts, if any, write summary.json and curves.html, and say how it went."""
+    """Evaluate on the parts, if any, write the final summary, and say how it went."""
     scores: dict[str, Any] = {}
     raised: BaseException | None = None
     if parts is not None and config.train.final_evaluation:
         scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
-    with told_of(str(config.folder)):
-        larger = [metric.name for metric in trainer.spec_.metrics if metric.larger_is_better]
-        write_curves(trainer.history_, config.folder / "curves.html", config.run.name, scores, larger)
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]

@@ -7,6 +7,7 @@
   2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
 * Interrupts: Ctrl-C, and the interrupt of a notebook's kernel, reach every process of the terminal or kernel,
   so also the workers of a LocalCluster. They are the client's business: a nanny's worker ignores them.
+* Pages of the dashboard that fail for graphs that train; see `daskpar.cluster.pages`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
+from daskpar.cluster.pages import mend_pages
 from daskpar.cluster.user_modules import share
 from daskpar.tasks.server import know_servers
 
@@ -86,12 +88,13 @@ class QuietTasks(WorkerPlugin):
 
 
 class SchedulerSetup(SchedulerPlugin):
-    """Sets the scheduler's latency towards every worker."""
+    """Sets the scheduler's latency towards every worker, and mends its dashboard."""
 
     name = "daskpar-scheduler"
     idempotent = True
 
     async def start(self, scheduler: Scheduler) -> None:
+        mend_pages()
         for address in list(scheduler.workers):
             self.add_worker(scheduler, address)
 

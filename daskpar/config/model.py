@@ -28,6 +28,7 @@ from daskpar.data.source import SOURCES, Source
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Penalty
 from daskpar.train.callbacks import EarlyStopping
+from daskpar.train.conversions import several_in_config
 from daskpar.train.settings import FIELDS, Settings
 
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
@@ -42,6 +43,10 @@ _PATIENCE = Annotated[float, Field(gt=0)]
 class RunSection(Section):
     name: str = Field("run", pattern=r"^\w[\w.-]*$", description="the run's folder within `dir`")
     dir: PathKey = "runs"
+
+
+class DashboardSection(Section):
+    hold: bool = Field(False, description="keep it open after the end of the run, until Ctrl-C")
 
 
 def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
@@ -68,7 +73,7 @@ def _cluster_section(chosen: str, kinds: tuple[str, ...]) -> type[Section]:
 def _layout_section() -> type[Section]:
     auto = Key("auto", bool, False, "measure, predict, take the fastest; `layout: auto` for short")
     made = section("LayoutSection", [auto, *keys_of(Layout)])
-    made.renamed = Layout.renamed
+    made.renamed, made.other_names = Layout.renamed, Layout.other_names
     return made
 
 
@@ -116,7 +121,7 @@ class Config(Section):
     data: DataSection = DataSection()
     model: list[Entry]
     loss: Entry = _default("loss")
-    metrics: list[Entry] = Field([])
+    metrics: Annotated[list[Entry], BeforeValidator(several_in_config)] = Field([])
     optimizer: Entry = _default("optimizer")
     schedule: Entry = _default("schedule")
     regularisation: PenaltySection | None = None
@@ -124,6 +129,7 @@ class Config(Section):
     layout: Annotated[LayoutSection, BeforeValidator(_named_layout)] = LayoutSection()
     cluster: ClusterSection = ClusterSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    dashboard: DashboardSection = DashboardSection()
 
     @property
     def folder(self) -> Path:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from daskpar.autotune.profile import Profile, blocking_tasks, critical_path
+from daskpar.autotune.profile import Profile, TaskRun, blocking_tasks, critical_path
 from daskpar.backend.atomic import atomic_write
-from daskpar.train.trace import Trace
+from daskpar.graph.graph import Key
 
 if TYPE_CHECKING:
     from bokeh.models import LayoutDOM
 
 _TASKS = 3_000  # that are drawn, the last ones
 _SEEN = 60  # of them that are seen at first; the rest by scrolling
+
+
+class Trace(Protocol):
+    """The tasks of a training as they ran; `below`: the tasks that each depends on."""
+
+    @property
+    def ran(self) -> list[TaskRun]: ...
+    @property
+    def below(self) -> dict[Key, tuple[Key, ...]]: ...
 
 
 def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None:

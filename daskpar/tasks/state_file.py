@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from daskpar.layout.compression import RESIDUAL
 from daskpar.tasks.types import Spec, State
 
 
-def write_state(spec: Spec, state: State, path: Path) -> None:
+def write_state(spec: Spec, state: State, path: Path, texts: Mapping[str, str] | None = None) -> None:
     """Write parameters and slots by full name, unsharded, so that a run resumes under any layout.
 
-    The file appears whole or not at all. Raises OSError, e.g. on a full disk.
+    `texts`: more of the file's metadata, besides the step. The file appears whole or not at all. Raises
+    OSError, e.g. on a full disk.
     """
-    write_tensors(path, state.step, tensors_of(spec, state))
+    write_tensors(path, state.step, tensors_of(spec, state), texts)
 
 
 def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
@@ -32,9 +34,11 @@ def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
     return tensors
 
 
-def write_tensors(path: Path, step: int, tensors: dict[str, np.ndarray]) -> None:
-    """Write the tensors of a state after `step` steps. The file appears whole or not at all."""
-    atomic_write(path, safetensors.numpy.save(tensors, metadata={"step": str(step)}))
+def write_tensors(
+    path: Path, step: int, tensors: dict[str, np.ndarray], texts: Mapping[str, str] | None = None
+) -> None:
+    """Write the tensors of a state after `step` steps, and `texts`. The file appears whole or not at all."""
+    atomic_write(path, safetensors.numpy.save(tensors, metadata={**(texts or {}), "step": str(step)}))
 
 
 def read_state(spec: Spec, path: str, part: str = "") -> State:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,10 +147,15 @@ def saved_as(state: State, path: Path) -> SavedState:
 
 def move_aside(path: Path) -> Path:
     """Rename a file or folder to the first of `<name>.1`, `.2`, ... that is free; returns its new path."""
-    numbered = (path.with_name(f"{path.name}.{n}") for n in count(1))
-    free = next(p for p in numbered if not p.exists())
+    (free,) = free_names([path])
     os.rename(path, free)
     return free
+
+
+def free_names(paths: Sequence[Path]) -> list[Path]:
+    """Return `<name>.1`, or `.2`, ... for each path: the first number that is free for all of them."""
+    numbered = ([path.with_name(f"{path.name}.{n}") for path in paths] for n in count(1))
+    return next(names for names in numbered if not any(name.exists() for name in names))
 
 
 def replace_folder(partial: Path, target: Path) -> None:

@@ -14,13 +14,17 @@ from daskpar.cluster.setup import blas_threads
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
-from daskpar.tasks.types import Lane, Spec
+from daskpar.tasks.state_file import read_state
+from daskpar.tasks.types import Lane, Spec, State
+from daskpar.train.arguments import known_arguments
+from daskpar.train.description import describe
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.progress import progress_for
+from daskpar.train.saved import save_file, saved_at
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
-from daskpar.train.state_files import state_file
+from daskpar.train.state_files import fitted_with, saved_spec, state_file
 from daskpar.train.trainer import Trainer
 
 
@@ -54,6 +58,11 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the settings and the number of members by name."""
+        return {**super().get_params(deep), "members": self.members}
+
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -62,15 +71,19 @@ class Ensemble(Trainer):
         resume: bool = False,
         *,
         fresh_optimizer: bool = False,
+        sample_weight: object = None,
     ) -> Ensemble:
         """Train all members at once, or go on. A share of the rows for validation is the same for all."""
-        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
+        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight), self.settings)
         return self
 
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
+    @known_arguments
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Ensemble:
         """Train all members for one epoch, from the parameters there are."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self._fit(FitArguments(X, y, validation), once)
+        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def _fit(self, arguments: FitArguments, settings: Settings) -> None:
@@ -79,7 +92,7 @@ class Ensemble(Trainer):
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):
             data = Inputs(settings, executor, self._scratch).parts(
-                arguments.x, arguments.y, arguments.validation
+                arguments.x, arguments.y, arguments.validation, arguments.sample_weight
             )
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
@@ -87,7 +100,7 @@ class Ensemble(Trainer):
                 member.blas_threads = threads
             shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
             members[0].callbacks = [*members[0].callbacks, *shown]
-            given = replace(arguments, x=data[0], y=None, validation=data[1])
+            given = replace(arguments, x=data[0], y=None, validation=data[1], sample_weight=None)
             try:
                 train_all(members, client, given)
             finally:  # also what members have learnt when they were interrupted
@@ -102,12 +115,37 @@ class Ensemble(Trainer):
         return members
 
     def restore(self, checkpoint: str | Path, strict: bool = True) -> Ensemble:
-        """Take up the members in a run's folder, as their last checkpoints have them."""
-        folders = sorted(Path(absolute(checkpoint, "restore")).glob("member-*/checkpoints/final"))
-        if len(folders) != self.members:
-            raise InputError(f"{checkpoint}: {len(folders)} finished members there, expected {self.members}")
-        self._join([self._member(k, self.settings).restore(path, strict) for k, path in enumerate(folders)])
+        """Take up the members in a run's folder, as their final checkpoints have them, or in a file."""
+        place = Path(absolute(checkpoint, "restore"))
+        saved = saved_at(place) if place.is_file() else None
+        folders = sorted(place.glob("member-*/checkpoints/final"), key=lambda path: (len(str(path)), path))
+        count = len(folders) if saved is None else len(saved.meta.get("members", ()))
+        if count != self.members:
+            raise InputError(f"{checkpoint}: {count} finished members there, expected {self.members}")
+        members = [self._member(k, self.settings) for k in range(count)]
+        for k, member in enumerate(members):
+            if saved is None:
+                member.restore(folders[k], strict)
+                continue
+            spec = saved_spec(member.settings, saved.meta)
+            state = read_state(spec, str(place), f"member-{k}" if k else "")
+            meta = {**saved.meta, **saved.meta["members"][k]}
+            member.__dict__.update(fitted_with(member.settings, spec, state, meta))
+        self._join(members)
         return self
+
+    def save(self, path: str | Path) -> Path:
+        """Save all members as one file; see `Trainer.save`."""
+        self._check_fitted()
+        target, members = Path(absolute(path, "save")), self.members_
+        slots = dict(members[0].state_.slots)
+        for k, member in enumerate(members[1:], 1):
+            own = {"params": member.state_.params, **member.state_.slots}
+            slots |= {f"member-{k}/{name}": buffer for name, buffer in own.items()}
+        state = State(members[0].steps_, members[0].state_.params, slots)
+        whole = {**vars(members[0]), "state_": state, "history_": [], "_description": describe(self.settings)}
+        save_file(target, whole, [{"history": m.history_, "seconds": m.seconds_} for m in members])
+        return target
 
     def _join(self, members: list[Trainer]) -> None:
         self.members_ = members  # at once: other threads may be predicting
@@ -118,8 +156,12 @@ class Ensemble(Trainer):
         differing = {"seed": settings.seed + number, "folder": folder, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
+    @property
+    def _is_fitted(self) -> bool:
+        return "members_" in self.__dict__
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "members_"):
+        if not self._is_fitted:
             raise InputError("this Ensemble is not fitted yet; call fit or restore first")
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:

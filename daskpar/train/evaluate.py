@@ -13,8 +13,8 @@ import numpy as np
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.data.check import as_array
-from daskpar.data.dask_arrays import checked_blocks, is_dask
+from daskpar.data.check import as_examples
+from daskpar.data.dask_arrays import is_dask, lazy_examples
 from daskpar.data.sparse import SparseRows
 from daskpar.data.splits import Split
 from daskpar.errors import InputError, unknown
@@ -95,7 +95,7 @@ def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
     if sums and sums[1] == 0:
         raise InputError(
             f"{name} data: the weights of all rows sum to zero, so {spec.loss.kind} has no value; "
-            "give rows of classes that weigh something, or change class_weights"
+            "give rows that weigh something, or change sample_weight or class_weights"
         )
     return scores(spec, sums)
 
@@ -119,8 +119,9 @@ def predict(
     `files()` gives the states as files, for a prediction that is made later.
     """
     if is_dask(x):
-        return predict_lazily(spec, files(), checked_blocks(x, "predict"), kind, new_token(), fill)
-    x = as_array(x, "predict")
+        x = lazy_examples(x, "predict", spec.schema.features)[0]
+        return predict_lazily(spec, files(), x, kind, new_token(), fill)
+    x = as_examples(x, "predict", spec.schema.features)[0]
     if not x.shape:
         raise InputError("predict: examples must have an axis of rows, got a single value")
     return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)

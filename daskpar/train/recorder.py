@@ -9,7 +9,7 @@ from typing import Any
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
-from daskpar.train.history import Record, scores, without_value
+from daskpar.train.history import Record, mean_loss, scores, without_value
 from daskpar.train.history_list import History
 
 logger = logging.getLogger("daskpar")
@@ -51,7 +51,7 @@ class Recorder:
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
-            self._each["loss"].append(sums[0] / sums[1])
+            self._each["loss"].append(mean_loss(self.spec, sums))
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:

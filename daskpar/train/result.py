@@ -8,6 +8,7 @@ from typing import Any
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
+from daskpar.train.description import Description
 from daskpar.train.history_list import History
 from daskpar.train.trace import Trace
 
@@ -27,6 +28,7 @@ class Result:
     state: State
     history: History
     names: tuple[str, ...]
+    description: Description
     steps_planned: int
     steps_run: int
     resumed_at: int
@@ -52,6 +54,7 @@ class Result:
             "seconds_": self.seconds,
             "blas_": self.blas,
             "saved_": self.saved,
+            "_description": self.description,
             "_epoch": self.epoch,
             "_unfinished": self.unfinished,
             "_layout": self.layout,

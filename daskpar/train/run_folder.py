@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Protocol
+from typing import Any
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
-from daskpar.layout.layout import Layout
-from daskpar.tasks.types import Spec
+from daskpar.report.curves import write_curves
 from daskpar.train.callbacks import Callback
-from daskpar.train.checkpoint import Checkpoints, move_aside
+from daskpar.train.checkpoint import Checkpoints, free_names
 from daskpar.train.history import Record, to_json
+from daskpar.train.pace import Pace
+from daskpar.train.summary import Trained, scores_of, summarise
 from daskpar.train.view import RunView
 
-
-class Trained(Protocol):
-    """A trained model, as a summary describes it."""
-
-    @property
-    def spec_(self) -> Spec: ...
-    @property
-    def layout_(self) -> Layout: ...
-    @property
-    def steps_run_(self) -> int: ...
-    @property
-    def seconds_(self) -> float: ...
-    @property
-    def blas_(self) -> dict[str, Any]: ...
-    @property
-    def parameters_sha256_(self) -> str: ...
+FILES = ("config.yaml", "history.jsonl", "summary.json", "curves.html", "checkpoints")
 
 
 class RunFolder(Callback):
-    """Begins a run's folder when the training begins, and writes history.jsonl as it goes.
+    """Begins a run's folder when the training begins, and keeps its files up to date as it goes.
 
-    What is refused before the first step has touched nothing. An earlier run of this name is moved to
-    `<name>.1`, `.2`, ...: nothing is lost. `tell` is given a line when something was moved.
+    `config`: the text of config.yaml. `resume`: whether the folder is that of the run that goes on; None
+    where the run knows. The folder of another run is moved to `<name>.1`, `.2`, ...; if it is not `whole`
+    the run's, only that run's files are moved, within it. `tell` is given a line when something was moved.
+
+    What is refused before the first step has touched nothing, and a run that failed with nothing to show for
+    it leaves everything as it was. At each evaluation history.jsonl grows, and summary.json and curves.html
+    are written anew, as far as that takes a twentieth of the time; they are up to date when the run ends.
     """
 
-    def __init__(self, folder: Path, config: str, resume: bool, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        resume: bool | None,
+        tell: Callable[[str], None],
+        title: str = "",
+        whole: bool = True,
+    ):
         self.folder, self.config, self.resume, self.tell = folder, config, resume, tell
-        self.begun = self.learnt = False
-        self.moved: Path | None = None
+        self.title, self.whole = title or folder.name, whole
+        self.begun = self.learnt = self.finished = False
+        self.moved: dict[Path, Path] = {}
         self.earlier: bytes | None = None
+        self._run: RunView | None = None
+        self._pace = {"summary.json": Pace(), "curves.html": Pace()}
 
     def check(self) -> None:
         """Refuse to resume where there is nothing to resume from."""
@@ -60,23 +61,48 @@ class RunFolder(Callback):
         """The last checkpoint, if there is one."""
         return Checkpoints(self.folder / "checkpoints").latest()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_run": None, "tell": _silent}  # a copy elsewhere belongs to no run
+
     def before_training(self, run: RunView) -> None:
+        if self.resume is None:
+            self.resume = run.same_run_
         config = self.folder / "config.yaml"
         try:
             if self.resume:
                 self.earlier = config.read_bytes() if config.is_file() else None
-            elif self.folder.exists():
-                self.moved = move_aside(self.folder)
+            else:
+                self._make_way()
             self.begun = True  # from here on there is something to undo, whatever is raised
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic_write(config, self.config)
             atomic_write(self.folder / "history.jsonl", "".join(map(_line, run.history_)))
         except OSError as error:
             raise self._cannot(error) from None
+        self._run = run
         if self.resume:
             self.tell(f"resumed at step {run.resumed_at_}")
-        elif self.moved is not None:
-            self.tell(f"{self.folder} was there already; moved to {self.moved}")
+        for before, after in self.moved.items():
+            self.tell(f"{before} was there already; moved to {after}")
+
+    def _make_way(self) -> None:
+        """Move aside what an earlier run has left; files of this run that workers may read stay."""
+        left = set(os.listdir(self.folder)) - {".scratch"} if self.folder.is_dir() else set()
+        if self.whole and (left or self.folder.is_file()):
+            self.begun = True
+            self._move([self.folder])
+            scratch = self.moved[self.folder] / ".scratch"
+            if scratch.is_dir():
+                self.folder.mkdir()
+                os.rename(scratch, self.folder / ".scratch")
+        elif not self.whole and left.intersection(FILES):
+            self.begun = True
+            self._move([self.folder / name for name in FILES if name in left])
+
+    def _move(self, paths: list[Path]) -> None:
+        for path, after in zip(paths, free_names(paths), strict=True):
+            os.rename(path, after)
+            self.moved[path] = after
 
     def after_evaluation(self, run: RunView, record: Record) -> None:
         self.learnt = True
@@ -85,28 +111,75 @@ class RunFolder(Callback):
                 file.write(_line(record))
         except OSError as error:
             raise self._cannot(error) from None
+        self._refresh(run, only_due=True)
+
+    def after_training(self, run: RunView) -> None:
+        self.finished = True
+
+    def close(self) -> None:
+        run, self._run = self._run, None
+        if self._nothing_to_show:
+            self.undo()
+        elif run is not None and run.history_:
+            self._refresh(run, only_due=False)
+
+    def _refresh(self, run: RunView, only_due: bool) -> None:
+        """Write summary.json and curves.html; a disk that is full meanwhile does not end the training."""
+        with suppress(OSError):
+            if self._pace["summary.json"].is_due or not only_due:
+                with self._pace["summary.json"]:
+                    self._write(summarise(run, scores_of(run), self.finished))
+            if self._pace["curves.html"].is_due or not only_due:
+                with self._pace["curves.html"]:
+                    self._draw(run, {}, running=not self.finished)
+
+    def _write(self, summary: dict[str, Any]) -> None:
+        atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+
+    def _draw(self, trained: Trained, scores: dict[str, Any], running: bool = False) -> None:
+        larger = [metric.name for metric in trained.spec_.metrics if metric.larger_is_better]
+        write_curves(trained.history_, self.folder / "curves.html", self.title, scores, larger, running)
 
     def finish(self, trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
-        """Write summary.json; returns what it holds."""
-        summary = summarise(trainer, scores)
+        """Write summary.json with the final scores, and curves.html; returns what the summary holds.
+
+        Without `scores` the summary has those of the last evaluation.
+        """
+        summary = summarise(trainer, scores or scores_of(trainer), finished=True)
         try:
-            atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+            self._write(summary)
+            self._draw(trainer, scores)
         except OSError as error:
             raise self._cannot(error) from None
         return summary
 
+    @property
+    def _nothing_to_show(self) -> bool:
+        return self.begun and not self.learnt and (self.saved is None or bool(self.resume))
+
     def undo(self) -> None:
         """Leave everything as it was before a run that failed with nothing to show for it."""
-        if not self.begun or self.learnt or (self.saved is not None and not self.resume):
+        if not self._nothing_to_show:
             return
+        self.begun = False
         if self.resume:
             if self.earlier is not None:
                 atomic_write(self.folder / "config.yaml", self.earlier)
             return
-        rmtree(self.folder, ignore_errors=True)
-        if self.moved is not None:
-            os.rename(self.moved, self.folder)
-            self.tell(f"nothing was learnt; {self.moved} moved back to {self.folder}")
+        if self.whole:
+            rmtree(self.folder, ignore_errors=True)
+        elif self.folder.is_dir():
+            self._remove_files()
+        for before, after in self.moved.items():
+            os.rename(after, before)
+            self.tell(f"nothing was learnt; {after} moved back to {before}")
+
+    def _remove_files(self) -> None:
+        for name in FILES:
+            rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / name).unlink(missing_ok=True)
+        if not os.listdir(self.folder):
+            self.folder.rmdir()
 
     def _cannot(self, error: OSError) -> InputError:
         where = error.filename or self.folder
@@ -117,28 +190,5 @@ def _line(record: Record) -> str:
     return to_json(record) + "\n"
 
 
-def summarise(trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
-    """The content of summary.json; `scores` are those of train, validation and test."""
-    examples = trainer.spec_.order.drawn(trainer.steps_run_)
-    return {
-        **scores,
-        "seconds": round(trainer.seconds_, 3),
-        "examples_per_second": round(examples / max(trainer.seconds_, 1e-9), 1),
-        "steps": trainer.steps_run_,
-        "parameters": trainer.spec_.table.count,
-        "layout": vars(trainer.layout_),
-        "versions": versions(),
-        "blas": trainer.blas_,
-        "parameters_sha256": trainer.parameters_sha256_,
-    }
-
-
-def versions(*more: str) -> dict[str, str]:
-    """Versions of what a result depends on, and of `more` packages, as far as they are installed."""
-    found = {"python": platform.python_version()}
-    for name in ("daskpar", "numpy", "numba", "dask", "distributed", "cupy-cuda13x", *more):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def _silent(line: str) -> None:
+    """Tell nobody."""

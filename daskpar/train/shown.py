@@ -11,6 +11,8 @@ from daskpar.backend.random import init_rng
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError, one_line, printable
 from daskpar.nn import registry as nn
+from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.trainable import arranged
 from daskpar.reprs import differing
 from daskpar.settings import at_least_one
 from daskpar.tasks.types import Spec
@@ -48,14 +50,15 @@ class Shown:
         if in_shape is None:
             if "spec_" not in self.__dict__:
                 raise InputError("summary: give the shape of an example, e.g. (8, 8, 1), or fit first")
-            return ModelSummary(self.spec_.model, self.spec_.in_shape)
+            return ModelSummary(self.spec_.model, self.spec_.in_shape, self.spec_.table)
         sizes = [in_shape] if isinstance(in_shape, int) else in_shape
         shape = checked("summary.in_shape", sizes, tuple[int, ...])
         for size in shape:
             at_least_one("summary.in_shape", size)
         model = nn.model(self.settings.model)
-        model.init(init_rng(self.settings.seed), shape)  # refuses what does not fit
-        return ModelSummary(model, shape)
+        params, _ = model.init(init_rng(self.settings.seed), shape)  # refuses what does not fit
+        model, table = arranged(model, ParameterTable.of(params), self.settings.frozen, {})
+        return ModelSummary(model, shape, table)
 
     def plot(self, path: str | Path | None = None) -> Curves:
         """The curves of the training: loss, metrics, learning rate, examples a second.

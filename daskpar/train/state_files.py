@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
+from daskpar.data.schema import Schema
+from daskpar.nn.open_sizes import Sizes
 from daskpar.tasks.state_file import digest, read_state, read_tensors, write_state
 from daskpar.tasks.types import Spec, State
-from daskpar.train.checkpoint import STATE, SavedState, read_meta, saved_as
-from daskpar.train.fitting import saved_transforms
+from daskpar.train.checkpoint import SavedState, saved_as
+from daskpar.train.description import describe
 from daskpar.train.going_on import left_out, with_parameters
 from daskpar.train.history_list import History
 from daskpar.train.problem import bare_spec
 from daskpar.train.recorder import BEGUN
+from daskpar.train.saved import saved_at
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
 
 logger = logging.getLogger("daskpar")
@@ -31,38 +37,58 @@ def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
         its_state, path, stamped = saved
         if its_state is state and stamped and stamp(str(path)) == stamped:
             return path
-    described = f"{digest(spec, state)} {state.step} {spec.table}"
+    described = f"{digest(spec, state)} {state.step} {spec.table} {sorted(state.slots)}"
     path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
     if not path.exists():
         write_state(spec, state, path)
     return path
 
 
-def restored(settings: Settings, folder: Path, strict: bool = True) -> dict[str, object]:
-    """Return the attributes of a Trainer that takes up the state in a checkpoint's folder.
+def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, object]:
+    """Return the attributes of a Trainer that takes up what lies at a path; see `daskpar.train.saved`.
 
     With `strict` the parameters must be those of the model; else those that fit are taken, the others are as
     at the start, and a line names them.
     """
-    meta, path = read_meta(folder), folder / STATE
-    transforms, targets = saved_transforms(meta)
-    spec = bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), transforms or (), targets or ())
-    begun = meta.get("begun", BEGUN)
-    attributes = {
-        "spec_": spec,
-        "names_": tuple(meta.get("names", ())),
-        "history_": History(meta["history"]),
-        "seconds_": meta["seconds"],
-        "_epoch": begun["epoch"] + (meta["step"] - begun["step"]) / spec.order.steps,
-        "_unfinished": None,
-        "_partial": False,
-    }
-    tensors = {} if strict else read_tensors(str(path))[1]
+    saved = saved_at(path)
+    spec = saved_spec(settings, saved.meta)
+    tensors = {} if strict else read_tensors(str(saved.state))[1]
     missing = left_out(spec, tensors) if tensors else []
     if missing:
         logger.warning("%s: left out, because the model differs: %s", path, ", ".join(missing))
-        state = with_parameters(spec, tensors)
-        anew = {"state_": state, "steps_": 0, "saved_": None, "history_": History(), "seconds_": 0.0}
-        return {**attributes, **anew, "_epoch": 0.0, "_partial": True}
-    state = read_state(spec, str(path))
-    return {**attributes, "state_": state, "steps_": state.step, "saved_": saved_as(state, path)}
+        attributes = fitted_with(settings, spec, with_parameters(spec, tensors), saved.meta)
+        return {**attributes, "history_": History(), "seconds_": 0.0, "_epoch": 0.0, "_partial": True}
+    state = read_state(spec, str(saved.state))
+    return {**fitted_with(settings, spec, state, saved.meta), "saved_": saved_as(state, saved.state)}
+
+
+def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
+    """Return the Spec of a saved state, which knows no data."""
+    data = SavedData.of(meta)
+    return bare_spec(
+        settings,
+        meta["in_shape"],
+        Sampler(**meta["order"]),
+        data.transforms or (),
+        data.targets or (),
+        data.schema or Schema(),
+        data.sizes or Sizes(),
+    )
+
+
+def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str, Any]) -> dict[str, object]:
+    """Return the attributes of a Trainer with a state that is described by `meta`, as in `state.json`."""
+    begun = meta.get("begun", BEGUN)
+    return {
+        "spec_": spec,
+        "state_": state,
+        "steps_": state.step,
+        "saved_": None,
+        "names_": tuple(meta.get("names", ())),
+        "history_": History(meta["history"]),
+        "seconds_": meta["seconds"],
+        "_epoch": begun["epoch"] + (state.step - begun["step"]) / spec.order.steps,
+        "_unfinished": None,
+        "_partial": False,
+        "_description": describe(settings),
+    }

@@ -6,7 +6,11 @@ from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.layout import Layout
+from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
 from daskpar.train.history_list import History
 from daskpar.train.recorder import Recorder
@@ -32,11 +36,16 @@ class LiveRun(Protocol):
     @property
     def resumed_at(self) -> int: ...
     @property
+    def same_run(self) -> bool: ...
+    @property
     def seconds(self) -> float: ...
     @property
     def blas(self) -> dict[str, Any]: ...
     @property
     def recorder(self) -> Recorder: ...
+    @property
+    def learning_rate(self) -> float: ...
+    def current_state(self) -> State: ...
     def keep_best(self) -> State: ...
     def stop(self) -> None: ...
     def replace_state(self, state: State) -> None: ...
@@ -50,6 +59,7 @@ _OF_THE_RUN = {
     "steps_planned_": "steps_planned",
     "steps_run_": "steps_run",
     "resumed_at_": "resumed_at",
+    "same_run_": "same_run",
     "seconds_": "seconds",
     "blas_": "blas",
 }
@@ -57,6 +67,10 @@ _OF_THE_RUN = {
 
 class RunView:
     """The view of a run that a callback has.
+
+    `step`, `learning_rate`, `parameters` and `optimizer_state` are those of the moment. The last two are
+    fetched when they are asked for, and only then; after some steps that takes a task or two of its own, at
+    an evaluation nothing is computed for them.
 
     Everything else, such as settings (`run.batch`), `run.predict` and `run.evaluate`, is that of the Trainer:
     until the last step it predicts with the state from before the training. Copies, also pickled ones, are
@@ -71,6 +85,8 @@ class RunView:
     steps_run_: int
     """Steps that were computed so far, those before a resumption included."""
     resumed_at_: int
+    same_run_: bool
+    """Whether the run goes on in the folder that it was begun in."""
     seconds_: float
     """Seconds of training so far, those before a resumption included."""
     blas_: dict[str, Any]
@@ -92,6 +108,40 @@ class RunView:
         """The step, and the epochs and seconds of trainings before, from which this training goes on."""
         run: LiveRun = self._run
         return run.recorder.begun
+
+    @property
+    def step(self) -> int:
+        """The number of steps that have led to `parameters`: those that were computed so far.
+
+        After the training it is that of the state that is kept, e.g. the best.
+        """
+        return self.steps_
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step, before the factors of groups; at the start, of the first."""
+        run: LiveRun = self._run
+        return run.learning_rate
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters by full name, after `step` steps: arrays that cannot be written to.
+
+        Before the first step they are the initial ones. Lanes that do not wait for each other may be ahead:
+        then it is what the parameter server has now. Raises InputError outside of a callback's methods.
+        """
+        run: LiveRun = self._run
+        return _named(run.spec, run.current_state().params)
+
+    @property
+    def optimizer_state(self) -> dict[str, dict[str, np.ndarray]]:
+        """The optimizer's slots after `step` steps, each by full name, e.g. `["mean"]["0.weight"]`.
+
+        Those of replicas have slots of their own, e.g. `["replica-0/mean"]`.
+        """
+        run: LiveRun = self._run
+        slots = run.current_state().slots
+        return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
@@ -128,6 +178,14 @@ class RunView:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _itself, (self._trainer,)
+
+
+def _named(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:
+    """A flat buffer by the names of parameters; tasks may share it, so it cannot be written to."""
+    named = named_parameters(spec, buffer)
+    for value in named.values():
+        value.flags.writeable = False
+    return named
 
 
 def _itself(trainer: object) -> object:

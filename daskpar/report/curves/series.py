@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-Record = Mapping[str, Any]
-"""A record of a history; see `daskpar.train.history`."""
+from daskpar.report.record import Record
+
 PARTS = ("train", "validation")
 _POINTS = 12_000  # of a page: some 200 KB
 _MOST = 1_500  # of a curve: more than a screen has columns

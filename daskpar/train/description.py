@@ -1,0 +1,218 @@
+"""Descriptions: the settings of a Trainer as plain JSON, its blocks as a config names them, and back.
+
+A checkpoint's `state.json` and a file of `Trainer.save` hold one, so that `load` needs to be told nothing.
+A block whose class is not registered cannot be described; the description then says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, cast, get_type_hints
+
+from daskpar import __version__
+from daskpar.data.fitted import Fitted
+from daskpar.data.transforms import from_json, to_json, transform
+from daskpar.entries import blocks_within, entry_of, name_of
+from daskpar.errors import InputError
+from daskpar.nn import registry as nn
+from daskpar.nn.layers.sequential import Sequential
+from daskpar.optim import registry as optim
+from daskpar.settings import Block
+from daskpar.train.callbacks import EarlyStopping
+from daskpar.train.plain_json import for_json
+from daskpar.train.settings import FIELDS, Settings
+from daskpar.typed import options_of
+
+VERSION = 1
+"""The version of descriptions, and of the files that hold them. Later ones are refused."""
+
+Description = dict[str, Any]
+OF_THE_PROCESS = ("client", "folder")
+"""Settings that are not described: they belong to the process that trains."""
+
+
+def describe(settings: Settings) -> Description:
+    """Return the description of settings, as JSON carries it.
+
+    `settings`: values and entries by name. `not_described`: the reasons, by name, for those that have none.
+    `modules`: the module of each block that is not daskpar's own, by the block's name.
+
+    >>> about = describe(Settings([{"dense": 2}], loss="huber"))
+    >>> about["settings"]["loss"], about["settings"]["batch"]
+    ({'huber': {'delta': 1.0}}, 32)
+    """
+    values: dict[str, object] = {}
+    reasons: dict[str, str] = {}
+    modules: dict[str, str] = {}
+    for name in FIELDS:
+        if name in OF_THE_PROCESS:
+            continue
+        try:
+            built = _BUILDERS.get(name, _as_it_is)(getattr(settings, name))
+            values[name] = _WRITERS.get(name, _written)(built)
+            modules |= _modules(built)
+        except InputError as error:
+            reasons[name] = str(error)
+    return {
+        "version": VERSION,
+        "daskpar": __version__,
+        "settings": values,
+        "not_described": reasons,
+        "modules": modules,
+    }
+
+
+def described(description: Description, given: Iterable[str] = (), where: str = "load") -> dict[str, Any]:
+    """Return the settings in a description as keywords of a Trainer, less those that are `given` otherwise.
+
+    Raises InputError, in one line that begins with `where`, for a later version, and for blocks that could
+    not be described or are not registered in this process.
+    """
+    check_version(description.get("version"), where)
+    values, reasons = description["settings"], description["not_described"]
+    given = set(given)
+    for name, reason in reasons.items():
+        if name not in given:
+            raise InputError(
+                f"{where}: {name} is not kept there: {reason}; give it as load(..., {name}=...), or put "
+                "@register before the class and train anew"
+            )
+    keywords = {}
+    for name, value in values.items():
+        if name in given:
+            continue
+        if name not in FIELDS:
+            raise InputError(
+                f"{where}: the setting {name} is not known to daskpar {__version__}; it was written by "
+                f"{description.get('daskpar')}, update daskpar"
+            )
+        try:
+            keywords[name] = _read(name, value)
+        except InputError as error:
+            raise InputError(f"{where}: {_explained(name, str(error), description['modules'])}") from None
+    return keywords
+
+
+def check_version(version: object, where: str) -> None:
+    """Refuse what a later version wrote. Raises InputError."""
+    if not isinstance(version, int) or version > VERSION:
+        raise InputError(
+            f"{where}: written in format {version} by a newer daskpar; {__version__} reads formats up to "
+            f"{VERSION}, update daskpar"
+        )
+
+
+def _explained(name: str, error: str, modules: Mapping[str, str]) -> str:
+    """An error of a block, with the module to import where that had registered it."""
+    lacking = next((block for block in modules if f"{block!r} is not known" in error), None)
+    if lacking is None:
+        return f"{name}: {error}"
+    module = modules[lacking]
+    first = "run the code that registers it" if module == "__main__" else f"import {module}"
+    return f"{name} has {lacking!r}, which is not registered here; {first} first, or pass {name}= to load"
+
+
+def _modules(built: object) -> dict[str, str]:
+    """The modules of registered blocks that are not our own."""
+    named = {name_of(block): type(block).__module__ for block in blocks_within(built)}
+    return {name: module for name, module in named.items() if name and module.partition(".")[0] != "daskpar"}
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
+def _prepared(entries: object) -> list[object]:
+    """Transforms that are yet to be fitted, and such as are."""
+    return [e if isinstance(e, Fitted) else transform(e) for e in cast("Iterable[object]", entries)]
+
+
+def _metrics(entries: object) -> list[object]:
+    return [nn.metric(entry) for entry in cast("Iterable[object]", entries)]
+
+
+_BUILDERS: dict[str, Callable[[Any], object]] = {
+    "model": nn.model,
+    "loss": nn.loss,
+    "optimizer": optim.optimizer,
+    "schedule": optim.schedule,
+    "metrics": _metrics,
+    "transforms": _prepared,
+    "targets": _prepared,
+}
+
+
+def _model(model: Sequential) -> object:
+    """A list of layers, or an entry for a Sequential that is more than that."""
+    if type(model) is not Sequential or model.remat:
+        return entry_of(model)
+    layers = []
+    for i, layer in enumerate(model.layers):
+        try:
+            layers.append(entry_of(layer))
+        except InputError as error:
+            raise InputError(f"layer {i}: {error}") from None
+    return layers
+
+
+def _callbacks(callbacks: Iterable[object]) -> list[object]:
+    """Early stopping; other callbacks are code of the program that trains."""
+    return [{c.kind: for_json(asdict(c))} for c in callbacks if type(c) is EarlyStopping]
+
+
+def _written(value: object) -> object:
+    """Any other setting: plain values, lists and dictionaries of them, blocks, and groups of settings."""
+    if isinstance(value, Fitted):
+        return {"fitted": to_json(value)}
+    if isinstance(value, list | tuple):
+        return [_written(part) for part in value]
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            return {key: _written(part) for key, part in value.items()}
+        return {_PAIRS: [[_written(key), _written(part)] for key, part in value.items()]}
+    if is_dataclass(value) and not isinstance(value, type):
+        if name_of(value) is None and type(value) in _GROUPS:
+            return {field.name: _written(getattr(value, field.name)) for field in fields(value) if field.init}
+        return entry_of(value)
+    return for_json(value, "a setting")
+
+
+_PAIRS = "__pairs__"  # of dictionaries whose keys are no texts
+_WRITERS: dict[str, Callable[[Any], object]] = {"model": _model, "callbacks": _callbacks}
+
+
+def _read(name: str, value: Any) -> object:
+    """A setting from its description."""
+    if name == "model":
+        return nn.layer(value) if isinstance(value, Mapping) else nn.model(value)
+    if name == "callbacks":
+        return [EarlyStopping(**arguments) for entry in value for arguments in entry.values()]
+    if name in ("transforms", "targets"):
+        return [from_json(e["fitted"]) if "fitted" in e else transform(e) for e in value]
+    if name in _BUILDERS:
+        return _BUILDERS[name](value)
+    group = next((option for option in options_of(_HINTS[name]) if option in _GROUPS), None)
+    if group is not None and isinstance(value, Mapping):
+        return group(**{key: _unwritten(part) for key, part in value.items()})
+    return _unwritten(value)
+
+
+def _unwritten(value: object) -> object:
+    if isinstance(value, list):
+        return [_unwritten(part) for part in value]
+    if isinstance(value, Mapping):
+        if set(value) == {_PAIRS}:
+            return {cast(Any, _unwritten(key)): _unwritten(part) for key, part in value[_PAIRS]}
+        return {key: _unwritten(part) for key, part in value.items()}
+    return value
+
+
+_HINTS = get_type_hints(Settings)
+_GROUPS: set[type] = {
+    option
+    for hint in _HINTS.values()
+    for option in options_of(hint)
+    if isinstance(option, type) and issubclass(option, Block) and is_dataclass(option)
+}
+"""Groups of settings, e.g. Layout and Clip: the hints say where they stand, so they need no name."""

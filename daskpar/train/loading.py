@@ -1,0 +1,73 @@
+"""A Trainer from what another has left: a run's folder, a checkpoint, or a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from daskpar.data.paths import absolute
+from daskpar.entries import name_of
+from daskpar.errors import InputError, unknown
+from daskpar.optim.sgd import SGD
+from daskpar.tasks.state_file import read_state
+from daskpar.tasks.types import State
+from daskpar.train.description import described
+from daskpar.train.ensemble import Ensemble
+from daskpar.train.saved import Saved, saved_at
+from daskpar.train.settings import FIELDS, Settings
+from daskpar.train.state_files import fitted_with, restored, saved_spec
+from daskpar.train.trainer import Trainer
+
+
+def load(path: str | Path, **settings: Any) -> Trainer:
+    """Return a fitted Trainer that needs to be told nothing: it predicts, evaluates, and goes on with `fit`.
+
+    `path`: the folder of a run (its final state, or of a run that did not end the last checkpoint), of a
+    checkpoint, or a file of `Trainer.save`; of an Ensemble, the folder of its members, or its file.
+    `settings`: keywords of `Trainer`, which take the place of those that were saved, e.g. `client`, `folder`,
+    `epochs`. With another `optimizer`, whose state is another, that begins anew.
+
+    The Trainer has the settings that the saved one was trained with, but for `client`, `folder`, and
+    callbacks other than `EarlyStopping`. Nothing is unpickled, and no code of the file's is run: a block of
+    your own must be registered (`register`) and its module imported, or be given here.
+    Raises InputError, in one line, for a path with nothing to load, a file that is damaged or of a newer
+    version, and a block that is not known.
+
+    >>> import numpy as np, tempfile, daskpar
+    >>> x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trainer = daskpar.Trainer([{"dense": 2}], folder=folder).fit(x, y)
+    ...     loaded = daskpar.load(folder, batch=16)
+    >>> loaded.parameters_sha256_ == trainer.parameters_sha256_, loaded.batch
+    (True, 16)
+    """
+    place = Path(absolute(path, "load"))
+    for name in settings:
+        if name not in FIELDS:
+            raise unknown("setting of load", name, FIELDS)
+    members = sorted(place.glob("member-*"))
+    saved = saved_at(members[0] if members else place)
+    if "description" not in saved.meta:
+        raise InputError(
+            f"{place}: a checkpoint of an earlier version, which does not describe its model; use "
+            "Trainer(...).restore(path) with the settings of then"
+        )
+    keywords = {**described(saved.meta["description"], settings, str(place)), **settings}
+    count = len(members) or len(saved.meta.get("members", ()))
+    if count:
+        return Ensemble(members=count, **keywords).restore(place)
+    trainer = Trainer(**keywords)
+    trainer.__dict__.update(_taken_up(trainer.settings, saved, place, "optimizer" in settings))
+    return trainer
+
+
+def _taken_up(settings: Settings, saved: Saved, place: Path, another_optimizer: bool) -> dict[str, object]:
+    """The attributes of the loaded Trainer; where its optimizer is another, the state of that begins anew."""
+    before = saved.meta["description"]["settings"].get("optimizer", {})
+    spec = saved_spec(settings, saved.meta)
+    if not another_optimizer or name_of(spec.optimizer) in before:
+        return restored(settings, place)
+    state = read_state(replace(spec, optimizer=SGD()), str(saved.state))  # SGD without momentum has no slots
+    state = State(state.step, state.params, spec.optimizer.init(state.params))
+    return fitted_with(settings, spec, state, saved.meta)
