@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def short_repr(block: object) -> str:
@@ -18,16 +21,18 @@ def short_repr(block: object) -> str:
     """
     arguments = ", ".join(
         value_repr(value) if required else f"{name}={value_repr(value)}"
-        for name, value, required in differing(block)
+        for name, value, required in differing(cast("DataclassInstance", block))
     )
     return f"{type(block).__name__}({arguments})"
 
 
-def block_html(block: Any) -> str:
+def block_html(block: object) -> str:
     """Return a block for a notebook: its layers as a list, its other fields with what they mean."""
-    helps = {field.name: field.metadata.get("help") or "" for field in fields(block)}
+    helps = {
+        field.name: field.metadata.get("help") or "" for field in fields(cast("DataclassInstance", block))
+    }
     lists, rows = [], []
-    for name, value, _ in differing(block):
+    for name, value, _ in differing(cast("DataclassInstance", block)):
         if _blocks(value):
             items = "".join(f"<li><code>{escape(repr(part))}</code></li>" for part in value)
             lists.append(f'<ol start="0" style="margin:0">{items}</ol>')
@@ -40,7 +45,7 @@ def block_html(block: Any) -> str:
     return f"<div><b>{escape(type(block).__name__)}</b>{''.join(lists)}{table}</div>"
 
 
-def differing(block: Any) -> list[tuple[str, Any, bool]]:
+def differing(block: DataclassInstance) -> list[tuple[str, Any, bool]]:
     """Return name, value, and whether it has no default, of each field that is not as usual.
 
     Those that can only be given by name come last.
@@ -69,9 +74,9 @@ def _as_usual(field: Field[Any], value: object) -> bool:
         return False
 
 
-def value_repr(value: Any) -> str:
+def value_repr(value: object) -> str:
     """Return the `repr` of a value; a tuple of blocks is written as people write it, as a list."""
-    if _blocks(value):
+    if isinstance(value, tuple) and _blocks(value):
         return f"[{', '.join(map(repr, value))}]"
     return repr(value)
 

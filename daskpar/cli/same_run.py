@@ -6,19 +6,23 @@ What does not change the answer may differ: the layout, the cluster, the length 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from daskpar import yaml_text
 from daskpar.config import Config
 from daskpar.data import transform
 from daskpar.entries import entry_of
 from daskpar.errors import InputError, shown
+from daskpar.nn import Sequential
 from daskpar.nn import registry as nn
 
 _HARMLESS = ("streams", "chunk_rows", "cache", "distribution")
 _BLOCKS = ("transforms", "targets")
 _MOST = 4  # differences that are told
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def check_same_run(config: Config) -> None:
@@ -70,11 +74,11 @@ def _compared(values: Any) -> Iterator[tuple[str, object]]:
     yield "train.seed", (values.get("train") or {}).get("seed")  # it draws the rows of each part
 
 
-def _built(build: Any, entry: Any) -> object:
+def _built(build: Callable[[object], DataclassInstance], entry: object) -> object:
     """An entry with all arguments, or as it stands where its block is not known here."""
     try:
         block = build(entry)
-        return [entry_of(layer) for layer in block.layers] if build is nn.model else entry_of(block)
+        return list(map(entry_of, block.layers)) if isinstance(block, Sequential) else entry_of(block)
     except InputError:
         return entry
 

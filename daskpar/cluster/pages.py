@@ -49,7 +49,7 @@ def mend_pages() -> None:
         return
 
     @wraps(build)
-    def build_following(page: Any, *arguments: Any, **options: Any) -> None:
+    def build_following(page: Any, *arguments: object, **options: object) -> None:
         build(page, *arguments, **options)
         page.root.x_range.update(
             follow="end", follow_interval=COLUMNS, range_padding=2, range_padding_units="absolute"

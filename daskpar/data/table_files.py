@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class TableFile:
         return csv.open_csv(file, parse_options=parse, convert_options=texts)
 
 
-def require_pyarrow(what: str) -> Any:
+def require_pyarrow(what: str) -> ModuleType:
     """Return pyarrow. Raises InputError with the command that installs it."""
     try:
         import pyarrow

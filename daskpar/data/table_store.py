@@ -46,7 +46,7 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def _mapped(self, folder: Path, described: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _mapped(self, folder: Path, described: object) -> tuple[np.ndarray, np.ndarray, object]:
         return open_npy(str(folder / "x.npy")), open_npy(str(folder / "y.npy")), described
 
     def empty(self, kinds: Sequence[tuple[np.dtype, tuple[int, ...]]], rows: int) -> list[np.ndarray]:
@@ -68,7 +68,7 @@ class Store:
                 f"{folder}: {size / 1e9:,.1f} GB of a table cannot be written ({error.strerror or error})"
             ) from None
 
-    def finish(self, x: np.ndarray, y: np.ndarray, described: Any) -> tuple[np.ndarray, np.ndarray]:
+    def finish(self, x: np.ndarray, y: np.ndarray, described: object) -> tuple[np.ndarray, np.ndarray]:
         """Return arrays that were filled; those in files get their place first."""
         if self._partial is None:
             return x, y

@@ -104,7 +104,7 @@ def told(scores: dict[str, Any]) -> list[str]:
     return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
 
 
-def line(run: Any, record: Record) -> str:
+def line(run: object, record: Record) -> str:
     """A record in one line."""
     scale = Scale.of(run)
     parts = [f"{scale.unit} {scale.of_record(record)}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskpar.backend.random import init_rng
 from daskpar.data.paths import absolute
@@ -117,7 +117,7 @@ class Shown:
         return [(name, _short(value, name == "model")) for name, value in listed]
 
 
-def _short(value: Any, layers: bool = False) -> str:
+def _short(value: object, layers: bool = False) -> str:
     """A value in a line; of a long list of layers, the first ones and the last."""
     if layers and hasattr(value, "layers"):
         value = value.layers

@@ -38,7 +38,7 @@ def _in_background() -> bool:
     return threading.current_thread() is not threading.main_thread()
 
 
-def notebook_shell() -> Any:
+def notebook_shell() -> object:
     """Return the IPython shell of a Jupyter kernel, or None elsewhere. IPython is not imported for it."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
