@@ -63,6 +63,38 @@ def test_a_run_on_a_device_gives_the_bits_of_the_host(
     np.testing.assert_array_equal(found.predict(images), host.predict(images))
 
 
+X = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
+CLASSES, WEIGHTS = (X[:, 0] > 0).astype(int) + (X[:, 1] > 1), np.arange(60) % 5
+NUMBERS = np.column_stack([50 + X[:, 0], 900 * X[:, 1]])
+SCORES = ["accuracy", "f1", "auc", "log_loss", "perplexity", "precision", "recall", "confusion"]
+
+
+@pytest.mark.parametrize(
+    "y, how",
+    [
+        (CLASSES, {"metrics": SCORES, "class_weight": "balanced"}),
+        (np.eye(3)[CLASSES], {"loss": {"binary_cross_entropy": {"pos_weight": 2}}, "metrics": SCORES[:4]}),
+        (NUMBERS, {"loss": "huber", "targets": ["standardise"], "metrics": ["rmse", "r2"]}),
+    ],
+    ids=["classes", "labels", "numbers"],
+)
+def test_weights_and_scores_on_a_device_are_those_of_the_host(
+    y: np.ndarray, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit() -> Trainer:
+        model = [{"dense": 8}, "tanh", {"dense": y.shape[-1] if y.ndim > 1 else 3}]
+        trainer = Trainer(model, batch=20, epochs=2, layout=Layout(data=2), client=THREADED, **how)
+        return trainer.fit(X, y, validation=(X, y, WEIGHTS), sample_weight=WEIGHTS)
+
+    host = fit()
+    monkeypatch.setitem(sys.modules, "fake_cupy", device.xp)
+    monkeypatch.setattr(ThreadedExecutor, "module", "fake_cupy")
+    found = fit()
+    assert found.parameters_sha256_ == host.parameters_sha256_
+    for part in ("train", "validation"):
+        assert found.history_[-1][part] == host.history_[-1][part]
+
+
 def test_workers_with_a_gpu_each_compute_with_cupy(threads_client: Any) -> None:
     assert module_of(threads_client) == "numpy"
     with open_client("processes", workers=1, dashboard_port=0) as client:
