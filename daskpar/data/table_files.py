@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from daskpar.errors import InputError
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray, RecordBatch
     from pyarrow import DataType as ArrowType
+    from pyarrow.csv import CSVStreamingReader
 
 _ROWS = 65_536  # of a batch
 _LONGEST = 1_000  # characters of a text that may be a category
@@ -96,7 +97,7 @@ class TableFile:
                     source = dataset.dataset(file, format=self.format)
                     yield from source.to_batches(columns=list(columns), batch_size=_ROWS)
 
-    def _open_csv(self, file: str, columns: Sequence[str] = ()) -> Any:
+    def _open_csv(self, file: str, columns: Sequence[str] = ()) -> CSVStreamingReader:
         arrow = require_pyarrow(self.format)
         from pyarrow import csv
 

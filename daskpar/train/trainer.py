@@ -46,7 +46,8 @@ class Trainer(Learnt, Shown):
     learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
     class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
-    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
+    transforms, targets : prepared data, e.g. `["impute", "standardise", "encode"]` for a table with gaps and
+        texts; fitted on the training part only. The last `dense` may leave its units to the data. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
         learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
@@ -64,7 +65,8 @@ class Trainer(Learnt, Shown):
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
     after `steps_` steps), `history_` (a record an evaluation), `steps_run_` of `steps_planned_`, `seconds_`,
     `layout_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`, `classes_` (the labels, in the order of
-    a classifier's outputs), `names_` (of the classes, or characters, where the data name them), `trace_`
+    a classifier's outputs), `names_` (of the classes, or characters, where the data name them),
+    `feature_names_in_` (of the columns, which later data are compared with), `trace_`
     (with `profile`: what ran when; `trace_.profile()` tells where the time went).
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
@@ -90,7 +92,7 @@ class Trainer(Learnt, Shown):
     ) -> Trainer:
         """Train, or go on training where there are parameters to go on from.
 
-        `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
+        `X`, `y`: arrays, frames, dask arrays or dataframes; or a source or a `Part` of one, without `y`.
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
