@@ -24,16 +24,30 @@ def main() -> None:
 @main.command()
 @config_command
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of this run.")
+@click.option(
+    "--from", "start", metavar="PATH", help="Begin with the state of a run, a checkpoint or a file."
+)
+@click.option("--fresh-optimizer", is_flag=True, help="With --from: take the parameters only.")
+@click.option("--not-strict", is_flag=True, help="With --from: take the parameters that fit the model.")
 @click.option("--profile", is_flag=True, help="Record every task: profile.json, profile.html, and a table.")
 @click.option(
     "--no-final-evaluation", is_flag=True, help="End after the last step; `daskpar evaluate` can follow."
 )
-def train(file: ConfigFile, resume: bool, profile: bool, no_final_evaluation: bool) -> None:
+def train(
+    file: ConfigFile,
+    resume: bool,
+    start: str | None,
+    fresh_optimizer: bool,
+    not_strict: bool,
+    profile: bool,
+    no_final_evaluation: bool,
+) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
-        from daskpar.cli.train import run
+        from daskpar.cli.train import Start, run
 
-        run(file.read(), resume, out, profile, not no_final_evaluation)
+        begin = Start(resume, start, fresh_optimizer, not not_strict)
+        run(file.read(), begin, out, profile, not no_final_evaluation)
 
 
 @main.command()

@@ -53,12 +53,13 @@ def config_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def restored(config: Config) -> Trainer:
-    """A trainer with the state that a run has left."""
+    """A trainer with the state that a run has left. Raises InputError for the run of another config."""
     from daskpar.build import make_trainer
-    from daskpar.train.checkpoint import Checkpoints
+    from daskpar.cli.same_run import check_same_run
+    from daskpar.train.saved import checkpoint_in
 
-    checkpoints = Checkpoints(config.folder / "checkpoints")
-    found = checkpoints.named("final") or checkpoints.latest()
+    found = checkpoint_in(config.folder)
     if found is None:
         raise InputError(f"{config.folder}: no checkpoint there; run `daskpar train` with this config first")
+    check_same_run(config)
     return make_trainer(config).restore(found)

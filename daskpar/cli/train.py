@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
+from daskpar.cli.same_run import check_same_run
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
@@ -26,7 +27,28 @@ from daskpar.train.progress import progress
 from daskpar.train.run_folder import RunFolder
 
 
-def run(config: Config, resume: bool, console: Console, profile: bool = False, evaluate: bool = True) -> None:
+class Start(NamedTuple):
+    """The state that a training begins with: that of its own last checkpoint, or another's.
+
+    `path`: a run's folder, a checkpoint's, or a file of `Trainer.save`. `strict`: whether all parameters must
+    fit. `fresh_optimizer`: whether step count, history and the optimizer's state begin anew.
+    """
+
+    resume: bool = False
+    path: str | None = None
+    fresh_optimizer: bool = False
+    strict: bool = True
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        if self.resume and self.path is not None:
+            raise InputError("--resume goes on with this run, --from begins with another; give one of them")
+        if self.path is None and (self.fresh_optimizer or not self.strict):
+            name = "--not-strict" if not self.strict else "--fresh-optimizer"
+            raise InputError(f"{name} goes with --from, which names what to begin with")
+
+
+def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
     """Train as the config says and write the run's folder.
 
     `profile`: with where the time went. `evaluate`: whether all parts are evaluated after the last step.
@@ -35,8 +57,11 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
     def tell(line: str) -> None:
         console.print(line)
 
-    folder = RunFolder(config.folder, config.as_yaml(), resume, tell, config.run.name)
+    start.check()
+    folder = RunFolder(config.folder, config.as_yaml(), start.resume, tell, config.run.name)
     folder.check()
+    if start.resume:
+        check_same_run(config)
     check(config)
     check_hold(config)
     parts = open_data(config)
@@ -46,7 +71,14 @@ def run(config: Config, resume: bool, console: Console, profile: bool = False, e
         trainer = make_trainer(config, client, [folder, progress(console)], profile)
         try:
             with heard(tell):
-                trainer.fit(parts.train, validation=parts.validation, resume=resume)
+                if start.path is not None:
+                    trainer.restore(start.path, strict=start.strict)
+                trainer.fit(
+                    parts.train,
+                    validation=parts.validation,
+                    resume=start.resume,
+                    fresh_optimizer=start.fresh_optimizer,
+                )
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +13,7 @@ from pydantic import ValidationError
 from daskpar import yaml_text
 from daskpar.config.explain import explain
 from daskpar.config.imports import bring_in
-from daskpar.config.model import Config, config_class
+from daskpar.config.model import Config, RunSection, config_class
 from daskpar.errors import InputError, shown
 
 
@@ -27,12 +29,23 @@ def load_config(path: str, overrides: tuple[str, ...] = (), imports: tuple[str, 
         raise InputError(f"{path}: expected sections such as `data:` and `model:`, found {shown(values)}")
     for override in overrides:
         _override(values, override)
+    if isinstance(values.setdefault("run", {}), dict):
+        values["run"].setdefault("name", run_name(path))
     values["import"] = bring_in(imports, values.get("import", []), path)
     model = config_class(_choice(values, "data", "source"), _choice(values, "cluster", "kind"))
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {explain(error, model)}") from None
+
+
+def run_name(path: str) -> str:
+    """Return the name of a run whose config has none: that of the config's file, as far as a name allows it.
+
+    >>> run_name("configs/mnist_mlp.yaml"), run_name("my first run.yaml"), run_name("-")
+    ('mnist_mlp', 'my-first-run', 'run')
+    """
+    return re.sub(r"[^\w.-]+", "-", Path(path).stem).lstrip(".-") or RunSection().name
 
 
 def schema(imports: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -41,7 +41,11 @@ _PATIENCE = Annotated[float, Field(gt=0)]
 
 
 class RunSection(Section):
-    name: str = Field("run", pattern=r"^\w[\w.-]*$", description="the run's folder within `dir`")
+    name: str = Field(
+        "run",
+        pattern=r"^\w[\w.-]*$",
+        description="the run's folder within `dir`; the name of the file if left out",
+    )
     dir: PathKey = "runs"
 
 

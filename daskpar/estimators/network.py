@@ -65,7 +65,7 @@ def optimizer(entry: object, learning_rate: object) -> Optimizer:
     None is Adam with a learning rate that suits small networks.
 
     >>> optimizer(None, None)
-    Adam(lr=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.0)
+    Adam(lr=0.01)
     >>> optimizer("sgd", 0.1).lr
     0.1
     """

@@ -146,6 +146,7 @@ class BinaryCrossEntropy(Loss):
     term of the positive label, for all outputs or one number for each: above 1 it favours recall, below 1
     precision. As in PyTorch the mean stays that over outputs, whatever they weigh.
 
+    >>> import numpy as np
     >>> BinaryCrossEntropy(pos_weight=3)(np.zeros((2, 1)), np.array([[1], [0]]))[:2]
     (2.772588722239781, 2.0)
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -82,7 +82,7 @@ class Layer(Block):
     `forward(params, x, ctx) -> (y, saved)` and `backward(params, saved, dy, ctx) -> (dx, grads)` are pure:
     inputs are never written to (workers that are threads share them), gradients are returned and sum over
     examples. Axis 0 of `x` and `y` is the example; the shapes given to and returned by `init` leave it out.
-    Outputs have the dtype of `x`.
+    Outputs have the dtype of `x`. `check_layer` checks all of this.
 
     A layer that is not `trainable` keeps its parameters, and so do all layers within it: no update, no weight
     decay, no penalty, no share in the norm of the gradient.
@@ -91,9 +91,20 @@ class Layer(Block):
     >>> block = Residual((Dense(8), Dense(8)), trainable=False)
     >>> [operation.layer.trainable for operation in block.children() if operation.role == "run"]
     [False]
+
+    >>> class Scale(Layer):  # y = x · weight, (rows, ..., features) -> (rows, ..., features)
+    ...     def init(self, rng, in_shape):
+    ...         return {"weight": np.ones(in_shape[-1])}, in_shape
+    ...     def forward(self, params, x, ctx):
+    ...         return x * params["weight"], x
+    ...     def backward(self, params, saved, dy, ctx):
+    ...         axes = tuple(range(dy.ndim - 1))
+    ...         return dy * params["weight"], {"weight": (dy * saved).sum(axis=axes)}
+    >>> from daskpar import check_layer
+    >>> check_layer(Scale(), (4,))
     """
 
-    trainable: bool = field(default=True, kw_only=True, repr=False)
+    trainable: bool = field(default=True, kw_only=True)
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
     """True where examples are integers, e.g. numbers of words."""
@@ -104,15 +115,6 @@ class Layer(Block):
         super().__init_subclass__(**options)
         if "children" in cls.__dict__:
             cls.children = as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign, assignment]
-        if "__repr__" not in cls.__dict__:
-            cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
-
-    def __repr__(self) -> str:
-        """Hyper-parameters; `trainable` only where it is false."""
-        written = [f.name for f in fields(self) if f.repr]
-        written += [] if self.trainable else ["trainable"]
-        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in written)
-        return f"{type(self).__qualname__}({arguments})"
 
     def children(self) -> tuple[Operation, ...]:
         """The operations that a layer made of layers stands for, in order; none for any other layer.

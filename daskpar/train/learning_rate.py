@@ -91,7 +91,7 @@ def find_learning_rate(
         raise InputError(f"find_learning_rate: steps={steps} must be at least {_LEAST_STEPS}")
     watch = _Watch(steps)
     try:
-        _probe(trainer, low, high, steps, watch).fit(X, y)
+        _probe(trainer, low, high, steps, watch).fit(X, y, fresh_optimizer=True)
     except NotFiniteError:
         if len(watch.losses) < 2:
             raise InputError(
@@ -119,6 +119,8 @@ def _probe(trainer: Trainer, low: float, high: float, steps: int, watch: Callbac
         callbacks=(watch,),
         folder=None,
         profile=False,
+        learning_rate=None,  # the schedule holds the rates
+        verbose=0,
     )
     return probe
 

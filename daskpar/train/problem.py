@@ -25,6 +25,8 @@ from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
 from daskpar.nn.open_sizes import Sizes, fill
 from daskpar.nn.operations import parts, synchronised
+from daskpar.nn.own_layers import check_own_layers
+from daskpar.nn.own_measures import check_own_measures
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
 from daskpar.optim import registry as optim
@@ -135,6 +137,7 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
+    check_own_measures(spec.loss, spec.metrics, spec.out_shape, y, spec.precision)
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
     spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
@@ -209,6 +212,7 @@ def bare_spec(
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    check_own_layers(model, params, in_shape, settings.precision)
     model, table = arranged(model, table, settings.frozen, settings.learning_rates or {})
     return Spec(
         model=model,

@@ -35,6 +35,13 @@ class Metric(Block):
     `width` is the number of sums, `value` what is made of them: a float, NaN where there is none, or anything
     that JSON can hold where `scalar` is False. `undefined` tells why there may be no value. Early stopping
     goes by `larger_is_better`, where the value is `scalar`.
+
+    >>> class Largest(Metric):
+    ...     name = "largest"
+    ...     def sums(self, outputs, targets, loss):
+    ...         return float(outputs.max(axis=1).sum()), float(len(outputs))
+    >>> Largest().value(Largest().sums(np.array([[1.0, 2.0], [4.0, 3.0]]), None, Loss()))
+    3.0
     """
 
     kind: ClassVar[str] = "metric"

@@ -34,6 +34,12 @@ class Tty(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def free_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that fails half-way leaves nothing to the next."""
+    monkeypatch.setattr(SCREEN, "_owner", None)
+
+
 def console(width: int) -> Terminal:
     return Terminal(file=Tty(), width=width, force_terminal=True, color_system=None)
 
@@ -60,7 +66,7 @@ class FakeRun(SimpleNamespace):
 
     def __init__(self) -> None:
         order = SimpleNamespace(steps=5, first_step=0, drawn=lambda step: 16 * step)
-        spec = SimpleNamespace(order=order, out_shape=(1,), metrics=())
+        spec = SimpleNamespace(order=order, out_shape=(1,), metrics=(), units=None)
         super().__init__(steps_planned_=10, steps_run_=0, steps=None, seconds_=1.0, spec_=spec)
         self.begun_ = {"step": 0, "epoch": 0.0}
 

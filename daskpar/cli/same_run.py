@@ -1,0 +1,93 @@
+"""A refusal of the folder of another run: its config has another model, loss, data or transforms.
+
+What does not change the answer may differ: the layout, the cluster, the length of the training, ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from daskpar import yaml_text
+from daskpar.config import Config
+from daskpar.data import transform
+from daskpar.entries import entry_of
+from daskpar.errors import InputError, shown
+from daskpar.nn import registry as nn
+
+_HARMLESS = ("streams", "chunk_rows", "cache", "distribution")
+_BLOCKS = ("transforms", "targets")
+_MOST = 4  # differences that are told
+
+
+def check_same_run(config: Config) -> None:
+    """Refuse a run's folder that another config has left; a folder without a config passes.
+
+    Raises InputError, in one line that names the keys that differ, with both values.
+    """
+    stored = config.folder / "config.yaml"
+    if not stored.is_file():
+        return
+    before, now = yaml_text.read(stored), config.model_dump()
+    if not isinstance(before, dict):
+        raise InputError(f"{stored}: expected the config of the run, got {shown(before)}")
+    defaults = type(config.data)().model_dump()  # of keys that an earlier version did not have
+    before["data"] = {**defaults, **(before.get("data") or {})}
+    there, here = dict(_compared(before)), dict(_compared(now))
+    differing = [key for key in dict.fromkeys([*here, *there]) if not _same(there.get(key), here.get(key))]
+    if not differing:
+        return
+    told = [f"{key}={_shown(there, key)} there, {_shown(here, key)} here" for key in differing[:_MOST]]
+    more = f", and {len(differing) - _MOST} more" if len(differing) > _MOST else ""
+    raise InputError(
+        f"{config.folder} is the run of another config: {'; '.join(told)}{more}; set it back, or "
+        "name the run that is meant (run.name)"
+    )
+
+
+def _shown(values: Mapping[str, object], key: str) -> str:
+    return shown(values[key], 60) if key in values else "nothing"
+
+
+def _same(there: object, here: object) -> bool:
+    if isinstance(there, str) and isinstance(here, str):  # they may be paths
+        there, here = (os.path.abspath(os.path.expanduser(text)) for text in (there, here))
+    return there == here
+
+
+def _compared(values: Any) -> Iterator[tuple[str, object]]:
+    """The keys that a trained model depends on, and their values; blocks have all arguments written out."""
+    yield from _flat("model", _built(nn.model, values.get("model")))
+    yield from _flat("loss", _built(nn.loss, values.get("loss")))
+    data = values.get("data") or {}
+    for key, value in data.items():
+        if key in _BLOCKS:
+            value = [_built(transform, entry) for entry in value or ()]
+        if key not in _HARMLESS:
+            yield from _flat(f"data.{key}", value)
+    yield "data.distribution", data.get("distribution") == "stratified"
+    yield "train.seed", (values.get("train") or {}).get("seed")  # it draws the rows of each part
+
+
+def _built(build: Any, entry: Any) -> object:
+    """An entry with all arguments, or as it stands where its block is not known here."""
+    try:
+        block = build(entry)
+        return [entry_of(layer) for layer in block.layers] if build is nn.model else entry_of(block)
+    except InputError:
+        return entry
+
+
+def _flat(key: str, value: object) -> Iterator[tuple[str, object]]:
+    """The values within lists and mappings, by their full keys."""
+    parts: Iterator[tuple[object, object]] | None = None
+    if isinstance(value, Mapping) and value:
+        parts = iter(value.items())
+    elif isinstance(value, list):
+        parts = iter(enumerate(value))
+    if parts is None:
+        yield key, value
+        return
+    for name, part in parts:
+        yield from _flat(f"{key}.{name}", part)
