@@ -41,7 +41,7 @@ class Progress(Callback):
             return
         now, order = self.meter.now(), run.spec_.order
         rows = order.drawn(step) - order.drawn(self._drawn)
-        self.rate = f"{rows / max(now - self._moment, 1e-6):,.0f} examples/s"
+        self.rate = f"{rows / max(now - self._moment, 1e-6):>7,.0f} examples/s"
         self.loss = f"loss {score(scores(run.spec_, entries[-1][1])['loss'])}"
         self._drawn, self._moment = step, now
         self.redraw()
@@ -77,10 +77,13 @@ class Progress(Callback):
         assert self.scale is not None
         _, done, stretch = self.position
         left = self.meter.left
+        count = (
+            f"{done:>{len(str(stretch))}}/{stretch}"  # of one width, so that the bar stays
+        )
         texts = {
             "rate": "" if self.evaluation else self.rate,
             "loss": "" if self.evaluation else self.loss,
-            "count": "" if self.scale.in_steps and not self.evaluation else f"{done}/{stretch}",
+            "count": "" if self.scale.in_steps and not self.evaluation else count,
             "left": "" if left is None else f"{clock(left)} left",
         }
         return {name: text for name, text in texts.items() if text}

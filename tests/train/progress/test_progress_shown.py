@@ -318,6 +318,13 @@ def test_a_count_that_takes_a_while_has_a_bar(monkeypatch: pytest.MonkeyPatch) -
     assert trainer.evaluate(x, np.repeat(Y, 10)) == wanted
     shown = CODES.sub("", sys.stdout.getvalue())  # type: ignore[attr-defined]
     assert "evaluate test" in shown and "10/10" in shown
+    trainer.verbose = 0
+    wanted = trainer.predict(x)
+    assert "predict" not in sys.stdout.getvalue()  # type: ignore[attr-defined]
+    trainer.verbose = None
+    np.testing.assert_array_equal(trainer.predict(x), wanted)
+    shown = CODES.sub("", sys.stdout.getvalue())  # type: ignore[attr-defined]
+    assert "predict" in shown and "4/4" in shown, "960 rows are four times 256"
 
 
 def test_a_quick_count_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
