@@ -140,7 +140,7 @@ def make_spec(
     check_own_measures(spec.loss, spec.metrics, spec.out_shape, y, spec.precision)
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
-    spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
+    spec = replace(spec, layout=layout, outer=outer)
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
     splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
@@ -210,6 +210,7 @@ def bare_spec(
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
     model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
+    loss = nn.loss(settings.loss)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
     check_own_layers(model, params, in_shape, settings.precision)
@@ -219,7 +220,7 @@ def bare_spec(
         table=table,
         in_shape=tuple(in_shape),
         out_shape=tuple(out_shape),
-        loss=nn.loss(settings.loss),
+        loss=loss,
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
         optimizer=optim.optimizer(settings.optimizer, settings.learning_rate),
         penalty=settings.penalty or Penalty(),
@@ -232,4 +233,5 @@ def bare_spec(
         targets=tuple(targets),
         schema=schema,
         sizes=sizes,
+        units=units_of(loss, targets),
     )

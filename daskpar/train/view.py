@@ -42,10 +42,10 @@ class LiveRun(Protocol):
     @property
     def blas(self) -> dict[str, Any]: ...
     @property
+    def recorder(self) -> Recorder: ...
+    @property
     def learning_rate(self) -> float: ...
     def current_state(self) -> State: ...
-    @property
-    def recorder(self) -> Recorder: ...
     def keep_best(self) -> State: ...
     def stop(self) -> None: ...
     def replace_state(self, state: State) -> None: ...
@@ -104,6 +104,12 @@ class RunView:
         return run.steps_run if run.state is None else run.state.step
 
     @property
+    def begun_(self) -> dict[str, float]:
+        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
+        run: LiveRun = self._run
+        return run.recorder.begun
+
+    @property
     def step(self) -> int:
         """The number of steps that have led to `parameters`: those that were computed so far.
 
@@ -136,12 +142,6 @@ class RunView:
         run: LiveRun = self._run
         slots = run.current_state().slots
         return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
-
-    @property
-    def begun_(self) -> dict[str, float]:
-        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
-        run: LiveRun = self._run
-        return run.recorder.begun
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""

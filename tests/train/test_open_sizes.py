@@ -96,6 +96,15 @@ def test_whole_numbers_say_the_words(kind):
     assert left.spec_.model.layers[0].words == 30
 
 
+def test_rows_that_are_held_out_count(tmp_path):
+    x, y = np.zeros((60, 5), int), np.zeros(60, int)
+    x[-1], y[-1] = 9, 3
+    how = {"distribution": "uniform", "steps": 1, "batch": 12, "client": "threaded-scheduler"}
+    left = Trainer([{"embedding": {"features": 4}}, "flatten", "dense"], **how)
+    left.fit(da.from_array(x, chunks=(20, 5)), da.from_array(y, chunks=20), validation=0.1)
+    assert left.spec_.model.layers[0].words == 10 and left.spec_.out_shape == (4,)
+
+
 def test_a_checkpoint_knows_the_sizes(tmp_path, text):
     model = [{"embedding": {"features": 6}}, "dense"]
     first = trained(model, text, folder=tmp_path)

@@ -98,7 +98,8 @@ class Metric(Block):
 
     def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
         """The sums over a chunk. `outputs`: (rows, ...), as the model returns them; `loss.activate` makes
-        probabilities of those of a classifier. `targets`: (rows, ...), as the loss takes them.
+        probabilities of those of a classifier. `targets`: (rows, ...), as the loss takes them. A metric may
+        have one more argument, `weights=None`: those of the rows (rows,); see `weighted_sums`.
         """
         raise TypeError(f"{type(self).__name__} is no metric")
 

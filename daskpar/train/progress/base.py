@@ -77,9 +77,7 @@ class Progress(Callback):
         assert self.scale is not None
         _, done, stretch = self.position
         left = self.meter.left
-        count = (
-            f"{done:>{len(str(stretch))}}/{stretch}"  # of one width, so that the bar stays
-        )
+        count = f"{done:>{len(str(stretch))}}/{stretch}"  # of one width, so that the bar stays
         texts = {
             "rate": "" if self.evaluation else self.rate,
             "loss": "" if self.evaluation else self.loss,
