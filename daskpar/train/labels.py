@@ -78,7 +78,8 @@ class Scale(NamedTuple):
         """
         if self.in_steps:
             return f"step {step}/{self.steps}", step - self.first, self.steps - self.first
-        epoch = max(0, step - 1 - self.epochs_from) // self.per_epoch
+        last = step - (step > self.first)  # the bar of an epoch is full after its last step
+        epoch = max(0, last - self.epochs_from) // self.per_epoch
         start = self.epochs_from + epoch * self.per_epoch
         stretch = min(self.per_epoch, self.steps - start)
         number = math.floor(round(self.epochs_before, 6)) + epoch + 1
