@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,8 @@ class Trainer(Learnt, Shown):
         """
         check_kind(kind)
         spec, owners = self._fitted()
-        return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
+        files, verbose = partial(self._state_files, spec, owners), self.settings.verbose
+        return predict(spec, owners, files, X, kind, fill, verbose)
 
     def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
         """Take up a saved state, for `evaluate` and `predict`, and for `fit` to go on.

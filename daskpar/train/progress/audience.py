@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from typing import Any, Literal
+from typing import Literal, TextIO
 
 from daskpar.cluster.clients import within_task
 
@@ -45,10 +45,10 @@ def notebook_shell() -> object:
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal; one that is closed or missing is none."""
     try:
-        return bool(stream.isatty())
+        return stream is not None and stream.isatty()
     except (AttributeError, OSError, ValueError):
         return False
 
