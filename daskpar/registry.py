@@ -148,7 +148,8 @@ def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
         return entry, None
     if isinstance(entry, Mapping) and len(entry) == 1:
         return next(iter(entry.items()))
-    raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
+    hint = f"; write {entry.__name__}(...)" if isinstance(entry, type) and is_dataclass(entry) else ""
+    raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}{hint}")
 
 
 def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, object]:

@@ -20,7 +20,7 @@ from daskpar.tasks.types import Lane, Spec, State
 from daskpar.train.arguments import known_arguments
 from daskpar.train.blocks import check_blocks, check_together
 from daskpar.train.checkpoint import SavedState
-from daskpar.train.evaluate import check_kind, evaluate_part, predict
+from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.history import Record
 from daskpar.train.inputs import Inputs
@@ -164,7 +164,7 @@ class Trainer:
         NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
         Raises InputError for examples that `fit` would refuse.
         """
-        check_kind(kind)
+        kind = kind_of_prediction(kind)
         spec, owners = self._fitted()
         return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
 
