@@ -18,7 +18,7 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest, named_parameters
 from daskpar.tasks.types import Lane, Spec, State
 from daskpar.train.arguments import known_arguments
-from daskpar.train.blocks import check_blocks, check_together
+from daskpar.train.blocks import check_blocks, check_together, warn_of_sigmoids
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.fit import FitArguments, train
@@ -89,6 +89,7 @@ class Trainer:
         self.settings = Settings(*args, **settings)
         check_blocks(self.settings)
         check_together(self.settings)
+        warn_of_sigmoids(self.settings)
 
     __init__.__signature__ = keywords()  # type: ignore[attr-defined]
 
