@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
 from types import GenericAlias
@@ -134,13 +135,18 @@ def named(table: Table[C], entry: object) -> C:
     name, arguments = _named_in(table, *_name_and_arguments(what, entry))
     block = table[name]
     values = _by_name(what, name, block, arguments)
-    hints = get_type_hints(block)
+    hints = _hints(block)
     for key, value in values.items():
         values[key] = _fitting(table, name, key, value, hints[key])
     missing = [f.name for f in fields(block) if f.init and f.name not in values and _required(f)]
     if missing:
         raise InputError(f"{what} {name!r} needs {', '.join(missing)}, e.g. `{name}: {{{missing[0]}: ...}}`")
     return block(**values)
+
+
+@cache
+def _hints(block: type) -> dict[str, object]:
+    return get_type_hints(block)
 
 
 def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
