@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from daskpar import tasks
+from daskpar.aliases import value_name
 from daskpar.cluster.executor import Executor
 from daskpar.data.check import as_examples
 from daskpar.data.dask_arrays import is_dask, lazy_examples
 from daskpar.data.sparse import SparseRows
 from daskpar.data.splits import Split
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
@@ -101,10 +102,9 @@ def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
     return scores(spec, sums)
 
 
-def check_kind(kind: str) -> None:
-    """Refuse a kind of prediction that is not known."""
-    if kind not in tasks.PREDICTIONS:
-        raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
+def kind_of_prediction(kind: str) -> str:
+    """The kind of prediction that is meant. Raises InputError for one that is not known."""
+    return value_name("kind of prediction", kind, tasks.PREDICTIONS)
 
 
 def predict(

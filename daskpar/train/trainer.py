@@ -13,7 +13,7 @@ from daskpar.errors import ClusterLostError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Lane, Spec
 from daskpar.train.arguments import known_arguments
-from daskpar.train.evaluate import check_kind, evaluate_part, predict
+from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.inputs import Inputs
 from daskpar.train.learnt import Learnt
@@ -161,7 +161,7 @@ class Trainer(Learnt, Shown):
         NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
         Raises InputError for examples that `fit` would refuse.
         """
-        check_kind(kind)
+        kind = kind_of_prediction(kind)
         spec, owners = self._fitted()
         files, verbose = partial(self._state_files, spec, owners), self.settings.verbose
         return predict(spec, owners, files, X, kind, fill, verbose)

@@ -109,6 +109,7 @@ def test_a_function_of_classes() -> None:
         found.predict(X, "probabilities"), other.predict(X, "probabilities"), rtol=1e-9
     )
     assert found.classes_.tolist() == ["none", "one", "two"]
+    np.testing.assert_array_equal(found.predict(X, kind="proba"), found.predict(X, "probabilities"))
 
 
 class Hinge(Loss):

@@ -251,6 +251,14 @@ def test_settings_that_do_not_go_together_are_told_when_a_trainer_is_made() -> N
     line(lambda: trainer.fit(X, Y), "accuracy measures classes or labels")
 
 
+def test_a_sigmoid_before_a_loss_that_has_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Trainer([{"dense": 1}], loss="bce"), Trainer([{"dense": 1}, "sigmoid"], loss="mse")
+    assert not caplog.messages
+    Trainer([{"dense": 1}, "sigmoid"], loss="BCELoss")
+    (message,) = caplog.messages
+    assert message.startswith("binary_cross_entropy takes the outputs before a sigmoid: leave out the last")
+
+
 def test_entries_stay_as_they_were_written() -> None:
     settings = {"loss": "cross_entropy", "optimizer": {"Adam": 0.1}, "metrics": ["acc"]}
     trainer = pickle.loads(pickle.dumps(Trainer(["ReLU", {"Linear": 2}], **settings)))
