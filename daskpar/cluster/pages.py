@@ -68,6 +68,34 @@ def mend_pages() -> None:
     pages.GraphLayout = StepLayout
 
 
+def mend_worker_pages() -> None:
+    """Mend the pages that workers of this process show; a second time does nothing.
+
+    Their page /status looks for transfers in a log that has only those which are done, and only the last.
+    """
+    try:
+        from distributed.dashboard.components.worker import CommunicatingStream as Transfers
+    except ImportError:
+        return
+    if hasattr(Transfers.update, "mends"):
+        return
+    update = Transfers.update
+
+    @wraps(update)
+    def update_what_is_logged(page: Any) -> None:
+        worker = page.worker
+        for way, total in (
+            ("outgoing", worker.transfer_outgoing_count_total),
+            ("incoming", worker.state.transfer_incoming_count_total),
+        ):
+            last, logged = f"last_transfer_{way}_count_total", getattr(worker, f"transfer_{way}_log")
+            setattr(page, last, max(getattr(page, last), total - len(logged)))
+        update(page)
+
+    update_what_is_logged.mends = True  # type: ignore[attr-defined]
+    Transfers.update = update_what_is_logged
+
+
 def _update_layout(page: Any) -> tuple[dict[str, Place], dict[str, Arrows]]:
     """The places of the groups on the page `TaskGroupGraph`, and the arrows that end at each of them."""
     groups = page.scheduler.task_groups
