@@ -24,7 +24,9 @@ _HOMES = {
     "daskpar.layout.layout": "Layout",
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer load",
     "daskpar.cluster": "open_client",
-    "daskpar.cli.progress": "progress",
+    "daskpar.train.learning_rate": "find_learning_rate",
+    "daskpar.train.progress": "progress",
+    "daskpar.estimators": "NeuralClassifier NeuralRegressor",
     "daskpar.errors": "InputError NotFiniteError",
     "daskpar.registry": "register",
 }

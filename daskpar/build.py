@@ -10,15 +10,12 @@ from typing import Any
 from daskpar.cluster import CLUSTERS
 from daskpar.cluster import open_cluster as open_kind
 from daskpar.config import Config
-from daskpar.data import SOURCES, Parts, parts_of, transform
+from daskpar.data import SOURCES, Parts, parts_of
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
-from daskpar.nn import registry as nn
 from daskpar.optim import Clip, Penalty
-from daskpar.optim import registry as optim
 from daskpar.settings import key_in_section
 from daskpar.train import Callback, EarlyStopping, Trainer
-from daskpar.train.interval import run_length
 from daskpar.train.settings import FIELDS
 
 
@@ -36,15 +33,7 @@ def open_data(config: Config) -> Parts:
 
 def check(config: Config) -> None:
     """Refuse what a config names wrongly before anything is started."""
-    nn.model(config.model)
-    optim.optimizer(config.optimizer), optim.schedule(config.schedule)
-    loss = nn.loss(config.loss)
-    for metric in config.metrics:
-        nn.metric(metric).check_task(loss)
-    for entry in (*config.data.transforms, *config.data.targets):
-        transform(entry)
-    run_length(config.train.epochs, config.train.steps, 1)
-    make_layout(config)
+    make_trainer(config)
 
 
 def open_cluster(config: Config) -> AbstractContextManager[Any]:

@@ -28,6 +28,10 @@ class InputError(OneLine, ValueError):
         super().__init__(one_line(str(message)))
 
 
+class ArgumentError(InputError, TypeError):
+    """An argument that a function or a block does not have."""
+
+
 class NotFiniteError(OneLine, ArithmeticError):
     """The loss, a gradient or a parameter became NaN or infinite.
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast, get_type_hints
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+from daskpar.aliases import Advice, block_name, written_otherwise, wrong_argument
 from daskpar.errors import InputError, now_called, shown, unknown
 from daskpar.settings import Block
 from daskpar.typed import Unfit, fitted, options_of, plain
@@ -134,10 +135,8 @@ def named(table: Table[C], entry: object) -> C:
         if not isinstance(entry, table.contract):
             raise InputError(f"{what}: expected a {table.contract.__name__}, got {entry!r}")
         return entry
-    name, arguments = _name_and_arguments(what, entry)
-    if name not in table:
-        raise unknown(what, name, table)
-    block = table[cast(str, name)]
+    name, arguments = _named_in(table, *_name_and_arguments(what, entry))
+    block = table[name]
     values = _by_name(what, name, block, arguments)
     hints = get_type_hints(block)
     for key, value in values.items():
@@ -156,21 +155,44 @@ def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
     raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
 
 
+def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, object]:
+    """The name of a block in `table` and its arguments, for an entry that may call it otherwise.
+
+    Raises InputError for an unknown name.
+    """
+    if not isinstance(name, str):
+        raise unknown(table.what, name, table)
+    if name in table:
+        return name, arguments
+    other = written_otherwise(name, table) or block_name(table.what, name)
+    if isinstance(other, Advice):
+        raise InputError(f"{table.what} {name!r}: {other}")
+    if other is None:
+        raise unknown(table.what, name, table)
+    if isinstance(other, str):
+        return other, arguments
+    (other, defaults), *_ = other.items()
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise InputError(f"{table.what} {name!r} is {other} with {defaults}; write {other} and its arguments")
+    return other, {**defaults, **(arguments or {})}
+
+
 def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:
     """The arguments of a block by their names, which are checked."""
     known = [f.name for f in fields(block) if f.init]
+    positional = [f.name for f in fields(block) if f.init and not f.kw_only]
     if arguments is None:
         return {}
-    if isinstance(arguments, Mapping) and (known or not arguments):
+    if isinstance(arguments, Mapping) and (positional or arguments.keys() <= set(known)):
         for key in arguments:
             if issubclass(block, Block) and key in block.renamed:
                 raise InputError(now_called(str(name), key, block.renamed[key]))
             if key not in known:
-                raise unknown(f"argument of {what} {name!r}", key, known)
+                raise wrong_argument(f"argument of {what} {name!r}", key, known)
         return dict(arguments)
-    if not known:
+    if not positional:
         raise InputError(f"{what} {name!r} takes no arguments, got {arguments!r}")
-    return {known[0]: arguments}
+    return {positional[0]: arguments}
 
 
 def _fitting(table: Table[C], name: object, key: str, value: object, hint: object) -> object:

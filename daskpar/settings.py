@@ -22,7 +22,9 @@ from typing import (
     get_type_hints,
 )
 
+from daskpar.aliases import ARGUMENTS, wrong_argument
 from daskpar.errors import InputError, now_called
+from daskpar.reprs import block_html, short_repr
 from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,14 +53,16 @@ def setting(
     choices: Sequence[str | int] = (),
     section: str | None = None,
     convert: Callable[[Any], object] | None = None,
+    in_config: Callable[[Any], object] | None = None,
     key: str | None = None,
 ) -> Any:
     """A field of a `Block` with its default, a line of help, and its bounds, all written once.
 
     The door checks the bounds when the block is made; the YAML section and its help are derived from them.
     `section`: the section of a config in which the field stands; "" for the top, None for none (see
-    `key_in_section`). `convert`: a function that is applied to a value before its type is checked. `key`: the
-    name of the key, where it is not the field's.
+    `key_in_section`). `convert`: a function that is applied to a value before its type is checked.
+    `in_config`: one that is applied to the value of a key likewise. `key`: the name of the key, where it is
+    not the field's.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def setting(
     """
     bounds = Bounds(at_least, above, at_most, below, tuple(choices))
     metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert, "key": key}
+    metadata["in_config"] = in_config
     return field(default=default, metadata=metadata)
 
 
@@ -83,22 +88,32 @@ class Block:
     """Base of the frozen dataclasses that people configure: the fields are checked against their hints.
 
     `renamed`: former names of fields, and the fields they name today; they are refused with the new name.
+    `other_names`: names that other libraries have for fields; they are refused with ours.
 
-    Raises InputError for a field of another type, and for a number that is not finite.
+    Raises InputError for a field of another type, and for a number that is not finite; ArgumentError for an
+    argument that is no field.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
+    other_names: ClassVar[Mapping[str, tuple[str, ...]]] = ARGUMENTS
 
     def __new__(cls, *_: object, **named: object) -> Self:
         for old in cls.renamed.keys() & named.keys():
             raise InputError(now_called(called(cls), old, cls.renamed[old]))
+        if not named.keys() <= cls.__dict__.get("__dataclass_fields__", {}).keys():
+            _check_arguments(cls, named)
         return super().__new__(cls)
+
+    def _repr_html_(self) -> str:
+        return block_html(self)
 
     def _name_in_messages(self, field: str) -> str:
         return f"{called(self)}.{field}"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = short_repr  # type: ignore[method-assign]  # which `dataclass` leaves as it is
         own = cls.__dict__.get("__post_init__")
         if own is None:
             return
@@ -116,6 +131,17 @@ class Block:
         _check_types(self)
         _check_bounds(self)
         _check_finite(self)
+
+
+def _check_arguments(block: type[Block], named: Mapping[str, object]) -> None:
+    """Refuse an argument that `__init__` does not have, with the name that is meant."""
+    parameters = inspect.signature(block.__init__).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [name for name in parameters if name != "self"]
+    for name in named:
+        if name not in known:
+            raise wrong_argument(f"argument of {called(block)}", name, known, block.other_names)
 
 
 class Declared(NamedTuple):
@@ -199,7 +225,8 @@ def _declared(block: Any) -> tuple[Declared, ...]:
 def called(block: Any) -> str:
     """The name of a block, or of a class of blocks, in messages."""
     owner = block if isinstance(block, type) else type(block)
-    return str(getattr(block, "kind", None) or owner.__name__.lower())
+    kind = getattr(block, "kind", None)
+    return kind if kind and isinstance(kind, str) else owner.__name__.lower()
 
 
 def checked_arguments(where: str = "") -> Callable[[F], F]:

@@ -10,6 +10,7 @@ import pytest
 
 from daskpar.build import make_trainer, open_data
 from daskpar.cli.prepare import prepare
+from daskpar.cluster.kind import THREADED
 from daskpar.config import Config
 from daskpar.data import Digits, Mnist, Npy, Npz
 from daskpar.errors import InputError
@@ -173,7 +174,10 @@ EVERYTHING = config(
         "seed": 11,
         "precision": "float64",
         "accumulate": 2,
+        "frozen": ["1.bias"],
+        "learning_rates": {"1.*": 0.5},
         "drop_last": True,
+        "class_weight": {0: 1, "7": 2.5},
         "evaluate_every": "5 steps",
         "clip": {"norm": 2.0},
         "early_stopping": {"monitor": "train.loss", "patience": 2, "min_delta": 0.5, "restore": False},
@@ -186,11 +190,12 @@ EVERYTHING = config(
 
 def test_trainer():
     mine = Callback()
-    trainer = make_trainer(EVERYTHING, "a client", [mine])
+    trainer = make_trainer(EVERYTHING, THREADED, [mine])
     expected = {
         "model": ["flatten", {"dense": 10}],
         "loss": {"softmax_cross_entropy": {"label_smoothing": 0.1}},
         "optimizer": {"sgd": {"lr": 0.5}},
+        "learning_rate": None,
         "metrics": ["accuracy"],
         "schedule": {"cosine": {"warmup": 3}},
         "batch": 20,
@@ -201,6 +206,9 @@ def test_trainer():
         "chunk_rows": 99,
         "drop_last": True,
         "accumulate": 2,
+        "frozen": ["1.bias"],
+        "learning_rates": {"1.*": 0.5},
+        "class_weight": {0: 1.0, "7": 2.5},
         "clip": Clip(norm=2.0),
         "penalty": Penalty(l1=0.25, l2=0.5),
         "transforms": ["standardise"],
@@ -212,9 +220,10 @@ def test_trainer():
         "keep": 2,
         "folder": Path.cwd() / EVERYTHING.folder,
         "cache": False,
-        "client": "a client",
+        "client": THREADED,
         "blas_threads": 1,
         "profile": False,
+        "warm_start": None,
     }
     given = {k: v for k, v in vars(trainer.settings).items() if k not in ("layout", "callbacks")}
     assert given == expected

@@ -7,13 +7,14 @@ import pytest
 import yaml
 
 from daskpar import Layout
+from daskpar.build import make_trainer
 from daskpar.config import Config, load_config
 from daskpar.errors import InputError
 
 MODEL = "model: [flatten, {dense: 3}]\n"
 SECTIONS = (
-    "checkpoint, cluster, data, import, layout, loss, metrics, model, optimizer, regularisation, run, "
-    "schedule, train"
+    "checkpoint, cluster, dashboard, data, import, layout, loss, metrics, model, optimizer, regularisation, "
+    "run, schedule, train"
 )
 
 
@@ -141,7 +142,25 @@ def refusal(tmp_path, text, *overrides):
         ("model: [[relu]]", "model.0: expected a name or one `name: arguments`, got ['relu']"),
         ("model: [{1: 2}]", "model.0: expected a name or one `name: arguments`, got {1: 2}"),
         (f"{MODEL}optimizer: [adam]", "optimizer: expected a name or one `name: arguments`, got ['adam']"),
-        (f"{MODEL}metrics: accuracy", "metrics: value should be a valid list, got 'accuracy'"),
+        (f"{MODEL}metrics: 3", "metrics.0: expected a name or one `name: arguments`, got 3"),
+        (f"{MODEL}batch_size: 3", "key 'batch_size' is called train.batch"),
+        (f"{MODEL}lr: 3", "key 'lr' is called train.learning_rate"),
+        (f"{MODEL}train: {{batch_size: 3}}", "key in train 'batch_size' is called 'batch' here; write batch"),
+        (
+            f"{MODEL}train: {{max_epochs: 3}}",
+            "key in train 'max_epochs' is called 'epochs' here; write epochs",
+        ),
+        (
+            f"{MODEL}train: {{shuffle: true}}",
+            "key in train 'shuffle': write distribution=\"random\" (shuffled) or "
+            'distribution="uniform" (as the rows are)',
+        ),
+        (f"{MODEL}train: {{transforms: [scale]}}", "key in train 'transforms' is called data.transforms"),
+        (f"{MODEL}layout: {{workers: 2}}", "key in layout 'workers' is called 'data' here; write data"),
+        (
+            f"{MODEL}train: {{precision: float16}}",
+            "train.precision: value should be 'float32' or 'float64', got 'float16'",
+        ),
     ],
 )
 def test_refused(tmp_path, text, message):
@@ -273,6 +292,17 @@ def test_every_default_is_written_out(tmp_path):
     written = yaml.safe_load(load(tmp_path, MODEL).as_yaml())
     assert set(written) == set(Config.model_fields)
     assert written["train"]["batch"] == 32 and written["layout"] == {"auto": False, **vars(Layout())}
+
+
+def test_one_value_for_a_list_and_other_names(tmp_path):
+    config = load(
+        tmp_path,
+        f"{MODEL}metrics: acc\nloss: cross_entropy\ndata: {{transforms: standardize, targets: labels}}\n"
+        "train: {precision: double, learning_rate: 0.5}\noptimizer: SGD",
+    )
+    trainer = make_trainer(config)
+    assert (trainer.metrics, trainer.transforms, trainer.targets) == (["acc"], ["standardize"], ["labels"])
+    assert (trainer.precision, trainer.learning_rate, trainer.loss) == ("float64", 0.5, "cross_entropy")
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,14 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors typed settings backend registry entries yaml_text nn optim data layout tasks graph autotune cluster
-report train dashboard estimators export config build cli
+errors aliases typed reprs terminal settings backend registry entries yaml_text nn optim data layout tasks
+graph autotune cluster report train dashboard estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
-WITHOUT_DASK = ("errors", "typed", "settings", "registry", "backend", "nn", "optim")
+WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")
 CONTRACTS = """
-layer moments operations parameters partition_rules positions ring spatial tensor_parallel
+gathered_rows layer moments open_sizes operations parameters
+partition_rules positions ring spatial tensor_parallel
 """.split()
 CONTRACTS = [*(f"nn.{name}" for name in CONTRACTS), "optim.optimizer"]
 DOOR = "graph/dask_api.py"

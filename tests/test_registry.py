@@ -2,25 +2,37 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 
-from daskpar import register
+from daskpar import EarlyStopping, register
+from daskpar.aliases import ARGUMENTS, BLOCKS, Advice
 from daskpar.cluster import CLUSTERS, ClusterKind
 from daskpar.data import SOURCES, Source
 from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Transform
-from daskpar.data.transforms import Pixels, from_json, to_json
+from daskpar.data.transforms import Pixels, Scale, Standardise, from_json, to_json, transform
 from daskpar.errors import InputError
+from daskpar.layout.layout import Layout
 from daskpar.nn import (
+    LSTM,
+    R2,
+    RMSE,
     Accuracy,
+    BatchNorm,
+    BinaryCrossEntropy,
+    Conv2d,
     Dense,
     Dropout,
     Flatten,
     Huber,
     Layer,
     Loss,
+    MaxPool,
+    MeanAbsoluteError,
+    MeanSquaredError,
     Metric,
+    RandomFlip,
     ReLU,
     Residual,
     Sequential,
@@ -28,7 +40,19 @@ from daskpar.nn import (
     TopK,
 )
 from daskpar.nn.registry import LAYERS, LOSSES, METRICS, layer, loss, metric, model
-from daskpar.optim import SGD, AdamW, Constant, Cosine, Optimizer, Schedule, Step
+from daskpar.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    Clip,
+    Constant,
+    Cosine,
+    Optimizer,
+    Penalty,
+    ReduceOnPlateau,
+    Schedule,
+    Step,
+)
 from daskpar.optim.registry import OPTIMIZERS, optimizer, schedule
 from daskpar.optim.schedules import SCHEDULES
 from daskpar.registry import named
@@ -60,6 +84,39 @@ GOOD = [
     (schedule, {"constant": {"warmup": 10}}, Constant(10)),
     (schedule, {"cosine": {"warmup": 5, "floor": 0.1}}, Cosine(5, 0.1)),
     (schedule, {"step": {"every": 3}}, Step(every=3)),
+    (layer, "ReLU", ReLU()),
+    (layer, {"Linear": 4}, Dense(4)),
+    (layer, {"fully-connected": {"units": 4}}, Dense(4)),
+    (layer, {"Conv2D": 8}, Conv2d(8)),
+    (layer, {"MaxPooling2D": 3}, MaxPool(3)),
+    (layer, "BatchNorm2d", BatchNorm()),
+    (layer, "batchnorm", BatchNorm()),
+    (layer, {"LSTM": 5}, LSTM(5)),
+    (layer, {"maxpool": {"size": 2}}, MaxPool(2)),
+    (layer, "RandomVerticalFlip", RandomFlip(False, True)),
+    (loss, "mse", MeanSquaredError()),
+    (loss, "MSELoss", MeanSquaredError()),
+    (loss, "mae", MeanAbsoluteError()),
+    (loss, "bce", BinaryCrossEntropy()),
+    (loss, "BCEWithLogitsLoss", BinaryCrossEntropy()),
+    (loss, {"HuberLoss": 2}, Huber(2.0)),
+    *[
+        (loss, name, SoftmaxCrossEntropy())
+        for name in """cross_entropy crossentropy CrossEntropyLoss categorical_crossentropy NLLLoss nll
+        sparse_categorical_crossentropy""".split()
+    ],
+    (metric, "acc", Accuracy()),
+    (metric, "exact_accuracy", Accuracy(exact=True)),
+    (metric, "top3", TopK(3)),
+    (metric, "r2_score", R2()),
+    (metric, "root_mean_squared_error", RMSE()),
+    (optimizer, "Adam", Adam()),
+    (optimizer, {"AdamW": {"lr": 0.1}}, AdamW(0.1)),
+    (optimizer, {"SGD": {"momentum": 0.9}}, SGD(momentum=0.9)),
+    (schedule, "CosineAnnealingLR", Cosine()),
+    (schedule, "ReduceLROnPlateau", ReduceOnPlateau()),
+    (transform, "standardize", Standardise()),
+    (transform, "MinMaxScaler", Scale()),
 ]
 
 
@@ -113,7 +170,7 @@ BAD = [
     (layer, {"sequential": []}, "a model needs at least one layer"),
     (model, [], "a model needs at least one layer"),
     (model, ["relu", "rleu"], "layer 'rleu' is not known; did you mean 'relu'?"),
-    (loss, "cross_entropy", "loss 'cross_entropy' is not known; did you mean 'binary_cross_entropy'?"),
+    (loss, "cross_entropi", "loss 'cross_entropi' is not known; did you mean 'binary_cross_entropy'?"),
     (loss, {"huber": 0}, "huber.delta=0.0 must be above zero"),
     (loss, {"mean_squared_error": 1}, "loss 'mean_squared_error' takes no arguments, got 1"),
     (loss, {"softmax_cross_entropy": {"class_weights": ["a"]}}, "loss 'softmax_cross_entropy': class_w"),
@@ -128,6 +185,22 @@ BAD = [
     (schedule, "cosin", "schedule 'cosin' is not known; did you mean 'cosine'?"),
     (schedule, {"constant": {"warmup": 1.5}}, "schedule 'constant': warmup: input should be a valid integer"),
     (schedule, {"step": {"every": 0}}, "schedule step.every=0 must be at least 1"),
+    (layer, "softmax", "layer 'softmax': leave it out: softmax_cross_entropy takes the outputs before it, a"),
+    (layer, {"dense": {"out_features": 4}}, "argument of layer 'dense' 'out_features' is called 'units' her"),
+    (layer, {"linear": {"Units": 4}}, "argument of layer 'dense' 'Units' is called 'units' here; write unit"),
+    (layer, {"lstm": {"hidden_size": 4}}, "argument of layer 'lstm' 'hidden_size' is called 'units' here"),
+    (layer, {"conv2d": {"kernel_size": 3}}, "argument of layer 'conv2d' 'kernel_size' is called 'kernel' he"),
+    (layer, {"max_pool": {"kernel_size": 3}}, "argument of layer 'max_pool' 'kernel_size' is called 'size'"),
+    (layer, {"dropout": {"p": 0.5}}, "argument of layer 'dropout' 'p' is called 'rate' here; write rate"),
+    (layer, {"dense": {"activation": "relu"}}, "argument of layer 'dense' 'activation': activations are lay"),
+    (layer, {"dense": {"in_features": 3}}, "argument of layer 'dense' 'in_features': leave it out: shapes f"),
+    (metric, {"top5": 3}, "metric 'top5' is top_k with {'k': 5}; write top_k and its arguments"),
+    (metric, "mse", "metric 'mse': use rmse, its root"),
+    (optimizer, {"adam": {"learning_rate": 1}}, "argument of optimizer 'adam' 'learning_rate' is called 'lr"),
+    (optimizer, {"adam": {"betas": [0, 0]}}, "argument of optimizer 'adam' 'betas': write beta1 and beta2"),
+    (optimizer, {"rmsprop": {"alpha": 1}}, "argument of optimizer 'rmsprop' 'alpha' is called 'decay' here"),
+    (schedule, {"step": {"gamma": 0.5}}, "argument of schedule 'step' 'gamma' is called 'factor_each' here"),
+    (transform, "normalize", "transform 'normalize': use standardise (mean 0, variance 1) or scale"),
 ]  # fmt: skip
 
 
@@ -136,6 +209,54 @@ def test_says_what_is_wrong(build, entry, message):
     with pytest.raises(InputError) as caught:
         build(entry)
     assert str(caught.value).startswith(message)
+
+
+PYTHON = [
+    (lambda: Dense(unit=4), "argument of dense 'unit' is not known; did you mean 'units'?"),
+    (lambda: Dense(4, activation="relu"), "argument of dense 'activation': activations are layers of their"),
+    (lambda: Conv2d(4, kernel_size=3), "argument of conv2d 'kernel_size' is called 'kernel' here; write ker"),
+    (lambda: LSTM(hidden_size=3), "argument of lstm 'hidden_size' is called 'units' here; write units"),
+    (lambda: Adam(learning_rate=1), "argument of adam 'learning_rate' is called 'lr' here; write lr"),
+    (lambda: Layout(dta=2), "argument of layout 'dta' is not known; did you mean 'data'?"),
+    (lambda: Layout(workers=2), "argument of layout 'workers' is called 'data' here; write data"),
+    (lambda: Layout(tensor_parallel=2), "argument of layout 'tensor_parallel' is called 'width' here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make, message", PYTHON, ids=[message for _, message in PYTHON])
+def test_arguments_in_python_are_told_alike(make, message):
+    with pytest.raises(InputError) as caught:
+        make()
+    assert str(caught.value).startswith(message)
+    assert isinstance(caught.value, TypeError)  # as Python has it
+
+
+def test_a_block_may_have_an_init_of_its_own():
+    class Own(Loss):
+        def __init__(self, activation):
+            object.__setattr__(self, "activation", activation)
+
+    assert Own(activation="relu").activation == "relu"
+    with pytest.raises(
+        InputError, match="argument of loss 'activatoin' is not known; did you mean 'activation"
+    ):
+        Own(activatoin="relu")
+
+
+def test_other_names_are_none_of_ours():
+    """No alias hides a block, and each stands for one that there is."""
+    tables = {t.what: t for t in (LAYERS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES, TRANSFORMS)}
+    assert tables.keys() == BLOCKS.keys()
+    for what, aliases in BLOCKS.items():
+        assert not {"".join(name.split("_")) for name in tables[what]} & aliases.keys()
+        for entry in aliases.values():
+            if not isinstance(entry, Advice):
+                ((name, arguments),) = entry.items() if isinstance(entry, dict) else [(entry, {})]
+                assert arguments.keys() <= {field.name for field in fields(tables[what][name])}
+    every = {field.name for table in tables.values() for block in table.values() for field in fields(block)}
+    every |= {field.name for block in (Layout, EarlyStopping, Clip, Penalty) for field in fields(block)}
+    for names in ARGUMENTS.values():
+        assert all(name in every or isinstance(name, Advice) for name in names), names
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ class Row:
     """One layer, or a block of layers with the sums of its parts, which follow it one level deeper.
 
     `number`: its place, as in the names of its parameters. `flops`, `kept_bytes`: for one example.
-    An array that several layers keep counts for the first of them.
+    An array that several layers keep counts for the first of them. `frozen`: how many of the `parameters`
+    are not trained.
     """
 
     number: str
@@ -37,12 +39,16 @@ class Row:
     parameters: int
     flops: int
     kept_bytes: int
+    frozen: int = 0
 
 
-def summarise(model: Sequential, in_shape: Shape) -> tuple[Row, ...]:
-    """A row for each layer of a model, run in float32. Raises InputError where shapes do not fit."""
+def summarise(model: Sequential, in_shape: Shape, table: ParameterTable | None = None) -> tuple[Row, ...]:
+    """A row for each layer of a model, run in float32. Raises InputError where shapes do not fit.
+
+    `table`: the table of its parameters, where that tells which are frozen.
+    """
     params, _ = model.init(np.random.default_rng(0), in_shape)
-    table = ParameterTable.of(params)
+    table = table or ParameterTable.of(params)
     buffer = table.flatten(params, "float32")
     x = np.zeros((_ROWS, *in_shape), dtype="int32" if model.tokens else "float32")
     with np.errstate(all="ignore"):  # zeros are no data: what comes out is not looked at
@@ -50,19 +56,28 @@ def summarise(model: Sequential, in_shape: Shape) -> tuple[Row, ...]:
     return tuple(_rows(model, "", in_shape, saved, 0, _counts(table), {id(buffer), id(x)}))
 
 
-def _counts(table: ParameterTable) -> Counter[str]:
-    """Trained parameters by layer, e.g. of "3" and "3.0" for a parameter 3.0.weight."""
-    counts: Counter[str] = Counter()
+class _Counts(NamedTuple):
+    """Parameters by layer, and how many of them are frozen."""
+
+    all: Counter[str]
+    frozen: Counter[str]
+
+
+def _counts(table: ParameterTable) -> _Counts:
+    """Parameters by layer, e.g. of "3" and "3.0" for a parameter 3.0.weight; no running statistics."""
+    counts = _Counts(Counter(), Counter())
     for entry in table.entries:
-        if entry.trains:
+        if not entry.is_statistic:
             path = entry.name.split(".")
             for end in range(1, len(path)):
-                counts[".".join(path[:end])] += math.prod(entry.shape)
+                place, size = ".".join(path[:end]), math.prod(entry.shape)
+                counts.all[place] += size
+                counts.frozen[place] += size * entry.frozen
     return counts
 
 
 def _rows(
-    block: Layer, prefix: str, shape: Shape, saved: Saved, depth: int, counts: Counter[str], seen: set[int]
+    block: Layer, prefix: str, shape: Shape, saved: Saved, depth: int, counts: _Counts, seen: set[int]
 ) -> Iterator[Row]:
     for path, layer, in_shape, out_shape, keep in _parts(block, shape, saved):
         name = prefix + ".".join(map(str, path))
@@ -70,7 +85,8 @@ def _rows(
         parts = sum(row.kept_bytes for row in inner if row.depth == depth + 1)
         kept = parts + new_bytes(keep, seen) // _ROWS
         flops = layer.flops(in_shape, out_shape)
-        yield Row(name, depth, layer.kind, _arguments(layer), out_shape, counts[name], flops, kept)
+        parameters, frozen = counts.all[name], counts.frozen[name]
+        yield Row(name, depth, layer.kind, _arguments(layer), out_shape, parameters, flops, kept, frozen)
         yield from inner
 
 
@@ -148,7 +164,7 @@ def _arrays(value: object) -> Iterator[np.ndarray]:
 def _arguments(layer: Layer) -> str:
     """The arguments that are not as usual, those that are layers left out: they have rows of their own."""
     given = []
-    for field in fields(layer):
+    for field in sorted(fields(layer), key=attrgetter("kw_only")):  # what all layers have comes last
         value = getattr(layer, field.name)
         if value != field.default and not (
             isinstance(value, tuple) and value and isinstance(value[0], Layer)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import click
 
+from daskpar.cli.find_rate import find_rate
 from daskpar.cli.lines import told_in_one_line, told_of, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, restored
 from daskpar.cli.terminal import Commands, echo, err, out, wide
@@ -30,14 +30,25 @@ def main() -> None:
 @click.option("--fresh-optimizer", is_flag=True, help="With --from: take the parameters only.")
 @click.option("--not-strict", is_flag=True, help="With --from: take the parameters that fit the model.")
 @click.option("--profile", is_flag=True, help="Record every task: profile.json, profile.html, and a table.")
+@click.option(
+    "--no-final-evaluation", is_flag=True, help="End after the last step; `daskpar evaluate` can follow."
+)
 def train(
-    file: ConfigFile, resume: bool, start: str | None, fresh_optimizer: bool, not_strict: bool, profile: bool
+    file: ConfigFile,
+    resume: bool,
+    start: str | None,
+    fresh_optimizer: bool,
+    not_strict: bool,
+    profile: bool,
+    no_final_evaluation: bool,
 ) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
-        from daskpar.cli.train import Start, run
+        from daskpar.cli.start import Start
+        from daskpar.cli.train import run
 
-        run(file.read(), Start(resume, start, fresh_optimizer, not not_strict), out, profile)
+        first = Start(resume, start, fresh_optimizer, not not_strict)
+        run(file.read(), first, out, profile, not no_final_evaluation)
 
 
 @main.command()
@@ -58,8 +69,10 @@ def evaluate(file: ConfigFile, part: str) -> None:
 
 @main.command()
 @config_command
-@click.option("--input", "source", help="A .npy file of examples; the test part if left out.")
-@click.option("-o", "--output", default="predictions.npy", show_default=True, help="The .npy file to write.")
+@click.option("--input", "source", help="Examples: .npy, .csv, .parquet, .arrow; the test part if left out.")
+@click.option(
+    "-o", "--output", default="predictions.npy", show_default=True, help="A .npy, .csv or .parquet file."
+)
 @click.option(
     "--kind", type=click.Choice(["outputs", "probabilities", "classes"]), default="classes", show_default=True
 )
@@ -71,30 +84,12 @@ def predict(
     kind: str,
     fill: str | None,
 ) -> None:
-    """Predictions of a trained network for examples, as a .npy file."""
+    """Predictions of a trained network for examples; in tables with the names of classes."""
     with told_in_one_line():
-        import numpy as np
+        from daskpar.cli.predict import run
 
-        from daskpar.build import open_data
-        from daskpar.data.check import as_array
-        from daskpar.data.files import open_npy
-
-        config = file.read()
-        trainer = restored(config)
-        if source is not None:
-            x: Any = as_array(open_npy(source), source)
-        else:
-            test = open_data(config).test
-            if test is None:
-                raise InputError(f"{file.path}: data.test is 0; give examples with --input")
-            x = test.read(slice(0, test.rows))[0]
-        try:
-            predictions = trainer.predict(x, kind, _as_label(fill))
-        except InputError as error:
-            raise InputError(str(error).replace("predict:", f"{source or file.path}:", 1)) from None
-        with writing(output) as target:
-            np.save(target, predictions)
-        out.print(f"{output}: {kind} of {len(predictions)} examples")
+        count = run(file.read(), str(file.path), source, output, kind, _as_label(fill))
+        out.print(f"{output}: {kind} of {count} examples")
 
 
 def _as_label(text: str | None) -> int | str | None:
@@ -136,14 +131,15 @@ def sample(
 def model(file: ConfigFile, as_json: bool) -> None:
     """A network's layers: shapes, parameters, operations, memory."""
     with told_in_one_line():
-        from daskpar.cli.model import as_dict, table
         from daskpar.cli.prepare import prepare
+        from daskpar.report.model import ModelSummary
 
-        found = prepare(file.read()).spec
+        spec = prepare(file.read()).spec
+        found = ModelSummary(spec.model, spec.in_shape, spec.table)
         if as_json:
-            echo(json.dumps(as_dict(found), indent=2) + "\n")
+            echo(json.dumps(found.as_dict(), indent=2) + "\n")
         else:
-            wide().print(table(found))
+            wide().print(found.table())
 
 
 @main.command()
@@ -256,6 +252,9 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(json.dumps(schema_of(file.imports), indent=2) + "\n")
         else:
             echo(file.read().as_yaml())
+
+
+main.add_command(find_rate)
 
 
 def whole_numbers(text: str) -> list[int]:

@@ -6,8 +6,6 @@ replaced, a control character is written as an escape, and markup in names is te
 
 from __future__ import annotations
 
-import codecs
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,58 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType, RenderHook
-from rich.segment import Segment
+from rich.console import Console
 
-from daskpar.errors import one_line, printable
-
-_ALIKE = {"×": "x", "−": "-", "…": "...", "—": "-"}
-
-
-def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Encode what an encoding lacks: a character that looks alike, or a question mark."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(_ALIKE.get(character, "?") for character in lacking), error.end
-
-
-codecs.register_error("daskpar-replace", _replace)
-
-
-class Terminal(Console):
-    """A rich Console over standard output or error that no text, encoding or closed pipe can break."""
-
-    def __init__(self, **options: Any):
-        super().__init__(markup=False, emoji=False, highlight=False, **options)
-        self.push_render_hook(_Printable())
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the stream as it is now; without UTF-8, tables are drawn in ASCII."""
-        return (getattr(self.file, "encoding", None) or "utf-8").lower()
-
-    def on_broken_pipe(self) -> None:
-        """Go on in silence when the reader has gone: what a command does matters more than what it says."""
-        self.quiet = True
-        _drop(self.file)
-
-
-class _Printable(RenderHook):
-    """Replaces control characters in all that is printed, but for those of rich itself."""
-
-    def process_renderables(self, renderables: list[Any]) -> list[Any]:
-        return [_Clean(renderable) for renderable in renderables]
-
-
-class _Clean:
-    def __init__(self, renderable: RenderableType):
-        self.renderable = renderable
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for text, style, control in console.render(self.renderable, options):
-            yield Segment(text if control else printable(text), style, control)
-
+from daskpar.errors import one_line
+from daskpar.terminal import Terminal, drop
 
 out = Terminal(soft_wrap=True)
 err = Terminal(stderr=True, soft_wrap=True)
@@ -84,7 +34,7 @@ def echo(text: str) -> None:
     try:
         click.echo(text, sys.stdout, nl=False)  # a file of its choice would be in UTF-8 where this is ASCII
     except BrokenPipeError:
-        _drop(sys.stdout)
+        drop(sys.stdout)
         sys.exit(0)
 
 
@@ -118,11 +68,3 @@ def warnings_in_lines() -> Iterator[None]:
             err.print(f"daskpar: warning: {line}")
     finally:
         warnings.showwarning = before
-
-
-def _drop(stream: Any) -> None:
-    """Let what is still written to a stream go nowhere, also what Python flushes when it ends."""
-    with suppress(AttributeError, OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

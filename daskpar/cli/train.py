@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,40 +14,24 @@ from rich.text import Text
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
+from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
-from daskpar.cli.progress import progress, told
-from daskpar.cli.same_run import check_same_run
+from daskpar.cli.start import Start
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
+from daskpar.train.labels import told
+from daskpar.train.progress import progress
 from daskpar.train.run_folder import RunFolder
 
 
-class Start(NamedTuple):
-    """The state that a training begins with: that of its own last checkpoint, or another's.
+def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
+    """Train as the config says and write the run's folder.
 
-    `path`: a run's folder, a checkpoint's, or a file of `Trainer.save`. `strict`: whether all parameters must
-    fit. `fresh_optimizer`: whether step count, history and the optimizer's state begin anew.
+    `profile`: with where the time went. `evaluate`: whether all parts are evaluated after the last step.
     """
-
-    resume: bool = False
-    path: str | None = None
-    fresh_optimizer: bool = False
-    strict: bool = True
-
-    def check(self) -> None:
-        """Refuse options that do not go together."""
-        if self.resume and self.path is not None:
-            raise InputError("--resume goes on with this run, --from begins with another; give one of them")
-        if self.path is None and (self.fresh_optimizer or not self.strict):
-            name = "--not-strict" if not self.strict else "--fresh-optimizer"
-            raise InputError(f"{name} goes with --from, which names what to begin with")
-
-
-def run(config: Config, start: Start, console: Console, profile: bool = False) -> None:
-    """Train as the config says and write the run's folder; with `profile`, where the time went, too."""
 
     def tell(line: str) -> None:
         console.print(line)
@@ -55,14 +39,13 @@ def run(config: Config, start: Start, console: Console, profile: bool = False) -
     start.check()
     folder = RunFolder(config.folder, config.as_yaml(), start.resume, tell, config.run.name)
     folder.check()
-    if start.resume:
-        check_same_run(config)
     check(config)
+    check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
-        trainer = make_trainer(config, client, [folder, progress(console)], profile)
+        trainer = make_trainer(config, client, [*start.checks(config), folder, progress(console)], profile)
         try:
             with heard(tell):
                 if start.path is not None:
@@ -77,9 +60,11 @@ def run(config: Config, start: Start, console: Console, profile: bool = False) -
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 tell(f"{folder.saved} stays; `--resume` goes on from there")
             raise
-        finish(trainer, config, parts, folder, tell)
+        finish(trainer, config, parts if evaluate else None, folder, tell)
         if profile:
             show_profile(trainer, config, console)
+        if config.dashboard.hold:
+            hold_dashboard(client, tell)
 
 
 @contextmanager
@@ -101,23 +86,34 @@ def heard(tell: Callable[[str], None]) -> Iterator[None]:
         library.setLevel(level)
 
 
-def finish(trainer: Trainer, config: Config, parts: Parts, folder: RunFolder, tell: Any) -> None:
-    """Evaluate on every part, write the final summary, and say how it went."""
-    scores, refused = {}, None
+def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseException | None]:
+    """Evaluate on every part; returns the scores, and what was raised: what was learnt is not lost for it."""
+    scores: dict[str, Any] = {}
+    raised: BaseException | None = None
     for name, part in parts._asdict().items():
-        if part is None:
-            continue
         try:
-            scores[name] = trainer.evaluate(part)
-        except InputError as error:  # told at the end: what was learnt is not lost for it
-            refused = error
+            if part is not None:
+                scores[name] = trainer.evaluate(part)
+        except InputError as error:
+            raised = error
+        except KeyboardInterrupt as error:
+            return scores, error
+    return scores, raised
+
+
+def finish(trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Any) -> None:
+    """Evaluate on the parts, if any, write the final summary, and say how it went."""
+    scores: dict[str, Any] = {}
+    raised: BaseException | None = None
+    if parts is not None and config.train.final_evaluation:
+        scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
     for name, values in scores.items():
         tell(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]
     tell(f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/")
-    if refused is not None:
-        raise refused
+    if raised is not None:
+        raise raised
 
 
 def show_profile(trainer: Trainer, config: Config, console: Console) -> None:

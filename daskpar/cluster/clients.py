@@ -131,15 +131,29 @@ def _check_event_loop() -> None:
         raise InputError(_LOOP)
 
 
-def _check(client: object, name: str) -> None:
+def check_type(client: object) -> object:
+    """Return a client as it is. Raises InputError for what is none, nor `THREADED` or None."""
+    if client is None or (isinstance(client, str) and client == THREADED):
+        return client
     if isinstance(client, str):
         raise _not_an_address(client)
     from distributed import Client
 
     if not isinstance(client, Client):
         raise InputError(f"client: expected a distributed.Client, got {_description(client)}")
+    return client
+
+
+def _check(client: object, name: str) -> None:
+    from distributed import Client
+
+    check_type(client)
+    assert isinstance(client, Client)
     if client.status in ("closed", "closing"):
-        raise InputError(f"{name} is closed; pass one that is open, or client={THREADED!r}")
+        raise InputError(
+            f"{name} is closed; set `client` to one that is open, to {THREADED!r}, or to None, which takes "
+            "the current one"
+        )
     if client.asynchronous and not client._asynchronous:
         raise InputError(_LOOP)
     if client.asynchronous or client.status == "newly-created":

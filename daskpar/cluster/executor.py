@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 T = TypeVar("T")
+Done = Callable[[Key], object]
 
 _LOST = "the worker that held the parameters is gone"
 
@@ -36,8 +36,11 @@ class Executor(Protocol):
     module: str
     """The array module of the workers: `cupy` where all have a GPU, `here` where some have, else `numpy`."""
 
-    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
-        """Start computing `keys`; tasks of the graph may refer to keys held from before."""
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
+        """Start computing `keys`; tasks of the graph may refer to keys held from before.
+
+        `done` hears of each finished task, where the tasks are computed before this returns.
+        """
 
     def result(self, key: Key) -> Any:
         """The value of a key, waiting for it; raises what its task raised."""
@@ -83,7 +86,7 @@ class ThreadedExecutor:
         self._undo = ExitStack()
         self._undo.push(_set_up_this_process(lanes, threads))
 
-    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
         from dask.threaded import get
 
         if self._record:
@@ -98,7 +101,8 @@ class ThreadedExecutor:
                 "its client (within a task, client=get_client())"
             )
         held = {key: DataNode(key, self._values[key]) for key in missing}
-        values = get({**tasks, **held}, wanted, num_workers=blas.cores())
+        hear = None if done is None else [(None, None, None, lambda key, *_: done(key), None)]
+        values = get({**tasks, **held}, wanted, num_workers=blas.cores(), callbacks=hear)
         self._values.update(zip(wanted, values, strict=True))
 
     def result(self, key: Key) -> Any:
@@ -177,10 +181,10 @@ class ClusterExecutor:
         return self._workers
 
     def _take_in(self, workers: Workers) -> None:
-        self._workers = dict(sorted(workers.items(), key=lambda pair: _natural(pair[1]["name"])))
+        self._workers = dict(sorted(workers.items(), key=lambda pair: setup.natural(pair[1]["name"])))
         self._seen = time.monotonic()
 
-    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
         if self._record:
             self._record.submitted(graph)
         wanted, workers = list(keys), list(self.workers())
@@ -282,11 +286,6 @@ def _set_up_this_process(lanes: int, threads: int | None) -> blas.limit_threads:
     """Set up this process for tasks as a plugin sets up workers elsewhere; undone by its `__exit__`."""
     keep_freed_memory()
     return blas.limit_threads(setup.blas_threads(lanes, threads)).__enter__()
-
-
-def _natural(name: object) -> tuple[tuple[int, int, str], ...]:
-    """Workers 2 before 10, whatever their names look like."""
-    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)
 
 
 def choose_executor(client: object, lanes: int, threads: int | None = None) -> Executor:

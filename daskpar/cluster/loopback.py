@@ -15,6 +15,7 @@ import dask
 
 from daskpar.cluster import main_module
 from daskpar.cluster.keeper import Keeper, WorkerSpec
+from daskpar.cluster.pages import mend_pages
 from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import InputError
 
@@ -77,7 +78,8 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Around the start of a scheduler on this machine."""
+    """Around the start of a scheduler on this machine, in this process, before anyone can visit its pages."""
+    mend_pages()
     with warnings.catch_warnings(), uninterrupted():
         warnings.filterwarnings("ignore", "Port .* is already in use")  # by a run that began just now
         yield

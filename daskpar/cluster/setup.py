@@ -5,13 +5,20 @@
 * Memory: a worker process keeps what it frees, for the next step needs blocks of the same sizes.
 * Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
   2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
+* Interrupts: Ctrl-C, and the interrupt of a notebook's kernel, reach every process of the terminal or kernel,
+  so also the workers of a LocalCluster. They are the client's business: a nanny's worker ignores them.
+* Pages of the dashboard that fail for graphs that train; see `daskpar.cluster.pages`.
 """
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import re
+import signal
 import socket
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +28,7 @@ from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
+from daskpar.cluster.pages import mend_pages
 from daskpar.cluster.user_modules import share
 from daskpar.tasks.server import know_servers
 
@@ -47,8 +55,17 @@ class WorkerSetup(WorkerPlugin):
             keep_freed_memory()
             if "GPU" in worker.state.total_resources:
                 use("cupy")
+        if worker.nanny is not None:
+            ignore_interrupts()
         know_servers(has_a_worker)
         send_at_once(worker, "batched_stream")
+
+
+def ignore_interrupts() -> None:
+    """Ignore Ctrl-C in a process that another one has started and will end."""
+    started = multiprocessing.parent_process() is not None
+    if started and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def has_a_worker(actor: Any) -> bool:
@@ -71,12 +88,13 @@ class QuietTasks(WorkerPlugin):
 
 
 class SchedulerSetup(SchedulerPlugin):
-    """Sets the scheduler's latency towards every worker."""
+    """Sets the scheduler's latency towards every worker, and mends its dashboard."""
 
     name = "daskpar-scheduler"
     idempotent = True
 
     async def start(self, scheduler: Scheduler) -> None:
+        mend_pages()
         for address in list(scheduler.workers):
             self.add_worker(scheduler, address)
 
@@ -125,3 +143,8 @@ def describe(client: Client) -> dict[str, list[blas.Library]]:
     found = client.run(blas.describe, on_error="ignore")  # a worker that ends meanwhile is missed later
     names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
     return {names.get(address, address): info for address, info in sorted(found.items())}
+
+
+def natural(name: object) -> tuple[tuple[int, int, str], ...]:
+    """Return what sorts worker 2 before 10, whatever their names look like."""
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)

@@ -8,8 +8,11 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from daskpar.aliases import argument_name, wrong_argument
 from daskpar.config.section import Section
-from daskpar.errors import now_called, one_line, shown, unknown
+from daskpar.errors import now_called, one_line, shown
+from daskpar.settings import key_in_section
+from daskpar.train.settings import FIELDS
 
 _ENTRY = frozenset({"str", "dict[str,any]"})
 """What pydantic adds to the place of a wrong `Entry`."""
@@ -48,7 +51,11 @@ def _unknown_key(place: Sequence[int | str], model: type[Section]) -> str:
     new = owner.renamed.get(str(key))
     if new:
         return now_called(path, str(key), new)
-    return str(unknown(f"key in {path}" if outer else "key", key, owner.model_fields))
+    where = f"key in {path}" if outer else "key"
+    setting = argument_name(str(key), FIELDS, owner.other_names)
+    if setting in FIELDS and setting not in owner.model_fields and FIELDS[setting].metadata["section"]:
+        return f"{where} {key!r} is called {key_in_section(FIELDS[setting])}"
+    return str(wrong_argument(where, key, owner.model_fields, owner.other_names))
 
 
 def _section(path: Sequence[int | str], model: type[Section]) -> type[Section]:

@@ -28,6 +28,7 @@ from daskpar.data.source import SOURCES, Source
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Penalty
 from daskpar.train.callbacks import EarlyStopping
+from daskpar.train.conversions import several_in_config
 from daskpar.train.settings import FIELDS, Settings
 
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
@@ -46,6 +47,10 @@ class RunSection(Section):
         description="the run's folder within `dir`; the name of the file if left out",
     )
     dir: PathKey = "runs"
+
+
+class DashboardSection(Section):
+    hold: bool = Field(False, description="keep it open after the end of the run, until Ctrl-C")
 
 
 def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
@@ -72,7 +77,7 @@ def _cluster_section(chosen: str, kinds: tuple[str, ...]) -> type[Section]:
 def _layout_section() -> type[Section]:
     auto = Key("auto", bool, False, "measure, predict, take the fastest; `layout: auto` for short")
     made = section("LayoutSection", [auto, *keys_of(Layout)])
-    made.renamed = Layout.renamed
+    made.renamed, made.other_names = Layout.renamed, Layout.other_names
     return made
 
 
@@ -80,10 +85,11 @@ def _train_section() -> type[Section]:
     stopping = Key(
         "early_stopping", with_none(section_of(EarlyStopping)), None, "ends a training that stands still"
     )
+    final = Key("final_evaluation", bool, True, "after the last step, evaluate on all data of every part")
     keys = [
         key._replace(type=_NOT_NEGATIVE) if key.name == "seed" else key for key in keys_of(Settings, "train")
     ]
-    return section("TrainSection", [*keys, stopping])
+    return section("TrainSection", [*keys, stopping, final])
 
 
 if TYPE_CHECKING:
@@ -119,7 +125,7 @@ class Config(Section):
     data: DataSection = DataSection()
     model: list[Entry]
     loss: Entry = _default("loss")
-    metrics: list[Entry] = Field([])
+    metrics: Annotated[list[Entry], BeforeValidator(several_in_config)] = Field([])
     optimizer: Entry = _default("optimizer")
     schedule: Entry = _default("schedule")
     regularisation: PenaltySection | None = None
@@ -127,6 +133,7 @@ class Config(Section):
     layout: Annotated[LayoutSection, BeforeValidator(_named_layout)] = LayoutSection()
     cluster: ClusterSection = ClusterSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    dashboard: DashboardSection = DashboardSection()
 
     @property
     def folder(self) -> Path:

@@ -26,9 +26,10 @@ from typing import (
 )
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, create_model
 from pydantic_core import PydanticCustomError
 
+from daskpar.aliases import SETTINGS
 from daskpar.settings import Block, Bounds, PathText, key_in_section
 
 Entry = str | dict[str, Any]
@@ -54,6 +55,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
     """Former names of keys, and those that they have today."""
+    other_names: ClassVar[Mapping[str, tuple[str, ...]]] = SETTINGS
+    """Names that other libraries have for keys."""
 
     if TYPE_CHECKING:
 
@@ -82,7 +85,7 @@ def section(name: str, keys: Sequence[Key]) -> type[Section]:
 def section_of(block: type[Block]) -> type[Section]:
     """The section whose keys are all settings of a block."""
     made = section(f"{block.__name__}Section", tuple(keys_of(block)))
-    made.renamed = block.renamed
+    made.renamed, made.other_names = block.renamed, block.other_names
     return made
 
 
@@ -104,7 +107,9 @@ def keys_of(block: type[Block], within: str | None = None, leave_out: type | Non
 
 def _key(field: Field[object], hint: object) -> Key:
     name = key_in_section(field).rpartition(".")[2] if field.metadata.get("section") else field.name
-    kind = as_key_type(hint, field.metadata["bounds"])
+    kind: Any = as_key_type(hint, field.metadata["bounds"])
+    if field.metadata.get("in_config"):
+        kind = Annotated[kind, BeforeValidator(field.metadata["in_config"])]
     default = field.default
     if default is MISSING or default is None:
         kind, default = with_none(kind), None

@@ -6,6 +6,8 @@ from daskpar.data.mnist import Digits, Mnist, find_mnist
 from daskpar.data.files import Npy, Npz
 from daskpar.data.text import Text, find_text
 from daskpar.data.images import Images
+from daskpar.data.tables import Arrow, Csv, Parquet
+from daskpar.data.zarr_groups import Zarr
 
 # isort: on
 from daskpar.data.categories import OneHot
@@ -18,7 +20,9 @@ from daskpar.data.transforms import Inputs, Scale, Standardise, transform
 
 __all__ = [
     "SOURCES",
+    "Arrow",
     "Chunk",
+    "Csv",
     "Digits",
     "Images",
     "Inputs",
@@ -26,6 +30,7 @@ __all__ = [
     "Npy",
     "Npz",
     "OneHot",
+    "Parquet",
     "Parts",
     "Sampler",
     "Scale",
@@ -33,6 +38,7 @@ __all__ = [
     "Split",
     "Standardise",
     "Text",
+    "Zarr",
     "choose_streams",
     "find_mnist",
     "find_text",

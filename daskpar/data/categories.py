@@ -30,7 +30,7 @@ class Categories(Fitted):
         xp = array_module(x)
         columns = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         dtype = x.dtype if x.dtype.kind == "f" else xp.float32
-        hot = [_matches(columns[:, i], known) for i, known in enumerate(self.values)]
+        hot = [matches(columns[:, i], known) for i, known in enumerate(self.values)]
         return xp.concatenate(hot, axis=1).astype(dtype)
 
     def decode(self, classes: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def labels_in(y: np.ndarray) -> Labels | None:
     return Labels(tuple(values.tolist())) if len(values) <= _MOST else None
 
 
-def _matches(column: Array, known: Sequence[Label]) -> Array:
+def matches(column: Array, known: Sequence[Label]) -> Array:
     """Compare each value of a column with each known one: (rows, values) of booleans.
 
     Compared as they are: whole numbers are neither rounded to a float nor wrapped to a narrower type.

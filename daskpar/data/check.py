@@ -4,7 +4,8 @@ Taken:
 
 * NumPy arrays, lists, tensors of torch, JAX, CuPy and others: an array on the host, in its byte order.
 * Frames and series of pandas, polars, Arrow, arrays of xarray: numbers. Bools and nullable integers count,
-  missing values are NaN.
+  missing values are NaN. Frames with columns of texts or categories become records (`daskpar.data.records`),
+  which transforms make numbers of.
 * Sparse matrices of SciPy: rows that are made dense a chunk at a time (`daskpar.data.sparse`).
 * dask arrays, frames and series: blocks, each compared with what the array says of it when it is loaded.
 * Labels (texts, categories, whole numbers, bools): as they are. `daskpar.data.categories` numbers them.
@@ -25,7 +26,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import native
-from daskpar.data.frames import from_frame, is_frame
+from daskpar.data.frames import Frame, from_frame, is_frame
+from daskpar.data.records import TEXT, Features, check_features, from_rows, is_records, kinds, names_of
 from daskpar.data.sparse import SparseRows, Stored, is_sparse
 from daskpar.errors import InputError
 
@@ -59,8 +61,30 @@ def as_array(values: object, where: str, what: str = "examples") -> Stored:
             return SparseRows(values)
         values = values.toarray()
     if is_frame(values):
-        values = from_frame(values, where, what)
+        return as_examples(values, where)[0] if what == "examples" else _of_frame(values, where, what)[0]
     return check_values(_converted(values, where, what), where, what)
+
+
+def as_examples(values: object, where: str, known: Features = ()) -> tuple[Stored, Features]:
+    """Return examples as an array or as records (rows,), and the columns of a frame, which have names.
+
+    `known`: the columns that a model was trained on, which those of a frame are compared with; rows without
+    names are taken in their order. Raises InputError for what cannot be trained on, and for other columns.
+    """
+    if is_frame(values):
+        return _of_frame(values, where, "examples", known)
+    if names_of(known, TEXT):
+        if not isinstance(values, np.ndarray) or not is_records(values.dtype):
+            return from_rows(values, known, where), known
+        check_features(known, kinds(values.dtype), where)
+        return values, known
+    return as_array(values, where), ()
+
+
+def _of_frame(values: Frame, where: str, what: str, known: Features = ()) -> tuple[np.ndarray, Features]:
+    found, features = from_frame(values, where, what, known)
+    array = _converted(found, where, what)
+    return (array if is_records(array.dtype) else check_values(array, where, what)), features
 
 
 def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.ndarray:
@@ -84,7 +108,7 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
 def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
     """Refuse a dtype that is none of numbers, nor of labels where `what` is targets."""
     dtype = np.dtype(dtype)
-    if dtype.kind in (_NUMBERS if what == "examples" else _LABELS):
+    if dtype.kind in (_LABELS if what == "targets" else _NUMBERS):
         return
     hint = {
         "M": "dates; give numbers, e.g. days since the first",
@@ -107,8 +131,11 @@ def check_pair(x: Stored | DaskArray, y: Stored | DaskArray, where: str) -> None
         )
     if x.shape[0] == 0:
         raise InputError(f"{where}: zero rows; expected at least one example")
-    check_dtype(x.dtype, where)
-    check_dtype(y.dtype, where, "targets")
+    if not is_records(x.dtype):
+        check_dtype(x.dtype, where)
+    lazy_labels = y.dtype.kind == "O" and not isinstance(y, np.ndarray)  # what they are, blocks will tell
+    if y is not x and not lazy_labels:
+        check_dtype(y.dtype, where, "targets")
 
 
 def check_block(

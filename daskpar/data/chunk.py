@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import (
     Array,
+    ArrayModule,
     Reduced,
     aligned,
     array_module,
@@ -17,9 +18,12 @@ from daskpar.backend.array import (
     module_named,
     native,
     pickle_via_host,
+    to_numpy,
 )
+from daskpar.data.records import NUMBER, is_records, kinds
 from daskpar.data.sampler import Piece, Sampler
 from daskpar.data.transforms import Examples, Fitted
+from daskpar.data.weights import one_a_row, refused
 from daskpar.errors import InputError
 
 
@@ -28,11 +32,12 @@ class Chunk(NamedTuple):
 
     `x` (rows, ...): in the precision of the run, or int32 for tokens. Tokens whose rows overlap in memory
     stay as they are stored, and become int32 as they are drawn. `y` (rows, ...): classes as they are,
-    numbers in the precision of the run.
+    numbers in the precision of the run. `weights` (rows,): in that precision, where rows do not count alike.
     """
 
     x: Array
     y: Array
+    weights: Array | None = None
 
     def __reduce__(self) -> Reduced:
         return pickle_via_host(self)
@@ -47,26 +52,42 @@ def prepare(
     targets: Sequence[Fitted] = (),
     module: str = "numpy",
     x_dtype: str | None = None,
+    weights: Array | None = None,
 ) -> Chunk:
     """A chunk from rows as they are stored: transforms applied, cast, NaN refused.
 
-    `x_dtype`: another dtype for the examples, e.g. int32 for tokens.
+    `x_dtype`: another dtype for the examples, e.g. int32 for tokens. `weights`: those of the rows, or None.
     """
     xp, x_dtype = module_named(module), x_dtype or precision
     if len(x) != len(y):
         raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} labels; expected one a row")
     stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
     texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
-    x, y = _finite(name, xp.asarray(x), "examples"), _finite(name, y if texts else xp.asarray(y), "targets")
+    x = on_device(x, xp)
+    x = x if fills(transforms) else _finite(name, x, "examples")
+    y = _finite(name, y if texts else xp.asarray(y), "targets")
     with np.errstate(over="ignore"):  # told below, by name
-        x = x if stays else aligned(transformed(x, transforms, x_dtype))
+        x = x if stays else aligned(xp.asarray(transformed(x, transforms, x_dtype)))
         if targets and isinstance(targets[0], Examples):
             y = x
         for fitted in targets:
             y = fitted.apply(y)
         y = aligned(y.astype(precision, copy=False) if is_floating(y) else native(y))
-    chunk = Chunk(_finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}"))
-    return chunk if xp is np else Chunk(chunk.x, xp.asarray(chunk.y))
+    x, y = _finite(name, x, f"examples as {x_dtype}"), _finite(name, y, f"targets as {precision}")
+    if weights is not None:
+        weights = xp.asarray(_weights(name, weights, len(x), precision))
+    return Chunk(x, y if xp is np else xp.asarray(y), weights)
+
+
+def _weights(name: str, weights: Array, rows: int, precision: str) -> np.ndarray:
+    """Return the weights of a chunk's rows in the precision of the run, or refuse them."""
+    weights = one_a_row(to_numpy(weights), rows, f"{name} data")
+    with np.errstate(over="ignore"):
+        cast = aligned(weights.astype(precision))
+    fault = refused(weights) or refused(cast)
+    if fault is not None:
+        raise InputError(f"{name} data: {fault}")
+    return cast
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:
@@ -79,6 +100,16 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
     for fitted in transforms:
         x = fitted.apply(x)
     return x.astype(precision, copy=False)
+
+
+def on_device(x: Array, xp: ArrayModule) -> Array:
+    """Return examples as arrays of `xp`; records stay on the host, where transforms make numbers of them."""
+    return x if is_records(x.dtype) else xp.asarray(x)
+
+
+def fills(transforms: Sequence[Fitted]) -> bool:
+    """Return whether transforms put values in the place of missing ones."""
+    return any(fitted.fills for fitted in transforms)
 
 
 def overlaps(values: Array) -> bool:
@@ -98,8 +129,17 @@ def not_finite(values: Array) -> Array:
 
 
 def _finite(name: str, values: Array, what: str) -> Array:
-    if is_floating(values) and not bool(array_module(values).isfinite(values).all()):
-        raise InputError(f"{name} data: NaN or infinite values in the {what}; clean the data first")
+    advice = "clean the data first"
+    if what != "targets":
+        advice += ", or put values in the place of missing ones: transforms: [impute]"
+    if is_records(values.dtype):
+        numbers = [column.name for column in kinds(values.dtype) if column.kind == NUMBER]
+        strange = [repr(n) for n in numbers if not_finite(values[n][:, None]).any()]
+        if strange:
+            named = ", ".join(strange[:8])
+            raise InputError(f"{name} data: NaN or infinite values in the columns {named}; {advice}")
+    elif is_floating(values) and not bool(array_module(values).isfinite(values).all()):
+        raise InputError(f"{name} data: NaN or infinite values in the {what}; {advice}")
     return values
 
 
@@ -111,17 +151,22 @@ def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[C
         for p, c in zip(pieces, chunks, strict=True)
     ]
     if len(rows) == 1 and rows[0][0] is None:
-        (start, stop), chunk = rows[0][1:], chunks[0]
-        return Chunk(chunk.x[start:stop].astype(_drawn(chunk.x), copy=False), chunk.y[start:stop])
+        (start, stop), (x, y, weights) = rows[0][1:], chunks[0]
+        drawn = x[start:stop].astype(_drawn(x), copy=False)
+        return Chunk(drawn, y[start:stop], None if weights is None else weights[start:stop])
     total = sum(stop - start for _, start, stop in rows)
-    dtypes = _drawn(chunks[0].x), chunks[0].y.dtype
+    x, y, weights = chunks[0]
     out = Chunk(
-        *(xp.empty((total, *part.shape[1:]), dtype=t) for part, t in zip(chunks[0], dtypes, strict=True))
+        xp.empty((total, *x.shape[1:]), dtype=_drawn(x)),
+        xp.empty((total, *y.shape[1:]), dtype=y.dtype),
+        None if weights is None else xp.empty(total, dtype=weights.dtype),
     )
     hint = {"mode": "clip"} if xp is np else {}  # NumPy writes straight into `out` only with this mode
     at = 0
     for (index, start, stop), chunk in zip(rows, chunks, strict=True):
         for into, part in zip(out, chunk, strict=True):
+            if into is None or part is None:
+                continue
             target = into[at : at + stop - start]
             if index is None:
                 target[...] = part[start:stop]

@@ -10,10 +10,13 @@ from uuid import uuid4
 
 import numpy as np
 
-from daskpar.data.check import as_array, check_block, check_dtype, check_pair
+from daskpar.data.check import as_array, as_examples, check_block, check_dtype, check_pair
+from daskpar.data.frame_columns import features_of, frame_records
 from daskpar.data.frames import common_dtype, dtypes_of
+from daskpar.data.records import NUMBER, TEXT, Features, check_features
 from daskpar.data.source import Rows, Source, class_numbers
 from daskpar.data.sparse import Index, Stored
+from daskpar.data.weights import WHAT, as_weights, one_a_row
 from daskpar.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +34,16 @@ BlockInfo = TypedDict(
 
 @dataclass(frozen=True, eq=False)
 class DaskArrays(Source):
-    """Examples and targets as dask arrays. Only `blocks` reads them, as tasks; nothing is computed here."""
+    """Examples, targets and weights as dask arrays, which tasks read; nothing is computed here.
+
+    `weights` is None where all rows count alike.
+    """
 
     x: Any
     y: Any
+    weights: Any = None
     token: str = field(default_factory=lambda: uuid4().hex)
+    features: Features = ()
 
     def __hash__(self) -> int:
         return hash(self.token)
@@ -63,16 +71,34 @@ class DaskArrays(Source):
     def y_dtype(self) -> np.dtype:
         return self.y.dtype
 
+    @property
+    def weighted(self) -> bool:
+        return self.weights is not None
+
     def blocks(self, rows: Rows) -> tuple[dict[Key, object], Key, Key]:
         """(graph, key of the examples, key of the targets) for `rows`, each as one block."""
+        graph, (x, y) = self._blocks(rows, self.x, self.y)
+        return graph, x, y
+
+    def target_blocks(self, rows: Rows) -> tuple[dict[Key, object], Key]:
+        """(graph, key of the targets) for `rows`, as one block."""
+        graph, (y,) = self._blocks(rows, self.y)
+        return graph, y
+
+    def weight_blocks(self, rows: Rows) -> tuple[dict[Key, object], Key]:
+        """(graph, key of the weights) for `rows`, as one block."""
+        graph, (weights,) = self._blocks(rows, self.weights)
+        return graph, weights
+
+    def _blocks(self, rows: Rows, *arrays: Any) -> tuple[dict[Key, object], list[Key]]:
         graph: dict[Key, object] = {}
-        keys = []
-        for array in (self.x, self.y):
+        keys: list[Key] = []
+        for array in arrays:
             block = array[rows].rechunk({axis: -1 for axis in range(array.ndim)})
             key = (block.name, *(0,) * block.ndim)
             graph.update(dict(block.__dask_graph__().cull({key})))
             keys.append(key)
-        return graph, keys[0], keys[1]
+        return graph, keys
 
     def labels(self) -> np.ndarray:
         return class_numbers(as_array(self.y.compute(), "train", "targets"))
@@ -90,23 +116,84 @@ class Column:
         return self.source.arrays()[self.which][index]
 
 
-def from_dask(x: Any, y: Any, hold: Callable[[Stored, Stored], Source], where: str = "fit") -> DaskArrays:
+def from_dask(
+    x: Any,
+    y: Any,
+    hold: Callable[[Stored, Stored], Source],
+    where: str = "fit",
+    known: Features = (),
+    sample_weight: Any = None,
+) -> DaskArrays:
     """A source over dask arrays, or dask dataframes and series.
 
-    Where one of the two is a plain array, `hold(array, array)` keeps it outside of the graph.
+    Where one of them is a plain array, `hold(array, array)` keeps it outside of the graph. `known`: the
+    columns of training, which those of a frame are compared with.
     """
     import dask.array as da
 
-    x, y = (
-        checked_blocks(part, where, what) if is_dask(part) else as_array(part, where, what)
-        for part, what in ((x, "examples"), (y, "targets"))
-    )
+    x, features = lazy_examples(x, where, known) if is_dask(x) else as_examples(x, where, known)
+    y = checked_blocks(y, where, "targets") if is_dask(y) else as_array(y, where, "targets")
     check_pair(x, y, where)
-    if not isinstance(y, da.Array):
-        y = da.from_array(Column(hold(_nothing(y), y), 1), chunks=(x.chunks[0], *y.shape[1:]))
+    weights = None if sample_weight is None else _weights(sample_weight, x.shape[0], where)
+    rows = next(part.chunks[0] for part in (x, y, weights) if isinstance(part, da.Array))
     if not isinstance(x, da.Array):
-        x = da.from_array(Column(hold(x, _nothing(x)), 0), chunks=(y.chunks[0], *x.shape[1:]))
-    return DaskArrays(x, y)
+        x = da.from_array(Column(hold(x, _nothing(x)), 0), chunks=(rows, *x.shape[1:]))
+    if not isinstance(y, da.Array):
+        y = da.from_array(Column(hold(_nothing(y), y), 1), chunks=(rows, *y.shape[1:]))
+    if isinstance(weights, np.ndarray):
+        weights = da.from_array(Column(hold(_nothing(weights), weights), 1), chunks=(rows,))
+    return DaskArrays(x, y, weights, features=features)
+
+
+def _weights(values: Any, rows: int, where: str) -> Any:
+    """Return weights (rows,) as an array or a dask array, whose values are checked as they are loaded."""
+    if is_dask(values):
+        return one_a_row(checked_blocks(values, where, WHAT), rows, where)
+    return as_weights(values, rows, where)
+
+
+def lazy_examples(x: Any, where: str, known: Features = ()) -> tuple[DaskArray, Features]:
+    """Return a dask array of numbers or of records (rows,), and the columns of a dask dataframe.
+
+    `known`: the columns that a model was trained on, which those of a dataframe are compared with.
+    """
+    frame = x if hasattr(type(x), "to_dask_array") and x.ndim == 2 else None
+    if frame is None:
+        return checked_blocks(x, where), ()
+    features = features_of(frame._meta, where, known, lazy=True)
+    check_features(known, features, where)
+    if all(column.kind == NUMBER for column in features):
+        return checked_blocks(frame, where), features
+    return _record_blocks(frame, features, where), features
+
+
+def _record_blocks(frame: DaskFrame, features: Features, where: str) -> DaskArray:
+    """Return a dask array of the rows of a dask dataframe as records, a block a partition."""
+    import dask.array as da
+
+    lengths = [int(n) for n in frame.map_partitions(len).compute()]  # which must be counted
+    like = np.empty(0, _record_dtype(features))
+    blocks = [
+        da.from_delayed(part, (length,), meta=like)
+        for part, length in zip(
+            frame.map_partitions(_records, features, where, meta=("records", object)).to_delayed(),
+            lengths,
+            strict=True,
+        )
+    ]
+    return da.concatenate(blocks)
+
+
+def _records(frame: Frame, features: Features, where: str) -> np.ndarray:
+    """Return a partition as records; its own columns are looked at, as objects tell late what they are."""
+    found = features_of(frame, where, features)
+    check_features(features, found, where)
+    return frame_records(frame, features, where, objects=True).astype(_record_dtype(features))
+
+
+def _record_dtype(features: Features) -> np.dtype:
+    """Return the dtype of records that is the same for all partitions, whatever they hold."""
+    return np.dtype([(column.name, "O" if column.kind == TEXT else "f8") for column in features])
 
 
 def _nothing(rows: Sized) -> np.ndarray:
@@ -150,7 +237,9 @@ def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
     meta = frame._meta
     columns = dtypes_of(meta)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
-    if dtype is None or all(column == dtype for column in columns.values()):
+    if dtype is None:
+        return frame.astype(object)  # of strings, dask would warn that it does the same
+    if all(column == dtype for column in columns.values()):
         return frame
     nullable = not all(isinstance(column, np.dtype) for column in columns.values())
     return frame.map_partitions(_as_floats if nullable else _as_dtype, dtype)

@@ -17,10 +17,11 @@ from typing import IO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from daskpar.data.check import check_pair
+from daskpar.data.check import check_dtype, check_pair
 from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, check_file, check_memory, decoding, stamp, without_warnings
 from daskpar.data.source import Source
+from daskpar.data.weights import WHAT, one_a_row
 from daskpar.errors import InputError
 from daskpar.registry import register
 from daskpar.settings import PathText, setting
@@ -36,6 +37,8 @@ _checked: dict[str, Stamp] = {}  # files whose check sums this process has compu
 @dataclass(frozen=True)
 class Npz(Source):
     """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole.
+
+    An array `weights` (rows,), where there is one, are the weights of the rows.
 
     Opening an uncompressed file reads it once, as fast as the disk and about 1 GB/s allow, to compare its
     check sums. A worker that opens the very file that the client has checked (`checked`: its stamp) does
@@ -55,6 +58,12 @@ class Npz(Source):
         object.__setattr__(self, "path", absolute(self.path, "Npz(path=...)"))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._members()[:2]
+
+    def row_weights(self) -> np.ndarray | None:
+        return self._members()[2]
+
+    def _members(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         stamped = stamp(self.path)
         return _open_npz(self.path, stamped, stamped in (self.checked, _checked.get(self.path)))
 
@@ -68,26 +77,33 @@ class Npz(Source):
 @register("npy")
 @dataclass(frozen=True)
 class Npy(Source):
-    """Two `.npy` files: examples and targets."""
+    """Two `.npy` files: examples and targets; and a third, where rows have weights."""
 
     x: PathText = setting(MISSING, "the file of the examples")
     y: PathText = setting(MISSING, "the file of the targets")
+    weights: PathText | None = setting(None, "the file of the weights of the rows")
     needs: ClassVar[str] = "data.x and data.y, two .npy files"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("x", "y"):
-            object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
+        for name in ("x", "y", "weights"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, absolute(getattr(self, name), f"Npy({name}=...)"))
 
     @property
     def version(self) -> Stamp:
-        return stamp(self.x) + stamp(self.y)
+        return stamp(self.x) + stamp(self.y) + (stamp(self.weights) if self.weights else ())
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]
+
+    def row_weights(self) -> np.ndarray | None:
+        if self.weights is None:
+            return None
+        return _open_weights(self.weights, self.rows, stamp(self.weights))
 
 
 class _Header(NamedTuple):
@@ -110,6 +126,17 @@ def _open_pair(x: str, y: str, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     return pair
 
 
+@lru_cache(maxsize=16)
+def _open_weights(path: str, rows: int, stamped: Stamp) -> np.ndarray:
+    return _as_weights(open_npy(path), rows, path)
+
+
+def _as_weights(weights: np.ndarray, rows: int, path: str) -> np.ndarray:
+    """Return the weights of a file as (rows,); their values are checked as they are read."""
+    check_dtype(weights.dtype, path, WHAT)
+    return one_a_row(weights, rows, path)
+
+
 def open_npy(path: str) -> np.ndarray:
     """A `.npy` file, mapped into memory. Raises InputError where it is missing or damaged."""
     size = check_file(path, "a .npy file")
@@ -120,7 +147,7 @@ def open_npy(path: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.ndarray]:
+def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     check_file(path, "a .npz file with arrays x and y")
     with decoding(path, "a .npz file"), zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
@@ -128,10 +155,11 @@ def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.
             names = sorted(name.removesuffix(".npy") for name in members)
             listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
             raise InputError(f"{path}: holds {listed or 'nothing'}; expected arrays x and y")
-        pair = _member(path, archive, "x", checked), _member(path, archive, "y", checked)
-    check_pair(*pair, where=path)
+        x, y = _member(path, archive, "x", checked), _member(path, archive, "y", checked)
+        weights = _member(path, archive, "weights", checked) if "weights.npy" in members else None
+    check_pair(x, y, where=path)
     _checked[path] = stamped
-    return pair
+    return x, y, None if weights is None else _as_weights(weights, len(x), path)
 
 
 def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np.ndarray:

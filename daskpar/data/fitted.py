@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from daskpar.backend.array import Array
+from daskpar.data.records import TEXT, Features, is_records, kinds, listed_names
+from daskpar.errors import InputError
 from daskpar.registry import Table
 from daskpar.settings import Block
 
@@ -27,6 +29,8 @@ class Fitted:
     """
 
     kind: ClassVar[str] = "fitted"
+    fills: ClassVar[bool] = False
+    """True where it puts values in the place of missing ones."""
 
     def apply(self, x: Array) -> Array:
         raise TypeError(f"{type(self).__name__} has no apply")
@@ -50,6 +54,18 @@ class Transform(Block):
     """The contract of a transform that is yet to be fitted."""
 
     kind: ClassVar[str] = "transform"
+    keeps_missing: ClassVar[bool] = False
+    """True where NaN may pass through it, as those do that a later transform puts a value for."""
+
+    def on_columns(self, features: Features, example: np.ndarray) -> Transform:
+        """Return the transform for examples with these columns, of the dtype and shape of the rows `example`.
+
+        Raises InputError where it can do nothing for records (`daskpar.data.records`).
+        """
+        if is_records(example.dtype):
+            named = listed_names(tuple(c for c in kinds(example.dtype) if c.kind == TEXT))
+            raise InputError(f"transform {self.kind}: columns {named} hold texts; put encode before it")
+        return self
 
     def measure(self, x: np.ndarray) -> Measure:
         raise TypeError(f"{type(self).__name__} measures nothing")

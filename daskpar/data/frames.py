@@ -1,4 +1,4 @@
-"""Frames and series: columns of numbers, whatever their library keeps them as."""
+"""Frames and series: columns of numbers and texts, whatever their library keeps them as."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 
+from daskpar.data.frame_columns import features_of, frame_records, without_objects
+from daskpar.data.records import TEXT, Features, check_features
 from daskpar.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,21 +35,29 @@ def is_frame(values: object) -> TypeGuard[Frame]:
     return type(values).__name__ in kinds and not hasattr(values, "__array_namespace__")
 
 
-def from_frame(values: Frame, where: str, what: str) -> object:
-    """Return the numbers of a frame (rows, columns) or series (rows,), or a series of labels for targets.
+def from_frame(values: Frame, where: str, what: str, known: Features = ()) -> tuple[object, Features]:
+    """Return the numbers of a frame (rows, columns) or series (rows,), and the names of its columns.
 
-    Bools and nullable integers become numbers, missing values NaN. Raises InputError that names the columns
-    that hold something else.
+    Examples with texts or categories among them become records (`daskpar.data.records`), targets of one
+    column a series of labels. Bools and nullable integers become numbers, missing values NaN. `known`: the
+    columns that a model was trained on. Raises InputError that names the columns that hold something else,
+    or are others than the known ones.
     """
     kind = type(values).__name__
     if kind == "Dataset" or kind == "LazyFrame":
         raise InputError(f"{where}: {what} are a {kind}; pass one array, e.g. .to_array() or .collect()")
     if kind == "DataArray":
-        return values.data
+        return values.data, ()
     frame = values if _is_pandas(values) else _to_pandas(values)
     if not _is_pandas(frame):
-        return frame  # a library without pandas at hand: NumPy has the last word
-    return _numbers(frame, where, what)
+        return frame, ()  # a library without pandas at hand: NumPy has the last word
+    if what != "examples" or frame.ndim == 1:
+        return _numbers(frame, where, what), ()
+    features = features_of(frame, where, known)
+    check_features(known, features, where)
+    if any(column.kind == TEXT for column in features):
+        return frame_records(frame, features, where), features
+    return _numbers(without_objects(frame), where, what), features
 
 
 def _numbers(values: DataFrame | Series, where: str, what: str) -> np.ndarray:

@@ -115,6 +115,9 @@ class Images(Source):
             x[i] = read_image(Path(files[row]), self.size, self.channels)
         return x, labels[rows]
 
+    def read_targets(self, rows: Rows) -> np.ndarray:
+        return self.labels()[rows]
+
     def _listing(self) -> Listing:
         _pillow()  # before a folder is listed for nothing
         return find_images(self.path)

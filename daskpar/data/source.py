@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from daskpar.data.records import Features
 from daskpar.data.sparse import Stored
 from daskpar.errors import InputError
 from daskpar.registry import Table
@@ -109,6 +110,15 @@ class Source(Block):
         return ()
 
     @property
+    def features(self) -> Features:
+        """The columns of examples, in order; nothing where they have no names."""
+        return ()
+
+    def like(self, features: Features) -> Source:
+        """The same data with columns of these kinds, where a file leaves open of which kind they are."""
+        return self
+
+    @property
     def tokens(self) -> bool:
         """Return whether examples are numbers of words or characters, which no arithmetic is done on."""
         return False
@@ -138,6 +148,24 @@ class Source(Block):
         """The examples and targets of `rows`, as they are stored."""
         x, y = self.arrays()
         return x[rows], y[rows]
+
+    def read_targets(self, rows: Rows) -> np.ndarray:
+        """The targets of `rows` alone, as they are stored."""
+        return self.arrays()[1][rows]
+
+    def row_weights(self) -> np.ndarray | None:
+        """One weight a row (rows,), opened rather than read; None where all rows count alike."""
+        return None
+
+    @property
+    def weighted(self) -> bool:
+        """Return whether rows have weights."""
+        return self.row_weights() is not None
+
+    def read_weights(self, rows: Rows) -> np.ndarray | None:
+        """The weights of `rows`, as they are stored."""
+        weights = self.row_weights()
+        return None if weights is None else weights[rows]
 
     def labels(self) -> np.ndarray:
         """One integer class a row, for stratified sampling."""

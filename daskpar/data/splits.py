@@ -65,6 +65,14 @@ class Split(Block):
         """Examples and targets at these positions of the part, as they are stored."""
         return self.source.read(self.where(positions))
 
+    def read_targets(self, positions: slice | np.ndarray) -> np.ndarray:
+        """The targets at these positions of the part alone, as they are stored."""
+        return self.source.read_targets(self.where(positions))
+
+    def read_weights(self, positions: slice | np.ndarray) -> np.ndarray | None:
+        """The weights of the rows at these positions of the part; None where all rows count alike."""
+        return self.source.read_weights(self.where(positions)) if self.source.weighted else None
+
     def where(self, positions: slice | np.ndarray) -> Rows:
         """The rows of the source at these positions of the part."""
         if self.stratified or (self.shuffled and (self.low, self.high) != (0.0, 1.0)):

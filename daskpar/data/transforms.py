@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Label, Measure, Transform
+from daskpar.data.on_numbers import NumbersOf
+from daskpar.data.records import Features, is_records
 from daskpar.errors import InputError, unknown
 from daskpar.registry import named, register
 
@@ -85,9 +87,17 @@ class Examples(Fitted):
         return x.reshape(x.shape[0], -1) if self.flat else x
 
 
+@dataclass(frozen=True)
+class _Numeric(Transform):
+    """A transform of numbers, which of records sees the columns of numbers alone."""
+
+    def on_columns(self, features: Features, example: np.ndarray) -> Transform:
+        return NumbersOf(self) if is_records(example.dtype) else self
+
+
 @register("standardise")
 @dataclass(frozen=True)
-class Standardise(Transform):
+class Standardise(_Numeric):
     """Mean 0 and variance 1 for each feature; a feature that never varies becomes 0.
 
     Chunks are combined by count, mean and the root of the squared distances (Chan, Golub and LeVeque 1983).
@@ -123,7 +133,7 @@ class Standardise(Transform):
 
 @register("scale")
 @dataclass(frozen=True)
-class Scale(Transform):
+class Scale(_Numeric):
     """From 0 to 1 for each feature over the training part; a feature that never varies becomes 0."""
 
     def measure(self, x: np.ndarray) -> Measure:
@@ -206,7 +216,11 @@ def to_json(fitted: Fitted) -> dict[str, object]:
     if FITTED.get(fitted.kind) is not type(fitted):
         name = type(fitted).__name__
         raise InputError(f"transforms: {name} is not registered; put @register({name.lower()!r}) before it")
-    return {"transform": fitted.kind, **asdict(fitted)}
+    values = {field.name: getattr(fitted, field.name) for field in fields(fitted)}
+    return {
+        "transform": fitted.kind,
+        **{name: to_json(value) if isinstance(value, Fitted) else value for name, value in values.items()},
+    }
 
 
 Json = Any  # whatever JSON holds: the fields of a transform say which
@@ -216,6 +230,8 @@ def from_json(value: dict[str, Any]) -> Fitted:
     """The inverse of `to_json`."""
 
     def tuples(v: Json) -> Json:
+        if isinstance(v, dict):
+            return from_json(v)
         return tuple(tuples(part) for part in v) if isinstance(v, list) else v
 
     kind = value["transform"].lower()  # checkpoints of earlier versions have the name of the class

@@ -69,6 +69,10 @@ class Emitter:
         (look,) = values.pop(LOOK)
         return look.key, state._replace(values=values)
 
+    def settled(self, state: StepState) -> StepState:
+        """A run without the gradients that wait to be applied: as it was when its logs ended."""
+        return state._replace(values={name: state.read(name) for name in self.plan.start.results})
+
     def _stamp(self, graph: Graph, section: Section, state: StepState, moment: _Moment) -> StepState:
         """Add the operations of a section for one step; returns where the run then stands."""
         step, frame = state.step, Frame(self.chunks, state, self._now(state, moment))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,7 @@ from daskpar import tasks
 from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.sampler import bounds
 from daskpar.data.splits import Split
+from daskpar.data.transforms import Fitted
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.plan import Kind
 from daskpar.tasks.types import Spec
@@ -48,16 +50,35 @@ def add_rows(graph: Graph, part: Split, chunk_rows: int) -> list[Key]:
     return keys
 
 
+def add_weighing(
+    graph: Graph, part: Split, chunk_rows: int, targets: Sequence[Fitted], by_class: bool
+) -> list[Key]:
+    """Tasks that sum the weights of a part's rows chunk by chunk, by class; see `tasks.weigh_rows`."""
+    keys = []
+    for i, span in enumerate(pairwise(bounds(part.rows, chunk_rows))):
+        index = (part.name, i)
+        if isinstance(part.source, DaskArrays):
+            y = _add_targets(graph, part.source, part, span) if by_class else None
+            weights = _add_weights(graph, part.source, part, span) if part.source.weighted else None
+            keys.append(graph.add("weigh-data", index, tasks.weigh_rows, part.name, targets, y, weights))
+        else:
+            keys.append(graph.add("weigh-data", index, tasks.weigh_data, part, span, targets, by_class))
+    return keys
+
+
 def _add_chunk(
     graph: Graph, spec: Key, part: Split, where: tuple[Any, ...], index: Key, lane: int | None = None
 ) -> Key:
     """A task that loads a chunk; `where` as `tasks.positions` takes it."""
     named = (part.name, *index)
     kind = LOAD if len(index) == 2 else LOAD._replace(axes=("", "chunk"))
+    trained_on = len(index) == 2
     if isinstance(part.source, DaskArrays):
-        blocks = _add_blocks(graph, part.source, part, where)
-        return graph.add(kind, named, tasks.load_rows, Ref(spec), part, *blocks, lane=lane)
-    return graph.add(kind, named, tasks.load_data, Ref(spec), part, where, lane=lane)
+        x, y = _add_blocks(graph, part.source, part, where)
+        weights = _add_weights(graph, part.source, part, where) if part.source.weighted else None
+        arguments = (Ref(spec), part, x, y, weights, trained_on)
+        return graph.add(kind, named, tasks.load_rows, *arguments, lane=lane)
+    return graph.add(kind, named, tasks.load_data, Ref(spec), part, where, trained_on, lane=lane)
 
 
 def _add_blocks(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> list[Ref]:
@@ -65,3 +86,17 @@ def _add_blocks(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any,
     blocks, x, y = source.blocks(part.where(tasks.positions(where)))
     graph.include("read-blocks", blocks)
     return [Ref(x), Ref(y)]
+
+
+def _add_targets(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> Ref:
+    """dask.array's own tasks for the targets of some rows; returns a reference to them."""
+    blocks, y = source.target_blocks(part.where(tasks.positions(where)))
+    graph.include("read-blocks", blocks)
+    return Ref(y)
+
+
+def _add_weights(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> Ref:
+    """dask.array's own tasks for the weights of some rows; returns a reference to them."""
+    blocks, weights = source.weight_blocks(part.where(tasks.positions(where)))
+    graph.include("read-blocks", blocks)
+    return Ref(weights)

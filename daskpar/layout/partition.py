@@ -56,7 +56,7 @@ class Place:
 
     @property
     def tensors(self) -> Tensors:
-        return Tensors(self.table.ranges, self.table.decayed)
+        return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def take(self, whole: ParameterTable, buffer: Array, into: Array) -> Array:
         """Fill `into`, the place's own buffer, from a buffer of the whole model."""
@@ -179,9 +179,8 @@ def partition(
         [share_program(own, in_shape[0], share, shares) for own in branches] if shares > 1 else branches
         for share in range(shares)
     ]
-    return Partition(
-        program, tuple(map(tuple, programs)), parts, places, first_trained(table, program), apart
-    )
+    trained = first_trained(table, program, passes_frozen=shares == 1)
+    return Partition(program, tuple(map(tuple, programs)), parts, places, trained, apart)
 
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
@@ -199,10 +198,10 @@ def _places(
 ) -> tuple[Place, ...]:
     """The places of a lane: for each stage all branches. Tied parameters belong to the first stage."""
     places, taken = [], set()
-    shape = {e.name: e.shape for e in table.entries}
-    in_tiles = set(filter(holder(program[slice(*tiled)]), shape)) if tiled else set()
+    entries = {e.name: e for e in table.entries}
+    in_tiles = set(filter(holder(program[slice(*tiled)]), entries)) if tiled else set()
     for stage, (first, stop) in enumerate(pairwise([0, *ends])):
-        names = [name for name in filter(holder(program[first:stop]), shape) if name not in taken]
+        names = [name for name in filter(holder(program[first:stop]), entries) if name not in taken]
         names.sort(key=lambda name: name not in in_tiles)  # first, and so at the same place in all buffers
         taken |= set(names)
         for branch in range(layout.breadth):
@@ -210,7 +209,8 @@ def _places(
             mine = [n for n in names if n in own or (branch == 0 and n not in shares[0])]
             copies = [n for n in names if n in in_tiles and 0 < branch < layout.tiles]
             held = {n: own.get(n) for n in [*copies, *mine]}
-            laid = ParameterTable.laid_out((n, share_shape(shape[n], s)) for n, s in held.items())
+            shapes = ((n, share_shape(entries[n].shape, s)) for n, s in held.items())
+            laid = ParameterTable.laid_out(shapes, entries)
             copied = laid.extent(in_tiles.__contains__)[1] if copies else 0
             places.append(Place(stage, branch, laid, held, copied))
     return tuple(places)
@@ -284,7 +284,7 @@ def shard_spans(place: Place, number: int, shards: int) -> list[Span]:
     """
     size = place.table.size
     ends = [-(-k * size // shards // ALIGN) * ALIGN for k in range(1, shards)]
-    for name in {e.name.rpartition(".")[0] for e in place.table.entries if not e.trains}:
+    for name in {e.name.rpartition(".")[0] for e in place.table.entries if e.is_statistic}:
         start, stop = place.table.extent(partial(_is_in, name))
         ends = [stop if start < end < stop else end for end in ends]
     return [Span(number, a, b) for a, b in pairwise([0, *(min(end, size) for end in ends), size])]

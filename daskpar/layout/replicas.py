@@ -144,12 +144,21 @@ class Replicas(Cut):
             )
             if run.outer is not None:
                 section.results[_anchor(h)] = (mean,)
+            function: str = "load_average"
+            described: tuple[object, ...] = ()
+            if run.table.frozen:
+                function, described = "load_trained_average", (Now.MODEL, span)
             for replica, states in enumerate(updated):
                 shift = replica * run.layout.lane_slots
                 section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
                     section.add(
-                        *(_LOAD_AVERAGE, "load_average", (_scope(replica), h, track)),
-                        *(writer.slot(span, track) + shift, state, mean),
+                        _LOAD_AVERAGE,
+                        function,
+                        (_scope(replica), h, track),
+                        writer.slot(span, track) + shift,
+                        *described,
+                        state,
+                        mean,
                     )
                     for track, state in zip(tracks, states[h], strict=True)
                 )

@@ -8,6 +8,7 @@ from daskpar.nn.layers.batch_norm import BatchNorm
 from daskpar.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
 from daskpar.nn.layers.dense import Dense
 from daskpar.nn.layers.dropout import Dropout
+from daskpar.nn.layers.embed_columns import EmbedColumns
 from daskpar.nn.layers.embedding import Embedding, LearnedPositions, TiedEmbedding
 from daskpar.nn.layers.flatten import Flatten, Reshape
 from daskpar.nn.layers.global_pool import GlobalAvgPool
@@ -31,10 +32,25 @@ from daskpar.nn.losses import (
     MeanSquaredError,
     SoftmaxCrossEntropy,
 )
-from daskpar.nn.metrics import R2, RMSE, Accuracy, Confusion, Metric, TopK
+from daskpar.nn.metrics import (
+    AUC,
+    F1,
+    R2,
+    RMSE,
+    Accuracy,
+    Confusion,
+    LogLoss,
+    Metric,
+    Perplexity,
+    Precision,
+    Recall,
+    TopK,
+)
 from daskpar.nn.parameters import ParameterTable
 
 __all__ = [
+    "AUC",
+    "F1",
     "GELU",
     "GRU",
     "LSTM",
@@ -53,6 +69,7 @@ __all__ = [
     "Cutout",
     "Dense",
     "Dropout",
+    "EmbedColumns",
     "Embedding",
     "FeedForward",
     "Flatten",
@@ -62,6 +79,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LearnedPositions",
+    "LogLoss",
     "Loss",
     "Masking",
     "MaxPool",
@@ -72,11 +90,14 @@ __all__ = [
     "Normalise",
     "Pad",
     "ParameterTable",
+    "Perplexity",
+    "Precision",
     "RMSNorm",
     "RandomCrop",
     "RandomFlip",
     "RandomShift",
     "ReLU",
+    "Recall",
     "Repeat",
     "Reshape",
     "Residual",

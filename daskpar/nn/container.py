@@ -125,7 +125,7 @@ class Container(Layer):
         values: Params = {}
         for child in self.children():
             inner = at(params, child.path)
-            if child.role == "run" and inner and not child.shallow:
+            if child.role == "run" and inner and not child.shallow and child.layer.trainable:
                 seen = child.layer.observe(inner, at(sums, child.path))
                 if seen:
                     put(values, child.path, seen)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
@@ -16,13 +15,18 @@ from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
 from daskpar.nn.layers.activations import sigmoid
-from daskpar.nn.loss import Loss, mean_over_outputs, squeezed
+from daskpar.nn.loss import Loss, by_rows, mean_over_outputs, total_weight
 from daskpar.registry import register
 
 
-def softmax(x: Array) -> Array:
-    """softmax over the last axis."""
-    return array_module(x).exp(log_softmax(x))
+def _times(values: Array, weights: Array | None) -> Array:
+    """Values (rows, ...), each times the weight of its row, where rows have one."""
+    return values if weights is None else values * by_rows(weights, values)
+
+
+def _weight_sum(terms: Shape, weights: Array | None) -> float:
+    """The sum of the weights of all terms, whose shape is (rows, ...)."""
+    return float(math.prod(terms)) if weights is None else total_weight(weights) * math.prod(terms[1:])
 
 
 @register("softmax_cross_entropy")
@@ -51,79 +55,41 @@ class SoftmaxCrossEntropy(Loss):
                 raise InputError(f"class_weights={list(self.class_weights)} must not all be zero")
 
     def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
-        if not out_shape or out_shape[-1] < 2:
-            raise InputError(
-                f"{self.kind}: the model returns {out_shape} per example; expected one output a class, "
-                "at least 2 (for one output use binary_cross_entropy)"
-            )
-        integer = np.dtype(target_dtype).kind in "iu"
-        if integer and target_shape != out_shape[:-1]:
-            raise InputError(
-                f"{self.kind}: targets of shape {target_shape} per example do not fit outputs {out_shape}; "
-                f"expected classes of shape {out_shape[:-1]}, or one-hot rows of shape {out_shape}"
-            )
-        if not integer and target_shape != out_shape:
-            floats = squeezed(target_shape) == out_shape[:-1]
-            whole = " (classes that are floats: .astype(int))" if floats else ""
-            raise InputError(
-                f"{self.kind}: targets are {np.dtype(target_dtype)} of shape {target_shape} per example; "
-                f"expected integer classes, or probabilities of shape {out_shape}{whole}"
-            )
+        super().check(out_shape, target_shape, target_dtype)
         if self.class_weights is not None and len(self.class_weights) != out_shape[-1]:
             raise InputError(
                 f"class_weights has {len(self.class_weights)} values for {out_shape[-1]} classes"
             )
 
-    def conform(self, targets: Array, out_shape: Shape) -> Array:
-        """Take bools for whole numbers, a column of classes for classes, whole one-hot rows for floats."""
-        if targets.dtype.kind == "b":
-            targets = targets.astype(np.uint8)
-        if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):
-            targets = targets.reshape(targets.shape[:-1])
-        if targets.dtype.kind in "iu" and targets.shape[1:] == out_shape:
-            targets = targets.astype(np.float64)  # then in the run's precision, as probabilities are
-        return targets
-
-    def classes(self, out_shape: Shape) -> int | None:
-        return out_shape[-1] if out_shape else None
-
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        classes = out_shape[-1]
-        if targets.dtype.kind in "iu":
-            low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= classes:
-                return (
-                    f"classes from {low} to {high} for a model with {classes} outputs; "
-                    f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
-                )
-        elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
-            return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
-        return None
-
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         classes = outputs.shape[-1]
         hard = targets.dtype.kind in "iu"
         if hard and self.class_weights is None:
-            total, d_outputs = kernels(outputs).cross_entropy(outputs, targets, self.label_smoothing)
-            return total, float(math.prod(targets.shape)), d_outputs
+            total, d_outputs = kernels(outputs).cross_entropy(outputs, targets, self.label_smoothing, weights)
+            return total, _weight_sum(targets.shape, weights), d_outputs
         logp = log_softmax(outputs)
         goal = targets[..., None] == xp.arange(classes) if hard else targets
         goal = goal.astype(outputs.dtype, copy=False)
-        rows = math.prod(outputs.shape[:-1])
         if self.label_smoothing:
             goal = goal * (1 - self.label_smoothing) + self.label_smoothing / classes
         if self.class_weights is None:
-            weight_sum = float(rows)
+            weight_sum = _weight_sum(outputs.shape[:-1], weights)
             mass = 1 if hard else xp.sum(goal, axis=-1, keepdims=True)
         else:
-            weights = xp.asarray(self.class_weights, dtype=outputs.dtype)
-            weight_sum = float(xp.sum(weights[targets])) if hard else float(rows)
-            goal = goal * weights
+            of_classes = xp.asarray(self.class_weights, dtype=outputs.dtype)
+            if hard:
+                of_terms = of_classes[targets]
+                weight_sum = float(xp.sum(_times(of_terms, weights)))
+            else:
+                weight_sum = _weight_sum(outputs.shape[:-1], weights)
+            goal = goal * of_classes
             mass = xp.sum(goal, axis=-1, keepdims=True)
-        d_outputs = xp.exp(logp) * mass - goal
+        d_outputs = _times(xp.exp(logp) * mass - goal, weights)
         logp *= goal
-        return -float(xp.sum(logp)), weight_sum, d_outputs
+        return -float(xp.sum(_times(logp, weights))), weight_sum, d_outputs
 
     @property
     def splits(self) -> bool:
@@ -145,13 +111,20 @@ class SoftmaxCrossEntropy(Loss):
         return xp.stack([top, size, xp.sum(parts[:, 2], axis=0), xp.sum(parts[:, 3], axis=0)])
 
     def with_total(
-        self, outputs: Array, targets: Array, first: int, classes: int, total: Array
+        self,
+        outputs: Array,
+        targets: Array,
+        first: int,
+        classes: int,
+        total: Array,
+        weights: Array | None = None,
     ) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         top, size, along, mass = total
-        loss = xp.sum(mass * (top + xp.log(size)) - along)
+        loss = xp.sum(_times(mass * (top + xp.log(size)) - along, weights))
         share = xp.exp(outputs - top[..., None]) * (mass / size)[..., None]
-        return float(loss), float(top.size), share - self._goal(outputs, targets, first, classes)
+        d_outputs = _times(share - self._goal(outputs, targets, first, classes), weights)
+        return float(loss), _weight_sum(top.shape, weights), d_outputs
 
     def _goal(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
         """The targets of the classes from `first` on."""
@@ -163,53 +136,57 @@ class SoftmaxCrossEntropy(Loss):
         goal = goal.astype(outputs.dtype)
         return goal * (1 - self.label_smoothing) + self.label_smoothing / classes
 
-    def activate(self, outputs: Array) -> Array:
-        return softmax(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return array_module(outputs).argmax(outputs, axis=-1)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        return xp.log(xp.maximum(share, xp.finfo(share.dtype).tiny))
-
 
 @register("binary_cross_entropy")
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
 
-    Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere.
+    Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere. `pos_weight` multiplies the
+    term of the positive label, for all outputs or one number for each: above 1 it favours recall, below 1
+    precision. As in PyTorch the mean stays that over outputs, whatever they weigh.
+
+    >>> import numpy as np
+    >>> BinaryCrossEntropy(pos_weight=3)(np.zeros((2, 1)), np.array([[1], [0]]))[:2]
+    (2.772588722239781, 2.0)
     """
 
+    pos_weight: float | tuple[float, ...] | None = None
     over_positions: ClassVar[str] = "mean"
     task: ClassVar[str] = "labels"
 
-    def classes(self, out_shape: Shape) -> int | None:
-        return 2 if math.prod(out_shape) == 1 else None
+    def __post_init__(self) -> None:
+        for weight in self._positive:
+            if weight <= 0:
+                raise InputError(f"pos_weight={self.pos_weight} must be above zero")
+        if self.pos_weight == ():
+            raise InputError("pos_weight=() is empty; expected a number, or one for each output")
 
-    def refuses(self, targets: Array, out_shape: Shape) -> str | None:
-        low, high = float(targets.min()), float(targets.max())
-        if 0 <= low <= high <= 1:
-            return None
-        labels = ' (two other labels: targets=["labels"])' if math.prod(out_shape) == 1 else ""
-        return f"targets from {low:g} to {high:g}; expected 0 to 1{labels}"
+    @property
+    def _positive(self) -> tuple[float, ...]:
+        """The weights of the positive label: none, one for all outputs, or one for each."""
+        if self.pos_weight is None:
+            return ()
+        return self.pos_weight if isinstance(self.pos_weight, tuple) else (self.pos_weight,)
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
+    def check(self, out_shape: Shape, target_shape: Shape, target_dtype: DTypeLike) -> None:
+        super().check(out_shape, target_shape, target_dtype)
+        count, outputs = len(self._positive), out_shape[-1] if out_shape else 1
+        if count > 1 and count != outputs:
+            raise InputError(f"pos_weight has {count} values for {outputs} outputs")
+
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
         xp = array_module(outputs)
         t = targets.reshape(outputs.shape).astype(outputs.dtype)
-        each = xp.maximum(outputs, 0) - outputs * t + xp.log1p(xp.exp(-xp.abs(outputs)))
-        return mean_over_outputs(each, sigmoid(outputs) - t)
-
-    def activate(self, outputs: Array) -> Array:
-        return sigmoid(outputs)
-
-    def decide(self, outputs: Array) -> Array:
-        return (outputs > 0).astype(int)
-
-    def mean(self, outputs: Sequence[Array]) -> Array:
-        share = super().mean(outputs)
-        xp = array_module(share)
-        tiny = xp.finfo(share.dtype).tiny
-        return xp.log(xp.maximum(share, tiny)) - xp.log(xp.maximum(1 - share, tiny))
+        if self.pos_weight is None:
+            each = xp.maximum(outputs, 0) - outputs * t + xp.log1p(xp.exp(-xp.abs(outputs)))
+            return mean_over_outputs(each, sigmoid(outputs) - t, weights)
+        positive = xp.asarray(self._positive, dtype=outputs.dtype)
+        if positive.size == 1:
+            positive = positive.reshape(())
+        factor = 1 + (positive - 1) * t
+        softplus = xp.maximum(-outputs, 0) + xp.log1p(xp.exp(-xp.abs(outputs)))
+        slope = 1 - t - factor * sigmoid(-outputs)
+        return mean_over_outputs((1 - t) * outputs + factor * softplus, slope, weights)

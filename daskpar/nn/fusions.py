@@ -31,8 +31,9 @@ def can_rectify(layer: Layer) -> bool:
 
 
 def is_dense(layer: Layer) -> bool:
-    """Tell whether a layer is dense, or a chain of such layers."""
-    return type(layer.layer if isinstance(layer, Rectified) else layer) in (Dense, DenseChain)
+    """Tell whether a layer is dense, or a chain of such layers; a frozen one stays on its own."""
+    kind = type(layer.layer if isinstance(layer, Rectified) else layer)
+    return kind in (Dense, DenseChain) and layer.trainable
 
 
 def behind(program: Program) -> Program:
@@ -71,7 +72,7 @@ def _rectified(layer: Layer) -> Rectified:
     if isinstance(layer, Rectified):
         return layer
     assert isinstance(layer, Rectifying)
-    return Rectified(layer)
+    return Rectified(layer, trainable=layer.trainable)
 
 
 def _done(layer: Layer) -> DoneReLU:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.context import Context, Params, Saved, Shape
+from daskpar.nn.frozen import as_trainable_as_it, frozen
 from daskpar.nn.partition_rules import Positions, Width, Window
 from daskpar.registry import Table
 from daskpar.settings import Block
@@ -26,6 +27,7 @@ __all__ = [
     "Rectifying",
     "Saved",
     "Shape",
+    "frozen",
     "require_positive",
     "synchronised",
 ]
@@ -67,6 +69,8 @@ class Operation:
         return self.sharing is not None
 
 
+Place = tuple[int, ...]
+"""A layer's place within another, as in `Operation.path`; () is the layer itself."""
 Program = Sequence[Operation]
 """A model, or a part of one, as a list of operations."""
 
@@ -79,13 +83,27 @@ class Layer(Block):
     inputs are never written to (workers that are threads share them), gradients are returned and sum over
     examples. Axis 0 of `x` and `y` is the example; the shapes given to and returned by `init` leave it out.
     Outputs have the dtype of `x`.
+
+    A layer that is not `trainable` keeps its parameters, and so do all layers within it: no update, no weight
+    decay, no penalty, no share in the norm of the gradient.
+
+    >>> from daskpar.nn import Dense, Residual
+    >>> block = Residual((Dense(8), Dense(8)), trainable=False)
+    >>> [operation.layer.trainable for operation in block.children() if operation.role == "run"]
+    [False]
     """
 
+    trainable: bool = field(default=True, kw_only=True)
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
     """True where examples are integers, e.g. numbers of words."""
     rectifies: ClassVar[bool] = False
     """True where it can do the work of a ReLU that comes before or after it; see `Rectifying`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "children" in cls.__dict__:
+            cls.children = as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign, assignment]
 
     def children(self) -> tuple[Operation, ...]:
         """The operations that a layer made of layers stands for, in order; none for any other layer.
@@ -97,6 +115,17 @@ class Layer(Block):
     def stands_for(self) -> tuple[Layer, ...]:
         """The layers that it is a short way to write, in a list of layers; any other stands for itself."""
         return (self,)
+
+    def freeze(self, places: Set[Place]) -> Self:
+        """The layer with those at some places frozen, as far as it holds layers in a list."""
+        return frozen(self) if () in places else self
+
+    def open_sizes(self) -> dict[str, str]:
+        """The sizes that are left to the data (`words`, `outputs`, `columns`), and the fields they go to.
+
+        See `nn.open_sizes`.
+        """
+        return {}
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         """Initial parameters (float64, cast when they enter the flat buffer) and the shape of an output."""
@@ -218,8 +247,8 @@ class Rectifying(Layer):
 
 
 def synchronised(layer: Layer) -> bool:
-    """Tell whether a layer asks for statistics of the whole batch."""
-    return bool(getattr(layer, "sync", False))
+    """Tell whether a layer asks for statistics of the whole batch; a frozen one has its running ones."""
+    return bool(getattr(layer, "sync", False)) and layer.trainable
 
 
 def require_positive(layer: str, **values: float) -> None:

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels.reference.loss import log_softmax
-from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy, softmax
+from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
 from daskpar.nn.layer import require_positive
 from daskpar.nn.loss import Loss, mean_over_outputs
+from daskpar.nn.targets import softmax
 from daskpar.registry import register
 
 __all__ = [
@@ -24,47 +25,72 @@ __all__ = [
 ]
 
 
-@register("mean_squared_error")
 @dataclass(frozen=True)
-class MeanSquaredError(Loss):
-    """(outputs - targets)², the mean over an example's outputs."""
+class ErrorLoss(Loss):
+    """A loss of errors, the mean over an example's outputs. It defines `terms`.
+
+    `unit_power`: the power of the units of the targets that it has, e.g. 2 for squares.
+    """
 
     over_positions: ClassVar[str] = "mean"
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        error = _error(outputs, targets)
-        return mean_over_outputs(error * error, 2 * error)
+    def terms(self, error: Array) -> tuple[Array, Array]:
+        """The loss of each error (rows, ...), and its derivative."""
+        raise TypeError(f"{type(self).__name__} has no terms")
+
+    def __call__(
+        self, outputs: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, float, Array]:
+        each, slope = self.terms(_error(outputs, targets))
+        return mean_over_outputs(each, slope, weights)
+
+    def in_units(
+        self, outputs: Array, targets: Array, units: Array, weights: Array | None = None
+    ) -> tuple[float, float]:
+        each, _ = self.terms(_error(outputs, targets))
+        return mean_over_outputs(each * units, each, weights)[:2]
+
+
+@register("mean_squared_error")
+@dataclass(frozen=True)
+class MeanSquaredError(ErrorLoss):
+    """(outputs - targets)², the mean over an example's outputs."""
+
+    unit_power: ClassVar[int] = 2
+
+    def terms(self, error: Array) -> tuple[Array, Array]:
+        return error * error, 2 * error
 
 
 @register("mean_absolute_error")
 @dataclass(frozen=True)
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(ErrorLoss):
     """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
 
-    over_positions: ClassVar[str] = "mean"
+    unit_power: ClassVar[int] = 1
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        xp = array_module(outputs)
-        error = _error(outputs, targets)
-        return mean_over_outputs(xp.abs(error), xp.sign(error))
+    def terms(self, error: Array) -> tuple[Array, Array]:
+        xp = array_module(error)
+        return xp.abs(error), xp.sign(error)
 
 
 @register("huber")
 @dataclass(frozen=True)
-class Huber(Loss):
-    """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs."""
+class Huber(ErrorLoss):
+    """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs.
+
+    Behind scaled targets `delta` is a number of their scale, e.g. of deviations.
+    """
 
     delta: float = 1.0
-    over_positions: ClassVar[str] = "mean"
+    unit_power: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         require_positive("huber", delta=self.delta)
 
-    def __call__(self, outputs: Array, targets: Array) -> tuple[float, float, Array]:
-        xp = array_module(outputs)
-        error = _error(outputs, targets)
-        clipped = xp.clip(error, -self.delta, self.delta)
-        return mean_over_outputs(clipped * (error - 0.5 * clipped), clipped)
+    def terms(self, error: Array) -> tuple[Array, Array]:
+        clipped = array_module(error).clip(error, -self.delta, self.delta)
+        return clipped * (error - 0.5 * clipped), clipped
 
 
 def _error(outputs: Array, targets: Array) -> Array:

@@ -188,7 +188,7 @@ def backward(
             params_here, keep = present(operation, params, x), saved[k]
             if ctx.consume and isinstance(saved, list):
                 saved[k] = None
-            if not needs[k] and not params_here:
+            if not needs[k] and not (params_here and operation.layer.trainable):
                 x = None
                 continue
             child = ctx.within(operation.path, needs[k])
@@ -221,7 +221,8 @@ def _run_backward(
 def needed(program: Program, params: Params, input_gradient: bool) -> list[bool]:
     """For each operation, whether the gradient of its input is needed.
 
-    It is where something before it has parameters, or where that of the input of all is (`input_gradient`).
+    It is where something before it has parameters that are trained, or where that of the input of all is
+    (`input_gradient`).
     """
     needs: list[bool] = []
     held: list[bool] = []
@@ -229,7 +230,7 @@ def needed(program: Program, params: Params, input_gradient: bool) -> list[bool]
     for operation in program:
         needs.append(now)
         if operation.role == "run":
-            now = now or bool(at(params, operation.path))
+            now = now or (operation.layer.trainable and bool(at(params, operation.path)))
         elif operation.role == "fork":
             held.append(now)
         elif operation.role == "swap":

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,16 @@ ALIGN = 16  # elements: 64 bytes of float32
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: elements `start` to `stop` of the buffer. `decays`: whether weight decay applies."""
+    """One tensor: elements `start` to `stop` of the buffer. `decays`: whether weight decay applies.
+
+    A `frozen` one keeps its bits. `rate`: the factor of its learning rate.
+    """
 
     name: str
     shape: Shape
     start: int
+    frozen: bool = False
+    rate: float = 1.0
 
     @property
     def stop(self) -> int:
@@ -40,9 +46,14 @@ class Entry:
         return len(self.shape) >= 2 and not self.name.endswith("bias")
 
     @property
+    def is_statistic(self) -> bool:
+        """True for running statistics, which the optimizer leaves alone (see `Layer.observe`)."""
+        return self.name.rpartition(".")[2].startswith("running_")
+
+    @property
     def trains(self) -> bool:
-        """False for running statistics, which the optimizer leaves alone (see `Layer.observe`)."""
-        return not self.name.rpartition(".")[2].startswith("running_")
+        """True where the optimizer moves it."""
+        return not (self.frozen or self.is_statistic)
 
 
 @dataclass(frozen=True)
@@ -58,18 +69,24 @@ class ParameterTable:
         return cls.laid_out((name, tuple(value.shape)) for name, value in _walk(params, ""))
 
     @classmethod
-    def laid_out(cls, tensors: Iterable[tuple[str, Shape]]) -> ParameterTable:
-        """The table for tensors of these names and shapes, one after the other."""
+    def laid_out(
+        cls, tensors: Iterable[tuple[str, Shape]], like: Mapping[str, Entry] | None = None
+    ) -> ParameterTable:
+        """The table for tensors of these names and shapes, one after the other.
+
+        `like`: entries by name, whose `frozen` and `rate` they have, too.
+        """
         entries, start = [], 0
         for name, shape in tensors:
-            entries.append(Entry(name, shape, start))
+            groups = () if like is None else (like[name].frozen, like[name].rate)
+            entries.append(Entry(name, shape, start, *groups))
             start += -(-math.prod(shape) // ALIGN) * ALIGN
         return cls(tuple(entries), start)
 
     @property
     def count(self) -> int:
-        """Number of parameters, gaps and running statistics left out."""
-        return sum(math.prod(e.shape) for e in self.entries if e.trains)
+        """Number of parameters, frozen ones included, gaps and running statistics left out."""
+        return sum(math.prod(e.shape) for e in self.entries if not e.is_statistic)
 
     @cached_property
     def decayed(self) -> tuple[tuple[int, int], ...]:
@@ -78,13 +95,34 @@ class ParameterTable:
 
     @cached_property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) range of every tensor, for optimizers that scale tensor by tensor."""
+        """The (start, stop) range of every tensor that is trained, for optimizers that scale by tensors."""
         return tuple((e.start, e.stop) for e in self.entries if e.trains)
 
     @cached_property
     def statistics(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) ranges of running statistics."""
-        return tuple((e.start, e.stop) for e in self.entries if not e.trains)
+        """The (start, stop) ranges of running statistics that follow the data."""
+        return tuple((e.start, e.stop) for e in self.entries if e.is_statistic and not e.frozen)
+
+    @cached_property
+    def frozen(self) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) ranges of frozen tensors, neighbours as one."""
+        return tuple((start, stop) for start, stop, frozen in self._runs(lambda e: e.frozen) if frozen)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, int, float], ...] | None:
+        """(start, stop, factor of the learning rate) of all that is trained, neighbours as one.
+
+        None where nothing is frozen and all learn at one rate.
+        """
+        if not any(e.frozen or e.rate != 1 for e in self.entries):
+            return None
+        return tuple(run for run in self._runs(lambda e: e.rate if e.trains else 0.0) if run[2])
+
+    def _runs(self, kind: Callable[[Entry], float]) -> Iterator[tuple[int, int, float]]:
+        """(start, stop, kind) of neighbouring entries of one kind, with the gaps between them."""
+        for value, run in groupby(self.entries, kind):
+            entries = list(run)
+            yield entries[0].start, -(-entries[-1].stop // ALIGN) * ALIGN, value
 
     def extent(self, belongs: Callable[[str], bool]) -> tuple[int, int]:
         """The slice of the buffer from the first to the last tensor whose name `belongs`."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import fields
 
 from daskpar.errors import InputError
-from daskpar.nn.layer import Layer
+from daskpar.nn.layer import Layer, Place, frozen
 
 MOST_LAYERS = 10_000
 """Layers of a model, those within others included: a bound on what a short config can ask for."""
@@ -48,9 +48,16 @@ def written_out(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """Layers as they are computed: each replaced by the layers that it stands for in a list."""
     out: list[Layer] = []
     for layer in layers:
-        out += layer.stands_for()
+        stands_for = layer.stands_for()
+        out += stands_for if layer.trainable else map(frozen, stands_for)
         require_buildable(len(out))
     return tuple(out)
+
+
+def freeze_each(layers: Sequence[Layer], places: Set[Place]) -> tuple[Layer, ...]:
+    """Layers with those at some places frozen, of which the first number is that of the layer in the list."""
+    inside = ({place[1:] for place in places if place[:1] == (i,)} for i in range(len(layers)))
+    return tuple(layer.freeze(own) if own else layer for layer, own in zip(layers, inside, strict=True))
 
 
 def require_buildable(count: int) -> None:

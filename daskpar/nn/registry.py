@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from daskpar.errors import InputError, shown
+from daskpar.nn.functions import FunctionLoss, FunctionMetric, is_function, named_function
 from daskpar.nn.layer import LAYERS, Layer
 from daskpar.nn.layers.sequential import Sequential, count_layers, require_buildable
 from daskpar.nn.loss import LOSSES, Loss
@@ -41,8 +42,13 @@ def model(entries: object) -> Sequential:
 
 
 def loss(entry: object) -> Loss:
-    return named(LOSSES, entry)
+    """A loss from a config's entry, or from a function."""
+    return FunctionLoss(entry) if is_function(entry) else named(LOSSES, entry)
 
 
 def metric(entry: object) -> Metric:
-    return named(METRICS, entry)
+    """A metric from a config's entry, from a function, or from `{name: function}`."""
+    if is_function(entry):
+        return FunctionMetric(entry)
+    pair = named_function(entry)
+    return named(METRICS, entry) if pair is None else FunctionMetric(pair[1], name=pair[0])

@@ -60,10 +60,17 @@ def extent(table: ParameterTable, program: Program, span: tuple[int, int]) -> tu
     return table.extent(holder(program[slice(*span)]))
 
 
-def first_trained(table: ParameterTable, program: Program) -> int:
-    """The first operation that has parameters: the backward pass need not go further."""
-    trained = (i for i, op in enumerate(program) if any(op.holds(entry.name) for entry in table.entries))
-    return next(trained, 0)
+def first_trained(table: ParameterTable, program: Program, passes_frozen: bool = True) -> int:
+    """The first operation that has parameters to train: the backward pass need not go further.
+
+    With `passes_frozen` false it is the first that has any parameters, and so where the first to train shares
+    statistics: the backward pass of such an operation begins in the part before.
+    """
+    trained = [e for e in table.entries if not (e.frozen and passes_frozen)]
+    first = next((i for i, op in enumerate(program) if any(op.holds(e.name) for e in trained)), 0)
+    if passes_frozen and program[first].shares:
+        return first_trained(table, program, False)
+    return first
 
 
 def shapes(program: Program, in_shape: Shape) -> list[tuple[Shape, Shape]]:

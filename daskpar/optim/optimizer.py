@@ -22,14 +22,23 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 class Tensors(NamedTuple):
-    """Where tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to."""
+    """Where tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to.
+
+    `groups`: (start, stop, factor) of what is updated, each with a factor of the learning rate; None where
+    that is all of the slice, at one rate. Frozen tensors are in none of them.
+    """
 
     ranges: Ranges
     decayed: Ranges
+    groups: tuple[tuple[int, int, float], ...] | None = None
 
     def within(self, start: int, stop: int) -> Tensors:
         """Those of the slice from `start` to `stop`, counted from its beginning; some may be cut off."""
-        return Tensors(*(_within(ranges, start, stop) for ranges in self))
+        groups = self.groups
+        if groups is not None:
+            inside = ((max(a, start) - start, min(b, stop) - start, factor) for a, b, factor in groups)
+            groups = tuple(group for group in inside if group[0] < group[1])
+        return Tensors(_within(self.ranges, start, stop), _within(self.decayed, start, stop), groups)
 
 
 def _within(ranges: Ranges, start: int, stop: int) -> Ranges:
@@ -91,6 +100,33 @@ class Optimizer(Block):
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
     ) -> None:
         raise TypeError(f"{type(self).__name__} has no update")
+
+
+def update_groups(
+    optimizer: Optimizer,
+    params: Array,
+    grads: Array,
+    slots: Slots,
+    step: int,
+    lr: float,
+    tensors: Tensors,
+) -> tuple[Array, Slots]:
+    """`Optimizer.update` in place, group by group, each at its own learning rate.
+
+    The caller gives `params`, `grads` and `slots` away. What is in no group keeps its bits, in `params` and
+    in `slots`.
+    """
+    if tensors.groups is None:
+        return optimizer.update(params, grads, slots, step, lr, tensors, donate=True)
+    for start, stop, factor in tensors.groups:
+        some = slice(start, stop)
+        own, kept = params[some], {name: slot[some] for name, slot in slots.items()}
+        inside = tensors.within(start, stop)._replace(groups=None)
+        after, left = optimizer.update(own, grads[some], kept, step, lr * factor, inside, donate=True)
+        for view, value in ((own, after), *((kept[name], left[name]) for name in kept)):
+            if value is not view:
+                view[...] = value
+    return params, slots
 
 
 OPTIMIZERS = Table("optimizer", Optimizer, "daskpar.optim")

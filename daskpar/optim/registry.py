@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from daskpar.optim.optimizer import OPTIMIZERS, Optimizer
 from daskpar.optim.schedules import SCHEDULES, Schedule
 from daskpar.registry import named
@@ -9,8 +11,10 @@ from daskpar.registry import named
 __all__ = ["OPTIMIZERS", "SCHEDULES", "optimizer", "schedule"]
 
 
-def optimizer(entry: object) -> Optimizer:
-    return named(OPTIMIZERS, entry)
+def optimizer(entry: object, learning_rate: float | None = None) -> Optimizer:
+    """An optimizer from a config's entry, with its own learning rate where none is given."""
+    built = named(OPTIMIZERS, entry)
+    return built if learning_rate is None else replace(built, lr=learning_rate)
 
 
 def schedule(entry: object) -> Schedule:

@@ -1,6 +1,13 @@
 """The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
 
-from daskpar.tasks.average import add_parameters, average, begin_outer, gather_replicas, load_average
+from daskpar.tasks.average import (
+    add_parameters,
+    average,
+    begin_outer,
+    gather_replicas,
+    load_average,
+    load_trained_average,
+)
 from daskpar.tasks.compression import compress_gradient, error_feedback, load_residual, save_residuals
 from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
@@ -68,11 +75,13 @@ from daskpar.tasks.step import (
     update_part,
 )
 from daskpar.tasks.warm_up import warm_up
+from daskpar.tasks.weigh import Weighed, weigh_data, weigh_rows
 
 __all__ = [
     "PREDICTIONS",
     "Owner",
     "ParameterServer",
+    "Weighed",
     "add_outputs",
     "add_parameters",
     "add_sums",
@@ -116,6 +125,7 @@ __all__ = [
     "load_rows",
     "load_share",
     "load_state",
+    "load_trained_average",
     "measure",
     "measure_norm",
     "measure_rows",
@@ -151,4 +161,6 @@ __all__ = [
     "update",
     "update_part",
     "warm_up",
+    "weigh_data",
+    "weigh_rows",
 ]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from daskpar.backend.array import Array
 from daskpar.layout.partition import Span
-from daskpar.tasks.step import merged
+from daskpar.optim.optimizer import update_groups
+from daskpar.tasks.step import extents, merged
 from daskpar.tasks.types import Lane, Spec, State
 
 
@@ -33,16 +34,32 @@ def average(
     step = owners[0].state.step
     if anchor is None:
         return Lane(State(step, mean, {}))
-    before, slots = anchor.state.params, anchor.state.slots
-    outer = spec.outer
-    return Lane(
-        State(step, *outer.update(before, before - mean, slots, rounds, outer.lr, spec.tensors_of(span)))
-    )
+    before, outer = anchor.state.params, spec.outer
+    slots = {name: slot.copy() for name, slot in anchor.state.slots.items()}
+    tensors = spec.tensors_of(span)
+    if tensors.groups is not None:  # replicas have learnt at their rates already
+        tensors = tensors._replace(groups=tuple((a, b, 1.0) for a, b, _ in tensors.groups))
+    after = update_groups(outer, before.copy(), before - mean, slots, rounds, outer.lr, tensors)
+    return Lane(State(step, *after))
 
 
 def load_average(owner: Lane, average: Lane) -> Lane:
     """A replica's state with the parameters of the average; its slots stay its own."""
     return Lane(owner.state._replace(params=average.state.params))
+
+
+def load_trained_average(spec: Spec, span: Span | None, owner: Lane, average: Lane) -> Lane:
+    """`load_average` but for frozen parameters, whose bits a mean may change."""
+    return Lane(owner.state._replace(params=_frozen_of(spec, span, owner, average.state.params)))
+
+
+def _frozen_of(spec: Spec, span: Span | None, owner: Lane, params: Array) -> Array:
+    """A copy of `params` with the frozen ones of an `owner`, who holds `span` of the whole."""
+    start = 0 if span is None else span.start
+    kept = params.copy()
+    for first, stop in extents(spec.table_of(span).frozen, start, len(params)):
+        kept[first:stop] = owner.state.params[first:stop]
+    return kept
 
 
 def gather_replicas(spec: Spec, replicas: int, *owners: Lane) -> Lane:
@@ -58,6 +75,8 @@ def gather_replicas(spec: Spec, replicas: int, *owners: Lane) -> Lane:
     for owner in owners[replicas:]:
         slots |= _named("outer", owner.state)
     mean = _sum([state.params for state in each]) * share
+    if spec.table.frozen:
+        mean = _frozen_of(spec, None, owners[0], mean)
     return Lane(State(each[0].step, mean, slots, merged(owners[:replicas])))
 
 

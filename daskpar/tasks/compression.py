@@ -11,6 +11,7 @@ from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.partition import Span
 from daskpar.tasks.moves import pick_gradient
 from daskpar.tasks.state_file import read_slots
+from daskpar.tasks.step import extents
 from daskpar.tasks.types import Gradient, Lane, Rounded, Spec
 
 
@@ -82,13 +83,17 @@ def load_residual(
 def _picked(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int
 ) -> tuple[Gradient, tuple[tuple[int, Array], ...]]:
-    """Some elements of a gradient to be rounded, and those that are not to be, with their places."""
+    """Some elements of a gradient to be rounded, and those that are not to be, with their places.
+
+    The gradient of frozen parameters is zero: it has no say in the scale.
+    """
     gradient = pick_gradient(value, which, start, stop)
-    buffer, begin = gradient.buffer, gradient.start
-    ends = [(max(a - begin, 0), min(b - begin, len(buffer))) for a, b in spec.table_of(span).statistics]
-    exact = tuple((a, buffer[a:b].copy()) for a, b in ends if a < b)
-    if exact:
+    buffer, table = gradient.buffer, spec.table_of(span)
+    statistics = extents(table.statistics, gradient.start, len(buffer))
+    exact = tuple((a, buffer[a:b].copy()) for a, b in statistics)
+    zeros = statistics + extents(table.frozen, gradient.start, len(buffer))
+    if zeros:
         buffer = buffer.copy()
-        for a, values in exact:
-            buffer[a : a + len(values)] = 0
+        for a, b in zeros:
+            buffer[a:b] = 0
     return gradient._replace(buffer=buffer), exact

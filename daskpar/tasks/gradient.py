@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from daskpar.errors import NotFiniteError
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
+from daskpar.tasks.units import in_units
 
 # A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
 ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -53,7 +55,8 @@ def differentiate(
             consume=True,
         )
         outputs, saved = spec.model.forward(views, batch.x[start:stop], ctx)
-        part, dy = measure(spec, outputs, batch.y[start:stop])
+        weights = None if batch.weights is None else batch.weights[start:stop]
+        part, dy = measure(spec, outputs, batch.y[start:stop], weights)
         if not math.isfinite(part[0]):
             explain_not_finite(spec, params, batch.x[start:stop], ctx, part[0])
         _, grads = spec.model.backward(views, saved, dy, ctx)
@@ -67,14 +70,34 @@ def differentiate(
     return Gradient(buffer, sums)
 
 
-def measure(spec: Spec, outputs: Array, targets: Array) -> tuple[Sums, Array]:
-    """Sums of loss, weights and metrics over rows, and the gradient of the loss."""
-    loss, weight, dy = spec.loss(outputs, targets)
+def measure(
+    spec: Spec,
+    outputs: Array,
+    targets: Array,
+    weights: Array | None = None,
+    metrics: Sequence[Any] | None = None,
+    positions: slice | None = None,
+) -> tuple[Sums, Array]:
+    """Sums of loss, weights and metrics over rows, and the gradient of the loss.
+
+    `weights`: (rows,), None where all rows count alike. `metrics`: None for those of training's steps.
+    `positions`: which of an example's positions these are, None for all.
+    """
+    metrics = spec.step_metrics if metrics is None else metrics
+    if weights is None:
+        loss, weight, dy = spec.loss(outputs, targets)
+    else:
+        loss, weight, dy = spec.loss.weighted(outputs, targets, weights)
+    if spec.units is not None and (spec.units.shares or spec.units.undone) and math.isfinite(loss):
+        loss, weight = in_units(spec, outputs, targets, weights, positions)
     sums: Sums = (loss, weight)
-    if spec.metrics and spec.targets and spec.loss.task == "numbers":  # metrics are in the units of y
+    if metrics and spec.targets and spec.loss.task == "numbers":  # metrics are in the units of y
         outputs, targets = (undo(spec.targets, to_numpy(values)) for values in (outputs, targets))
-    for metric in spec.metrics:
-        sums += metric.sums(outputs, targets, spec.loss)
+    for metric in metrics:
+        if weights is None:
+            sums += metric.sums(outputs, targets, spec.loss)
+        else:
+            sums += metric.weighted_sums(outputs, targets, spec.loss, weights)
     return sums, dy
 
 

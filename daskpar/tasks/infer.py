@@ -8,9 +8,10 @@ import numpy as np
 
 from daskpar.backend import blas
 from daskpar.backend.array import Array, aligned, to_numpy
-from daskpar.data.chunk import Chunk, not_finite, transformed
+from daskpar.data.chunk import Chunk, fills, not_finite, on_device, transformed
 from daskpar.data.transforms import decode, dtype_of_units, undo
 from daskpar.errors import InputError
+from daskpar.nn.gathered_rows import packed
 from daskpar.nn.layer import Context
 from daskpar.tasks.gradient import add_sums, ignore_float_errors, measure
 from daskpar.tasks.load import check_ids, check_shape
@@ -41,9 +42,11 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
     for start in range(0, len(chunk.x), _ROWS):
-        x, y = chunk.x[start : start + _ROWS], chunk.y[start : start + _ROWS]
-        sums = add_sums(sums, measure(spec, _outputs(spec, owner, x), y)[0])
-    return sums
+        rows = slice(start, start + _ROWS)
+        weights = None if chunk.weights is None else chunk.weights[rows]
+        outputs = _outputs(spec, owner, chunk.x[rows])
+        sums = add_sums(sums, measure(spec, outputs, chunk.y[rows], weights, spec.metrics)[0])
+    return packed(sums)
 
 
 @ignore_float_errors
@@ -59,9 +62,10 @@ def predict(
     """
     xp = spec.xp
     check_ids(spec, "predict", x)
-    x = xp.asarray(x)
-    strange = not_finite(x)
-    x = aligned(transformed(x, spec.transforms, spec.x_dtype))
+    spec.check_raw(x, "predict")
+    x = on_device(x, xp)
+    strange = xp.zeros(len(x), dtype=bool) if fills(spec.transforms) else not_finite(x)
+    x = aligned(xp.asarray(transformed(x, spec.transforms, spec.x_dtype)))
     check_shape(spec, "predict", x)
     starts = range(0, max(1, len(x)), _ROWS)
     out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]

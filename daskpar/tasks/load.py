@@ -12,6 +12,7 @@ from daskpar.backend.random import init_rng
 from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted, Transform
+from daskpar.data.weights import classes_of
 from daskpar.errors import InputError
 from daskpar.layout.partition import Span
 from daskpar.tasks.state_file import read_state
@@ -69,17 +70,24 @@ def positions(where: tuple[Any, ...]) -> Any:
     return order.positions(stream, chunk)
 
 
-def load_data(spec: Spec, part: Split, where: tuple[Any, ...]) -> Chunk:
+def load_data(spec: Spec, part: Split, where: tuple[Any, ...], trained_on: bool = False) -> Chunk:
     """A chunk, read from its source; `where` as for `positions`."""
-    return load_rows(spec, part, *read_rows(part, where))
+    x, y = read_rows(part, where)
+    return load_rows(spec, part, x, y, part.read_weights(positions(where)), trained_on)
 
 
-def load_rows(spec: Spec, part: Split, x: Any, y: Any) -> Chunk:
-    """A chunk from rows that another task has read, e.g. one of dask.array's."""
+def load_rows(
+    spec: Spec, part: Split, x: Any, y: Any, weights: Any = None, trained_on: bool = False
+) -> Chunk:
+    """A chunk from rows that another task has read, e.g. one of dask.array's.
+
+    `trained_on`: rows to train on, which the weights of their classes multiply.
+    """
     where = f"{part.name} data"
     check_ids(spec, where, x)
+    spec.check_raw(x, where)
     how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
-    chunk = prepare(part.name, x, y, spec.precision, *how)
+    chunk = prepare(part.name, x, y, spec.precision, *how, weights=weights)
     check_shape(spec, where, chunk.x)
     targets = spec.loss.conform(chunk.y, spec.out_shape)
     try:
@@ -89,7 +97,12 @@ def load_rows(spec: Spec, part: Split, x: Any, y: Any) -> Chunk:
     wrong = spec.loss.refuses(targets, spec.out_shape) if len(targets) else None
     if wrong is not None:
         raise InputError(f"{where}: {wrong}")
-    return Chunk(chunk.x, targets.astype(spec.precision, copy=False) if is_floating(targets) else targets)
+    y = targets.astype(spec.precision, copy=False) if is_floating(targets) else targets
+    weights = chunk.weights
+    if trained_on and spec.class_weights is not None:
+        of_classes = spec.xp.asarray(spec.class_weights, dtype=spec.precision)[classes_of(y, where)]
+        weights = of_classes if weights is None else weights * of_classes
+    return Chunk(chunk.x, y, weights)
 
 
 def check_ids(spec: Spec, where: str, x: Any) -> None:

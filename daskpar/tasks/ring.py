@@ -66,8 +66,8 @@ def load_share(spec: Spec, step: int, share: int, streams: range, *chunks: Chunk
     """A share of the positions of a lane's rows of the batch of a step."""
     batch, xp = load_batch(spec, step, streams, *chunks), spec.xp
     start, stop = bounds(spec.in_shape[0], spec.layout.tracks_per_lane)[share]
-    x, y = (xp.ascontiguousarray(a[:, start:stop]) if a.ndim > 1 else a for a in batch)
-    return Chunk(x, y)
+    x, y = (xp.ascontiguousarray(a[:, start:stop]) if a.ndim > 1 else a for a in batch[:2])
+    return Chunk(x, y, batch.weights)
 
 
 def share_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:

@@ -12,6 +12,7 @@ from daskpar.errors import NotFiniteError
 from daskpar.layout.partition import Span
 from daskpar.nn.layer import Params
 from daskpar.nn.parameters import collect, first_not_finite
+from daskpar.optim.optimizer import Ranges, update_groups
 from daskpar.tasks.gradient import (
     add_gradient,
     add_sums,
@@ -82,9 +83,12 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
-    """Makes sums over examples a mean, with penalties, in place; returns new running statistics."""
-    if not sums or not sums[1] > 0:
-        raise NotFiniteError(f"step {state.step}: the weights of the batch sum to zero")
+    """Makes sums over examples a mean, with penalties, in place; returns new running statistics.
+
+    The gradient of frozen parameters becomes zero.
+    """
+    if not sums or not sums[1] >= 0:
+        raise NotFiniteError(f"step {state.step}: the weights of the batch have no sum")
     table, start = spec.table_of(span), span.start if span else 0
     observed: Params = {}
     statistics = statistics_within(spec, span, len(total))
@@ -92,7 +96,10 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
         observed = spec.model.observe(table.views(state.params, start), table.views(total, start))
         for first, stop in statistics:
             total[first:stop] = 0
-    total *= 1 / sums[1]
+    for first, stop in extents(table.frozen, start, len(total)):
+        total[first:stop] = 0
+    if sums[1] > 0:  # else no row counts, and the gradient is 0
+        total *= 1 / sums[1]
     spec.penalty.apply(total, state.params, spec.tensors_of(span))
     return observed
 
@@ -102,6 +109,12 @@ def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[in
     start = span.start if span else 0
     ends = spec.table_of(span).statistics
     return [(a - start, b - start) for a, b in ends if start <= a < start + size]
+
+
+def extents(ranges: Ranges, start: int, size: int) -> list[tuple[int, int]]:
+    """The parts of ranges among the `size` elements from `start` on, counted from there."""
+    inside = ((max(a - start, 0), min(b - start, size)) for a, b in ranges)
+    return [(a, b) for a, b in inside if a < b]
 
 
 def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
@@ -126,8 +139,8 @@ def apply_update(
         spec.clip.apply(total, norm)
     except NotFiniteError as error:
         raise _not_finite(spec, state, total, span, str(error)) from None
-    params, slots = spec.optimizer.update(
-        state.params, total, state.slots, state.step, lr, spec.tensors_of(span), donate=True
+    params, slots = update_groups(
+        spec.optimizer, state.params, total, state.slots, state.step, lr, spec.tensors_of(span)
     )
     if observed:
         collect(observed, spec.table_of(span).views(params, span.start if span else 0))

@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from daskpar.backend.array import Array, module_named, pickle_via_host
+from daskpar.data.records import is_records
 from daskpar.data.sampler import Sampler
+from daskpar.data.schema import Schema
 from daskpar.data.transforms import Fitted, decode
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import Partition, Span
+from daskpar.nn.open_sizes import Sizes
 from daskpar.nn.parameters import ParameterTable
 from daskpar.optim.optimizer import Tensors
+from daskpar.tasks.units import Units
 
 Sums = tuple[float, ...]
 
@@ -35,6 +39,8 @@ class Spec:
 
     It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
     once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
+    `class_weights`: one for each class, which multiply the weights of rows that are trained on.
+    `units`: those of targets that were scaled, in which the loss is reported.
     """
 
     model: Any
@@ -56,6 +62,15 @@ class Spec:
     layout: Layout = field(default_factory=Layout)
     cut: Partition | None = None
     outer: Any = None
+    schema: Schema = field(default_factory=Schema)
+    sizes: Sizes = field(default_factory=Sizes)
+    class_weights: tuple[float, ...] | None = None
+    units: Units | None = None
+
+    @property
+    def step_metrics(self) -> tuple[Any, ...]:
+        """The metrics that are measured of each step of training: those that are sums."""
+        return tuple(metric for metric in self.metrics if not metric.gathered)
 
     @property
     def partition(self) -> Partition:
@@ -69,7 +84,7 @@ class Spec:
 
     @property
     def tensors(self) -> Tensors:
-        return Tensors(self.table.ranges, self.table.decayed)
+        return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def tensors_of(self, span: Span | None) -> Tensors:
         """The extents of tensors in a part of the parameters, or in all of them."""
@@ -92,6 +107,11 @@ class Spec:
     def x_dtype(self) -> str:
         """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
         return "int32" if self.model.tokens else self.precision
+
+    def check_raw(self, x: Array, where: str) -> None:
+        """Refuse examples (rows, ...) of another shape than training had, where transforms come first."""
+        if self.transforms or is_records(x.dtype):
+            self.schema.check(x, where)
 
     @property
     def xp(self) -> Any:

@@ -27,14 +27,14 @@ def warm_up(spec: Spec, part: Split, tell: Any = logger.info) -> None:
     """
     with LOADING, announce_compiling(tell):
         try:
-            chunk = load_data(spec, part, (0, min(2, part.rows)))
+            chunk = load_data(spec, part, (0, min(2, part.rows)), True)
         except InputError:
             return  # told by the run, which sees all rows
         buffer = spec.xp.zeros(spec.table.size, dtype=spec.precision)
         views = spec.table.views(buffer)
         ctx = Context(True, input_gradient=False, consume=True)
         outputs, saved, _ = spec.model.run(views, chunk.x, ctx)
-        _, dy = measure(spec, outputs, chunk.y)
+        _, dy = measure(spec, outputs, chunk.y, chunk.weights)
         _, grads = spec.model.backward(views, saved, dy, ctx)
         total = spec.xp.zeros_like(buffer)
         collect(grads, spec.table.views(total))

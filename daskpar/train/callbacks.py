@@ -15,18 +15,36 @@ from daskpar.settings import Block, setting
 from daskpar.tasks.types import State
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, improves, monitored
+from daskpar.train.hooks import refuse_unknown_hooks
 from daskpar.train.view import RunView
 
 
 class Callback:
     """Override what you need. What `state_dict` returns lies in checkpoints, as JSON.
 
-    Each moment gets a view of the run, with the names of a Trainer: `run.spec_`, `run.history_`,
-    `run.layout_`, `run.resumed_at_`, `run.folder`, ... `monitor` is the value that a callback goes by, if
-    any; it is checked before the first step.
+    Each moment gets a view of the run: `run.step`, `run.learning_rate`, `run.parameters` and
+    `run.optimizer_state` of that moment (see `RunView`), and the names of a Trainer: `run.spec_`,
+    `run.history_`, `run.layout_`, `run.resumed_at_`, `run.folder`, ... `monitor` is the value that a callback
+    goes by, if any; it is checked before the first step.
+    Raises InputError for a class with a method that is named like a moment, but is none.
+
+    >>> import numpy as np
+    >>> from daskpar import Trainer
+    >>> class Weights(Callback):
+    ...     def after_evaluation(self, run, record):
+    ...         print(run.step, run.learning_rate, run.parameters["0.weight"].shape)
+    >>> trainer = Trainer([{"dense": 3}], batch=3, callbacks=[Weights()], client="threaded-scheduler")
+    >>> _ = trainer.fit(np.eye(6, dtype="float32"), np.arange(6) % 3)
+    2 0.001 (6, 3)
     """
 
     monitor: str | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = [base for base in cls.__mro__ if base not in Callback.__mro__]  # also those that are mixed in
+        methods = sorted({name for base in own for name, value in vars(base).items() if callable(value)})
+        refuse_unknown_hooks(cls.__name__, methods, (name for name in vars(Callback) if name[0] != "_"))
 
     def reset(self) -> None:
         """Forget what an earlier run has left, before a run takes up its checkpoint or begins."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from daskpar.errors import InputError
+from daskpar.train.blocks import check_blocks, check_together
 from daskpar.train.scratch import Scratch
 from daskpar.train.settings import FIELDS, Settings, keywords
 
@@ -23,6 +24,8 @@ class Configured:
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         self.settings = Settings(*args, **settings)
+        check_blocks(self.settings)
+        check_together(self.settings)
 
     __init__.__signature__ = keywords()  # type: ignore[attr-defined]
 
@@ -35,7 +38,9 @@ class Configured:
         """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""
         if name in FIELDS:
             changed: dict[str, Any] = {name: value}
-            name, value = "settings", replace(self.settings, **changed)
+            settings = replace(self.settings, **changed)
+            check_blocks(settings, [name])
+            name, value = "settings", settings
         super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:

@@ -20,11 +20,11 @@ from typing import Any
 
 from daskpar import tasks
 from daskpar.cluster.executor import Executor
-from daskpar.errors import ServerLostError
+from daskpar.errors import InputError, ServerLostError
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.state import StepState
-from daskpar.tasks.types import Log
+from daskpar.tasks.types import Lane, Log, State
 from daskpar.train.evaluate import add_evaluation
 from daskpar.train.tokens import new_token
 
@@ -53,9 +53,13 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Submission:
-    """Some steps that were submitted, and what may be released once they are done."""
+    """Some steps that were submitted, and what may be released once they are done.
+
+    `front`: where the run stands after them.
+    """
 
     steps: int
+    front: StepState
     report: Key
     cut: Milestone | None
     held: set[Key]
@@ -83,6 +87,7 @@ class Driver:
     def __post_init__(self) -> None:
         self._kept = set(self.data)
         self.interrupted = False
+        self._reported: Submission | None = None
 
     def interrupt(self) -> None:
         """End after the steps in flight."""
@@ -91,6 +96,29 @@ class Driver:
     def close(self) -> None:
         """Let go of everything that was submitted: others may work on with this executor."""
         self._release(set(self._kept))
+
+    def state(self) -> State:
+        """Fetch the state after the steps that `run` has reported last, while it waits to go on.
+
+        Raises InputError at any other time, when that state is gone.
+        """
+        window = self._reported
+        if window is None:
+            raise InputError(
+                "the parameters of a run are known in the methods of a callback; in between they change"
+            )
+        if window.cut is not None:
+            return _state_in(self.executor.result(window.cut.state))
+        graph, front = Graph(new_token()), window.front
+        if front.step > self._logged:
+            front = self.emitter.settled(front)
+        source, _ = self.emitter.cut(graph, front)
+        key = self._on_the_host(graph, source, front.step)
+        self.executor.submit(graph, [key], self.emitter.layout.slots)
+        try:
+            return _state_in(self.executor.result(key))
+        finally:
+            self.executor.release([key])
 
     def _release(self, keys: set[Key]) -> None:
         self.executor.release(keys)
@@ -127,7 +155,7 @@ class Driver:
                 pending.clear()
                 front, step, self.token = None, rooted, new_token()
                 continue
-            pending.popleft()
+            self._reported = pending.popleft()
             yield self._log(log)
             now = time.monotonic()
             self._adapt(window.steps, now - last)
@@ -136,6 +164,7 @@ class Driver:
                 yield window.cut
                 self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
                 rooted = self._seen if window.cut.restart_point else rooted
+            self._reported = None
             self._release(window.held - (front.keys if front else set()))
             if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
@@ -171,7 +200,7 @@ class Driver:
         cut = planned if planned.step == end else Milestone(end) if due else None
         if end <= self._seen and end < stop:  # seen before the parameters were lost
             cut = None
-        front = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
+        front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         held, logs = set(front.keys), front.logs
         if cut is not None:
             source, front = self.emitter.cut(graph, front)
@@ -188,7 +217,7 @@ class Driver:
         self._tasks += len(graph)
         self.executor.submit(graph, held, self.emitter.layout.slots)
         self._kept |= held
-        return Submission(end - step, report, cut, held), front
+        return Submission(end - step, after, report, cut, held), front
 
     def _on_the_host(self, graph: Graph, state: Key, step: int) -> Key:
         """Return the key of a state that the client can hold, who may have no such device."""
@@ -229,6 +258,10 @@ class Driver:
         self._pace.append((steps, seconds))
         done, taken = map(sum, zip(*self._pace, strict=True))
         self._length = max(1, min(int(_WINDOW_SECONDS * done / max(taken, 1e-6)), 4 * self._length, 512))
+
+
+def _state_in(owner: Lane) -> State:
+    return owner.state
 
 
 def _is_restart_point(window: Submission) -> bool:

@@ -16,9 +16,11 @@ from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.state_file import read_state
 from daskpar.tasks.types import Lane, Spec, State
+from daskpar.train.arguments import known_arguments
 from daskpar.train.description import describe
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
+from daskpar.train.progress import progress_for
 from daskpar.train.saved import save_file, saved_at
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
@@ -56,6 +58,11 @@ class Ensemble(Trainer):
         super().__init__(model, **options)
         self.members = members
 
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the settings and the number of members by name."""
+        return {**super().get_params(deep), "members": self.members}
+
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -64,15 +71,19 @@ class Ensemble(Trainer):
         resume: bool = False,
         *,
         fresh_optimizer: bool = False,
+        sample_weight: object = None,
     ) -> Ensemble:
         """Train all members at once, or go on. A share of the rows for validation is the same for all."""
-        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer), self.settings)
+        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight), self.settings)
         return self
 
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Ensemble:
+    @known_arguments
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Ensemble:
         """Train all members for one epoch, from the parameters there are."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self._fit(FitArguments(X, y, validation), once)
+        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def _fit(self, arguments: FitArguments, settings: Settings) -> None:
@@ -81,13 +92,15 @@ class Ensemble(Trainer):
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):
             data = Inputs(settings, executor, self._scratch).parts(
-                arguments.x, arguments.y, arguments.validation
+                arguments.x, arguments.y, arguments.validation, arguments.sample_weight
             )
             lanes = self.members * settings.fixed_layout.slots
             threads = blas_threads(lanes, settings.blas_threads)
             for member in members:
                 member.blas_threads = threads
-            given = replace(arguments, x=data[0], y=None, validation=data[1])
+            shown = progress_for(self.settings, f"member 1/{self.members}")  # as the others go beside it
+            members[0].callbacks = [*members[0].callbacks, *shown]
+            given = replace(arguments, x=data[0], y=None, validation=data[1], sample_weight=None)
             try:
                 train_all(members, client, given)
             finally:  # also what members have learnt when they were interrupted
@@ -140,11 +153,15 @@ class Ensemble(Trainer):
 
     def _member(self, number: int, settings: Settings) -> Trainer:
         folder = None if settings.folder is None else Path(settings.folder) / f"member-{number}"
-        differing = {"seed": settings.seed + number, "folder": folder}
+        differing = {"seed": settings.seed + number, "folder": folder, "verbose": 0}
         return Trainer(**{**vars(settings), **differing, "callbacks": deepcopy(settings.callbacks)})
 
+    @property
+    def _is_fitted(self) -> bool:
+        return "members_" in self.__dict__
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "members_"):
+        if not self._is_fitted:
             raise InputError("this Ensemble is not fitted yet; call fit or restore first")
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:

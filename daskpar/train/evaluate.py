@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from daskpar import tasks
-from daskpar.cluster.executor import Executor
-from daskpar.data.check import as_array
-from daskpar.data.dask_arrays import checked_blocks, is_dask
+from daskpar.cluster.executor import Done, Executor
+from daskpar.data.check import as_examples
+from daskpar.data.dask_arrays import is_dask, lazy_examples
 from daskpar.data.sparse import SparseRows
 from daskpar.data.splits import Split
 from daskpar.errors import InputError, unknown
@@ -23,6 +22,7 @@ from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Lane, Spec, Sums
 from daskpar.train.history import scores, without_value
+from daskpar.train.progress import counting
 from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
@@ -38,17 +38,20 @@ def evaluate_part(
     token: str,
     chunk_rows: int,
     said: Collection[str] = (),
+    verbose: bool | int | None = 0,
 ) -> dict[str, Any]:
     """Loss and metrics over a part, with the state in a file that the workers see; or several, on average.
 
-    A score without a value is told of, but for those of which it is `said` already.
+    A score without a value is told of, but for those of which it is `said` already. `verbose`: whether there
+    is a bar when it takes a while; see `daskpar.train.progress`.
     """
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
     owner = _loaded(graph, model, states, (part.name,))
     keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
-    executor.submit(graph, keys, 1)
-    values = evaluated(spec, executor, keys, part.name)
+    with counting(f"evaluate {part.name}", keys, verbose) as count:
+        executor.submit(graph, keys, 1, count)
+        values = evaluated(spec, executor, keys, part.name, count)
     executor.release(keys)
     for name, line in without_value(spec, part.name, values).items():
         if name not in said:
@@ -66,17 +69,23 @@ def add_evaluation(
     )
 
 
-def evaluated(spec: Spec, executor: Executor, keys: Iterable[Key], name: str) -> dict[str, Any]:
+def evaluated(
+    spec: Spec, executor: Executor, keys: Iterable[Key], name: str, count: Done | None = None
+) -> dict[str, Any]:
     """Loss and metrics of the part `name` from what `add_evaluation`'s tasks found, chunk by chunk in order.
 
-    Raises InputError where the weights of all rows are zero: there is no loss then.
+    `count` hears of the key of each chunk. Raises InputError where the weights of all rows are zero: there
+    is no loss then.
     """
-    none: Sums = ()
-    sums = reduce(add_sums, map(executor.result, keys), none)
+    sums: Sums = ()
+    for key in keys:
+        sums = add_sums(sums, executor.result(key))
+        if count is not None:
+            count(key)
     if sums and sums[1] == 0:
         raise InputError(
             f"{name} data: the weights of all rows sum to zero, so {spec.loss.kind} has no value; "
-            "give rows of classes that weigh something, or change class_weights"
+            "give rows that weigh something, or change sample_weight or class_weights"
         )
     return scores(spec, sums)
 
@@ -100,8 +109,9 @@ def predict(
     `files()` gives the states as files, for a prediction that is made later.
     """
     if is_dask(x):
-        return predict_lazily(spec, files(), checked_blocks(x, "predict"), kind, new_token(), fill)
-    x = as_array(x, "predict")
+        x = lazy_examples(x, "predict", spec.schema.features)[0]
+        return predict_lazily(spec, files(), x, kind, new_token(), fill)
+    x = as_examples(x, "predict", spec.schema.features)[0]
     if not x.shape:
         raise InputError("predict: examples must have an axis of rows, got a single value")
     return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)

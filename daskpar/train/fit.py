@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from daskpar.train.blocks import check_together
 from daskpar.train.checkpoint import Checkpoints, to_resume_from
 from daskpar.train.going_on import Earlier
 from daskpar.train.inputs import Inputs
@@ -29,6 +30,7 @@ class FitArguments:
     validation: object = None
     resume: bool = False
     fresh_optimizer: bool = False
+    sample_weight: object = None
     earlier: Earlier | None = None
 
 
@@ -44,9 +46,12 @@ def train(
     `scratch()`: a folder that the workers see. `trainer`: what callbacks see besides the run. `begun` gets
     the run before its first step.
     """
+    check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
-        train, validation = inputs.parts(arguments.x, arguments.y, arguments.validation)
+        train, validation = inputs.parts(
+            arguments.x, arguments.y, arguments.validation, arguments.sample_weight
+        )
         check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None

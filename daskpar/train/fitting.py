@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from daskpar import tasks
 from daskpar.backend.random import init_rng
 from daskpar.cluster.executor import Executor
 from daskpar.data.categories import NumberLabels, labels_in
+from daskpar.data.encode import Encode
+from daskpar.data.impute import Impute
+from daskpar.data.records import Features, is_records, kinds
+from daskpar.data.schema import refuse_texts
+from daskpar.data.source import Source
 from daskpar.data.splits import Split
-from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, from_json, transform
+from daskpar.data.transforms import Examples, Fitted, Inputs, Pixels, Transform, transform
+from daskpar.data.weights import BALANCED
 from daskpar.errors import InputError
-from daskpar.graph.graph import Graph, Ref
-from daskpar.graph.load import add_rows
 from daskpar.nn import registry as nn
+from daskpar.nn.open_sizes import Sizes, fill, open_in
+from daskpar.tasks import Weighed
+from daskpar.train.class_weights import weigh
+from daskpar.train.measuring import Measuring
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
-
-SavedTransforms = tuple[tuple[Fitted, ...] | None, tuple[Fitted, ...] | None]
-"""Fitted transforms of examples and of targets; None for those that are yet to be fitted."""
+from daskpar.train.sizes import categories_of, find_sizes
 
 
 @dataclass(frozen=True)
 class FittedData:
     """Training data, with the transforms of examples and of targets that were fitted on them.
+
+    `sizes`: those that the model leaves to the data. `weighed`: the sum of the weights of the rows by class,
+    where the classes are to be balanced.
 
     They do not depend on the layout: whoever chooses one fits them once.
     """
@@ -36,34 +43,52 @@ class FittedData:
     part: Split
     transforms: tuple[Fitted, ...]
     targets: tuple[Fitted, ...]
+    sizes: Sizes = field(default_factory=Sizes)
+    weighed: Weighed | None = None
 
 
 def fit_data(
-    settings: Settings, part: Split, executor: Executor, token: str, saved: SavedTransforms = (None, None)
+    settings: Settings, part: Split, executor: Executor, token: str, saved: SavedData | None = None
 ) -> FittedData:
     """Fit all transforms of a training on its data, but for those that are `saved`.
 
     `token` names the tasks.
     """
-    chunk_rows = settings.chunk_rows or part.source.chunk_rows
-    transforms, targets = saved
+    saved = saved or SavedData()
+    measuring = Measuring(part, executor, token, settings.chunk_rows or part.source.chunk_rows)
+    transforms, targets, sizes = saved.transforms, saved.targets, saved.sizes
     if transforms is None:
-        transforms = fit_transforms(settings.transforms, part, executor, token, chunk_rows, "x")
+        transforms = fit_transforms(settings.transforms, measuring, "x")
     if targets is None:
-        targets = fit_targets(settings, transforms, part, executor, token, chunk_rows)
-    return FittedData(part, transforms, targets)
+        targets = fit_targets(settings, transforms, measuring)
+    if sizes is None:
+        example = example_after(transforms, part.source, settings.precision)
+        sizes = find_sizes(settings, transforms, targets, example, measuring)
+    return _weighed(settings, FittedData(part, transforms, targets, sizes), executor, token)
 
 
-def fit_transforms(
-    entries: Sequence[object], part: Split, executor: Executor, token: str, chunk_rows: int, which: str
-) -> tuple[Fitted, ...]:
+def _weighed(settings: Settings, data: FittedData, executor: Executor, token: str) -> FittedData:
+    """The same data with the weights of their rows summed up, where rows or classes have weights."""
+    part, by_class = data.part, settings.class_weight == BALANCED
+    if not by_class and not part.source.weighted:
+        return data
+    if by_class and nn.loss(settings.loss).task == "numbers":
+        return data  # refused with the problem, by the name of the loss
+    chunk_rows = settings.chunk_rows or part.source.chunk_rows
+    total = weigh(part, data.targets, executor, token, chunk_rows, by_class)
+    return replace(data, weighed=total if by_class else None)
+
+
+def fit_transforms(entries: Sequence[object], measuring: Measuring, which: str) -> tuple[Fitted, ...]:
     """Fit transforms on the training part, one pass over its chunks each.
 
     `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
     """
     fitted: list[Fitted] = []
-    if which == "x" and part.source.max_value is not None:
-        fitted.append(Pixels(part.source.max_value))
+    source = measuring.part.source
+    if which == "x" and source.max_value is not None:
+        fitted.append(Pixels(source.max_value))
+    check_order(entries)
     for i, entry in enumerate(entries):
         if isinstance(entry, Fitted):
             fitted.append(entry)
@@ -73,45 +98,71 @@ def fit_transforms(
             if which == "x" or len(entries) > 1:
                 raise InputError("inputs stands alone, in data.targets; data.transforms prepares them too")
             return (Examples(),)
-        graph = Graph(token)
-        keys = [
-            graph.add(
-                "measure-data", (which, i, k), tasks.measure_rows, step, tuple(fitted), which, Ref(rows)
-            )
-            for k, rows in enumerate(add_rows(graph, part, chunk_rows))
-        ]
-        executor.submit(graph, keys, 1)
-        measures = [executor.result(key) for key in keys]
-        executor.release(keys)
-        fitted.append(step.fit(reduce(step.combine, measures)))
+        if which == "x":
+            step = step.on_columns(_features(source, fitted), example_after(fitted, source))
+        fitted.append(step.fit(measuring.measure(step, fitted, which, i)))
+    if which == "x":
+        refuse_texts(kinds(example_after(fitted, source).dtype), f"{measuring.part.name} data")
     return tuple(fitted)
 
 
-def fit_targets(
-    settings: Settings,
-    transforms: Sequence[Fitted],
-    part: Split,
-    executor: Executor,
-    token: str,
-    chunk_rows: int,
-) -> tuple[Fitted, ...]:
+def check_order(entries: Sequence[object]) -> None:
+    """Refuse transforms that spoil what others need: missing values, or the numbers of categories."""
+    before: Transform | None = None
+    numbered = False
+    for step in (transform(entry) for entry in entries if not isinstance(entry, Fitted)):
+        if isinstance(step, Impute) and before is not None:
+            raise InputError(
+                f"transforms: impute comes after {before.kind}, which missing values would spoil; put it "
+                "first"
+            )
+        if numbered and not step.keeps_missing:
+            raise InputError(
+                f"transforms: {step.kind} comes after encode, whose numbers of categories it would change; "
+                "put encode last"
+            )
+        numbered = numbered or (isinstance(step, Encode) and (step.rest == "embed" or bool(step.embed)))
+        if not step.keeps_missing:
+            before = step
+
+
+def _features(source: Source, fitted: Sequence[Fitted]) -> Features:
+    """Return the columns of examples after some transforms; nothing where these have made others of them."""
+    shape = example_after(fitted, source).shape
+    return source.features if shape == (1, len(source.features)) else ()
+
+
+def example_after(transforms: Sequence[Fitted], source: Source, dtype: str | None = None) -> np.ndarray:
+    """Return an example of zeros (1, ...) after transforms; `dtype`: of numbers, else that of the source."""
+    raw = source.x_dtype if dtype is None or is_records(source.x_dtype) else dtype
+    x = np.zeros((1, *source.x_shape), raw)
+    for fitted in transforms:
+        x = fitted.apply(x)
+    return x
+
+
+def fit_targets(settings: Settings, transforms: Sequence[Fitted], measuring: Measuring) -> tuple[Fitted, ...]:
     """Fit the transforms of the targets, and number labels that are not 0, 1, 2, ... already.
 
     The labels are those of all the data, also of the rows that are held out.
     """
-    source, loss = part.source, nn.loss(settings.loss)
+    source, loss = measuring.part.source, nn.loss(settings.loss)
     texts = np.dtype(source.y_dtype).kind in "UO"
     if settings.targets or loss.task == "numbers" or math.prod(source.y_shape) != 1:
-        return fit_transforms(settings.targets, part, executor, token, chunk_rows, "y")
+        return fit_transforms(settings.targets, measuring, "y")
     y = source.plain_targets()
     if y is None:
-        return fit_transforms([NumberLabels()] if texts else [], part, executor, token, chunk_rows, "y")
+        return fit_transforms([NumberLabels()] if texts else [], measuring, "y")
     labels = labels_in(y) if y.dtype.kind in "iuU" else None
     if labels is None:
         return ()
     if not texts:
-        in_shape = shape_after(transforms, source.x_shape, settings.precision)
-        outputs = nn.model(settings.model).init(init_rng(settings.seed), in_shape)[1]
+        model = nn.model(settings.model)
+        if "outputs" in open_in(model):
+            return (labels,)
+        in_shape = example_after(transforms, source, settings.precision).shape[1:]
+        some = Sizes(words=2, columns=categories_of(transforms))  # which its outputs do not depend on
+        outputs = fill(model, some).init(init_rng(settings.seed), in_shape)[1]
         classes = loss.classes(outputs) or 0
         known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)
         if known or len(labels.values) != classes:
@@ -122,20 +173,3 @@ def fit_targets(
 def learns_inputs(targets: Sequence[object]) -> bool:
     """Return whether the targets are the examples themselves."""
     return any(isinstance(t if isinstance(t, Fitted) else transform(t), Examples | Inputs) for t in targets)
-
-
-def saved_transforms(meta: Mapping[str, Any]) -> SavedTransforms:
-    """Return the fitted transforms of examples and of targets in a checkpoint; None for those not there."""
-    transforms, targets = (meta.get(name) for name in ("transforms", "targets"))
-    return (
-        None if transforms is None else tuple(map(from_json, transforms)),
-        None if targets is None else tuple(map(from_json, targets)),
-    )
-
-
-def shape_after(transforms: Sequence[Fitted], shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
-    """Return the shape of an example (*shape) after transforms."""
-    x = np.zeros((1, *shape), dtype)
-    for fitted in transforms:
-        x = fitted.apply(x)
-    return x.shape[1:]

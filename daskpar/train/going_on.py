@@ -20,7 +20,6 @@ import numpy as np
 from daskpar.backend.array import to_numpy
 from daskpar.data.sampler import Sampler
 from daskpar.data.splits import Split
-from daskpar.data.transforms import to_json
 from daskpar.errors import InputError
 from daskpar.tasks.load import load_initial
 from daskpar.tasks.state_file import tensors_of, write_tensors
@@ -29,6 +28,7 @@ from daskpar.train.checkpoint import STATE, Origin
 from daskpar.train.history import Record
 from daskpar.train.interval import run_length
 from daskpar.train.problem import make_order
+from daskpar.train.saved_data import described_data
 from daskpar.train.settings import Settings
 from daskpar.train.tokens import new_token
 
@@ -112,7 +112,7 @@ class Fitted(NamedTuple):
         """
         meta = self._data()
         if new_targets:
-            meta = {"transforms": meta["transforms"]}
+            meta = {name: meta[name] for name in ("schema", "transforms")}
         return Earlier.parameters(self.spec.table.named(to_numpy(self.state.params)), meta)
 
     def whole(self, saved: Path | None) -> Earlier:
@@ -127,9 +127,7 @@ class Fitted(NamedTuple):
         """Return the description of the data: transforms as they were fitted, and names of classes."""
         return {
             "optimizer": self.spec.optimizer.kind,
-            "names": list(self.names),
-            "transforms": [to_json(fitted) for fitted in self.spec.transforms],
-            "targets": [to_json(fitted) for fitted in self.spec.targets],
+            **described_data(self.spec, self.names),
         }
 
 

@@ -9,24 +9,36 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from daskpar.nn.gathered_rows import Rows
 from daskpar.report.record import Record as Record
 from daskpar.tasks.types import Spec, Sums
 from daskpar.train.plain_json import for_json
 
 
 def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
-    """Loss and metrics by name, from their sums over examples; NaN for one that has no value."""
+    """Loss and metrics by name, from their sums over examples; NaN for one that has no value.
+
+    Sums of training's steps lack the metrics that are measured of all rows at once.
+    """
     if not sums:
         return {}
-    out: dict[str, Any] = {"loss": sums[0] / sums[1] if sums[1] else math.nan}
+    out: dict[str, Any] = {"loss": mean_loss(spec, sums)}
     at = 2
     outputs = spec.out_shape[-1] if spec.out_shape else 1
     for metric in spec.metrics:
+        if metric.gathered and not isinstance(next(iter(sums[at:]), None), Rows):
+            continue
         width = metric.width(outputs)
         value = metric.value(sums[at : at + width])
         out[metric.name] = _number(value) if metric.scalar else value
         at += width
     return out
+
+
+def mean_loss(spec: Spec, sums: Sums) -> float:
+    """The loss from the sums of it and of weights, in the units of the targets; NaN where nothing counts."""
+    loss = sums[0] / sums[1] if sums[1] else math.nan
+    return loss if spec.units is None else loss * spec.units.scale
 
 
 def pace(history: Sequence[Record], steps: int) -> float:

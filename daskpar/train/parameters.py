@@ -15,7 +15,7 @@ class Parameters(MutableMapping[str, np.ndarray]):
     `replace(named)` makes other arrays the parameters.
 
     >>> from daskpar import Dense, Trainer
-    >>> trainer = Trainer([Dense(2)], batch=2, client="threaded-scheduler", verbose=0)
+    >>> trainer = Trainer([Dense(2)], batch=2, client="threaded-scheduler")
     >>> trainer = trainer.fit([[0.0], [1.0]], [0, 1])
     >>> trainer.parameters_["0.bias"] = [0.0, 1.0]
     >>> trainer.parameters_["0.bias"]

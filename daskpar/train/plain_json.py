@@ -28,7 +28,8 @@ def for_json(value: object, where: str = "JSON") -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Block) and is_dataclass(value):
-        return {called(value): {f.name: for_json(getattr(value, f.name), where) for f in fields(value)}}
+        written = [f for f in fields(value) if not (f.kw_only and getattr(value, f.name) == f.default)]
+        return {called(value): {f.name: for_json(getattr(value, f.name), where) for f in written}}
     if not isinstance(value, PLAIN_TYPES):
         raise InputError(
             f"{where}: a {type(value).__name__} cannot be kept as JSON; use numbers, texts, lists and "

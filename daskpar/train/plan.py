@@ -72,7 +72,8 @@ class Planner:
         where = (type(executor).__name__, self.across_processes, self.workers, *machine)
         part = data.part
         trained = (settings.model, settings.loss, settings.optimizer, settings.batch, settings.precision)
-        self.cache = Cache(_KERNELS, where, (*trained, part.rows), part.source.x_shape)
+        groups = filter(None, (settings.frozen, settings.learning_rates))
+        self.cache = Cache(_KERNELS, where, (*trained, *groups, data.sizes, part.rows), part.source.x_shape)
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner

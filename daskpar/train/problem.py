@@ -13,21 +13,27 @@ from daskpar.autotune.measure import operation_times
 from daskpar.backend.random import init_rng
 from daskpar.data.categories import Labels
 from daskpar.data.sampler import Sampler, choose_streams
+from daskpar.data.schema import Schema
 from daskpar.data.source import Source
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Examples, Fitted
+from daskpar.errors import InputError
 from daskpar.layout.demands import Demands
 from daskpar.layout.lanes import check_streams, lanes_alike
 from daskpar.layout.layout import Layout
 from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
+from daskpar.nn.open_sizes import Sizes, fill
 from daskpar.nn.operations import parts, synchronised
 from daskpar.nn.parameters import ParameterTable
+from daskpar.nn.trainable import arranged
 from daskpar.optim import registry as optim
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.tasks.types import Spec
+from daskpar.tasks.units import units_of
 from daskpar.train import refusals
-from daskpar.train.fitting import FittedData, learns_inputs, shape_after
+from daskpar.train.class_weights import class_weights
+from daskpar.train.fitting import FittedData, example_after, learns_inputs
 from daskpar.train.interval import run_length
 from daskpar.train.settings import Settings
 
@@ -67,7 +73,9 @@ def pose(
     """
     source = data.part.source
     order = make_order(settings, data.part.rows, saved, source.chunk_rows)
-    spec = make_spec(settings, source, order, data.transforms, data.targets)
+    spec = make_spec(settings, source, order, data.transforms, data.targets, data.sizes)
+    weights = class_weights(settings.class_weight, spec, source.names, data.weighed)
+    spec = replace(spec, class_weights=weights)
     return Problem(settings, data.part, validation, spec)
 
 
@@ -76,16 +84,22 @@ def make_order(
 ) -> Sampler:
     """Return the order in which the rows are drawn; a resumed run keeps the `saved` one.
 
+    A batch of more rows than there are is all rows.
     `chunk_rows`: the source's own choice, for settings that have none.
     """
     layout, saved = settings.fixed_layout, saved or {}
     run_length(settings.epochs, settings.steps, 1)
+    batch = min(settings.batch, max(1, rows))
     streams = settings.streams or saved.get("streams")
-    streams = streams or choose_streams(settings.batch, lanes_alike(layout, layout.replicas))
-    check_streams(layout, layout.replicas, settings.batch, streams)
+    try:
+        streams = streams or choose_streams(batch, lanes_alike(layout, layout.replicas))
+        check_streams(layout, layout.replicas, batch, streams)
+    except InputError as error:
+        why = f"; a batch is all {rows} rows, as train.batch={settings.batch} is more"
+        raise InputError(f"{error}{why if batch < settings.batch else ''}") from None
     order = Sampler(
         rows,
-        settings.batch,
+        batch,
         streams,
         settings.chunk_rows or chunk_rows,
         settings.distribution,
@@ -97,17 +111,23 @@ def make_order(
     return order
 
 
+def all_of(order: Sampler) -> str:
+    """Return the rows of a batch in words, where it is all rows."""
+    return "the 1 row of training data" if order.rows == 1 else f"all {order.rows} rows of training data"
+
+
 def make_spec(
     settings: Settings,
     source: Source,
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    sizes: Sizes = Sizes(),  # noqa: B008 - frozen
 ) -> Spec:
     """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
     layout = settings.fixed_layout
-    in_shape = shape_after(transforms, source.x_shape, settings.precision)
-    spec = bare_spec(settings, in_shape, order, transforms, targets)
+    in_shape = example_after(transforms, source, settings.precision).shape[1:]
+    spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source), sizes)
     refusals.check_characters(spec, source)
     spec, y = _with_targets(spec, source)
     refusals.check_labels(spec)
@@ -117,10 +137,10 @@ def make_spec(
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
-    spec = replace(spec, layout=layout, outer=outer)
+    spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
-    splits = spec.loss.splits and not spec.metrics  # metrics see whole outputs
+    splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
     cut = partition(spec.model, spec.table, spec.in_shape, layout, _stage_costs(spec), splits)
     optimizers = [spec.optimizer] if outer is None else [spec.optimizer, outer]
     refusals.check_epsilons(spec.precision, parts(spec.model), optimizers)
@@ -137,9 +157,16 @@ def demands_of(spec: Spec, accumulate: int) -> Demands:
         accumulate=accumulate,
         clips_norm=spec.clip.norm is not None,
         synchronised=next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None),
-        measures=(spec.loss, *spec.metrics),
-        in_units=bool(spec.metrics) and spec.loss.task == "numbers" and any(map(_transforms, spec.targets)),
+        measures=(spec.loss, *spec.step_metrics),
+        in_units=_undone(spec),
     )
+
+
+def _undone(spec: Spec) -> bool:
+    """Tell whether outputs and targets are scaled back to be measured."""
+    if spec.loss.task != "numbers" or not any(map(_transforms, spec.targets)):
+        return False
+    return bool(spec.step_metrics) or (spec.units is not None and spec.units.undone)
 
 
 def _transforms(fitted: Fitted) -> bool:
@@ -174,12 +201,15 @@ def bare_spec(
     order: Sampler,
     transforms: Sequence[Fitted],
     targets: Sequence[Fitted],
+    schema: Schema,
+    sizes: Sizes,
 ) -> Spec:
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
-    model = nn.model(settings.model)
+    model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    model, table = arranged(model, table, settings.frozen, settings.learning_rates or {})
     return Spec(
         model=model,
         table=table,
@@ -187,7 +217,7 @@ def bare_spec(
         out_shape=tuple(out_shape),
         loss=nn.loss(settings.loss),
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
-        optimizer=optim.optimizer(settings.optimizer),
+        optimizer=optim.optimizer(settings.optimizer, settings.learning_rate),
         penalty=settings.penalty or Penalty(),
         clip=settings.clip or Clip(),
         order=order,
@@ -196,4 +226,6 @@ def bare_spec(
         accumulate=min(settings.accumulate, order.batch),
         transforms=tuple(transforms),
         targets=tuple(targets),
+        schema=schema,
+        sizes=sizes,
     )

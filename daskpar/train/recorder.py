@@ -9,7 +9,8 @@ from typing import Any
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
-from daskpar.train.history import Record, scores, without_value
+from daskpar.train.history import Record, mean_loss, scores, without_value
+from daskpar.train.history_list import History
 
 logger = logging.getLogger("daskpar")
 
@@ -27,7 +28,7 @@ class Recorder:
     def __init__(self, spec: Spec):
         self.spec = spec
         self.begun = BEGUN
-        self.history: list[Record] = []
+        self.history = History()
         self.without_value: frozenset[str] = frozenset()
         self._begin()
 
@@ -42,7 +43,7 @@ class Recorder:
 
     def take_up(self, history: list[Record], since: list[Any], begun: dict[str, float]) -> None:
         """Go on from the history in a checkpoint, of a training that has `begun` with other steps before."""
-        self.history, (sums, self._each), self.begun = history, since, begun
+        self.history, (sums, self._each), self.begun = History(history), since, begun
         self._sums = tuple(sums)
 
     def add(self, log: Log, rate: Callable[[int], float]) -> list[Entry]:
@@ -50,7 +51,7 @@ class Recorder:
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
-            self._each["loss"].append(sums[0] / sums[1])
+            self._each["loss"].append(mean_loss(self.spec, sums))
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:

@@ -41,9 +41,9 @@ def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
 
 def check_monitor(spec: Spec, name: str, validation: bool) -> None:
     """Refuse a value to monitor that no record will hold; the message names the nearest that there is."""
-    metrics = ["loss", *(metric.name for metric in spec.metrics if metric.scalar)]
-    parts = ["train", "validation"] if validation else ["train"]
-    known = [f"{part}.{metric}" for part in parts for metric in metrics]
+    of_parts = {"train": spec.step_metrics, "validation": spec.metrics if validation else ()}
+    known = ["train.loss", *(["validation.loss"] if validation else [])]
+    known += [f"{part}.{m.name}" for part, metrics in of_parts.items() for m in metrics if m.scalar]
     if name not in known:
         raise unknown("monitor", name, known)
 
@@ -55,11 +55,25 @@ def check_parameters(table: ParameterTable) -> None:
 
 
 def check_characters(spec: Spec, source: Source) -> None:
-    """Refuse text for a model that does not begin with a layer of tokens."""
-    if source.tokens and not spec.model.tokens:
+    """Refuse text for a model that does not begin with a layer of tokens, or knows too few characters."""
+    if not source.tokens:
+        return
+    first, known = spec.model.layers[0].kind, len(source.names)
+    if not spec.model.tokens:
         raise InputError(
-            f"layer 0: {spec.model.layers[0].kind}: the examples are numbers of characters; begin the model "
-            "with a layer that takes those, such as embedding"
+            f"layer 0: {first}: the examples are numbers of characters; begin the model with a layer that "
+            "takes those, such as embedding"
+        )
+    refused = spec.model.refuses(np.array([[0, known - 1]], dtype=np.int32))
+    if refused is not None:
+        raise InputError(
+            f"layer 0: the text has {known} characters: {refused}; give {known}, or leave it out"
+        )
+    outputs = spec.loss.classes(spec.out_shape)
+    if outputs is not None and outputs < known:
+        raise InputError(
+            f"{spec.loss.kind}: the text has {known} characters, the model {outputs} outputs; give the last "
+            f"layer {known}, or leave its units out"
         )
 
 

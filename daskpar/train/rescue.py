@@ -25,34 +25,39 @@ def snapshot_of(meta: dict[str, Any]) -> dict[str, Any]:
 
 
 class Rescue:
-    """Remembers the last restart point of a run, with what a checkpoint needs besides the state."""
+    """Remembers the last restart point of a run, with what a checkpoint needs besides the state.
+
+    In one process a state that was evaluated is as good as a file.
+    """
 
     def __init__(self, restart_point: Path | None) -> None:
-        self._root = restart_point
+        self._root: Path | State | None = restart_point
         self._meta: dict[str, Any] | None = None
 
-    def note(self, restart_point: Path, meta: dict[str, Any] | None = None) -> None:
+    def note(self, restart_point: Path | State, meta: dict[str, Any] | None = None) -> None:
         """Take note of a restart point, where the run stands as `meta` says; None if it is a checkpoint."""
         self._root, self._meta = restart_point, meta
         if meta is not None:
             self._meta = snapshot_of(meta)
 
-    def save(self, spec: Spec, checkpoints: Checkpoints | None) -> tuple[State | None, str]:
+    def save(self, spec: Spec, checkpoints: Checkpoints | None) -> tuple[State | None, str, str]:
         """Keep the state of the last restart point as a checkpoint.
 
-        Returns the state, and a phrase that says where it is, and what to do.
+        Returns the state, a phrase that says where it is, and one that says what to do after a lost cluster.
         """
         if self._root is None:
-            return None, "nothing was saved before that; start a cluster and train anew"
+            return None, "nothing was saved before that", "start a cluster and train anew"
         try:
-            state = read_state(spec, str(self._root))
+            state = self._root if isinstance(self._root, State) else read_state(spec, str(self._root))
             if checkpoints and self._meta is not None:
                 checkpoints.save(spec, state, self._meta)
         except InputError as error:
-            return None, f"the state of the last steps could not be saved ({error})"
+            return None, f"the state of the last steps could not be saved ({error})", "train anew"
         saved = checkpoints.latest() if checkpoints else None
         if saved is None:
-            return state, (
-                f"the Trainer has the state of step {state.step}; to resume such a run, give it a folder"
-            )
-        return state, f"{saved} is kept; start a cluster and go on from there with `--resume`, or resume=True"
+            return state, f"the Trainer has the state of step {state.step}", "start a cluster; `fit` goes on"
+        return (
+            state,
+            f"{saved} is kept",
+            "start a cluster and go on from there with `--resume`, or resume=True",
+        )

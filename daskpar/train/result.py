@@ -9,7 +9,7 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.description import Description
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.trace import Trace
 
 
@@ -26,7 +26,7 @@ class Result:
     spec: Spec
     layout: Layout
     state: State
-    history: list[Record]
+    history: History
     names: tuple[str, ...]
     description: Description
     steps_planned: int

@@ -12,20 +12,22 @@ from daskpar.cluster.executor import Executor
 from daskpar.errors import ClusterLostError, InputError, Interrupted
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
-from daskpar.tasks.state_file import read_state, write_state
+from daskpar.tasks import begin_state
+from daskpar.tasks.state_file import read_state
 from daskpar.tasks.types import Spec, State
-from daskpar.train.checkpoint import STATE, Checkpoints, Origin, SavedState, read_meta, saved_as
+from daskpar.train.checkpoint import STATE, Checkpoints, Origin
 from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 from daskpar.train.interrupt import first_interrupt
 from daskpar.train.launch import make_driver, warm_up
 from daskpar.train.problem import Problem
 from daskpar.train.recorder import BEGUN, Recorder
-from daskpar.train.rescue import Rescue, snapshot_of
+from daskpar.train.rescue import snapshot_of
 from daskpar.train.result import Result
+from daskpar.train.run_files import RunFiles
 from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
@@ -41,8 +43,8 @@ class Run:
     """Trains a problem on an executor, from its first step or from an `origin` on.
 
     `scratch()`: a folder that the workers see, for the files of restart points. `state` is None until the
-    last step is done. `unfinished` describes a run that was interrupted. A run writes on
-    nothing but itself and its files.
+    last step is done. `unfinished` describes a run that was interrupted. A run writes on nothing but
+    itself and its files.
     """
 
     def __init__(
@@ -57,25 +59,25 @@ class Run:
     ):
         settings = problem.settings
         self.problem, self.timetable, self.executor = problem, timetable, executor
-        self.scratch, self.memory = scratch, memory
+        self.memory = memory
         self.blas = executor.describe()
-        self.checkpoints = Checkpoints.within(settings.folder, settings.keep)
+        checkpoints = Checkpoints.within(settings.folder, settings.keep)
+        self.files = RunFiles(problem.spec, checkpoints, scratch)
         self.recorder = Recorder(problem.spec)
         self.state: State | None = None
         self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
         self._root: Path | None = None
         self.same_run = False
-        self._evaluated: State | None = None  # by reference: only where no state has to be sent for it
         self._cut: Milestone | None = None
-        self._saved: SavedState | None = None
+        self._rate: float | None = None  # of the last step
+        self._fetched: tuple[int, State] | None = None
         self._earlier = 0.0  # seconds before a resumption
         if origin is not None:
             self._take_up(origin)
         self.resumed_at = self.steps_run
         self._started: float | None = None
         self._seconds: float | None = None
-        self._rescue: Rescue | None = None
         warm_up(problem, executor)
         self.driver = make_driver(problem, executor, token, timetable.next_cut, timetable.rate)
 
@@ -97,12 +99,31 @@ class Run:
         return describe(self.problem.settings)
 
     @property
-    def history(self) -> list[Record]:
+    def history(self) -> History:
         return self.recorder.history
 
     @property
     def steps_planned(self) -> int:
         return self.timetable.total
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step; before any, of the first that comes."""
+        return self.timetable.rate(self.steps_run) if self._rate is None else self._rate
+
+    def current_state(self) -> State:
+        """Return the state after `steps_run` steps, which is fetched when it is asked for first.
+
+        Raises InputError when the run is between two events.
+        """
+        if self.state is not None:
+            return self.state
+        if self._fetched is None or self._fetched[0] != self.steps_run:
+            begins = self._rate is None
+            path = None if self._root is None else str(self._root)
+            state = begin_state(self.spec, path).state if begins else self.driver.state()
+            self._fetched = self.steps_run, state
+        return self._fetched[1]
 
     @property
     def seconds(self) -> float:
@@ -125,30 +146,26 @@ class Run:
         except Interrupted:
             raise
         except KeyboardInterrupt:
-            self._salvage()
-            raise
+            raise Interrupted(f"interrupted; {self._salvage()[0]}") from None
         except ClusterLostError as error:
-            raise ClusterLostError(f"{error}; {self._salvage()}") from None
+            kept, advice = self._salvage()
+            raise ClusterLostError(f"{error}; {kept}; {advice}") from None
         return self.result()
 
-    def _salvage(self) -> str:
-        """Make the last state that there is the run's; returns a phrase that says where it is."""
-        if self._rescue is None:
-            return "the last step was done"
-        self.state, advice = self._rescue.save(self.spec, self.checkpoints)
-        if self._evaluated is not None and (self.state is None or self.state.step < self._evaluated.step):
-            self.state = self._evaluated
+    def _salvage(self) -> tuple[str, str]:
+        """Make the last state that there is the run's; returns where it is, and advice."""
+        if self.state is not None:
+            return "the last step was done", "`fit` goes on from there"
+        self.state, kept, advice = self.files.rescue()
         if self.state is not None:
             self.steps_run, self._seconds = self.state.step, self._elapsed()
-        return advice
+        return kept, advice
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens; the run goes on once an event is dealt with."""
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
-        if self.checkpoints:
-            self.checkpoints.begin(self.resumed_at if self.same_run else None)
-        self._rescue = Rescue(self._root)
+        self.files.begin(self._root, self.resumed_at if self.same_run else None)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
             state = None
@@ -156,7 +173,7 @@ class Run:
                 if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
-                        self.steps_run = entries[-1][0] + 1
+                        self.steps_run, self._rate = entries[-1][0] + 1, entries[-1][2]
                         yield StepsDone(entries)
                     continue
                 self._cut = window
@@ -169,16 +186,15 @@ class Run:
             yield from self._end(state)
         finally:
             self.driver.close()
+            self.files.close()
 
     def _end(self, state: State | None) -> Iterator[Event]:
-        self._rescue = None
         if state is None:  # resumed after its last step, or after a callback had ended it
             state = self._checked(read_state(self.spec, str(self._root)))
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         yield Ended(state)
-        if self.checkpoints:
-            final = self.checkpoints.save(self.spec, self.state, self._meta(), "final")
-            self._saved = saved_as(self.state, final / STATE)
+        final = self.files.final(self.state, self._meta())
+        if final is not None:
             yield Saved(self.state.step, final)
 
     def result(self) -> Result:
@@ -196,7 +212,7 @@ class Run:
             resumed_at=self.resumed_at,
             seconds=self.seconds,
             blas=self.blas,
-            saved=self._saved,
+            saved=self.files.saved,
             epoch=self.recorder.epoch(self.state.step),
             unfinished=self.unfinished,
             without_value=self.recorder.without_value,
@@ -212,10 +228,8 @@ class Run:
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         self.unfinished = {**snapshot_of(self._meta()), "step": state.step}
         kept = "the Trainer has the state of that step"
-        if self.checkpoints:
-            folder = self.checkpoints.save(self.spec, state, self._meta())
-            self._saved = saved_as(state, folder / STATE)
-            kept = f"{folder} is kept"
+        if self.files.checkpoints:
+            kept = f"{self.files.checkpoint(state, self._meta())} is kept"
         raise Interrupted(
             f"interrupted at step {state.step} of {self.steps_planned}; {kept}, and `fit` goes on from there"
         )
@@ -229,8 +243,7 @@ class Run:
         if self._cut is None:
             raise InputError("keep_best: there is no state before the first evaluation")
         state = self._state_at(self._cut)
-        if self.checkpoints:
-            self.checkpoints.save(self.spec, state, self._meta(), "best")
+        self.files.best(state, self._meta())
         return state
 
     def replace_state(self, state: State) -> None:
@@ -245,21 +258,14 @@ class Run:
             validation = evaluated(self.spec, self.executor, cut.scores, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
-            if self.executor.in_process:
-                self._evaluated = self.executor.result(cut.state).state
-        assert self._rescue is not None
-        if (cut.save or self.ended) and self.checkpoints:
-            folder = self.checkpoints.save(self.spec, self._state_at(cut), self._meta())
+            if self.executor.in_process:  # by reference: no state is sent for it
+                self.files.note(self.executor.result(cut.state).state, self._meta())
+        if (cut.save or self.ended) and self.files.checkpoints:
+            folder = self.files.checkpoint(self._state_at(cut), self._meta())
             self.driver.restart_point = folder / STATE
-            self._rescue.note(self.driver.restart_point)
             yield Saved(cut.step, folder)
         elif cut.restart_point and not self.ended:
-            before = self.driver.restart_point
-            self.driver.restart_point = self.scratch() / f"restart-{cut.step}.safetensors"
-            write_state(self.spec, self._state_at(cut), self.driver.restart_point)
-            self._rescue.note(self.driver.restart_point, self._meta())
-            if before is not None and before.parent == self.scratch():
-                before.unlink(missing_ok=True)  # nothing in flight refers to it any more
+            self.driver.restart_point = self.files.restart_point(self._state_at(cut), self._meta())
 
     def _state_at(self, cut: Milestone) -> State:
         return self._checked(self.executor.result(cut.state).state)
@@ -290,11 +296,4 @@ class Run:
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
         self.ended, self.same_run = meta["ended"], origin.same_run
         if self.memory:
-            self.memory.take_up(meta["callbacks"], self._best)
-
-    def _best(self, step: int) -> State | None:
-        """Return the best state so far, if it is that of a step: else it is of steps that are yet to come."""
-        best = self.checkpoints.named("best") if self.checkpoints else None
-        if best is None or read_meta(best)["step"] != step:
-            return None
-        return read_state(self.spec, str(best / STATE))
+            self.memory.take_up(meta["callbacks"], self.files.best_of)

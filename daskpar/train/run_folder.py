@@ -131,17 +131,21 @@ class RunFolder(Callback):
                     self._write(summarise(run, scores_of(run), self.finished))
             if self._pace["curves.html"].is_due or not only_due:
                 with self._pace["curves.html"]:
-                    write_curves(run.history_, self.folder / "curves.html", self.title)
+                    self._draw(run, {}, running=not self.finished)
 
     def _write(self, summary: dict[str, Any]) -> None:
         atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
+
+    def _draw(self, trained: Trained, scores: dict[str, Any], running: bool = False) -> None:
+        larger = [metric.name for metric in trained.spec_.metrics if metric.larger_is_better]
+        write_curves(trained.history_, self.folder / "curves.html", self.title, scores, larger, running)
 
     def finish(self, trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
         """Write summary.json with the final scores, and curves.html; returns what the summary holds."""
         summary = summarise(trainer, scores, finished=True)
         try:
             self._write(summary)
-            write_curves(trainer.history_, self.folder / "curves.html", self.title)
+            self._draw(trainer, scores)
         except OSError as error:
             raise self._cannot(error) from None
         return summary

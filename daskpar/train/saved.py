@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import safetensors
 
-from daskpar.data.transforms import to_json
 from daskpar.errors import InputError
 from daskpar.tasks.state_file import write_state
 from daskpar.tasks.types import Spec
@@ -22,6 +21,7 @@ from daskpar.train.checkpoint import META, STATE, Checkpoints, read_meta
 from daskpar.train.description import VERSION, Description, check_version
 from daskpar.train.history import Record
 from daskpar.train.plain_json import for_json
+from daskpar.train.saved_data import described_data
 
 _KEY = "daskpar"
 _LONGEST = 20_000_000  # characters of a history; a header of safetensors has at most 100 MB
@@ -39,10 +39,7 @@ def meta_of(spec: Spec, names: Sequence[str], description: Description) -> dict[
     return {
         "description": description,
         "order": asdict(spec.order),
-        "names": list(names),  # here, beside the weights that they number: data may move
-        "in_shape": spec.in_shape,
-        "transforms": [to_json(t) for t in spec.transforms],
-        "targets": [to_json(t) for t in spec.targets],
+        **described_data(spec, names),
     }
 
 

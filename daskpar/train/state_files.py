@@ -11,15 +11,18 @@ from typing import Any
 from daskpar.data.paths import lasting_folder
 from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
+from daskpar.data.schema import Schema
+from daskpar.nn.open_sizes import Sizes
 from daskpar.tasks.state_file import digest, read_state, read_tensors, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState, saved_as
 from daskpar.train.description import describe
-from daskpar.train.fitting import saved_transforms
 from daskpar.train.going_on import left_out, with_parameters
+from daskpar.train.history_list import History
 from daskpar.train.problem import bare_spec
 from daskpar.train.recorder import BEGUN
 from daskpar.train.saved import saved_at
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
 
 logger = logging.getLogger("daskpar")
@@ -54,15 +57,23 @@ def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, o
     if missing:
         logger.warning("%s: left out, because the model differs: %s", path, ", ".join(missing))
         attributes = fitted_with(settings, spec, with_parameters(spec, tensors), saved.meta)
-        return {**attributes, "history_": [], "seconds_": 0.0, "_epoch": 0.0, "_partial": True}
+        return {**attributes, "history_": History(), "seconds_": 0.0, "_epoch": 0.0, "_partial": True}
     state = read_state(spec, str(saved.state))
     return {**fitted_with(settings, spec, state, saved.meta), "saved_": saved_as(state, saved.state)}
 
 
 def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
     """Return the Spec of a saved state, which knows no data."""
-    transforms, targets = saved_transforms(meta)
-    return bare_spec(settings, meta["in_shape"], Sampler(**meta["order"]), transforms or (), targets or ())
+    data = SavedData.of(meta)
+    return bare_spec(
+        settings,
+        meta["in_shape"],
+        Sampler(**meta["order"]),
+        data.transforms or (),
+        data.targets or (),
+        data.schema or Schema(),
+        data.sizes or Sizes(),
+    )
 
 
 def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str, Any]) -> dict[str, object]:
@@ -74,7 +85,7 @@ def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str,
         "steps_": state.step,
         "saved_": None,
         "names_": tuple(meta.get("names", ())),
-        "history_": meta["history"],
+        "history_": History(meta["history"]),
         "seconds_": meta["seconds"],
         "_epoch": begun["epoch"] + (state.step - begun["step"]) / spec.order.steps,
         "_unfinished": None,

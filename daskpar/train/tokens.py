@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from daskpar.graph.tokens import new_token
 
-
-def new_token() -> str:
-    """Return a name that no other run has.
-
-    It begins with a digit, so that no dashboard takes it for a word.
-    """
-    return f"0{uuid4().hex[:12]}"
+__all__ = ["new_token"]

@@ -2,51 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from daskpar.data.paths import absolute
-from daskpar.errors import ClusterLostError, InputError, shown
+from daskpar.errors import ClusterLostError
 from daskpar.layout.layout import Layout
-from daskpar.tasks.state_file import digest, named_parameters
-from daskpar.tasks.types import Lane, Spec, State
-from daskpar.train.checkpoint import SavedState
-from daskpar.train.configured import Configured
+from daskpar.tasks.types import Lane, Spec
+from daskpar.train.arguments import known_arguments
 from daskpar.train.evaluate import check_kind, evaluate_part, predict
 from daskpar.train.fit import FitArguments, train
-from daskpar.train.going_on import Earlier, Fitted
-from daskpar.train.history import Record
 from daskpar.train.inputs import Inputs
-from daskpar.train.parameters import Parameters, changed_parameters
+from daskpar.train.learnt import Learnt
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.saved import save_file
 from daskpar.train.scratch import check_workers_see
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
+from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored, state_file
 from daskpar.train.tokens import new_token
-from daskpar.train.trace import Trace
 
 
-class Trainer(Configured):
+class Trainer(Learnt, Shown):
     """Trains a network as a task graph.
 
     Parameters
     ----------
     model : list of layers, by name (`{"dense": 10}`) or built (`Dense(10)`), or a Sequential.
-    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built.
+    loss, optimizer, schedule, metrics : by name, `{name: arguments}`, or built. `learning_rate` : in place of
+        the optimizer's own.
     layout : how a step is cut; see `Layout`. `auto` measures, predicts, and takes the fastest that fits.
     batch : rows of a global batch, whatever the layout.
     epochs, steps : how long to train, in passes over the training data or in batches; one epoch if neither.
     distribution : `random`, `uniform` (in order) or `stratified`.
     streams, chunk_rows : how the rows are cut; see `daskpar.data.sampler`. None chooses.
     accumulate : slices in which a lane works through its rows, to bound memory.
+    frozen : patterns of parameters that keep their bits, e.g. `["0.*", "*.bias"]`, as `fnmatch` has it; so do
+        those of layers with `trainable=False`. A layer frozen as a whole keeps its running statistics, too.
+    learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
+    class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
     transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
@@ -59,6 +57,8 @@ class Trainer(Configured):
     client : a distributed Client, or "threaded-scheduler"; None takes the current one, or else that, which
         is also what it takes within a task of Dask. See `daskpar.cluster.clients`.
     blas_threads : for each matrix product; None shares the cores among the lanes.
+    verbose : show progress; None where a person looks (a terminal, a notebook), 0 never, 1 anywhere, 2 in
+        plain lines.
     profile : whether to record every task, for `trace_`: some microseconds a task, and memory for them all.
 
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
@@ -69,31 +69,15 @@ class Trainer(Configured):
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
 
-    spec_: Spec
-    state_: State
-    history_: list[Record]
-    steps_: int
-    steps_run_: int
-    steps_planned_: int
-    names_: tuple[str, ...]
-    seconds_: float
-    blas_: dict[str, Any]
-    resumed_at_: int
-    trace_: Trace
-    saved_: SavedState | None = None
-    _epoch: float = 0.0
-    _partial: bool = False  # some parameters are those of another model
-    _unfinished: dict[str, Any] | None = None
-    _assigned: Mapping[str, np.ndarray] | None = None  # parameters for a model that has no shapes yet
     _layout: Layout | None = None
     _run: Run | None = None
-    _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
 
     @property
     def layout_(self) -> Layout:
         """The layout of the run, with what it left open filled in."""
         return self._run.layout if self._run else self._layout or self.settings.fixed_layout
 
+    @known_arguments
     def fit(
         self,
         X: object,
@@ -102,6 +86,7 @@ class Trainer(Configured):
         resume: bool = False,
         *,
         fresh_optimizer: bool = False,
+        sample_weight: object = None,
     ) -> Trainer:
         """Train, or go on training where there are parameters to go on from.
 
@@ -109,19 +94,25 @@ class Trainer(Configured):
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
+        `sample_weight` (rows,): how much each row counts, in the loss, the gradient and the metrics; an
+        array, a list, a Series or a dask array. A pair for validation may have weights as a third part.
 
         After `fit`, `restore` or an assignment to `parameters_` the training goes on for `epochs` or `steps`,
         with a schedule of its own: optimizer state, step count and history go on. `fresh_optimizer` begins
         them anew with the parameters there are. A training that was interrupted is finished first.
         `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, resume, fresh_optimizer))
+        arguments = FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight)
+        self.fit_on(self.settings.client, arguments)
         return self
 
-    def partial_fit(self, X: object, y: object = None, validation: object = None) -> Trainer:
+    @known_arguments
+    def partial_fit(
+        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
+    ) -> Trainer:
         """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self.fit_on(self.settings.client, FitArguments(X, y, validation), once)
+        self.fit_on(self.settings.client, FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
 
     def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
@@ -138,34 +129,27 @@ class Trainer(Configured):
                     self._take(run.result())
                 raise
 
-    def _earlier(self, fresh_optimizer: bool) -> Earlier | None:
-        """Return what the next training goes on from, if there is something."""
-        if not self._is_fitted:
-            return None if self._assigned is None else Earlier.parameters(self._assigned)
-        fitted = Fitted(
-            self.spec_, self.state_, self.names_, self.history_, self.seconds_, self._epoch, self._unfinished
-        )
-        if fresh_optimizer or self._partial:
-            return fitted.parameters_only(new_targets=self._partial)
-        return fitted.whole(None if self.saved_ is None else self.saved_[1])
-
     def _begun(self, run: Run) -> None:
         self._run = run
 
     def _take(self, result: Result) -> None:
         self.__dict__.update(result.attributes(), _partial=False)  # at once: others may be predicting
 
-    def evaluate(self, X: object, y: object = None) -> dict[str, Any]:
+    @known_arguments
+    def evaluate(self, X: object, y: object = None, sample_weight: object = None) -> dict[str, Any]:
         """Loss and metrics over data, given as to `fit`."""
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
-            part = Inputs(settings, executor, self._scratch).part(X, y, "test").once()
-            rows = settings.chunk_rows or part.source.chunk_rows
             spec, owners = self._fitted()
+            inputs = Inputs(settings, executor, self._scratch)
+            part = inputs.part(X, y, "test", spec.schema.features, sample_weight).once()
+            rows = settings.chunk_rows or part.source.chunk_rows
             files = self._state_files(spec, owners)
             if "_folder" in self.__dict__:  # a state may lie where nobody may write
                 check_workers_see(executor, self._scratch)
-            return evaluate_part(spec, files, part, executor, new_token(), rows, self._without_value)
+            token, said, verbose = new_token(), self._without_value, self.settings.verbose
+            return evaluate_part(spec, files, part, executor, token, rows, said, verbose)
 
+    @known_arguments
     def predict(self, X: object, kind: str = "outputs", fill: object = None) -> Any:
         """Predictions for examples: an array for an array, a lazy dask array for a dask array.
 
@@ -218,48 +202,10 @@ class Trainer(Configured):
         self._check_fitted()
         return self.__dict__.copy()
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
-        self._check_fitted()
-        return self.spec_.classes
-
-    @property
-    def parameters_(self) -> Parameters:
-        """The parameters by full name; predictions, and the next `fit`, are by those that are assigned."""
-        self._check_fitted()
-        return Parameters(named_parameters(self.spec_, self.state_.params), self._replace_parameters)
-
-    @parameters_.setter
-    def parameters_(self, named: Mapping[str, object]) -> None:
-        if not isinstance(named, Mapping):
-            raise InputError(f"parameters_={shown(named, 80)}: expected arrays by name")
-        if self._is_fitted:
-            self._replace_parameters(changed_parameters(self.parameters_, named))
-        else:
-            self._assigned = {name: np.array(value) for name, value in named.items()}
-
-    def _replace_parameters(self, named: Mapping[str, np.ndarray]) -> None:
-        params = self.spec_.xp.asarray(self.spec_.table.pack(dict(named), self.spec_.precision))
-        self.state_ = self.state_._replace(params=params)
-
-    @property
-    def parameters_sha256_(self) -> str:
-        """SHA-256 over the bytes of all parameters in name order."""
-        return digest(self.spec_, self.state_)
-
     def stop(self) -> None:
         """End a run that another thread is in, at its next evaluation."""
         if self._run is not None:
             self._run.stop()
-
-    @property
-    def _is_fitted(self) -> bool:
-        return "state_" in self.__dict__
-
-    def _check_fitted(self) -> None:
-        if not self._is_fitted:
-            raise InputError("this Trainer is not fitted yet; call fit or restore first")
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
         """The spec and the states that predictions are made with, as of now."""

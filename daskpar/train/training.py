@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.executor import Executor
+from daskpar.data.records import check_features
 from daskpar.data.splits import Split
 from daskpar.tasks.types import Spec
 from daskpar.train.callback_list import CallbackList
 from daskpar.train.checkpoint import Origin
-from daskpar.train.fitting import FittedData, fit_data, saved_transforms
+from daskpar.train.events import Event
+from daskpar.train.first_loss import FirstLoss
+from daskpar.train.fitting import FittedData, fit_data
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
-from daskpar.train.problem import make_order, pose
+from daskpar.train.problem import all_of, make_order, pose
+from daskpar.train.progress import progress_for
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.run_config import program_folder
+from daskpar.train.saved_data import SavedData
 from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
 from daskpar.train.view import RunView
+
+logger = logging.getLogger("daskpar")
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,14 @@ class Training:
     def complete(self, trainer: object = None) -> Result:
         """Run to the end. Callbacks see `trainer` through their view, for what the run does not know."""
         view = RunView(self.run, trainer)
+        first_loss = FirstLoss(self.run.problem)
+
+        def hear(event: Event) -> None:
+            first_loss.hear(event)
+            self.callbacks.hear(view, event)
+
         try:
-            return self.run.train(lambda event: self.callbacks.hear(view, event))
+            return self.run.train(hear)
         finally:
             self.callbacks.close()
 
@@ -48,10 +62,15 @@ def prepare_data(
 ) -> FittedData:
     """Fit the transforms on the training part, or take those that the run's origin has."""
     meta: dict[str, Any] = {"order": None} if origin is None else origin.meta
+    saved = SavedData.of(meta)
     if "names" in meta:
         check_names(part.source.names, meta["names"])
-    make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before there is work
-    return fit_data(settings, part, executor, token, saved_transforms(meta))
+    if saved.schema is not None:
+        check_features(saved.schema.features, part.source.features, "train data")
+    order = make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before work
+    if order.batch < settings.batch:
+        logger.info("train.batch=%d is more than the data have: a batch is %s", settings.batch, all_of(order))
+    return fit_data(settings, part, executor, token, saved)
 
 
 def begin(
@@ -73,7 +92,8 @@ def begin(
     timetable = Timetable.of(problem, int(begun["step"]))
     plateau = [] if timetable.plateau is None else [timetable.plateau]
     folder = program_folder(settings, data.part, validation)
-    callbacks = CallbackList([*folder, *settings.callbacks, *plateau], problem.spec.order)
+    heard = [*folder, *settings.callbacks, *plateau, *progress_for(settings)]
+    callbacks = CallbackList(heard, problem.spec.order)
     callbacks.reset(problem.spec, validation is not None)
     return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)
 
@@ -90,6 +110,7 @@ def seconds_a_step(
         settings,
         folder=None,
         callbacks=(),
+        verbose=0,
         epochs=None,
         steps=_STRETCHES * steps,
         evaluate_every=interval,

@@ -6,9 +6,13 @@ from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from daskpar.layout.compression import RESIDUAL
 from daskpar.layout.layout import Layout
+from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
-from daskpar.train.history import Record
+from daskpar.train.history_list import History
 
 
 class LiveRun(Protocol):
@@ -21,7 +25,7 @@ class LiveRun(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
     @property
-    def history(self) -> list[Record]: ...
+    def history(self) -> History: ...
     @property
     def state(self) -> State | None: ...
     @property
@@ -36,6 +40,9 @@ class LiveRun(Protocol):
     def seconds(self) -> float: ...
     @property
     def blas(self) -> dict[str, Any]: ...
+    @property
+    def learning_rate(self) -> float: ...
+    def current_state(self) -> State: ...
     def keep_best(self) -> State: ...
     def stop(self) -> None: ...
     def replace_state(self, state: State) -> None: ...
@@ -58,6 +65,10 @@ _OF_THE_RUN = {
 class RunView:
     """The view of a run that a callback has.
 
+    `step`, `learning_rate`, `parameters` and `optimizer_state` are those of the moment. The last two are
+    fetched when they are asked for, and only then; after some steps that takes a task or two of its own, at
+    an evaluation nothing is computed for them.
+
     Everything else, such as settings (`run.batch`), `run.predict` and `run.evaluate`, is that of the Trainer:
     until the last step it predicts with the state from before the training. Copies, also pickled ones, are
     copies of the Trainer.
@@ -66,7 +77,7 @@ class RunView:
     spec_: Spec
     layout_: Layout
     names_: tuple[str, ...]
-    history_: list[Record]
+    history_: History
     steps_planned_: int
     steps_run_: int
     """Steps that were computed so far, those before a resumption included."""
@@ -88,6 +99,40 @@ class RunView:
         """Steps of `state_`; those computed so far, while the training goes on."""
         run: LiveRun = self._run
         return run.steps_run if run.state is None else run.state.step
+
+    @property
+    def step(self) -> int:
+        """The number of steps that have led to `parameters`: those that were computed so far.
+
+        After the training it is that of the state that is kept, e.g. the best.
+        """
+        return self.steps_
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the last step, before the factors of groups; at the start, of the first."""
+        run: LiveRun = self._run
+        return run.learning_rate
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters by full name, after `step` steps: arrays that cannot be written to.
+
+        Before the first step they are the initial ones. Lanes that do not wait for each other may be ahead:
+        then it is what the parameter server has now. Raises InputError outside of a callback's methods.
+        """
+        run: LiveRun = self._run
+        return _named(run.spec, run.current_state().params)
+
+    @property
+    def optimizer_state(self) -> dict[str, dict[str, np.ndarray]]:
+        """The optimizer's slots after `step` steps, each by full name, e.g. `["mean"]["0.weight"]`.
+
+        Those of replicas have slots of their own, e.g. `["replica-0/mean"]`.
+        """
+        run: LiveRun = self._run
+        slots = run.current_state().slots
+        return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
 
     def keep_best(self) -> State:
         """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
@@ -124,6 +169,14 @@ class RunView:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _itself, (self._trainer,)
+
+
+def _named(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:
+    """A flat buffer by the names of parameters; tasks may share it, so it cannot be written to."""
+    named = named_parameters(spec, buffer)
+    for value in named.values():
+        value.flags.writeable = False
+    return named
 
 
 def _itself(trainer: object) -> object:

@@ -151,9 +151,14 @@ def test_what_belongs_to_a_client(threads_client: Any, no_workers: Any) -> None:
 
 
 def test_predictions_need_no_client() -> None:
-    fitted = trainer(THREADED).fit(X, Y)
-    fitted.client = "no client"
+    with open_client("threads", workers=1) as client:
+        fitted = trainer(client).fit(X, Y)
+    for use in (lambda: fitted.fit(X, Y), lambda: fitted.evaluate(X, Y)):
+        with pytest.raises(InputError, match="the client given is closed; set `client` to one that is open"):
+            use()
     assert fitted.predict(X).shape == (96, 2)
+    fitted.client = None
+    assert fitted.evaluate(X, Y)["loss"] > 0
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ KINDS: dict[str, Callable[..., Trainer]] = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_copies_predict_the_same_and_train_again(threads_client: Any, kind: Any, way: Any) -> None:
-    trainer = way(kind(client=threads_client)).fit(X, Y)
+    trainer = way(kind(client=threads_client, warm_start=False)).fit(X, Y)
     other = way(trainer)
     np.testing.assert_array_equal(other.predict(X), trainer.predict(X))
     assert other.evaluate(X, Y) == trainer.evaluate(X, Y)

@@ -76,6 +76,36 @@ def r2(trainer: Trainer, y: Any) -> Any:
     return sklearn.r2_score(y.ravel().astype(float), read(trainer).ravel())
 
 
+def shares(trainer: Trainer, y: Any) -> tuple[Any, Any]:
+    """(labels, probabilities) as scikit-learn takes them."""
+    share = read(trainer)
+    if share.shape[1] > 1 and y.ndim == 1:
+        share /= share.sum(axis=1, keepdims=True)  # in float64
+    return (y > 0.5 if share.shape[1] == 1 or y.shape == share.shape else y), share
+
+
+def area(trainer: Trainer, y: Any) -> Any:
+    truth, share = shares(trainer, y)
+    return sklearn.roc_auc_score(truth, share, multi_class="ovr")
+
+
+def log_loss(trainer: Trainer, y: Any) -> Any:
+    return sklearn.log_loss(*shares(trainer, y))
+
+
+def perplexity(trainer: Trainer, y: Any) -> Any:
+    return np.exp(log_loss(trainer, y))
+
+
+def score(name: str, average: str) -> Any:
+    def reference(trainer: Trainer, y: Any) -> Any:
+        answers = classes(trainer) if y is CLASSES else yes(trainer)
+        return getattr(sklearn, f"{name}_score")(y, answers, average=average, zero_division=0)
+
+    return reference
+
+
+COUNTED = ("f1", "precision", "recall")
 SOFT, BINARY = "softmax_cross_entropy", "binary_cross_entropy"
 EXACT: Any = {"accuracy": {"exact": True}}
 MEASURED: list[tuple[str, Any, Any, Any]] = [
@@ -97,6 +127,16 @@ MEASURED: list[tuple[str, Any, Any, Any]] = [
     (BINARY, "rmse", LABELS, rmse),
     (BINARY, "rmse", LABELS[:, 0], rmse),
     (BINARY, "r2", LABELS, r2),
+    *((SOFT, name, CLASSES, score(name, "macro")) for name in COUNTED),
+    *((SOFT, {name: "micro"}, CLASSES, score(name, "micro")) for name in COUNTED),
+    *((BINARY, name, LABELS, score(name, "macro")) for name in COUNTED),
+    *((BINARY, name, LABELS[:, :1], score(name, "binary")) for name in COUNTED),
+    (SOFT, "auc", CLASSES, area),
+    (BINARY, "auc", LABELS, area),
+    (BINARY, "auc", LABELS[:, 0], area),
+    (SOFT, "log_loss", CLASSES, log_loss),
+    (BINARY, "log_loss", LABELS[:, 0], log_loss),
+    (SOFT, "perplexity", CLASSES, perplexity),
     *((loss, "rmse", NUMBERS, rmse) for loss in REGRESSIONS),
     *((loss, "r2", NUMBERS, r2) for loss in REGRESSIONS),
     ("mean_squared_error", "rmse", NUMBERS[:, 0], rmse),
@@ -117,8 +157,23 @@ REFUSED: list[tuple[str, Any, Any, str]] = [
             ("top_k", HOT),
             ("confusion", HOT),
             ("confusion", LABELS[:, 0]),
+            *((name, NUMBERS[:, 0]) for name in (*COUNTED, "auc", "log_loss", "perplexity")),
         )
     ),
+    (
+        BINARY,
+        "perplexity",
+        LABELS,
+        "binary_cross_entropy learns labels, perplexity measures classes; use acc",
+    ),
+    (SOFT, {"f1": "binary"}, CLASSES, "average=binary is for two classes or one label, the model has 3 outp"),
+    (
+        BINARY,
+        {"auc": "binary"},
+        LABELS,
+        "average=binary is for two classes or one label, the model has 4 out",
+    ),
+    (BINARY, {"auc": {"multi_class": "ovo"}}, LABELS, "metric auc: multi_class=ovo compares pairs of class"),
 ]
 
 
@@ -151,8 +206,9 @@ def test_is_what_its_name_says(row: Any) -> None:
 @pytest.mark.parametrize("row", REFUSED, ids=called)
 def test_is_refused_before_the_first_step(row: Any) -> None:
     loss, metric, y, message = row
-    trainer = make(loss, metric, width(loss, y))
+    trainer = None
     with pytest.raises(InputError, match=message) as told:
+        trainer = make(loss, metric, width(loss, y))
         trainer.fit(X, y)
     assert "\n" not in str(told.value) and not hasattr(trainer, "state_")
 

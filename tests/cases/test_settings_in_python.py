@@ -87,6 +87,23 @@ SAME: list[tuple[str, dict[str, Any], Function[[], dict[str, Any]]]] = [
     ),
     ("metrics", {"metrics": [TopK(1)]}, lambda: {"metrics": [{"top_k": np.int64(1)}]}),
     ("units", {}, lambda: {"network": [Dense(np.int64(8)), "relu", {"dense": np.uint8(2)}]}),
+    ("precision as a type", {"precision": "float64"}, lambda: {"precision": np.float64}),
+    ("precision in short", {"precision": "float32"}, lambda: {"precision": "fp32"}),
+    ("layout mapping", {"layout": Layout(data=2)}, lambda: {"layout": {"data": 2}}),
+    ("layout of none", {}, lambda: {"layout": {}}),
+    ("clip mapping", {"clip": Clip(norm=0.5)}, lambda: {"clip": {"norm": 0.5}}),
+    ("penalty mapping", {"penalty": Penalty(l2=0.5)}, lambda: {"penalty": {"l2": 0.5}}),
+    ("learning rate", {"optimizer": Adam(0.25)}, lambda: {"learning_rate": 0.25}),
+    ("learning rate of", {"optimizer": SGD(0.25)}, lambda: {"optimizer": "SGD", "learning_rate": 0.25}),
+    ("learning rate twice", {"optimizer": SGD(0.25)}, lambda: {"optimizer": SGD(1), "learning_rate": 0.25}),
+    ("one metric", {"metrics": ["accuracy"]}, lambda: {"metrics": "acc"}),
+    ("one metric built", {"metrics": ["accuracy"]}, lambda: {"metrics": Accuracy()}),
+    ("one metric by name", {"metrics": [TopK(1)]}, lambda: {"metrics": {"top_k": 1}}),
+    ("no metrics", {}, lambda: {"metrics": None}),
+    ("one transform", {"transforms": ["standardise"]}, lambda: {"transforms": "standardize"}),
+    ("one callback", {}, lambda: {"callbacks": Callback()}),
+    ("an iterator of layers", {}, lambda: {"network": iter(MODEL)}),
+    ("loss", {"loss": "softmax_cross_entropy"}, lambda: {"loss": "CrossEntropyLoss"}),
 ]
 
 
@@ -128,20 +145,46 @@ REFUSED: list[tuple[str, Function[[], dict[str, Any]], str]] = [
     ("seed generator", lambda: {"seed": np.random.default_rng(0)}, "expected a whole number"),
     ("blas_threads", lambda: {"blas_threads": 0}, "cluster.blas_threads=0 must be at least 1"),
     ("blas_threads float", lambda: {"blas_threads": 1.0}, "blas_threads=1.0: expected"),
-    ("precision", lambda: {"precision": np.float64}, "precision=<class 'numpy.float64'>: expected a text"),
+    ("precision", lambda: {"precision": 64}, "precision=64: expected a text"),
+    (
+        "float16",
+        lambda: {"precision": np.float16},
+        "'numpy.float16'> is not known; use one of float32, float64",
+    ),
+    (
+        "bfloat16",
+        lambda: {"precision": "bfloat16"},
+        "precision 'bfloat16' is not known; use one of float32, ",
+    ),
     ("distribution", lambda: {"distribution": 3}, "distribution=3: expected a text"),
     ("folder", lambda: {"folder": 3}, "folder: expected a path, got int"),
     ("cache", lambda: {"cache": "yes"}, "cache='yes': expected True or False"),
     ("profile", lambda: {"profile": None}, "profile=None: expected True or False"),
     ("clip", lambda: {"clip": 1.0}, "clip=1.0: expected a Clip or None"),
-    ("penalty", lambda: {"penalty": {"l2": 1}}, "penalty={'l2': 1}: expected a Penalty or None"),
-    ("layout number", lambda: {"layout": 2}, "layout=2: expected a Layout, or auto"),
-    ("layout dict", lambda: {"layout": {"data": 2}}, "layout={'data': 2}: expected a Layout, or auto"),
-    ("metrics", lambda: {"metrics": "accuracy"}, "metrics='accuracy': expected a list"),
-    ("metrics built", lambda: {"metrics": Accuracy()}, "metrics=Accuracy(exact=False): expected a list"),
-    ("transforms", lambda: {"transforms": "scale"}, "transforms='scale': expected a list"),
-    ("callbacks", lambda: {"callbacks": EarlyStopping()}, "expected a list, each a Callback"),
-    ("callbacks class", lambda: {"callbacks": [EarlyStopping]}, "expected a list, each a Callback"),
+    ("clip dict", lambda: {"clip": {"nrm": 1}}, "argument of clip 'nrm' is not known; did you mean 'norm'?"),
+    ("penalty", lambda: {"penalty": 0.1}, "penalty=0.1: expected a Penalty or None"),
+    ("layout number", lambda: {"layout": 2}, 'layout=2: expected a Layout, e.g. {"data": 2}, or "auto"'),
+    (
+        "layout dict",
+        lambda: {"layout": {"dta": 2}},
+        "argument of layout 'dta' is not known; did you mean 'data'",
+    ),
+    ("layout keys", lambda: {"layout": {2: 2}}, "layout={2: 2}: expected a Layout"),
+    ("learning rate", lambda: {"learning_rate": 0}, "train.learning_rate=0 must be above zero"),
+    ("metrics", lambda: {"metrics": "acuracy"}, "metric 'acuracy' is not known; did you mean 'accuracy'?"),
+    (
+        "metrics twice",
+        lambda: {"metrics": ["acc", Accuracy()]},
+        "metrics: two are called 'accuracy'; give one",
+    ),
+    ("metrics of another loss", lambda: {"metrics": "r2", "loss": "bce"}, "the targets hold a number"),
+    ("transforms", lambda: {"transforms": "scal"}, "transform 'scal' is not known; did you mean 'scale'?"),
+    ("callbacks", lambda: {"callbacks": print}, "expected a list, each a Callback"),
+    (
+        "callbacks class",
+        lambda: {"callbacks": [EarlyStopping]},
+        "EarlyStopping is a class; write EarlyStopping()",
+    ),
     (
         "microbatches",
         lambda: {"layout": Layout(microbatches=10**9)},
@@ -161,6 +204,87 @@ def test_settings_of_another_type_are_refused_before_the_first_step(
 ) -> None:
     line(lambda: trained(**{"folder": tmp_path / "run", **settings()}), words)
     assert not list(tmp_path.rglob("*.json"))
+
+
+MADE: list[tuple[str, dict[str, Any], str]] = [
+    ("layer", {"network": ["rleu"]}, "layer 'rleu' is not known; did you mean 'relu'?"),
+    ("loss", {"loss": "msee"}, "loss 'msee' is not known"),
+    ("optimizer", {"optimizer": {"adam": {"learning_rate": 1}}}, "'learning_rate' is called 'lr' here"),
+    ("schedule", {"schedule": "cosin"}, "schedule 'cosin' is not known"),
+    ("metric", {"metrics": ["accuracy", "topk5"]}, "metric 'topk5' is not known"),
+    ("transform", {"transforms": ["normalize"]}, "use standardise (mean 0, variance 1) or scale"),
+    ("target", {"targets": ["one_hott"]}, "transform 'one_hott' is not known"),
+    ("client", {"client": "tcp://10.0.0.1:8786"}, "is an address; pass distributed.Client("),
+    ("no client", {"client": 3}, "client: expected a distributed.Client, got int"),
+    ("precision", {"precision": "half"}, "precision 'half' is not known"),
+    ("batch_size", {"batch_size": 3}, "argument of Trainer 'batch_size' is called 'batch' here; write batch"),
+    ("lr", {"lr": 3}, "argument of Trainer 'lr' is called 'learning_rate' here; write learning_rate"),
+    ("max_epochs", {"max_epochs": 3}, "'max_epochs' is called 'epochs' here; write epochs"),
+    ("n_epochs", {"n_epochs": 3}, "'n_epochs' is called 'epochs' here; write epochs"),
+    ("num_epochs", {"num_epochs": 3}, "'num_epochs' is called 'epochs' here; write epochs"),
+    ("random_state", {"random_state": 3}, "'random_state' is called 'seed' here; write seed"),
+    ("shuffle", {"shuffle": True}, 'write distribution="random" (shuffled) or distribution="uniform"'),
+    ("validation_data", {"validation_data": 3}, "it belongs to fit: fit(X, y, validation=(X_val, y_val))"),
+    ("device", {"device": "cuda"}, "the workers decide; open a cluster with GPUs"),
+    ("unknown", {"bacth": 3}, "argument of Trainer 'bacth' is not known; did you mean 'batch'?"),
+]
+
+
+@pytest.mark.parametrize("settings, words", [row[1:] for row in MADE], ids=[row[0] for row in MADE])
+def test_blocks_and_names_are_checked_when_a_trainer_is_made(settings: dict[str, Any], words: str) -> None:
+    settings = dict(settings)
+    network = settings.pop("network", MODEL)
+    line(lambda: Trainer(network, **settings), words)
+    line(lambda: Ensemble(network, **settings), words)
+    name = "model" if network is not MODEL else next(iter(settings))
+    trainer = Trainer(MODEL)
+    if hasattr(trainer, name):  # a setting is checked when it is set, too, and stays as it was
+        line(lambda: setattr(trainer, name, settings.get(name, network)), words)
+        assert getattr(trainer, name) == getattr(Trainer(MODEL), name)
+
+
+def test_settings_that_do_not_go_together_are_told_when_a_trainer_is_made() -> None:
+    line(lambda: Trainer(MODEL, loss="mse", metrics="accuracy"), "accuracy measures classes or labels")
+    line(lambda: Trainer(MODEL, epochs=1, steps=1), "train.epochs")
+    trainer = Trainer(MODEL, metrics="accuracy")
+    trainer.loss = "mse"  # the other setting may follow
+    line(lambda: trainer.fit(X, Y), "accuracy measures classes or labels")
+
+
+def test_entries_stay_as_they_were_written() -> None:
+    settings = {"loss": "cross_entropy", "optimizer": {"Adam": 0.1}, "metrics": ["acc"]}
+    trainer = pickle.loads(pickle.dumps(Trainer(["ReLU", {"Linear": 2}], **settings)))
+    assert {name: getattr(trainer, name) for name in settings} == settings
+    assert trainer.model == ["ReLU", {"Linear": 2}]
+
+
+FITTED: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "epochs",
+        {"epochs": 3},
+        "fit: epochs belongs to the Trainer: Trainer(..., epochs=...), or set trainer.e",
+    ),
+    (
+        "batch_size",
+        {"batch_size": 3},
+        "fit: batch_size belongs to the Trainer: Trainer(..., batch=...), or set",
+    ),
+    ("callbacks", {"callbacks": []}, "fit: callbacks belongs to the Trainer: Trainer(..., callbacks=...)"),
+    (
+        "validation_data",
+        {"validation_data": 3},
+        "'validation_data' is called 'validation' here; write valida",
+    ),
+    ("validation_split", {"validation_split": 3}, "'validation_split' is called 'validation' here"),
+    ("shuffle", {"shuffle": True}, "argument of fit 'shuffle': write distribution="),
+    ("unknown", {"validaton": 3}, "argument of fit 'validaton' is not known; did you mean 'validation'?"),
+]
+
+
+@pytest.mark.parametrize("arguments, words", [row[1:] for row in FITTED], ids=[row[0] for row in FITTED])
+def test_arguments_of_fit_are_told_where_they_belong(arguments: dict[str, Any], words: str) -> None:
+    line(lambda: Trainer(MODEL).fit(X, Y, **arguments), words)
+    line(lambda: Ensemble(MODEL).fit(X, Y, **arguments), words)
 
 
 def test_settings_pass_the_door_when_they_are_set() -> None:

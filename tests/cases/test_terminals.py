@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -15,8 +16,8 @@ from rich.table import Table
 
 from daskpar.cli import main
 from daskpar.cli.main import told_in_one_line
-from daskpar.cli.progress import BarProgress
-from daskpar.cli.terminal import Terminal
+from daskpar.terminal import Terminal
+from daskpar.train.progress.bar import BarProgress
 from daskpar.train.run_folder import RunFolder
 
 CONFIG = """run: {name: grün, dir: läufe}
@@ -160,17 +161,18 @@ def test_names_are_printed_as_text(monkeypatch, text, printed):
 
 def test_progress_bars_in_ascii(monkeypatch):
     class Trained:
-        steps_planned_ = 3
+        steps_planned_, steps_run_, steps = 3, 0, 3
+        spec_ = SimpleNamespace(order=SimpleNamespace(steps=2))
 
     monkeypatch.setattr(sys, "stdout", Spool())
     monkeypatch.setenv("TERM", "xterm")
     console = Terminal(force_terminal=True)
     bar = BarProgress(console)
     bar.before_training(Trained())
-    bar.bar.refresh()
+    bar.redraw()
     console.print("ü above it")
     bar.close()
-    assert "0/3" in sys.stdout.text and "ü above it" in sys.stdout.text and "━" not in sys.stdout.text
+    assert "step 0/3" in sys.stdout.text and "ü above it" in sys.stdout.text and "━" not in sys.stdout.text
 
 
 @pytest.mark.parametrize("command", ["train c.yaml --set run.name=pipe", "model c.yaml", "config --schema"])

@@ -1,6 +1,7 @@
 import pytest
 import yaml
 from click.testing import CliRunner
+from printed import without_compiling
 
 from daskpar.cli import main
 
@@ -40,7 +41,7 @@ class Project:
         """Run a command that must succeed; returns what it printed."""
         result = self(command, *options, **sets)
         assert (result.exit_code, result.stderr) == (0, "")
-        return result.stdout
+        return without_compiling(result.stdout)
 
     def refused(self, command, *options, **sets):
         """Run a command that must be refused; returns the one line that it said."""

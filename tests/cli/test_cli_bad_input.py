@@ -82,11 +82,13 @@ TABLE = {
     ),
     "NaN in the data": (
         arrays(with_value(np.nan)),
-        "train data: NaN or infinite values in the examples; clean the data first",
+        "train data: NaN or infinite values in the examples; clean the data first, "
+        "or put values in the place of missing ones: transforms: [impute]",
     ),
     "infinity in data that are standardised": (
         arrays(with_value(np.inf), data={"transforms": ["standardise", "scale"]}),
-        "train data: NaN or infinite values in the examples; clean the data first",
+        "train data: NaN or infinite values in the examples; clean the data first, "
+        "or put values in the place of missing ones: transforms: [impute]",
     ),
     "NaN in the targets": (
         arrays(y=np.full(100, np.nan), loss="mean_squared_error", model=[{"dense": 1}]),
@@ -100,9 +102,10 @@ TABLE = {
         arrays(np.array([["a"] * 4] * 100)),
         "{folder}/a.npz: expected numbers, got examples of <U1: texts; encode them as numbers",
     ),
-    "a batch larger than the data": (
-        train(batch=5000),
-        "train.batch=5000 is larger than the 1258 rows of training data",
+    "lanes that do not divide a batch of all rows": (
+        sections(train={"batch": 5000}, layout={"data": 3}),
+        "layout.data=3 does not divide train.batch=1258; use e.g. 1, 2, 17, 34; a batch is all 1258 rows, as "
+        "train.batch=5000 is more",
     ),
     "no rows left to train on": (
         sections(data={"validation": 0.6, "test": 0.5}),
@@ -144,8 +147,8 @@ TABLE = {
         "argument of layer 'dense' 'unit' is not known; did you mean 'units'?",
     ),
     "an unknown loss": (
-        sections(loss="softmax_crossentropy"),
-        "loss 'softmax_crossentropy' is not known; did you mean 'softmax_cross_entropy'?",
+        sections(loss="softmax_crossentropi"),
+        "loss 'softmax_crossentropi' is not known; did you mean 'softmax_cross_entropy'?",
     ),
     "an unknown metric": (
         sections(metrics=["accurracy"]),
@@ -310,8 +313,9 @@ def test_what_was_not_trained(project, command):
             "evaluate",
             [],
             {"model": "[flatten, {dense: 10}]"},
-            "{run}/checkpoints/final/state.safetensors: params/1.weight has shape (64, 16), the model "
-            "expects (64, 10); was it written by another model or optimizer?",
+            "{run} is the run of another config: model.1.dense.units=16 there, 10 here; model.2='relu' "
+            "there, nothing here; model.3='dense' there, nothing here; set it back, or name the run that is "
+            "meant (run.name)",
         ),
         (
             "predict",

@@ -1,17 +1,20 @@
 """The commands on real data: what they print, and what they leave."""
 
 import json
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.request import urlopen
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import yaml
+from printed import without_compiling
 
-from daskpar import Layout
+from daskpar import Layout, Trainer
 from daskpar.build import open_data
 from daskpar.config import load_config
 
@@ -80,6 +83,35 @@ def test_what_training_says(trained):
     assert "step 20/40" in lines[0] and "train.loss" in lines[0] and "validation.accuracy" in lines[0]
     assert f"accuracy {summary(trained.run)['test']['accuracy']:.4f}" in lines[4]
     assert lines[-1].startswith("40 steps in ") and lines[-1].endswith(f"{trained.run}/")
+
+
+@pytest.mark.parametrize("way", ["option", "key"])
+def test_the_evaluation_after_the_last_step_can_be_left_out(project, way):
+    options = ["--no-final-evaluation"] if way == "option" else ["--set=train.final_evaluation=false"]
+    said = project.done("train", *options, train__epochs=1)
+    assert [line.split("  ")[0] for line in said.splitlines()[:-1]] == ["epoch 1/1"]
+    assert set(summary(project.run)).isdisjoint(PARTS) and (project.run / "curves.html").is_file()
+    assert set(json.loads(project.done("evaluate"))) == {"test"}
+
+
+def test_an_interrupt_of_the_last_evaluation_leaves_the_run(project, monkeypatch):
+    evaluate = Trainer.evaluate
+
+    def interrupted(self, part):
+        if part.name == "validation":
+            raise KeyboardInterrupt
+        return evaluate(self, part)
+
+    monkeypatch.setattr(Trainer, "evaluate", interrupted)
+    assert project("train", train__epochs=1).exit_code == 130
+    assert set(PARTS) & set(summary(project.run)) == {"train"}
+    assert (project.run / "curves.html").is_file()
+
+
+def test_curves_have_the_results(trained):
+    text = (trained.run / "curves.html").read_text()
+    assert len(text) < 400_000 and "test, at the end" in text
+    assert f"{summary(trained.run)['test']['accuracy']:.4f}" in text
 
 
 class Links(HTMLParser):
@@ -266,7 +298,7 @@ def program(*arguments, cwd):
 def test_program_trains_on_a_cluster_of_threads(trained, project):
     done = program("train", "tiny.yaml", *THREADS, cwd=project.folder)
     assert (done.returncode, done.stderr) == (0, "")
-    first, *rest = done.stdout.splitlines()
+    first, *rest = without_compiling(done.stdout).splitlines()
     assert first.startswith("dashboard http://127.0.0.1:") and first.endswith("/status")
     assert len(rest) == 6
     assert summary(project.run)["parameters_sha256"] == summary(trained.run)["parameters_sha256"]
@@ -294,3 +326,33 @@ def test_program_says_what_it_can_do(tmp_path):
         for command in ("train", "evaluate", "predict", "sample", "model", "graph", "config")
     )
     assert program("--version", cwd=tmp_path).stdout.startswith("daskpar, version ")
+
+
+def test_find_lr(project, tmp_path):
+    picture = tmp_path / "rate.svg"
+    said = project.done("find-lr", "--steps", 20, "--low", 1e-4, "-o", picture)
+    assert said.startswith(f"{picture}: 20 steps up to 1; suggestion ") and "<svg" in picture.read_text()
+    assert not project.runs.exists()
+    assert "expected 0 < low < high" in project.refused("find-lr", "--low", 3)
+    assert project.refused("find-lr", "--steps", 12, "-o", "rate.png").endswith(".svg or .html")
+
+
+def test_dashboard_is_held_open_until_an_interrupt(project):
+    command = [*COMMAND, "train", "tiny.yaml", *THREADS, "--set=dashboard.hold=true"]
+    with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, text=True) as running:
+        lines = iter(running.stdout.readline, "")
+        held = next(line for line in lines if "stays open" in line)
+        link = held.removeprefix("dashboard ").partition(" ")[0]
+        assert summary(project.run)["steps"] == 40
+        for page in ("status", "groups", "graph"):
+            with urlopen(link.replace("status", page), timeout=60) as answer:
+                assert answer.status == 200
+        running.send_signal(signal.SIGINT)
+        assert (running.wait(timeout=60), list(lines)) == (0, ["dashboard closed\n"])
+
+
+def test_dashboard_that_there_is_not_cannot_be_held(project):
+    assert project.refused("train", dashboard__hold="true") == (
+        "dashboard.hold=true: cluster.kind=threaded-scheduler has no dashboard; use cluster.kind=threads, or "
+        "leave dashboard.hold out"
+    )

@@ -35,6 +35,18 @@ def test_blocks_are_indented(project):
     ]
 
 
+def test_frozen_parameters_are_counted(project):
+    sets = {"model": "[flatten, {dense: {units: 16, trainable: false}}, relu, {dense: 10}]"}
+    said = project.done("model", **sets, train__frozen='["3.bias"]')
+    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in said.splitlines() if line.startswith("│")]
+    assert [row[1:5] for row in rows if row[3] != "0"] == [
+        ["dense units=16 trainable=False", "16", "1,040", "1,040"],
+        ["dense units=10", "10", "170", "10"],
+        ["total", "10", "1,210", "1,050"],
+    ]
+    assert "Trained: 160 of 1,210" in " ".join(said.split())
+
+
 def test_json(project):
     found = json.loads(project.done("model", "--json"))
     assert found["in_shape"] == [8, 8, 1]

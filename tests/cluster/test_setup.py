@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,3 +66,11 @@ def test_another_distributed_is_warned_of_not_failed(server: Any, caplog: pytest
     with caplog.at_level(logging.WARNING):
         assert not setup.send_at_once(server, "stream", item)
     assert "distributed has no stream to speed up" in caplog.text
+
+
+def test_interrupts_of_the_terminal_do_not_reach_a_nannys_workers(processes_client: Any) -> None:
+    prepare(processes_client, 1)
+    before = processes_client.run(os.getpid)
+    for pid in before.values():
+        os.kill(pid, signal.SIGINT)
+    assert processes_client.run(os.getpid) == before

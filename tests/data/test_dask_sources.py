@@ -8,6 +8,7 @@ import pytest
 from daskpar.data import hold
 from daskpar.data.check import as_array
 from daskpar.data.dask_arrays import DaskArrays, checked_blocks, from_dask, is_dask
+from daskpar.data.records import MISSING
 from daskpar.data.splits import Split
 from daskpar.errors import InputError
 
@@ -119,13 +120,16 @@ def test_dataframes(rows):
     assert isinstance(checked_blocks(frame["a"], "predict"), da.Array)
 
 
-def test_dataframes_of_text_are_refused():
+def test_dataframes_with_texts_become_records():
     frames = pytest.importorskip("dask.dataframe")
     import pandas as pd
 
-    frame = frames.from_pandas(pd.DataFrame({"a": ["x", "y"], "b": [0, 1]}), npartitions=1)
-    with pytest.raises(InputError, match="fit: expected numbers, got examples with columns 'a'"):
-        from_dask(frame[["a"]], frame["b"], hold)
+    table = pd.DataFrame({"a": ["x", "long", None, "y"], "b": [0, 1, 2, 3]})
+    frame = frames.from_pandas(table, npartitions=2)
+    source = from_dask(frame, frame["b"], hold)
+    assert source.features == (("a", "text"), ("b", "number")) and source.x_shape == ()
+    x, _ = blocks(source, slice(1, 4))
+    assert x["a"].tolist() == ["long", MISSING, "y"] and x["b"].tolist() == [1, 2, 3]
 
 
 def test_a_part_of_them():

@@ -17,6 +17,7 @@ from daskpar.data.mnist import Digits
 from daskpar.data.transforms import Affine, Pixels, from_json, to_json
 from daskpar.errors import InputError
 from daskpar.train.fitting import fit_transforms
+from daskpar.train.measuring import Measuring
 from daskpar.train.tokens import new_token
 
 rng = np.random.default_rng(0)
@@ -178,7 +179,7 @@ def test_the_contracts_themselves(call):
 def fitted_on(part, entries, chunk_rows, which="x"):
     executor = ThreadedExecutor(1)
     try:
-        return fit_transforms(entries, part, executor, new_token(), chunk_rows, which)
+        return fit_transforms(entries, Measuring(part, executor, new_token(), chunk_rows), which)
     finally:
         executor.close()
 

@@ -1,6 +1,19 @@
 """Dense layers, activations, and layers made of them."""
 
-from daskpar.nn import GELU, Dense, Dropout, Flatten, ReLU, Reshape, Residual, Sequential, Sigmoid, SiLU, Tanh
+from daskpar.nn import (
+    GELU,
+    Dense,
+    Dropout,
+    EmbedColumns,
+    Flatten,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from layer_rows.row import Row
 
 INNER = (Dense(6), GELU(), Dropout(0.25), Dense(4))
@@ -25,6 +38,8 @@ ROWS = [
     Row("dropout of nearly all", Dropout(0.999999), (5,)),
     Row("flatten", Flatten(), (3, 4, 2)),
     Row("reshape", Reshape((6, -1)), (3, 4, 2)),
+    Row("embed columns", EmbedColumns(3, (4, 5)), (4,), codes=(2, 4)),
+    Row("embed columns of their own widths", EmbedColumns(categories=(4, 9)), (2,), codes=(2, 4)),
     Row("flatten vector", Flatten(), (5,)),
     Row("flatten number", Flatten(), ()),
     Row("residual", Residual((Dense(4), Tanh())), (4,)),

@@ -36,6 +36,7 @@ class Case(NamedTuple):
     training: bool
     words: int | None
     alone: bool
+    codes: tuple[int, int] | None = None
 
     @property
     def ctx(self) -> Context:
@@ -49,6 +50,9 @@ class Case(NamedTuple):
         x, dy = (rng.standard_normal((ROWS, *s)).astype(dtype) for s in (self.shape, out_shape))
         if self.words is not None:
             x = rng.integers(0, self.words, x.shape).astype(np.int32)
+        if self.codes is not None:
+            columns, below = self.codes
+            x[:, -columns:] = rng.integers(0, below, (ROWS, columns))
         return params, out_shape, x, dy
 
 
@@ -60,7 +64,9 @@ def row(request):
 @pytest.fixture(params=[True, False], ids=["training", "not training"])
 def case(request, row):
     alone = row.alone or not request.param
-    return Case(row.layer, row.shape, zlib.crc32(row.name.encode()), request.param, row.words, alone)
+    return Case(
+        row.layer, row.shape, zlib.crc32(row.name.encode()), request.param, row.words, alone, row.codes
+    )
 
 
 def run(case, params, x, dy, ctx=None):

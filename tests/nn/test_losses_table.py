@@ -92,6 +92,16 @@ def _huber(loss, a, b):
 binary = each(
     lambda loss, a, b: -b * math.log(1 / (1 + math.exp(-a))) - (1 - b) * math.log(1 / (1 + math.exp(a)))
 )
+
+
+def weighed_binary(loss, z, t):
+    """The loss with the term of the positive label times its weight, or that of its output."""
+    total, positive = 0.0, np.broadcast_to(np.asarray(loss.pos_weight, float), z.shape)
+    for a, b, p in zip(z.ravel(), t.astype(float).ravel(), positive.ravel(), strict=True):
+        total -= p * b * math.log(1 / (1 + math.exp(-a))) + (1 - b) * math.log(1 / (1 + math.exp(a)))
+    return total * len(z) / z.size, float(len(z))
+
+
 squared = each(lambda loss, a, b: (a - b) ** 2)
 absolute = each(lambda loss, a, b: abs(a - b))
 huber = each(_huber)
@@ -113,6 +123,9 @@ TABLE = [
     ("binary of truths", BinaryCrossEntropy(), (1,), truths, binary),
     ("binary of probabilities", BinaryCrossEntropy(), (3,), masses, binary),
     ("binary of numbers", BinaryCrossEntropy(), (), bits, binary),
+    ("binary of positives", BinaryCrossEntropy(pos_weight=2.5), (1,), bits, weighed_binary),
+    ("binary of numbers, of positives", BinaryCrossEntropy(pos_weight=0.5), (), bits, weighed_binary),
+    ("binary of positives each", BinaryCrossEntropy(pos_weight=(2, 0.5, 1)), (2, 3), masses, weighed_binary),
     ("squared", MeanSquaredError(), (3,), numbers, squared),
     ("squared of one number", MeanSquaredError(), (1,), one_number, squared),
     ("squared of integers", MeanSquaredError(), (2, 3), integers, squared),
@@ -205,6 +218,56 @@ def test_large_outputs_overflow_nowhere(case, dtype):
     loss, z, t, _ = case
     total, _, slope = loss((z * 1e4).astype(dtype), t)
     assert math.isfinite(total) and np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_one_change_no_bit(case, dtype):
+    loss, z, t, _ = case
+    found, expected = loss.weighted(z.astype(dtype), t, np.ones(ROWS, dtype)), loss(z.astype(dtype), t)
+    assert found[:2] == expected[:2]
+    np.testing.assert_array_equal(found[2], expected[2])
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_whole_weights_are_rows_that_occur_as_often(case, dtype, tolerance):
+    loss, z, t, _ = case
+    z, times = z.astype(dtype), np.array([2, 0, 1, 3, 1, 0])
+    rows = np.repeat(np.arange(ROWS), times)
+    total, weights, slope = loss.weighted(z, t, times.astype(dtype))
+    expected = loss(z[rows], t[rows])
+    np.testing.assert_allclose((total, weights), expected[:2], rtol=tolerance)
+    each = loss(z, t)[2] * times.reshape(-1, *(1,) * (z.ndim - 1))
+    assert slope.dtype == dtype
+    np.testing.assert_allclose(slope, each, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.usefixtures("reference_kernels")
+def test_weights_stay_on_their_device(case):
+    loss, z, t, _ = case
+    weights = np.array([2.0, 0, 1, 3, 0.5, 0])
+    found = loss.weighted(upload(z), upload(t), upload(weights))
+    expected = loss.weighted(z, t, weights)
+    assert found[:2] == expected[:2]
+    np.testing.assert_array_equal(download(found[2]), expected[2])
+
+
+def test_pos_weight_of_one_is_none():
+    z, t = 30 * np.random.default_rng(1).standard_normal((9, 3)), np.eye(3)[np.arange(9) % 3]
+    for found, expected in zip(
+        BinaryCrossEntropy(pos_weight=1)(z, t), BinaryCrossEntropy()(z, t), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, (1, 0), ()], ids=str)
+def test_pos_weight_that_is_none_is_refused(weight):
+    with pytest.raises(InputError, match=r"pos_weight=.* (must be above zero|is empty)"):
+        BinaryCrossEntropy(pos_weight=weight)
+
+
+def test_pos_weights_are_as_many_as_outputs():
+    with pytest.raises(InputError, match="pos_weight has 2 values for 3 outputs"):
+        BinaryCrossEntropy(pos_weight=(1, 2)).check((3,), (3,), "f4")
 
 
 def test_kinks_have_a_derivative():

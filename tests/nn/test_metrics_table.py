@@ -9,15 +9,22 @@ from sklearn import metrics as sklearn
 
 from daskpar.errors import InputError
 from daskpar.nn import (
+    AUC,
+    F1,
     R2,
     RMSE,
     Accuracy,
     BinaryCrossEntropy,
     Confusion,
+    LogLoss,
     MeanSquaredError,
+    Perplexity,
+    Precision,
+    Recall,
     SoftmaxCrossEntropy,
     TopK,
 )
+from daskpar.nn.metrics import Metric
 from daskpar.nn.registry import METRICS
 
 RNG = np.random.default_rng(2)
@@ -93,6 +100,59 @@ def binary_confusion(z, t):
     return sklearn.confusion_matrix(t.ravel(), z.ravel() > 0).tolist()
 
 
+def repeated(weights, t):
+    """Weights of rows as those of all their positions, as scikit-learn takes them."""
+    return {} if weights is None else {"sample_weight": np.repeat(weights, t.size // len(t))}
+
+
+def log_loss(z, t, weights=None):
+    return sklearn.log_loss(t.ravel(), softmax(z).reshape(t.size, -1), **repeated(weights, t))
+
+
+def binary_log_loss(z, t, weights=None):
+    return sklearn.log_loss(t.ravel(), sigmoid(z).ravel(), **repeated(weights, t))
+
+
+def counted(function, average, classes=True):
+    def reference(z, t, weights=None):
+        answers = z.argmax(-1) if classes else (z > 0).reshape(t.shape)
+        if classes:
+            options = repeated(weights, t)
+            return function(t.ravel(), answers.ravel(), average=average, zero_division=0, **options)
+        return function(t, answers, average=average, zero_division=0, sample_weight=weights)
+
+    return reference
+
+
+SCORED = [
+    (F1, sklearn.f1_score),
+    (Precision, sklearn.precision_score),
+    (Recall, sklearn.recall_score),
+]
+FEW = np.where(CLASSES == 4, 0, CLASSES)  # a class does not occur, and another is never predicted
+NEVER = SCORES - 9.0 * (np.arange(6) == 2)
+COUNTED = [
+    (
+        f"{kind.kind} {average} of {what}",
+        kind(average),
+        loss,
+        z,
+        t,
+        counted(function, average, loss is SOFTMAX),
+    )
+    for kind, function in SCORED
+    for what, loss, z, t, averages in (
+        ("classes", SOFTMAX, SCORES, CLASSES, ("macro", "micro", "weighted")),
+        ("few classes", SOFTMAX, NEVER, FEW, ("macro", "micro", "weighted")),
+        ("sequences", SOFTMAX, *SEQUENCES, ("macro",)),
+        ("labels", BINARY, SCORES, LABELS, ("macro", "micro", "weighted")),
+        ("rare labels", BINARY, SCORES - 9.0 * (np.arange(6) < 2), LABELS * (np.arange(6) > 1), ("macro",)),
+        ("two classes", SOFTMAX, SCORES[:, :2], BITS, ("binary", "macro")),
+        ("one output", BINARY, LOGIT, BITS, ("binary",)),
+        ("numbers", BINARY, LOGIT[:, 0], BITS, ("binary",)),
+    )
+    for average in averages
+]
 TABLE = [
     ("accuracy", Accuracy(), SOFTMAX, SCORES, CLASSES, accuracy),
     ("accuracy of bytes", Accuracy(), SOFTMAX, SCORES, CLASSES.astype(np.uint8), accuracy),
@@ -132,6 +192,28 @@ TABLE = [
     ("confusion of sequences", Confusion(), SOFTMAX, *SEQUENCES, confusion),
     ("confusion of one output", Confusion(), BINARY, LOGIT, BITS, binary_confusion),
     ("confusion of numbers", Confusion(), BINARY, LOGIT[:, 0], BITS.astype(float), binary_confusion),
+    *COUNTED,
+    ("log loss", LogLoss(), SOFTMAX, SCORES, CLASSES, log_loss),
+    (
+        "log loss of one-hot",
+        LogLoss(),
+        SOFTMAX,
+        SCORES,
+        ONE_HOT,
+        lambda z, t, **w: log_loss(z, t.argmax(-1), **w),
+    ),
+    ("log loss of sequences", LogLoss(), SOFTMAX, *SEQUENCES, log_loss),
+    ("log loss of one output", LogLoss(), BINARY, LOGIT, BITS, binary_log_loss),
+    ("log loss of numbers", LogLoss(), BINARY, LOGIT[:, 0], BITS, binary_log_loss),
+    ("log loss of labels", LogLoss(), BINARY, SCORES, LABELS, binary_log_loss),
+    ("perplexity", Perplexity(), SOFTMAX, SCORES, CLASSES, lambda z, t, **w: np.exp(log_loss(z, t, **w))),
+    (
+        "perplexity of sequences",
+        Perplexity(),
+        SOFTMAX,
+        *SEQUENCES,
+        lambda z, t, **w: np.exp(log_loss(z, t, **w)),
+    ),
 ]
 
 
@@ -141,8 +223,9 @@ def case(request):
     return request.param[1:]
 
 
-def test_every_registered_metric_is_in_the_table():
-    assert set(METRICS.values()) == {type(metric) for _, metric, *_ in TABLE}
+def test_every_registered_metric_is_in_a_table():
+    assert {m for m in METRICS.values() if not m.gathered} == {type(metric) for _, metric, *_ in TABLE}
+    assert {m for m in METRICS.values() if m.gathered} == {type(metric) for _, metric, *_ in AREAS}
 
 
 def test_value_is_scikit_learns(case):
@@ -176,6 +259,108 @@ def test_inputs_are_not_written_to(case):
     metric.sums(z, t, loss)
     np.testing.assert_array_equal(z, before[0])
     np.testing.assert_array_equal(t, before[1])
+
+
+def area(average=None, multi_class="raise"):
+    def reference(z, t, weights=None):
+        share = softmax(z) if t.ndim < z.ndim and z.shape[-1] > 1 else sigmoid(z)
+        share = share[..., 1] if share.shape[-1] == 2 and z.ndim == 2 else share
+        return sklearn.roc_auc_score(
+            t, share, average=average, multi_class=multi_class, sample_weight=weights
+        )
+
+    return reference
+
+
+TIED = LOGIT.round(0)
+AREAS = [
+    ("auc of one output", AUC(), BINARY, LOGIT, BITS, area()),
+    ("auc of ties", AUC(), BINARY, TIED, BITS, area()),
+    ("auc of numbers", AUC(), BINARY, LOGIT[:, 0], BITS, area()),
+    ("auc of two classes", AUC("binary"), SOFTMAX, SCORES[:, :2], BITS, area()),
+    ("auc of classes", AUC(), SOFTMAX, SCORES, CLASSES, area("macro", "ovr")),
+    ("auc weighted", AUC("weighted"), SOFTMAX, SCORES, CLASSES, area("weighted", "ovr")),
+    ("auc micro", AUC("micro"), SOFTMAX, SCORES, CLASSES, area("micro", "ovr")),
+    ("auc of labels", AUC(), BINARY, SCORES, LABELS, area("macro")),
+    ("auc of labels weighted", AUC("weighted"), BINARY, SCORES, LABELS, area("weighted")),
+    ("auc of labels micro", AUC("micro"), BINARY, SCORES, LABELS, area("micro")),
+]
+PAIRS = [
+    ("auc of pairs", AUC("macro", "ovo"), SOFTMAX, SCORES, CLASSES, area("macro", "ovo")),
+    ("auc of pairs weighted", AUC("weighted", "ovo"), SOFTMAX, SCORES, CLASSES, area("weighted", "ovo")),
+]
+ROW_WEIGHTS = RNG.integers(0, 9, ROWS) / 4
+
+
+@pytest.mark.parametrize("row", [*AREAS, *PAIRS], ids=lambda row: row[0])
+def test_areas_are_scikit_learns_and_the_same_bits_over_any_cut(row):
+    _, metric, loss, z, t, reference = row
+    whole = metric.value(metric.sums(z, t, loss))
+    assert whole == pytest.approx(reference(z, t), rel=1e-14)
+    back = np.arange(ROWS)[::-1]
+    for cuts, rows in (([1, 7, 30], np.arange(ROWS)), ([100], back), (range(1, ROWS), back)):
+        pieces = zip(np.split(z[rows], cuts), np.split(t[rows], cuts), strict=True)
+        (total,) = (metric.sums(a, b, loss)[0] for a, b in [next(pieces)])
+        for a, b in pieces:
+            total = total + metric.sums(a, b, loss)[0]
+        assert metric.value((total.packed(),)) == whole
+
+
+@pytest.mark.parametrize("row", AREAS, ids=lambda row: row[0])
+def test_areas_of_rows_with_weights(row):
+    _, metric, loss, z, t, reference = row
+    value = metric.value(metric.weighted_sums(z, t, loss, ROW_WEIGHTS))
+    assert value == pytest.approx(reference(z, t, ROW_WEIGHTS), rel=1e-13)
+    assert metric.value(metric.weighted_sums(z, t, loss, np.ones(ROWS))) == metric.value(
+        metric.sums(z, t, loss)
+    )
+
+
+def test_areas_of_sequences_are_those_of_all_positions():
+    z, t = SEQUENCES
+    flat = AUC().sums(z.reshape(-1, 6), t.ravel(), SOFTMAX)
+    assert AUC().value(AUC().sums(z, t, SOFTMAX)) == AUC().value(flat)
+
+
+def test_an_area_of_one_class_has_no_value():
+    assert math.isnan(AUC().value(AUC().sums(LOGIT, np.ones(ROWS), BINARY)))
+    assert math.isnan(AUC().value(AUC().sums(SCORES, FEW, SOFTMAX)))
+    assert math.isnan(AUC().value(AUC().sums(np.full((4, 1), np.nan), BITS[:4], BINARY)))
+
+
+def test_weights_of_one_change_no_bit(case):
+    metric, loss, z, t, _ = case
+    assert metric.weighted_sums(z, t, loss, np.ones(len(z), z.dtype)) == metric.sums(z, t, loss)
+
+
+def test_whole_weights_are_rows_that_occur_as_often(case):
+    metric, loss, z, t, _ = case
+    times = np.arange(len(z)) % 4
+    rows = np.repeat(np.arange(len(z)), times)
+    value = metric.value(metric.weighted_sums(z, t, loss, times.astype(float)))
+    np.testing.assert_allclose(value, metric.value(metric.sums(z[rows], t[rows], loss)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("row", [*COUNTED, TABLE[-3]], ids=lambda row: row[0])
+def test_weighted_values_are_scikit_learns(row):
+    _, metric, loss, z, t, reference = row
+    weights = ROW_WEIGHTS[: len(z)] + 0.25
+    value = metric.value(metric.weighted_sums(z, t, loss, weights))
+    np.testing.assert_allclose(value, reference(z, t, weights=weights), rtol=1e-12)
+
+
+class Own(Metric):
+    """A metric that knows nothing of weights."""
+
+    kind = "own"
+
+    def sums(self, outputs, targets, loss):
+        return float((outputs - targets).sum()), float(len(outputs))
+
+
+def test_a_metric_of_ones_own_is_weighed_by_its_sums():
+    z, t, w = np.array([1.0, 5.0, 2.0, 7.0]), np.zeros(4), np.array([2.0, 0.5, 2.0, 0.0])
+    assert Own().weighted_sums(z, t, SQUARED, w) == (8.5, 4.5)
 
 
 def test_the_same_on_a_device(case):

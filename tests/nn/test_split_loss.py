@@ -28,6 +28,17 @@ def test_parts_are_the_whole(parts, kind, smoothing, size):
     np.testing.assert_allclose(joined, gradient, rtol=0, atol=1e-12)
 
 
+def test_parts_of_rows_with_weights_are_the_whole():
+    rng, loss = np.random.default_rng(0), SoftmaxCrossEntropy(label_smoothing=0.1)
+    outputs, targets, weights = rng.standard_normal((5, 3, 8)), rng.integers(0, 8, (5, 3)), rng.random(5)
+    total = loss.combine([loss.gather(outputs[..., k : k + 4], targets, k, 8) for k in (0, 4)])
+    found = [loss.with_total(outputs[..., k : k + 4], targets, k, 8, total, weights) for k in (0, 4)]
+    expected = loss.weighted(outputs, targets, weights)
+    for value, count, _ in found:
+        assert (value, count) == pytest.approx(expected[:2], rel=1e-12)
+    np.testing.assert_allclose(np.concatenate([d for *_, d in found], axis=-1), expected[2], atol=1e-12)
+
+
 def test_float32_stays_float32():
     loss, y = SoftmaxCrossEntropy(label_smoothing=0.1), np.ones((2, 4), np.float32)
     gathered = loss.gather(y, np.array([0, 3]), 0, 8)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from daskpar import Callback, EarlyStopping, Ensemble, InputError, Layout, Trainer
-from daskpar.cluster.executor import THREADED
+from daskpar.cluster.executor import THREADED, ThreadedExecutor
 from daskpar.data import Digits
 from daskpar.train.checkpoint import Checkpoints, read_meta
 
@@ -300,3 +300,20 @@ def test_an_interrupt_before_the_first_step_learns_nothing() -> None:
 def test_an_error_is_one_line_in_a_notebook() -> None:
     error = InputError("train.batch=0 must be at least 1")
     assert error._render_traceback_() == ["InputError: train.batch=0 must be at least 1"]
+
+
+def test_an_interrupt_at_once_keeps_the_last_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = ThreadedExecutor.result
+    monkeypatch.setattr(ThreadedExecutor, "result", lambda self, key: interrupted(self, key))
+
+    def interrupted(executor: ThreadedExecutor, key: Any) -> Any:
+        if key[0].startswith("report") and key[1] > 20:
+            raise KeyboardInterrupt
+        return plain(executor, key)
+
+    trainer = make(epochs=8)
+    with pytest.raises(KeyboardInterrupt, match="interrupted; the Trainer has the state of step 15"):
+        trainer.fit(Digits())
+    monkeypatch.undo()
+    assert trainer.parameters_sha256_ == make(epochs=1).fit(Digits()).parameters_sha256_
+    assert trainer.fit(Digits()).steps_ == 15 + 8 * STEPS

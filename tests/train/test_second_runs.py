@@ -36,7 +36,7 @@ def test_a_second_run_into_a_folder_finds_none_of_the_firsts_checkpoints(tmp_pat
 
 def test_a_second_fit_forgets_the_first() -> None:
     x, y = Digits().arrays()
-    trainer = make(callbacks=[EarlyStopping("train.loss", patience=1)])
+    trainer = make(warm_start=False, callbacks=[EarlyStopping("train.loss", patience=1)])
     trainer.fit(x, y)
     again = trainer.fit(x, (y + 3) % 10).parameters_sha256_
     fresh = make(callbacks=[EarlyStopping("train.loss", patience=1)]).fit(x, (y + 3) % 10)

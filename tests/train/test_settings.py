@@ -64,7 +64,7 @@ def test_a_setting_that_is_set_makes_new_settings() -> None:
         ("keep", 0, "checkpoint.keep=0 must be at least 1"),
         ("epochs", 1.5, "epochs=1.5: expected a whole number or None"),
         ("distribution", "randm", "distribution 'randm' is not known; did you mean 'random'?"),
-        ("precision", "float16", "precision 'float16' is not known; did you mean 'float64'?"),
+        ("precision", "float16", "precision 'float16' is not known; use one of float32, float64"),
         ("evaluate_every", 3, "train.evaluate_every='3' is no interval; expected e.g. '1 epoch'"),
         ("checkpoint_every", "x", "checkpoint.every='x' is no interval; expected e.g. '1 epoch'"),
     ],

@@ -142,7 +142,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(layout: Layout, threads_client:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"batch": 2000}, "train.batch=2000 is larger than the 1797 rows of training data"),
+        (
+            {"batch": 2000, "layout": Layout(data=2)},
+            "train.batch=1797; use e.g. 1, 3, 599, 1797; a batch is all 1797 rows, as train.batch=2000",
+        ),
         ({"layout": Layout(data=3)}, "layout.data=3 does not divide train.batch=64; use e.g. 1, 2, 4, 8"),
         ({"layout": Layout(data=4), "streams": 2}, "layout.data=4 does not divide the 2 streams"),
         ({"streams": 3}, "data.streams=3 does not divide train.batch=64"),

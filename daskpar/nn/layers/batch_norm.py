@@ -28,6 +28,9 @@ class BatchNorm(BatchStatistics):
     the total to `forward_with` and `backward_with`. Else they are the running ones: exponential means over
     the batches, of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
 
+    With `trainable=False` it normalises by the running ones in training, too, and they stay as they are (as
+    in Keras, and as `eval()` does in PyTorch): what a network has learnt is not moved by a few new rows.
+
     Parameters: scale, shift, running_mean, running_variance, each (channels,), running_batches (1,).
     """
 
@@ -51,7 +54,7 @@ class BatchNorm(BatchStatistics):
         return params | {"running_batches": np.zeros(1)}, in_shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
-        if ctx.training:
+        if ctx.training and self.trainable:
             return self.forward_with(params, x, self.gather(params, x, ctx), ctx)
         return self._normalise(params, x, params["running_mean"], params["running_variance"], None, ctx)
 
@@ -187,8 +190,8 @@ class BatchNorm(BatchStatistics):
         return Width("each", axes=tuple((name, 0) for name in names))
 
     def window(self, in_shape: Shape) -> Window | None:
-        """Rows of pixels may be cut only where statistics are shared: else a piece would have its own."""
-        return ROW if self.sync else None
+        """Rows of pixels may be cut where statistics are shared or fixed: else a piece would have its own."""
+        return ROW if self.sync or not self.trainable else None
 
     def _normalise(
         self, params: Params, x: Array, mean: Array, variance: Array, sums: Array | None, ctx: Context

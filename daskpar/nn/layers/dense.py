@@ -21,17 +21,28 @@ from daskpar.registry import register
 class Dense(Rectifying):
     """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
 
+    `units` of the last layer may be left out: they are the classes, characters or targets of the data then.
     Parameters: weight (in, units), bias (units,).
     """
 
-    units: int
+    units: int | None = None
     bias: bool = True
     init_weight: str = "he"
     init_bias: str = "zeros"
 
     def __post_init__(self) -> None:
-        require_positive("dense", units=self.units)
+        if self.units is not None:
+            require_positive("dense", units=self.units)
         initialiser(self.init_weight), initialiser(self.init_bias)
+
+    def open_sizes(self) -> dict[str, str]:
+        return {"outputs": "units"} if self.units is None else {}
+
+    @property
+    def _units(self) -> int:
+        if self.units is None:
+            raise InputError("dense.units is left open, and the data do not say it; give a number")
+        return self.units
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) not in (1, 2):
@@ -39,22 +50,22 @@ class Dense(Rectifying):
                 f"dense: expected examples of one axis, or sequences of two, got shape {in_shape}; put a "
                 "flatten before it"
             )
-        fan = (in_shape[-1], self.units)
+        fan = (in_shape[-1], self._units)
         params = {"weight": initialiser(self.init_weight)(rng, fan, *fan)}
         if self.bias:
-            params["bias"] = initialiser(self.init_bias)(rng, (self.units,), *fan)
-        return params, (*in_shape[:-1], self.units)
+            params["bias"] = initialiser(self.init_bias)(rng, (self._units,), *fan)
+        return params, (*in_shape[:-1], self._units)
 
     def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Array]:
         flat, bias = x.reshape(-1, x.shape[-1]), params.get("bias")
         y = kernels(x).product(flat, params["weight"], bias=bias, rectify=rectify)
-        return y.reshape(*x.shape[:-1], self.units), x
+        return y.reshape(*x.shape[:-1], self._units), x
 
     def backward_rectified(
         self, params: Params, saved: Array, dy: Array, ctx: Context, rectified: bool
     ) -> tuple[Array, Params]:
         product = kernels(dy).product
-        x, flat = saved.reshape(-1, saved.shape[-1]), dy.reshape(-1, self.units)
+        x, flat = saved.reshape(-1, saved.shape[-1]), dy.reshape(-1, self._units)
         grads = {"weight": product(x.T, flat, out=ctx.space("weight"))}
         if self.bias:
             grads["bias"] = array_module(dy).sum(flat, axis=0, out=ctx.space("bias"))
@@ -73,7 +84,7 @@ class Dense(Rectifying):
         return Width("rows", (("weight", 0),), sums=True, once=("bias",))
 
     def part(self, index: int, parts: int) -> Layer:
-        return replace(self, units=self.units // parts)
+        return replace(self, units=self._units // parts)
 
     def positions(self) -> Positions | None:
         return ALONE

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.container import Container, inline
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Operation, Params, Shape, require_positive
+from daskpar.nn.layer import Context, Layer, Operation, Params, Place, Shape, frozen, require_positive
 from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.partition_rules import ALONE, Positions, Width
-from daskpar.nn.parts import written_out
+from daskpar.nn.parts import freeze_each, written_out
 from daskpar.registry import register
 
 
@@ -26,31 +27,45 @@ from daskpar.registry import register
 class Embedding(Layer):
     """Row i of a table for the number i: (rows, ...) integers below `words` -> (rows, ..., features).
 
-    Positions that hold the number `padding` are masked: recurrent layers and attention skip them. Parameters:
-    weight (words, features). Bengio et al. 2003.
+    `words` may be left out: they are the characters of a text then, or one more than the largest number in
+    the data. Positions that hold the number `padding` are masked: recurrent layers and attention skip them.
+    Parameters: weight (words, features). Bengio et al. 2003.
     """
 
-    words: int
-    features: int
+    words: int | None = None
+    features: int = 0
     padding: int | None = None
     init_weight: str = "normal"
     tokens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require_positive(self.kind, words=self.words, features=self.features)
+        if self.features == 0:
+            raise InputError(f"layer {self.kind!r} needs features, e.g. `{self.kind}: {{features: 64}}`")
+        require_positive(self.kind, features=self.features)
+        if self.words is not None:
+            require_positive(self.kind, words=self.words)
         initialiser(self.init_weight)
-        if self.padding is not None and not 0 <= self.padding < self.words:
+        if self.padding is not None and not 0 <= self.padding < (self.words or math.inf):
             raise InputError(f"{self.kind}.padding={self.padding} is none of the {self.words} words")
 
+    def open_sizes(self) -> dict[str, str]:
+        return {"words": "words"} if self.words is None else {}
+
+    @property
+    def _words(self) -> int:
+        if self.words is None:
+            raise InputError(f"{self.kind}.words is left open, and the data do not say it; give a number")
+        return self.words
+
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
-        size = self.words, self.features
+        size = self._words, self.features
         return {"weight": initialiser(self.init_weight)(rng, size, *size)}, (*in_shape, self.features)
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return params["weight"][x], x
 
     def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        return None, {"weight": kernels(dy).scatter_rows(saved, dy, self.words)}
+        return None, {"weight": kernels(dy).scatter_rows(saved, dy, self._words)}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
         """Of sequences (rows, positions); masks of other shapes have no meaning to the layers that follow."""
@@ -58,10 +73,10 @@ class Embedding(Layer):
 
     def refuses(self, x: Array) -> str | None:
         low, high = (int(x.min()), int(x.max())) if math.prod(x.shape) else (0, 0)
-        if low < 0 or high >= self.words:
+        if low < 0 or high >= self._words:
             return (
                 f"numbers from {low} to {high} for an {self.kind} of {self.words} words; "
-                f"expected 0 to {self.words - 1}"
+                f"expected 0 to {self._words - 1}"
             )
         return None
 
@@ -72,7 +87,7 @@ class Embedding(Layer):
         return Width("words", (("weight", 0),), sums=True)
 
     def part(self, index: int, parts: int) -> Layer:
-        words = self.words // parts
+        words = self._words // parts
         return _SomeWords(words, self.features, self.padding, first=index * words)
 
     def positions(self) -> Positions | None:
@@ -91,7 +106,7 @@ class _SomeWords(Embedding):
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         xp = array_module(params["weight"])
         place = x - self.first
-        known = (place >= 0) & (place < self.words)
+        known = (place >= 0) & (place < self._words)
         place = xp.where(known, place, 0)
         return params["weight"][place] * known[..., None], (place, known)
 
@@ -99,7 +114,7 @@ class _SomeWords(Embedding):
         self, params: Params, saved: tuple[Array, Array], dy: Array, ctx: Context
     ) -> tuple[Array, Params]:
         place, known = saved
-        weight = kernels(dy).scatter_rows(place, dy * known[..., None].astype(dy.dtype), self.words)
+        weight = kernels(dy).scatter_rows(place, dy * known[..., None].astype(dy.dtype), self._words)
         return None, {"weight": weight}
 
 
@@ -159,12 +174,16 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     @cached_property
     def _ends(self) -> tuple[Embedding, Unembedding]:
         """The layers before and after the others, with one table for both."""
-        return Embedding(self.words, self.features, self.padding, self.init_weight), Unembedding(self.words)
+        first = Embedding(self.words, self.features, self.padding, self.init_weight)
+        return first, Unembedding(self.words or 0)  # left open, it is only looked at
 
     def children(self) -> tuple[Operation, ...]:
         first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
         between = (inline(self._inner),) if self.layers else ()  # without any it is refused by `init`
         return first, *between, last
+
+    def freeze(self, places: Set[Place]) -> Self:
+        return frozen(self) if () in places else replace(self, layers=freeze_each(self.layers, places))
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
@@ -176,7 +195,7 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
                 f"{self.kind}: its layers turn {shape} into {out_shape}; their last axis must stay "
                 f"{self.features}"
             )
-        return params | nested, (*out_shape[:-1], self.words)
+        return params | nested, (*out_shape[:-1], self._words)
 
     def refuses(self, x: Array) -> str | None:
         return Embedding.refuses(self, x)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from daskpar.backend.array import Array
 from daskpar.errors import InputError
 from daskpar.nn.container import Container, around_shortcut, in_sequence, inline
-from daskpar.nn.layer import Context, Layer, Operation, Params, Saved, Shape, require_positive
-from daskpar.nn.parts import MOST_LAYERS, count_layers, require_buildable, written_out
+from daskpar.nn.layer import Context, Layer, Operation, Params, Place, Saved, Shape, frozen, require_positive
+from daskpar.nn.parts import MOST_LAYERS, count_layers, freeze_each, require_buildable, written_out
 from daskpar.registry import register
 
 __all__ = ["MOST_LAYERS", "Repeat", "Residual", "Sequential", "count_layers", "require_buildable"]
@@ -56,6 +58,11 @@ class Sequential(Container):
 
     def children(self) -> tuple[Operation, ...]:
         return in_sequence(self.layers)
+
+    def freeze(self, places: Set[Place]) -> Self:
+        if () in places:
+            return frozen(self)
+        return replace(self, layers=freeze_each(self.layers, places))
 
     def refuse_tokens(self, outer: str) -> None:
         """Refuse, within a layer of kind `outer`, to begin with a layer that takes whole numbers."""
@@ -112,6 +119,14 @@ class Residual(Container):
         return around_shortcut(
             self, (inline(main),), tuple(inline(branch, len(self.layers)) for branch in shortcut)
         )
+
+    def freeze(self, places: Set[Place]) -> Self:
+        if () in places:
+            return frozen(self)
+        count = len(self.layers)
+        own = {place[1:] for place in places if place[:1] == (count,)}
+        shortcut = map(frozen, self.shortcut) if () in own else freeze_each(self.shortcut, own)
+        return replace(self, layers=freeze_each(self.layers, places), shortcut=tuple(shortcut))
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         for branch in self._branches:

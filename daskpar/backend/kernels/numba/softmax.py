@@ -35,16 +35,23 @@ def softmax_backward(weights: np.ndarray, dy: np.ndarray, factor: float) -> np.n
     return out
 
 
-def cross_entropy(outputs: np.ndarray, classes: np.ndarray, smoothing: float) -> tuple[float, np.ndarray]:
+def cross_entropy(
+    outputs: np.ndarray, classes: np.ndarray, smoothing: float, weights: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
     count = outputs.shape[-1]
     if classes.size * count != outputs.size:
         raise ValueError(f"classes of shape {classes.shape} for outputs of shape {outputs.shape}")
     gradient = np.empty(outputs.shape, np.float32)
     numbers = np.ascontiguousarray(classes, dtype=np.int64).reshape(-1)  # one dtype, one compilation
     low, even = np.float32(smoothing / count), np.float32(1 - smoothing)
-    loss = _cross_entropy(
-        np.ascontiguousarray(outputs).reshape(-1), numbers, gradient.reshape(-1), count, low, even
-    )
+    flat = np.ascontiguousarray(outputs).reshape(-1)
+    if weights is None:
+        loss = _cross_entropy(flat, numbers, gradient.reshape(-1), count, low, even)
+    else:
+        if len(weights) != len(classes):
+            raise ValueError(f"{len(weights)} weights for {len(classes)} rows")
+        of_terms = np.repeat(weights.astype(np.float32), numbers.size // max(1, len(weights)))
+        loss = _weighted_cross_entropy(flat, numbers, gradient.reshape(-1), count, low, even, of_terms)
     return float(loss), gradient
 
 
@@ -123,27 +130,46 @@ def _softmax_back(weights, w, dy, out, at, size, factor):
         store(out, at + c, load(weights, w + c) * (load(dy, at + c) - along) * splat(factor))
 
 
+@njit(inline="always")
+def _cross_entropy_row(outputs, classes, gradient, row, at, count, size, low, even):
+    """Returns the loss of one term, and writes its gradient."""
+    start = at * count
+    sums_all = np.float32(0)
+    for c in range(count):
+        row[c] = outputs[start + c]
+        sums_all += outputs[start + c]
+    for c in range(count, size):
+        row[c] = _LOW
+    peak, sums = _softmax_row(row, size)
+    norm = np.float64(peak) + math.log(np.float64(sums))
+    if classes[at] < 0 or classes[at] >= count:
+        raise IndexError("cross_entropy: a class beyond the outputs")
+    own = start + classes[at]
+    share = np.float32(1) / sums
+    for c in range(count):
+        gradient[start + c] = row[c] * share - low
+    gradient[own] -= even
+    return (norm - outputs[own]) * even + (norm * count - sums_all) * low
+
+
 @njit(nogil=True, cache=True)
 def _cross_entropy(outputs, classes, gradient, count, low, even):
     size = -(-count // LANES) * LANES
     row = np.empty(size, np.float32)
     loss = 0.0
     for at in range(classes.size):
-        start = at * count
-        sums_all = np.float32(0)
-        for c in range(count):
-            row[c] = outputs[start + c]
-            sums_all += outputs[start + c]
-        for c in range(count, size):
-            row[c] = _LOW
-        peak, sums = _softmax_row(row, size)
-        norm = np.float64(peak) + math.log(np.float64(sums))
-        if classes[at] < 0 or classes[at] >= count:
-            raise IndexError("cross_entropy: a class beyond the outputs")
-        own = start + classes[at]
-        loss += (norm - outputs[own]) * even + (norm * count - sums_all) * low
-        share = np.float32(1) / sums
-        for c in range(count):
-            gradient[start + c] = row[c] * share - low
-        gradient[own] -= even
+        loss += _cross_entropy_row(outputs, classes, gradient, row, at, count, size, low, even)
+    return loss
+
+
+@njit(nogil=True, cache=True)
+def _weighted_cross_entropy(outputs, classes, gradient, count, low, even, weights):
+    size = -(-count // LANES) * LANES
+    row = np.empty(size, np.float32)
+    loss = 0.0
+    for at in range(classes.size):
+        term = _cross_entropy_row(outputs, classes, gradient, row, at, count, size, low, even)
+        loss += term * np.float64(weights[at])
+        for c in range(at * count, (at + 1) * count):
+            gradient[c] *= weights[at]
     return loss

@@ -13,10 +13,13 @@ def log_softmax(x: Array) -> Array:
     return shifted
 
 
-def cross_entropy(outputs: Array, classes: Array, smoothing: float) -> tuple[float, Array]:
+def cross_entropy(
+    outputs: Array, classes: Array, smoothing: float, weights: Array | None = None
+) -> tuple[float, Array]:
     """(the sum of -Σ goal·log softmax over rows, its gradient) for `outputs` (rows, ..., classes).
 
-    The goal of a row is 1 - smoothing for its class, plus smoothing / classes everywhere.
+    The goal of a row is 1 - smoothing for its class, plus smoothing / classes everywhere. `weights`: (rows,),
+    by which the terms of each example are multiplied.
     """
     xp = array_module(outputs)
     count = outputs.shape[-1]
@@ -26,4 +29,8 @@ def cross_entropy(outputs: Array, classes: Array, smoothing: float) -> tuple[flo
         goal = goal * (1 - smoothing) + smoothing / count
     gradient = xp.exp(logp) - goal
     logp *= goal
+    if weights is not None:
+        of_rows = weights.reshape(-1, *(1,) * (outputs.ndim - 1))
+        logp *= of_rows
+        gradient *= of_rows
     return -float(xp.sum(logp)), gradient

@@ -1,0 +1,74 @@
+"""Other names of blocks and of their arguments: those of PyTorch, Keras and scikit-learn, and short forms.
+
+Two rules hold everywhere, in Python as in YAML:
+
+  * a block by another name is the block, if it means the same: `mse`, `MSELoss`, `Adam`, `Conv2D`. Capitals,
+    `_`, `-` and blanks do not count.
+  * an argument by another name is refused with the right one: `Dense(out_features=4)` says `units`. So a
+    program has one spelling of each.
+
+A name that has no counterpart is refused with advice. All names stand here, a table a contract.
+
+>>> block_name("loss", "MSELoss")
+'mean_squared_error'
+>>> argument_name("out_features", ["units", "bias"])
+'units'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from daskpar.aliases.arguments import ARGUMENTS, SETTINGS
+from daskpar.aliases.blocks import BLOCKS
+from daskpar.aliases.table import Advice, Entry, key_of
+from daskpar.errors import ArgumentError, unknown
+
+__all__ = [
+    "ARGUMENTS",
+    "BLOCKS",
+    "SETTINGS",
+    "Advice",
+    "argument_name",
+    "block_name",
+    "written_otherwise",
+    "wrong_argument",
+]
+
+
+def block_name(contract: str, name: str) -> Entry | None:
+    """The entry that another name of a block stands for; an `Advice` where there is none, None if unknown.
+
+    `contract`: as tables of blocks are called, e.g. "layer".
+    """
+    table, key = BLOCKS.get(contract, {}), key_of(name)
+    if contract == "loss" and key not in table:
+        key = key.removesuffix("loss")
+    return table.get(key)
+
+
+def written_otherwise(name: str, known: Collection[str]) -> str | None:
+    """The one of the `known` names that differs in capitals, `_` and the like only."""
+    key = key_of(name)
+    return next((each for each in known if key_of(each) == key or key_of(each) + "loss" == key), None)
+
+
+def argument_name(
+    name: str, known: Collection[str], table: Mapping[str, tuple[str, ...]] = ARGUMENTS
+) -> str | None:
+    """The right name of an argument, one of `known`; an `Advice` where there is none, None if unknown."""
+    same = written_otherwise(name, known)
+    right = table.get(key_of(name), ())
+    return same or next((each for each in right if each in known or isinstance(each, Advice)), None)
+
+
+def wrong_argument(
+    where: str, name: object, known: Collection[str], table: Mapping[str, tuple[str, ...]] = ARGUMENTS
+) -> ArgumentError:
+    """The error for an argument that is not `known`, with the right name, advice, or the nearest name."""
+    right = argument_name(name, known, table) if isinstance(name, str) else None
+    if isinstance(right, Advice):
+        return ArgumentError(f"{where} {name!r}: {right}")
+    if right is not None:
+        return ArgumentError(f"{where} {name!r} is called {right!r} here; write {right}")
+    return ArgumentError(unknown(where, name, known))

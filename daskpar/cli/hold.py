@@ -1,0 +1,33 @@
+"""The dashboard after the end of a run: it stays open for as long as somebody wants to look at it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from daskpar.cluster.kind import CLUSTERS
+from daskpar.config import Config
+from daskpar.errors import InputError
+
+_LOOK = 0.5  # seconds between looks at whether the scheduler is still there
+
+
+def check_hold(config: Config) -> None:
+    """Refuse to hold a dashboard that there is not."""
+    kind = config.cluster.kind
+    if config.dashboard.hold and not CLUSTERS[kind].distributed:
+        raise InputError(
+            f"dashboard.hold=true: cluster.kind={kind} has no dashboard; use cluster.kind=threads, or "
+            "leave dashboard.hold out"
+        )
+
+
+def hold_dashboard(client: Any, tell: Callable[[str], None]) -> None:
+    """Wait until Ctrl-C, or until the scheduler of a client is gone."""
+    tell(f"dashboard {client.dashboard_link} stays open; Ctrl-C closes it")
+    try:
+        while client.status in ("running", "connecting"):
+            time.sleep(_LOOK)
+    except KeyboardInterrupt:
+        tell("dashboard closed")

@@ -1,0 +1,140 @@
+"""Texts and categories of tables as numbers: a column for each category, or the number of the category."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.data.categories import matches
+from daskpar.data.fitted import Fitted, Label, Measure, Transform
+from daskpar.data.records import TEXT, Features, is_records
+from daskpar.data.table_columns import column, places, require_columns
+from daskpar.errors import InputError
+from daskpar.registry import register
+from daskpar.settings import setting
+
+_MOST = 10_000  # categories of a column
+_KEEP, _ONE_HOT, _EMBED = "keep", "one_hot", "embed"
+
+
+@register("encoded")
+@dataclass(frozen=True)
+class Encoded(Fitted):
+    """Tables as arrays of numbers (rows, columns): each column kept, one-hot in its place, or numbered.
+
+    Numbers of categories come last, a column each: 1, 2, ... in the order of `values`, 0 for a category that
+    training did not have, which one-hot is zeros. `names`: of the columns of records, empty for arrays.
+    `roles`: of each column, `keep`, `one_hot` or `embed`.
+    """
+
+    names: tuple[str, ...]
+    roles: tuple[str, ...]
+    values: tuple[tuple[Label, ...], ...]
+
+    @property
+    def embedded(self) -> tuple[int, ...]:
+        """How many numbers each of the last columns has, 0 included."""
+        return tuple(len(v) + 1 for v, role in zip(self.values, self.roles, strict=True) if role == _EMBED)
+
+    def apply(self, x: Array) -> Array:
+        xp = array_module(x)
+        dtype = x.dtype if x.dtype.kind == "f" else xp.float64
+        found, last = [], []
+        for i, (role, known) in enumerate(zip(self.roles, self.values, strict=True)):
+            values = column(x, self.names, i)
+            if role == _KEEP:
+                found.append(values[:, None].astype(dtype))
+            elif role == _ONE_HOT:
+                found.append(
+                    (_numbered(values, known)[:, None] == xp.arange(1, len(known) + 1)).astype(dtype)
+                )
+            else:
+                last.append(_numbered(values, known)[:, None].astype(dtype))
+        return xp.concatenate(found + last, axis=1)
+
+
+def _numbered(values: Array, known: tuple[Label, ...]) -> Array:
+    """Return the number of each value (rows,): 1, 2, ... in the order of the `known` ones, 0 for others."""
+    if values.dtype.kind == "U" and known:
+        sorted_ones = np.array(known)
+        place = np.searchsorted(sorted_ones, values).clip(max=len(known) - 1)
+        return np.where(sorted_ones[place] == values, place + 1, 0)
+    hits = matches(values, known)
+    return (hits * array_module(values).arange(1, len(known) + 1)).sum(axis=1)
+
+
+@register("encode")
+@dataclass(frozen=True)
+class Encode(Transform):
+    """Columns of texts or categories become numbers, fitted on the training part.
+
+    `rest`: what becomes of columns of texts that are not named. `one_hot` makes a column for each category,
+    with zeros for one that training did not have. `embed` makes the number of the category, for the layer
+    `embed_columns`, which has a vector for each and one for all that training did not have. `one_hot`,
+    `embed`: columns by name or number, which may hold whole numbers. A missing text is a category, too.
+
+    >>> import numpy as np
+    >>> x = np.array([[7.0, 2.0], [9.0, 5.0], [8.0, 2.0]])
+    >>> step = Encode(one_hot=(1,)).on_columns((), x[:0])
+    >>> step.fit(step.measure(x)).apply(x).tolist()
+    [[7.0, 1.0, 0.0], [9.0, 0.0, 1.0], [8.0, 1.0, 0.0]]
+    """
+
+    rest: str = setting(_ONE_HOT, "of columns of texts that are not named", choices=(_ONE_HOT, _EMBED))
+    one_hot: tuple[str | int, ...] = setting((), "columns that become a column a category")
+    embed: tuple[str | int, ...] = setting((), "columns that become numbers, for embed_columns")
+    keeps_missing = True
+
+    def on_columns(self, features: Features, example: np.ndarray) -> Transform:
+        table = require_columns(self.kind, features, example)
+        roles = [self.rest if c.kind == TEXT else _KEEP for c in table]
+        hot, embedded = (places(self.kind, chosen, table) for chosen in (self.one_hot, self.embed))
+        both = set(hot) & set(embedded)
+        if both:
+            raise InputError(
+                f"encode: column {table[min(both)].name!r} is in one_hot and in embed; choose one"
+            )
+        for role, chosen in ((_ONE_HOT, hot), (_EMBED, embedded)):
+            for i in chosen:
+                roles[i] = role
+        return _EncodeColumns(tuple(c.name for c in table), is_records(example.dtype), tuple(roles))
+
+
+@dataclass(frozen=True)
+class _EncodeColumns(Transform):
+    """`Encode` for columns whose roles are known; measures the categories of each."""
+
+    names: tuple[str, ...]
+    records: bool
+    roles: tuple[str, ...]
+    keeps_missing = True
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return self.names if self.records else ()
+
+    def measure(self, x: np.ndarray) -> Measure:
+        return tuple(
+            np.zeros(0) if role == _KEEP else self._categories(column(x, self._fields, i), i)
+            for i, role in enumerate(self.roles)
+        )
+
+    def _categories(self, values: np.ndarray, place: int) -> np.ndarray:
+        return self._few(np.unique(values[values == values]), place)  # NaN is no category
+
+    def _few(self, values: np.ndarray, place: int) -> np.ndarray:
+        if len(values) > _MOST:
+            raise InputError(
+                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; is it one? drop it"
+            )
+        return values
+
+    def combine(self, a: Measure, b: Measure) -> Measure:
+        return tuple(
+            self._few(np.union1d(one, other), i) for i, (one, other) in enumerate(zip(a, b, strict=True))
+        )
+
+    def fit(self, measure: Measure) -> Fitted:
+        return Encoded(self._fields, self.roles, tuple(tuple(values.tolist()) for values in measure))

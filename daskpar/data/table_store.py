@@ -1,0 +1,86 @@
+"""Where the arrays of a table lie: in memory, or as `.npy` files in this user's cache folder, mapped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+
+from daskpar.data.files import open_npy
+from daskpar.data.reading import Stamp
+from daskpar.errors import InputError
+
+LARGE = 256 << 20
+"""Bytes of a table from which on it is converted into files."""
+
+
+class Store:
+    """The arrays of one table as it is now. Files of the same table as it was earlier are removed."""
+
+    def __init__(self, table: object, version: Stamp):
+        self._name = sha256(repr(table).encode()).hexdigest()[:24]
+        self._version = sha256(repr(version).encode()).hexdigest()[:16]
+        self._partial: Path | None = None
+
+    def _folder(self) -> Path:
+        import pooch  # which a run on small tables need not wait for
+
+        return Path(pooch.os_cache("daskpar")) / "tables"
+
+    @property
+    def _target(self) -> Path:
+        return self._folder() / f"{self._name}-{self._version}"
+
+    def read(self) -> tuple[np.ndarray, np.ndarray, Any] | None:
+        """Return the arrays and their description, where they were converted before."""
+        try:
+            described = json.loads((self._target / "columns.json").read_text())
+            return self._mapped(self._target, described)
+        except (OSError, ValueError):
+            return None
+
+    def _mapped(self, folder: Path, described: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+        return open_npy(str(folder / "x.npy")), open_npy(str(folder / "y.npy")), described
+
+    def empty(self, kinds: Sequence[tuple[np.dtype, tuple[int, ...]]], rows: int) -> list[np.ndarray]:
+        """Return arrays (rows, ...) to be filled, of these dtypes and shapes of a row."""
+        size = sum(dtype.itemsize * int(np.prod(shape)) * rows for dtype, shape in kinds)
+        if size <= LARGE:
+            return [np.empty((rows, *shape), dtype) for dtype, shape in kinds]
+        folder = self._folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._partial = Path(mkdtemp(prefix=".partial-", dir=folder))
+            paths = (self._partial / f"{name}.npy" for name in "xy")
+            return [
+                np.lib.format.open_memmap(path, "w+", dtype, (rows, *shape))
+                for path, (dtype, shape) in zip(paths, kinds, strict=True)
+            ]
+        except OSError as error:
+            raise InputError(
+                f"{folder}: {size / 1e9:,.1f} GB of a table cannot be written ({error.strerror or error})"
+            ) from None
+
+    def finish(self, x: np.ndarray, y: np.ndarray, described: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return arrays that were filled; those in files get their place first."""
+        if self._partial is None:
+            return x, y
+        for array in (x, y):
+            if isinstance(array, np.memmap):
+                array.flush()
+        (self._partial / "columns.json").write_text(json.dumps(described))
+        for old in self._folder().glob(f"{self._name}-*"):
+            if old != self._target:
+                rmtree(old, ignore_errors=True)
+        try:
+            os.replace(self._partial, self._target)
+        except OSError:  # another process was first
+            rmtree(self._partial, ignore_errors=True)
+        return self._mapped(self._target, described)[:2]

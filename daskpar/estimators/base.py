@@ -1,0 +1,236 @@
+"""The part of a neural estimator that classifiers and regressors share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from types import NoneType
+from typing import Any, ClassVar, NamedTuple, Self
+
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from daskpar.backend.array import Array
+from daskpar.errors import InputError, shown
+from daskpar.estimators.inputs import Allowed, Checked, check_examples, check_training_data, check_validation
+from daskpar.estimators.messages import one_line_errors
+from daskpar.estimators.network import is_dense, layers, optimizer, precision_of, prepares_columns
+from daskpar.estimators.training import further_settings, is_setting, train, train_an_epoch, trainer_of
+from daskpar.estimators.watch import EpochLosses
+from daskpar.layout.layout import Layout
+from daskpar.optim.gradient import Penalty
+from daskpar.train.callbacks import EarlyStopping
+from daskpar.train.trainer import Trainer
+
+_FEW_STEPS = 50  # between records of the history, where nobody looks at them meanwhile
+
+
+class Task(NamedTuple):
+    """The task of a network: its loss, its outputs, and further settings that follow from the targets.
+
+    `classes`: the outputs that a classifier's own model must have; None where the loss compares shapes.
+    """
+
+    loss: object
+    outputs: int
+    settings: dict[str, object]
+    classes: int | None = None
+
+
+@dataclass(eq=False, repr=False)
+class NeuralEstimator(BaseEstimator):
+    """Parameters and methods of `NeuralClassifier` and `NeuralRegressor`; see there."""
+
+    hidden: object = (64,)
+    _: KW_ONLY
+    model: object = None
+    activation: object = "relu"
+    loss: object = None
+    optimizer: object = None
+    learning_rate: float | None = None
+    schedule: object = "constant"
+    epochs: int = 50
+    batch: int = 200
+    l2: float = 0.0
+    clip: object = None
+    early_stopping: bool = False
+    validation: object = None
+    n_iter_no_change: int = 10
+    tol: float = 1e-4
+    random_state: object = None
+    warm_start: bool = False
+    transforms: Sequence[object] = ()
+    metrics: Sequence[object] = ()
+    layout: object = None
+    precision: str | None = None
+    callbacks: Sequence[object] = ()
+    folder: object = None
+    client: object = None
+    verbose: int = 0
+    settings: Mapping[str, object] | None = None
+
+    _numbers: ClassVar[bool]
+    """Whether targets are numbers, rather than labels."""
+
+    def _targets(self, y: Array) -> Array:
+        """Return targets as the network is trained on them, by what was learnt of them before."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Array, classes: object) -> None:
+        """Learn what there is to know of the targets before a network can be made.
+
+        `classes`: all labels there are, where not all may occur in `y`.
+        """
+        raise NotImplementedError
+
+    def _task(self) -> Task:
+        """Return the task of the network, by what was learnt of the targets."""
+        raise NotImplementedError
+
+    def _fit(
+        self,
+        X: object,
+        y: object,
+        sample_weight: object,
+        goes_on: bool,
+        one_epoch: bool = False,
+        classes: object = None,
+    ) -> Self:
+        """Train a new network, or the one there is further: for `epochs`, or for `one_epoch`."""
+        data = check_training_data(self, X, y, sample_weight, self._allowed, reset=not goes_on)
+        if not goes_on:
+            self._learn_targets(data.y, classes)
+            self.__dict__.pop("trainer_", None)
+        data = data._replace(y=self._targets(data.y))
+        held_out = None if one_epoch else self._validation(data)
+        before: Trainer | None = self.__dict__.get("trainer_") if goes_on else None
+        watch = EpochLosses(self._task().classes)
+        settings = self._settings(watch, before, held_out is not None, data.x)
+        trainer = trainer_of(settings, before)
+        state = trainer.__dict__.get("state_")
+        try:
+            if one_epoch:
+                train_an_epoch(trainer, data)
+            else:
+                train(trainer, data, held_out)
+        finally:
+            trainer.callbacks = self._own_callbacks()
+            if trainer.__dict__.get("state_") is not state:  # also where it was interrupted
+                self._take(trainer, watch.losses, goes_on)
+        return self
+
+    def _take(self, trainer: Trainer, losses: list[float], goes_on: bool) -> None:
+        self.trainer_, self.history_ = trainer, trainer.history_
+        earlier: list[float] = self.__dict__.get("loss_curve_", []) if goes_on else []
+        self.loss_curve_ = [*earlier, *losses]
+        self.n_iter_ = len(self.loss_curve_)
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
+        self.n_outputs_ = self._task().outputs
+
+    def _settings(
+        self, watch: EpochLosses, before: Trainer | None, held_out: bool, x: Array
+    ) -> dict[str, object]:
+        """Return the keywords of the Trainer."""
+        task = self._task()
+        callbacks = self._own_callbacks()
+        looks = held_out or bool(callbacks) or self.folder is not None
+        stopping = [self._stopping()] if held_out and self.early_stopping else []
+        settings = {
+            "model": layers(self.hidden, self.activation, task.outputs) if self.model is None else self.model,
+            "loss": task.loss,
+            "optimizer": optimizer(self.optimizer, self.learning_rate),
+            "schedule": self.schedule,
+            "metrics": self.metrics,
+            "layout": Layout(grain="window") if self.layout is None else self.layout,
+            "batch": self.batch,
+            "epochs": self.epochs,
+            "evaluate_every": "1 epoch" if looks else _seldom(x.shape[0], self.batch),
+            "clip": self.clip,
+            "penalty": Penalty(l2=self.l2) if self.l2 else None,
+            "transforms": self.transforms,
+            "precision": self.precision or (precision_of(x) if before is None else before.settings.precision),
+            "seed": self._seed(before),
+            "callbacks": (watch, *stopping, *callbacks),
+            "folder": self.folder,
+            "client": self.client,
+            **task.settings,
+        }
+        if is_setting("verbose"):
+            settings["verbose"] = self.verbose
+        return {**settings, **further_settings(self.settings, settings)}
+
+    def _own_callbacks(self) -> tuple[object, ...]:
+        if not isinstance(self.callbacks, list | tuple | NoneType):
+            raise InputError(f"callbacks={shown(self.callbacks, 80)}: expected a list of callbacks")
+        return tuple(self.callbacks or ())
+
+    def _stopping(self) -> EarlyStopping:
+        return EarlyStopping("validation.loss", patience=self.n_iter_no_change, min_delta=self.tol)
+
+    def _seed(self, before: Trainer | None) -> int:
+        """Return the seed of a Trainer; one that goes on without a `random_state` keeps its own."""
+        if self.random_state is None and before is not None:
+            return before.settings.seed
+        with one_line_errors():
+            return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _validation(self, data: Checked) -> object:
+        """Return the data for validation: None, a share of the rows, or a pair with encoded targets."""
+        given = 0.1 if self.early_stopping and self.validation is None else self.validation
+        if given is None or isinstance(given, Real):
+            return given
+        x, y = check_validation(self, given, self._allowed)
+        return x, self._targets(y)
+
+    @property
+    def _allowed(self) -> Allowed:
+        """What examples may hold; networks of dense layers take rows of finite numbers."""
+        axes = self.model is not None or bool(self.transforms) or not is_dense(self.hidden)
+        return Allowed(axes, prepares_columns(self.transforms), self._numbers)
+
+    def _predicted(self, X: object, kind: str) -> Array:
+        """Return the network's predictions of a kind; lazy for dask."""
+        with one_line_errors():
+            check_is_fitted(self)
+        return self.trainer_.predict(check_examples(self, X, self._allowed), kind)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "trainer_" in self.__dict__
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = self._allowed.axes
+        tags.input_tags.allow_nan = self._allowed.raw
+        return tags
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted copy with the same client, of which there are no copies."""
+        bare = copy(self)
+        bare.client = None
+        clone = super(NeuralEstimator, bare).__sklearn_clone__()
+        clone.client = self.client
+        return clone
+
+    def __copy__(self) -> Self:
+        """Return a copy for this process, with the same client."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __getstate__(self) -> dict[str, object]:
+        """All but the client, which belongs to this process."""
+        client = self.client if isinstance(self.client, str) else None
+        return {**super().__getstate__(), "client": client}
+
+
+def _seldom(rows: Any, batch: Any) -> str:
+    """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
+    steps = (
+        max(1, -(-rows // max(1, batch))) if isinstance(rows, int) and isinstance(batch, int) else _FEW_STEPS
+    )
+    epochs = -(-_FEW_STEPS // steps)
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"

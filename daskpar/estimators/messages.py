@@ -1,0 +1,34 @@
+"""scikit-learn's errors as ours: one line, in its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sklearn.exceptions import NotFittedError
+
+from daskpar.errors import InputError
+
+_ADVERTISED = re.compile(r"\s+\w+ does not accept missing values encoded as NaN natively.*", re.DOTALL)
+_IMPUTE = "; fill missing values first, e.g. with sklearn.impute.SimpleImputer"
+
+
+class NotYetFittedError(InputError, NotFittedError):
+    """An estimator is used before it was fitted."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn a ValueError of scikit-learn's checks into an InputError with the same words in one line.
+
+    Advice to use other estimators is replaced. A TypeError, e.g. of objects that are no numbers, stays one.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except NotFittedError as error:
+        raise NotYetFittedError(error) from None
+    except ValueError as error:
+        raise InputError(_ADVERTISED.sub(_IMPUTE, str(error)).replace(".;", ";")) from None

@@ -1,0 +1,43 @@
+"""A callback that keeps the loss of each epoch, and checks the model's outputs before the first step."""
+
+from __future__ import annotations
+
+from daskpar.errors import InputError
+from daskpar.train.callbacks import Callback
+from daskpar.train.events import Entry
+from daskpar.train.view import RunView
+
+
+class EpochLosses(Callback):
+    """Keeps the mean training loss of each epoch of one run, in `losses`.
+
+    `classes`: the outputs that a classifier's model must have; None for any.
+    """
+
+    def __init__(self, classes: int | None):
+        self.classes = classes
+        self._steps, self._first = 1, -1
+        self._sums: list[tuple[float, float]] = []
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss of each epoch, the last of which may be unfinished."""
+        return [total / weight if weight else float("nan") for total, weight in self._sums]
+
+    def before_training(self, run: RunView) -> None:
+        self._steps = run.spec_.order.steps
+        outputs = run.spec_.out_shape[-1] if run.spec_.out_shape else 1
+        if self.classes is not None and outputs != self.classes:
+            raise InputError(
+                f"the model has {outputs} outputs for {self.classes} classes; its last layer must have one "
+                "output a class (or one in all, for two classes with loss='binary_cross_entropy')"
+            )
+
+    def after_steps(self, run: RunView, entries: list[Entry]) -> None:
+        for step, sums, _ in entries:
+            self._first = step if self._first < 0 else self._first
+            epoch = (step - self._first) // self._steps
+            while len(self._sums) <= epoch:
+                self._sums.append((0.0, 0.0))
+            total, weight = self._sums[epoch]
+            self._sums[epoch] = total + sums[0], weight + sums[1]

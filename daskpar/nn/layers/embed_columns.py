@@ -1,0 +1,96 @@
+"""Vectors for categories in columns of a table, beside its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daskpar.backend.array import Array, array_module
+from daskpar.backend.kernels import kernels
+from daskpar.errors import InputError
+from daskpar.nn.initialisers import initialiser
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.registry import register
+
+_WIDEST = 50
+
+
+@register("embed_columns")
+@dataclass(frozen=True)
+class EmbedColumns(Layer):
+    """A vector for each category in the last columns of a table (Guo and Berkhahn 2016).
+
+    (rows, numbers + columns) -> (rows, numbers + vectors). The transform `encode: embed` puts the numbers of
+    categories last, a column each. `features`: the length of the vectors; half of the number of categories,
+    50 at most, if left out. `categories`: how many numbers each column has; as many as `encode` found if left
+    out. Parameters: weight0 (categories, features), weight1, ..., one a column.
+
+    >>> layer = EmbedColumns(features=3, categories=(4, 9))
+    >>> params, shape = layer.init(np.random.default_rng(0), (5,))
+    >>> shape, params["weight1"].shape
+    ((9,), (9, 3))
+    """
+
+    features: int | None = None
+    categories: tuple[int, ...] = ()
+    init_weight: str = "normal"
+
+    def __post_init__(self) -> None:
+        initialiser(self.init_weight)
+        if self.features is not None:
+            require_positive(self.kind, features=self.features)
+        for count in self.categories:
+            require_positive(self.kind, categories=count)
+
+    def open_sizes(self) -> dict[str, str]:
+        return {} if self.categories else {"columns": "categories"}
+
+    def _widths(self) -> list[int]:
+        return [self.features or min(_WIDEST, (count + 1) // 2) for count in self.categories]
+
+    def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
+        if not self.categories:
+            raise InputError(
+                f"{self.kind}: no column holds numbers of categories; use the transform `encode: embed`, or "
+                "`encode: {embed: [names of columns]}`"
+            )
+        if len(in_shape) != 1 or in_shape[0] < len(self.categories):
+            raise InputError(
+                f"{self.kind}: expected examples of {len(self.categories)} columns or more, got shape "
+                f"{in_shape}"
+            )
+        draw = initialiser(self.init_weight)
+        sizes = list(zip(self.categories, self._widths(), strict=True))
+        params: Params = {f"weight{i}": draw(rng, size, *size) for i, size in enumerate(sizes)}
+        return params, (in_shape[0] - len(sizes) + sum(width for _, width in sizes),)
+
+    def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
+        first = x.shape[1] - len(self.categories)
+        found, codes = [x[:, :first]], []
+        for i, count in enumerate(self.categories):
+            code = array_module(x).rint(x[:, first + i]).astype(int)
+            if len(code) and (int(code.min()) < 0 or int(code.max()) >= count):
+                held = f"numbers from {int(code.min())} to {int(code.max())} in column {first + i}"
+                raise InputError(
+                    f"{self.kind}: {held}, which has {count} categories; expected what encode makes"
+                )
+            codes.append(code)
+            found.append(params[f"weight{i}"][code].astype(x.dtype, copy=False))
+        return array_module(x).concatenate(found, axis=1), codes
+
+    def backward(self, params: Params, saved: list[Array], dy: Array, ctx: Context) -> tuple[Array, Params]:
+        xp, widths = array_module(dy), self._widths()
+        start = first = dy.shape[1] - sum(widths)
+        grads = {}
+        for i, (code, count, width) in enumerate(zip(saved, self.categories, widths, strict=True)):
+            part = xp.ascontiguousarray(dy[:, start : start + width])
+            grads[f"weight{i}"] = kernels(dy).scatter_rows(code, part, count)
+            start += width
+        if not ctx.input_gradient:
+            return None, grads
+        still = xp.zeros((len(dy), len(widths)), dtype=dy.dtype)
+        return xp.concatenate([dy[:, :first], still], axis=1), grads
+
+    def flops(self, in_shape: Shape, out_shape: Shape) -> int:
+        return 0

@@ -1,0 +1,53 @@
+"""The best and the last figures of a run, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from daskpar.report.curves.series import Record, metrics, numbers
+
+_PARTS = ("train", "validation", "test")
+
+
+def figure(value: Any) -> str:
+    """A number of at most some five digits; a dash for none."""
+    if not isinstance(value, int | float) or not np.isfinite(value):
+        return "–"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def figures_html(
+    history: Sequence[Record], results: Mapping[str, Mapping[str, Any]], larger: Collection[str]
+) -> str:
+    """A row a score: the best while training went on, the last, and those of each part after it.
+
+    The best is that of the validation data, or of the training data where there are none. `larger`: the
+    names of the scores that are the better the larger they are.
+    """
+    part = "validation" if any("loss" in record.get("validation", {}) for record in history) else "train"
+    names = ["loss", *metrics(history)]
+    names += [n for scores in results.values() for n, v in scores.items() if isinstance(v, float)]
+    known = [name for name in _PARTS if name in results]
+    columns = [f"best, {part}", "at step", f"last, {part}", *(f"{name}, at the end" for name in known)]
+    head = "".join(f"<th>{escape(column)}</th>" for column in ["", *columns])
+    rows = []
+    for name in dict.fromkeys(names):
+        best, step, last = _course(history, part, name, name in larger)
+        cells = [best, step, last, *(figure(results[one].get(name)) for one in known)]
+        row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        rows.append(f"<tr><th>{escape(name)}</th>{row}</tr>")
+    return f'<div class="figures"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _course(history: Sequence[Record], part: str, name: str, larger: bool) -> tuple[str, str, str]:
+    """The best value, its step, and the last value."""
+    records = [record for record in history if name in record.get(part, {})]
+    values = numbers([record[part][name] for record in records])
+    if not np.isfinite(values).any():
+        return "–", "–", "–"
+    best = int(np.nanargmax(values) if larger else np.nanargmin(values))
+    return figure(values[best]), f"{records[best]['step']:,}", figure(float(values[-1]))

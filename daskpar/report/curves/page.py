@@ -1,0 +1,115 @@
+"""The page: figures on top, charts below, drawn by a small script in the page itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daskpar.backend.atomic import atomic_write
+from daskpar.report.curves.figures import figures_html
+from daskpar.report.curves.series import Chart, Record, charts
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The curves of a run: a notebook shows them, and `write` puts them into a file.
+
+    `history`: records, as a Trainer's `history_` or the lines of history.jsonl. `results`: scores of parts
+    after the training, `{"test": {"loss": 0.1}}`. `larger`: names of the scores that are the better the
+    larger they are. `running`: whether the run goes on, so that the page loads itself anew every 10 seconds.
+
+    >>> record = {"step": 1, "epoch": 1.0, "seconds": 1.0, "examples_per_second": 8.0,
+    ...           "train": {"loss": 0.5}, "validation": {}, "each_step": {"loss": [0.5], "lr": [0.1]}}
+    >>> Curves([record], "a run")
+    Curves of 'a run' after step 1; .write("curves.html") makes a page of them
+    """
+
+    history: Sequence[Record]
+    title: str
+    results: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    larger: Collection[str] = ()
+    running: bool = False
+
+    def html(self) -> str:
+        """The page, of less than 400 KB whatever the length of the run."""
+        last = self.history[-1] if self.history else None
+        shown = charts(self.history)
+        data = {
+            "charts": [_as_data(chart) for chart in shown],
+            "perEpoch": last["step"] / last["epoch"] if last and last.get("epoch") else 0,
+            "running": self.running,
+            "title": self.title,
+        }
+        text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+        title = escape(self.title)
+        return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<style>{_file("curves.css")}</style></head>
+<body><h1>{title}</h1>
+<p class="status">{escape(_status(last, self.running))}</p>
+{figures_html(self.history, self.results, self.larger)}
+<p class="hint">Drag over a chart to look closer, double-click to see all; click a name to hide its curve.</p>
+<main></main>
+<noscript><p>The charts need JavaScript; the figures above do not.</p></noscript>
+<script type="application/json" id="data">{text}</script>
+<script>{_file("curves.js")}</script>
+</body></html>
+"""
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page, whole or not at all; returns its path."""
+        path = Path(path)
+        atomic_write(path, self.html())
+        return path
+
+    def _repr_html_(self) -> str:
+        """A frame of its own: neither the notebook's styles nor those of the page reach the other."""
+        height = 300 + 270 * len(charts(self.history))
+        return (
+            f'<iframe srcdoc="{escape(self.html())}" width="100%" height="{min(height, 1000)}" '
+            'style="border:0" title="curves"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        step = self.history[-1]["step"] if self.history else 0
+        return f'Curves of {self.title!r} after step {step}; .write("curves.html") makes a page of them'
+
+
+def _status(last: Record | None, running: bool) -> str:
+    if last is None:
+        return "no evaluation yet"
+    parts = [f"{last['step']:,} step{'' if last['step'] == 1 else 's'}"]
+    if last.get("epoch"):
+        epochs = f"{round(last['epoch'], 2):.10g}"
+        parts.append(f"{epochs} epoch{'' if epochs == '1' else 's'}")
+    parts.append(f"{last['seconds']:,.1f} s")
+    parts.append(f"{last['examples_per_second']:,.0f} examples/s")
+    return ", ".join(parts) + ("; the run goes on" if running else "")
+
+
+def _as_data(chart: Chart) -> dict[str, Any]:
+    curves = [
+        {"label": curve.label, "colour": curve.colour, "x": curve.x.tolist(), "y": _plain(curve.y)}
+        for curve in chart.curves
+    ]
+    return {"name": chart.name, "log": chart.log, "curves": curves}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Numbers of five digits, which no screen can tell from all; null for those that are missing."""
+    return [None if np.isnan(value) else float(f"{value:.5g}") for value in values.tolist()]
+
+
+@cache
+def _file(name: str) -> str:
+    return files("daskpar.report.curves").joinpath(name).read_text("utf-8")

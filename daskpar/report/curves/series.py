@@ -1,0 +1,122 @@
+"""The curves of a run, from its history: each with few enough points that a page stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from daskpar.report.record import Record
+
+PARTS = ("train", "validation")
+_POINTS = 12_000  # of a page: some 200 KB
+_MOST = 1_500  # of a curve: more than a screen has columns
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve: its label, the name of its colour, and its points, NaN where it has a gap."""
+
+    label: str
+    colour: str
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over the same steps. `log`: whether its scale is logarithmic at first."""
+
+    name: str
+    curves: tuple[Curve, ...]
+    log: bool = False
+
+
+def charts(history: Sequence[Record]) -> list[Chart]:
+    """The charts of a history: the loss, each metric, the learning rate, examples a second."""
+    listed = [
+        Chart("loss", (*_each_step(history, "loss", "train, each step", "steps"), *_scores(history, "loss"))),
+        *(Chart(name, tuple(_scores(history, name))) for name in metrics(history)),
+        Chart("learning rate", tuple(_each_step(history, "lr", "learning rate", "rate"))),
+        Chart("examples a second", tuple(_pace(history))),
+    ]
+    listed = [chart for chart in listed if chart.curves]
+    most = min(_MOST, _POINTS // max(1, sum(len(chart.curves) for chart in listed)))
+    return [
+        Chart(chart.name, tuple(thinned(curve, most) for curve in chart.curves), chart.log)
+        for chart in listed
+    ]
+
+
+def metrics(history: Sequence[Record]) -> list[str]:
+    """The names of the scores besides the loss that are numbers."""
+    names = [
+        name
+        for record in history[-1:]
+        for part in PARTS
+        for name, value in record.get(part, {}).items()
+        if name != "loss" and (value is None or isinstance(value, int | float))
+    ]
+    return list(dict.fromkeys(names))
+
+
+def numbers(values: Sequence[Any]) -> np.ndarray:
+    """Numbers as float64, with NaN for those that are missing or not finite."""
+    array = np.array([np.nan if value is None else value for value in values], float)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _each_step(history: Sequence[Record], name: str, label: str, colour: str) -> list[Curve]:
+    steps: list[np.ndarray] = []
+    values: list[Any] = []
+    for record in history:
+        some = record.get("each_step", {}).get(name, ())
+        values.extend(some)
+        steps.append(np.arange(record["step"] - len(some) + 1, record["step"] + 1))
+    return [Curve(label, colour, np.concatenate(steps), numbers(values))] if values else []
+
+
+def _scores(history: Sequence[Record], name: str) -> list[Curve]:
+    curves = []
+    for part in PARTS:
+        records = [record for record in history if name in record.get(part, {})]
+        if records:
+            x = np.array([record["step"] for record in records])
+            curves.append(Curve(part, part, x, numbers([record[part][name] for record in records])))
+    return curves
+
+
+def _pace(history: Sequence[Record]) -> list[Curve]:
+    """Examples a second between evaluations; records have those since the beginning."""
+    records = [record for record in history if record.get("examples_per_second")]
+    if not records:
+        return []
+    seconds = numbers([record["seconds"] for record in records])
+    average = numbers([record["examples_per_second"] for record in records])
+    rows = seconds * average
+    pace = average.copy()
+    apart = np.diff(seconds) > 0.02  # closer ones are told apart by their rounding only
+    pace[1:][apart] = (np.diff(rows)[apart] / np.diff(seconds)[apart]).round(1)
+    steps = np.array([record["step"] for record in records])
+    return [Curve("examples a second", "pace", steps, np.where(pace > 0, pace, np.nan))]
+
+
+def thinned(curve: Curve, most: int) -> Curve:
+    """A curve of at most so many points: of each stretch the lowest and the highest, so that no peak is lost.
+
+    The first and the last point stay.
+    """
+    count = len(curve.x)
+    if count <= most:
+        return curve
+    edges = np.linspace(1, count - 1, max(2, most // 2)).astype(int)
+    low, high = np.where(np.isnan(curve.y), np.inf, curve.y), np.where(np.isnan(curve.y), -np.inf, curve.y)
+    kept = {0, count - 1}
+    for start, stop in pairwise(edges):
+        kept.add(start + int(low[start:stop].argmin()))
+        kept.add(start + int(high[start:stop].argmax()))
+    chosen = np.array(sorted(kept))
+    return Curve(curve.label, curve.colour, curve.x[chosen], curve.y[chosen])

@@ -1,0 +1,74 @@
+"""A rich Console for any stream: any encoding, any width, a pipe that is closed early.
+
+A character that a stream's encoding lacks is replaced, a control character is written as an escape, and
+markup in names is text like any other.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderHook
+from rich.segment import Segment
+
+from daskpar.errors import printable
+
+_ALIKE = {"×": "x", "−": "-", "…": "...", "—": "-"}
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode what an encoding lacks: a character that looks alike, or a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_ALIKE.get(character, "?") for character in lacking), error.end
+
+
+codecs.register_error("daskpar-replace", _replace)
+
+
+class Terminal(Console):
+    """A rich Console over standard output or error that no text, encoding or closed pipe can break."""
+
+    def __init__(self, **options: Any):
+        plain = {"markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
+        super().__init__(**{**plain, **options})
+        self.push_render_hook(_Printable())
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the stream as it is now; without UTF-8, tables are drawn in ASCII."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when the reader has gone: what a command does matters more than what it says."""
+        self.quiet = True
+        drop(self.file)
+
+
+class _Printable(RenderHook):
+    """Replaces control characters in all that is printed, but for those of rich itself."""
+
+    def process_renderables(self, renderables: list[Any]) -> list[Any]:
+        return [_Clean(renderable) for renderable in renderables]
+
+
+class _Clean:
+    def __init__(self, renderable: RenderableType):
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
+def drop(stream: Any) -> None:
+    """Let what is still written to a stream go nowhere, also what Python flushes when it ends."""
+    with suppress(AttributeError, OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

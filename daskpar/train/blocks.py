@@ -1,0 +1,51 @@
+"""The blocks of a training, checked when they are set: before any data are loaded.
+
+Settings keep the entries as people wrote them. A run builds its own blocks from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from daskpar.data.transforms import transform
+from daskpar.errors import InputError
+from daskpar.nn import registry as nn
+from daskpar.optim import registry as optim
+from daskpar.train.interval import run_length
+from daskpar.train.settings import FIELDS, Settings
+
+_BLOCKS: dict[str, Callable[[object], object]] = {
+    "model": nn.model,
+    "loss": nn.loss,
+    "optimizer": optim.optimizer,
+    "schedule": optim.schedule,
+}
+_LISTS: dict[str, Callable[[object], object]] = {
+    "metrics": nn.metric,
+    "transforms": transform,
+    "targets": transform,
+}
+
+
+def check_blocks(settings: Settings, names: Iterable[str] = FIELDS) -> None:
+    """Build the blocks of these settings. Raises InputError for one that is unknown or wrong."""
+    for name in names:
+        if name in _BLOCKS:
+            _BLOCKS[name](getattr(settings, name))
+        for entry in getattr(settings, name) if name in _LISTS else ():
+            _LISTS[name](entry)
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse settings that do not go together, whatever the data are. Raises InputError."""
+    run_length(settings.epochs, settings.steps, 1)
+    loss = nn.loss(settings.loss)
+    names = ["loss"]
+    for metric in map(nn.metric, settings.metrics):
+        metric.check_task(loss)
+        if metric.name in names:
+            raise InputError(
+                f"metrics: two are called {metric.name!r}; give one another name, e.g. "
+                f"{{{metric.kind}: {{name: {metric.name}_2}}}}"
+            )
+        names.append(metric.name)

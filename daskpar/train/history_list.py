@@ -1,0 +1,91 @@
+"""The history of a run as people look at it: a list of records that is shown as a table."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsIndex, TypeVar, overload
+
+from daskpar.report.table import Column, html_table
+from daskpar.train.evaluation_table import EvaluationTable
+from daskpar.train.history import Record
+from daskpar.train.labels import short
+
+T = TypeVar("T")
+
+_ROWS = 30  # that are shown; of more, the first and the last
+_WIDTH = 80
+
+
+class History(list[Record]):
+    """The records of a run, one an evaluation: a list of dicts, shown as a table.
+
+    A record has `step`, `epoch`, `lr`, `train` and `validation` (scores by name), `seconds`,
+    `examples_per_second`, and the values of the steps since the one before it. `each_step` has those of all
+    steps together.
+
+    >>> History([{"step": 2, "epoch": 1.0, "lr": 0.1, "train": {"loss": 0.6}, "validation": {"loss": 0.7},
+    ...           "seconds": 0.5, "examples_per_second": 64.0, "each_step": {"loss": [0.7, 0.5]}}])
+                   train    validation
+    epoch  step       loss        loss  examples/s      time
+        1     2     0.6000      0.7000          64      0:00
+    1 evaluation; the values of all 2 steps are in .each_step
+    """
+
+    @property
+    def each_step(self) -> dict[str, list[Any]]:
+        """The values of all steps by name, e.g. `loss` and `lr`, and their numbers, `step`, from 1 on."""
+        steps: dict[str, list[Any]] = {"step": []}
+        for record in self:
+            values = record.get("each_step", {})
+            count = max(map(len, values.values()), default=0)
+            steps["step"] += range(record["step"] - count + 1, record["step"] + 1)
+            for name, some in values.items():
+                steps.setdefault(name, []).extend(some)
+        return steps
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Record | History:
+        """A record, or some of them, which are shown as a table, too."""
+        found = super().__getitem__(index)
+        return History(found) if isinstance(index, slice) else found  # type: ignore[arg-type, return-value]
+
+    def copy(self) -> History:
+        """A list of the same records."""
+        return History(self)
+
+    def _table(self) -> tuple[EvaluationTable, list[list[str]]]:
+        """The columns and the rows; raises KeyError or the like for what are no records."""
+        labels = [(short(record["epoch"]), str(record["step"])) for record in self]
+        epoch, step = (max(map(len, texts)) for texts in zip(*labels, strict=True))
+        fullest = max(self, key=lambda record: len(record["validation"]))
+        table = EvaluationTable(fullest, Column("epoch", width=epoch), Column("step", width=step, rank=1))
+        return table, [table.cells(label, record) for label, record in zip(labels, self, strict=True)]
+
+    def _note(self) -> str:
+        steps = sum(len(record.get("each_step", {}).get("loss", ())) for record in self)
+        evaluations = f"{len(self)} evaluation{'' if len(self) == 1 else 's'}"
+        return f"{evaluations}; the values of all {steps:,} steps are in .each_step"
+
+    def __repr__(self) -> str:
+        try:
+            table, rows = self._table()
+        except (AttributeError, KeyError, TypeError, ValueError):  # no records, or none yet
+            return super().__repr__()
+        lines = [table.row(cells, _WIDTH) for cells in rows]
+        return "\n".join([*table.head(_WIDTH), *_ends(lines, "..."), self._note()])
+
+    def _repr_html_(self) -> str | None:
+        try:
+            table, rows = self._table()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+        shown = _ends(rows, ["…"] * len(table.columns))
+        return f"{html_table(table.columns, shown)}<small>{self._note()}</small>"
+
+
+def _ends(rows: list[T], dots: T) -> list[T]:
+    """The rows, or the first and the last of many."""
+    half = _ROWS // 2
+    return rows if len(rows) <= _ROWS else [*rows[:half], dots, *rows[-half:]]

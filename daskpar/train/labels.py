@@ -1,0 +1,100 @@
+"""Numbers of a run as people read them: scores, times, and how far it is, in epochs or in steps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from daskpar.train.history import Record
+from daskpar.train.interval import Interval
+
+WIDTH = 9
+"""Characters of a score at most."""
+
+
+class Scale(NamedTuple):
+    """The unit that a run is counted in.
+
+    `steps`: of the whole run. `per_epoch`: steps of an epoch. `in_steps`: whether its length was given in
+    steps. `rows_in_steps`: whether its evaluations are told apart by their steps.
+    """
+
+    steps: int
+    per_epoch: int
+    in_steps: bool
+    rows_in_steps: bool
+
+    @classmethod
+    def of(cls, run: Any) -> Scale:
+        """The scale of a run, by its view."""
+        in_steps = getattr(run, "steps", None) is not None
+        every = Interval.parse(getattr(run, "evaluate_every", "1 epoch"), "evaluate_every")
+        return cls(run.steps_planned_, run.spec_.order.steps, in_steps, in_steps or every.unit == "step")
+
+    @property
+    def unit(self) -> str:
+        """The heading of the column that `of_record` fills."""
+        return "step" if self.rows_in_steps else "epoch"
+
+    def of_record(self, record: Record) -> str:
+        """The position of an evaluation: `3/10` epochs or `120/500` steps."""
+        if self.rows_in_steps:
+            return f"{record['step']}/{self.steps}"
+        return f"{short(record['epoch'])}/{short(self.steps / self.per_epoch)}"
+
+    @property
+    def widest(self) -> int:
+        """The characters of the widest position."""
+        return 2 * len(str(self.steps) if self.rows_in_steps else short(self.steps / self.per_epoch)) + 1
+
+    def position(self, step: int) -> tuple[str, int, int]:
+        """The name of the stretch that the bar stands for, the steps done of it, and all of its steps.
+
+        It is an epoch, or the whole run where that is counted in steps.
+        """
+        if self.in_steps:
+            return f"step {step}/{self.steps}", step, self.steps
+        epoch = max(0, step - 1) // self.per_epoch
+        first = epoch * self.per_epoch
+        stretch = min(self.per_epoch, self.steps - first)
+        return f"epoch {epoch + 1}/{-(-self.steps // self.per_epoch)}", step - first, stretch
+
+
+def short(epochs: float) -> str:
+    """Two digits, and none where they are zero: a run counted in steps may end within an epoch."""
+    return f"{round(epochs, 2):.10g}"
+
+
+def score(value: float) -> str:
+    """A score in at most `WIDTH` characters.
+
+    >>> score(0.45678), score(12345.6), score(-2.5e-7), score(float("nan"))
+    ('0.4568', '1.235e+04', '-2.50e-07', 'nan')
+    """
+    text = f"{value:.4f}"
+    if value and (abs(value) < 1e-3 or len(text) > WIDTH):
+        text = f"{value:.3e}"
+        text = text if len(text) <= WIDTH else f"{value:.2e}"
+    return text
+
+
+def clock(seconds: float) -> str:
+    """A time as `0:05`, `12:00` or `1:02:03`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def told(scores: dict[str, Any]) -> list[str]:
+    """Scores with their names; tables such as a confusion matrix are for summary.json."""
+    return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
+
+
+def line(run: Any, record: Record) -> str:
+    """A record in one line."""
+    scale = Scale.of(run)
+    parts = [f"{scale.unit} {scale.of_record(record)}"]
+    if not scale.rows_in_steps:
+        parts.append(f"step {record['step']}/{scale.steps}")
+    for part in ("train", "validation"):
+        parts += [f"{part}.{text}" for text in told(record[part])]
+    return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])

@@ -1,0 +1,86 @@
+"""Whether and where somebody looks at this process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+from typing import Any, Literal
+
+from daskpar.cluster.clients import within_task
+
+Audience = Literal["nobody", "terminal", "notebook", "log"]
+
+
+def audience(verbose: bool | int | None) -> Audience:
+    """Return where progress is shown.
+
+    `verbose`: None shows it where a person looks, i.e. on a terminal or in a notebook, but not in a task of
+    Dask, a child process (e.g. of joblib) or a thread; 0 never; 1 always, in plain lines where nobody looks;
+    2 always in plain lines.
+    """
+    if verbose is not None and not verbose:
+        return "nobody"
+    if verbose is None and _in_background():
+        return "nobody"
+    if verbose is not None and verbose > 1:
+        return "log"
+    if notebook_shell() is not None:
+        return "notebook"
+    if is_terminal(sys.stdout) or is_terminal(sys.stderr):
+        return "terminal"
+    return "log" if verbose else "nobody"
+
+
+def _in_background() -> bool:
+    if within_task() or multiprocessing.parent_process() is not None:
+        return True
+    return threading.current_thread() is not threading.main_thread()
+
+
+def notebook_shell() -> Any:
+    """Return the IPython shell of a Jupyter kernel, or None elsewhere. IPython is not imported for it."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; one that is closed or missing is none."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+class Screen:
+    """The one place of this process where something moves; who comes second does without.
+
+    >>> first, second = object(), object()
+    >>> screen = Screen()
+    >>> screen.claim(first), screen.claim(second)
+    (True, False)
+    >>> screen.release(first)
+    >>> screen.claim(second)
+    True
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: object = None
+
+    def claim(self, owner: object) -> bool:
+        """Take the screen, if it is free."""
+        with self._lock:
+            if self._owner is None:
+                self._owner = owner
+            return self._owner is owner
+
+    def release(self, owner: object) -> None:
+        """Let others have it; does nothing for those who do not."""
+        with self._lock:
+            if self._owner is owner:
+                self._owner = None
+
+
+SCREEN = Screen()

@@ -1,0 +1,136 @@
+"""A bar on one line of a terminal, and the progress of a run that uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from daskpar.terminal import Terminal
+from daskpar.train.evaluation_table import EvaluationTable
+from daskpar.train.history import Record
+from daskpar.train.labels import line
+from daskpar.train.progress.audience import SCREEN
+from daskpar.train.progress.base import NOTES, Progress
+from daskpar.train.view import RunView
+
+_WIDEST, _SHORTEST_BAR = 80, 10
+
+
+class Bar:
+    """A label, a bar, and notes beside it: one line, whatever the width of the terminal.
+
+    `notes`: by name, the least important first; those without room are left out.
+    """
+
+    def __init__(self, label: str, done: int, total: int, notes: Mapping[str, str]):
+        self.label, self.done, self.total, self.notes = label, done, total, notes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = min(options.max_width, _WIDEST) - len(self.label) - 2
+        names = list(self.notes)
+        while names and sum(len(self.notes[name]) + 2 for name in names) + _SHORTEST_BAR > room:
+            names.pop(0)
+        notes = "  ".join(self.notes[name] for name in NOTES if name in names)
+        width = room - len(notes) - (2 if notes else 0)
+        if width < 1:
+            yield Text(self.label, no_wrap=True, overflow="crop")
+            return
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_row(
+            Text(self.label, no_wrap=True),
+            ProgressBar(total=max(1, self.total), completed=self.done, width=width),
+            *([Text(notes, no_wrap=True)] if notes else []),
+        )
+        yield grid
+
+
+class LiveBar:
+    """A bar that stays below what is printed meanwhile, and goes away when it is closed.
+
+    Where another one is on the screen already it does nothing.
+    """
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._live: Live | None = None
+
+    def open(self, bar: Bar) -> None:
+        if not self._console.is_dumb_terminal and SCREEN.claim(self):
+            self._live = Live(bar, console=self._console, auto_refresh=False, transient=True)
+            self._live.start(refresh=True)
+
+    def draw(self, bar: Bar) -> None:
+        if self._live is not None:
+            self._live.update(bar, refresh=True)
+
+    def close(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            try:
+                live.stop()
+            finally:
+                SCREEN.release(self)
+
+
+class ConsoleProgress(Progress):
+    """Progress on a console. A copy, e.g. a pickled one, shows it where its own process writes to."""
+
+    def __init__(self, console: Console):
+        self.console = console
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _anew, (type(self),)
+
+    def print_lines(self, lines: Iterable[str]) -> None:
+        for text in lines:
+            self.console.print(Text(text), soft_wrap=True)
+
+
+def _anew(kind: type[ConsoleProgress]) -> ConsoleProgress:
+    return kind(Terminal())
+
+
+class LineProgress(ConsoleProgress):
+    """A line an evaluation, complete in itself: for logs."""
+
+    seconds_between_updates = float("inf")
+
+    def after_evaluation(self, run: RunView, record: Record) -> None:
+        about = f"{self.about}  " if self.about else ""
+        self.print_lines([about + line(run, record)])
+
+
+class BarProgress(ConsoleProgress):
+    """A bar that moves within the epoch, or over the run where that is counted in steps, and a table.
+
+    Beside the bar: loss, examples a second, and the time that is left. The table has a row an evaluation.
+    """
+
+    def __init__(self, console: Console):
+        super().__init__(console)
+        self.live = LiveBar(console)
+
+    def before_training(self, run: RunView) -> None:
+        super().before_training(run)
+        self.live.open(self._bar())
+
+    def _bar(self) -> Bar:
+        label, done, stretch = self.position
+        return Bar(label, done, stretch, self.notes)
+
+    def redraw(self) -> None:
+        self.live.draw(self._bar())
+
+    def write_row(self, table: EvaluationTable, cells: Sequence[str], first: bool) -> None:
+        width = self.console.width
+        self.print_lines([*(table.head(width) if first else []), table.row(cells, width)])
+        self.redraw()
+
+    def close(self) -> None:
+        self.live.close()

@@ -1,0 +1,82 @@
+"""The part of progress that is the same wherever it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from daskpar.report.table import Column
+from daskpar.train.callbacks import Callback
+from daskpar.train.evaluation_table import EvaluationTable
+from daskpar.train.events import Entry
+from daskpar.train.history import Record, scores
+from daskpar.train.labels import Scale, clock, score
+from daskpar.train.progress.meter import Meter, Throttle
+from daskpar.train.view import RunView
+
+NOTES = ("count", "loss", "rate", "left")
+"""Names of the texts beside a bar, in their order."""
+
+
+class Progress(Callback):
+    """Shows how a run goes. Derived classes say where, in `redraw` and `write_row`."""
+
+    seconds_between_updates = 0.1
+    about = ""  # stands before the bar
+    table: EvaluationTable | None = None
+    scale: Scale | None = None
+
+    def before_training(self, run: RunView) -> None:
+        self.scale = Scale.of(run)
+        self.meter = Meter(self.scale.steps, run.steps_run_)
+        self.table = None
+        self.loss = self.rate = ""
+        self._due = Throttle(self.seconds_between_updates)
+        self._drawn, self._moment = run.steps_run_, self.meter.now()
+
+    def after_steps(self, run: RunView, entries: list[Entry]) -> None:
+        step = entries[-1][0] + 1
+        self.meter.reach(step)
+        if not self._due():
+            return
+        now, order = self.meter.now(), run.spec_.order
+        rows = order.drawn(step) - order.drawn(self._drawn)
+        self.rate = f"{rows / max(now - self._moment, 1e-6):,.0f} examples/s"
+        self.loss = f"loss {score(scores(run.spec_, entries[-1][1])['loss'])}"
+        self._drawn, self._moment = step, now
+        self.redraw()
+
+    def after_evaluation(self, run: RunView, record: Record) -> None:
+        scale = self.scale or Scale.of(run)
+        label = scale.of_record(record)
+        first = self.table is None
+        if self.table is None:
+            self.table = EvaluationTable(record, Column(scale.unit, width=scale.widest))
+        self.write_row(self.table, self.table.cells([label], record), first)
+        self._moment = self.meter.now()  # the time of an evaluation is none of the steps'
+
+    @property
+    def position(self) -> tuple[str, int, int]:
+        """The label of the bar, the steps done of the stretch that it stands for, and all of its steps."""
+        assert self.scale is not None
+        label, done, stretch = self.scale.position(self.meter.count)
+        return f"{self.about}, {label}" if self.about else label, done, stretch
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Short texts beside the bar by their names, the least important first."""
+        assert self.scale is not None
+        _, done, stretch = self.position
+        left = self.meter.left
+        texts = {
+            "rate": self.rate,
+            "loss": self.loss,
+            "count": "" if self.scale.in_steps else f"{done}/{stretch}",
+            "left": "" if left is None else f"{clock(left)} left",
+        }
+        return {name: text for name, text in texts.items() if text}
+
+    def redraw(self) -> None:
+        """Show the bar anew."""
+
+    def write_row(self, table: EvaluationTable, cells: Sequence[str], first: bool) -> None:
+        """Add a row to the table; the headings come before the `first`."""

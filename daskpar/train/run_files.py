@@ -1,0 +1,96 @@
+"""The files of a run: its checkpoints, the restart points between them, the final state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daskpar.tasks.state_file import read_state, write_state
+from daskpar.tasks.types import Spec, State
+from daskpar.train.checkpoint import STATE, Checkpoints, SavedState, read_meta, saved_as
+from daskpar.train.rescue import Rescue
+
+Meta = dict[str, Any]
+"""A description of a run at a step, as in `state.json`."""
+
+
+class RunFiles:
+    """Writes the states of a run with a Spec, and knows the last of them.
+
+    `checkpoints`: None for a run without a folder. `scratch()`: a folder that the workers see. `saved`: the
+    file that the run's last state lies in, if any.
+    """
+
+    def __init__(self, spec: Spec, checkpoints: Checkpoints | None, scratch: Callable[[], Path]):
+        self.spec, self.checkpoints, self.scratch = spec, checkpoints, scratch
+        self.saved: SavedState | None = None
+        self._rescue = Rescue(None)
+        self._passing: Path | None = None  # a file that goes when nothing in flight refers to it
+
+    def begin(self, origin: Path | None, resumed_at: int | None) -> None:
+        """Make way for the run's checkpoints. `origin`: the file that it begins with.
+
+        `resumed_at`: the step that a run in the same folder goes on from.
+        """
+        if self.checkpoints:
+            self.checkpoints.begin(resumed_at)
+        self._rescue = Rescue(origin)
+        self._pass_on(origin)
+
+    def checkpoint(self, state: State, meta: Meta) -> Path:
+        """Write a checkpoint; returns its folder. There must be a folder for them."""
+        assert self.checkpoints is not None
+        folder = self.checkpoints.save(self.spec, state, meta)
+        self.saved = saved_as(state, folder / STATE)
+        self._rescue.note(folder / STATE)
+        self._pass_on(None)
+        return folder
+
+    def restart_point(self, state: State, meta: Meta) -> Path:
+        """Write a file that the run can go on from until the next one; returns its path."""
+        path = self.scratch() / f"restart-{state.step}.safetensors"
+        write_state(self.spec, state, path)
+        self._rescue.note(path, meta)
+        self._pass_on(path)
+        return path
+
+    def note(self, state: State, meta: Meta) -> None:
+        """Remember a state of this process that was evaluated."""
+        self._rescue.note(state, meta)
+
+    def final(self, state: State, meta: Meta) -> Path | None:
+        """Write the result, where there is a folder; returns the folder of the checkpoint."""
+        if not self.checkpoints:
+            self.saved = None
+            return None
+        folder = self.checkpoints.save(self.spec, state, meta, "final")
+        self.saved = saved_as(state, folder / STATE)
+        return folder
+
+    def best(self, state: State, meta: Meta) -> None:
+        """Write the best state so far, where there is a folder."""
+        if self.checkpoints:
+            self.checkpoints.save(self.spec, state, meta, "best")
+
+    def best_of(self, step: int) -> State | None:
+        """Return the best state so far, if it is that of a step: else it is of steps that are yet to come."""
+        best = self.checkpoints.named("best") if self.checkpoints else None
+        if best is None or read_meta(best)["step"] != step:
+            return None
+        return read_state(self.spec, str(best / STATE))
+
+    def rescue(self) -> tuple[State | None, str, str]:
+        """Return the last state that there is, where it is, and advice; see `Rescue.save`."""
+        self.saved = None
+        return self._rescue.save(self.spec, self.checkpoints)
+
+    def close(self) -> None:
+        """Remove what lies in `scratch()`."""
+        self._pass_on(None)
+
+    def _pass_on(self, path: Path | None) -> None:
+        """Remove the last file in `scratch()`; the next one is `path`, if it lies there."""
+        if self._passing is not None and self._passing != path:
+            self._passing.unlink(missing_ok=True)
+        self._passing = path if path is not None and path.parent == self.scratch() else None
