@@ -4,7 +4,8 @@
 
     trainer = Trainer([Dense(64), ReLU(), Dense(10)], layout=Layout(data=2), epochs=5).fit(X, y)
 
-Names are imported when they are first used, so that `import daskpar` costs nothing.
+Every layer, loss, metric, optimizer, schedule and transform is here, and the contracts to derive one's own
+from. Names are imported when they are first used, so that `import daskpar` costs nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+_WHOLE = ("daskpar.nn", "daskpar.optim")
+"""Packages all of whose names are here."""
 _HOMES = {
-    "daskpar.nn": (
-        "Dense Dropout Flatten GELU ReLU Residual Sequential SiLU Sigmoid Tanh "
-        "BinaryCrossEntropy Huber MeanAbsoluteError MeanSquaredError SoftmaxCrossEntropy "
-        "Accuracy Confusion R2 RMSE TopK"
-    ),
-    "daskpar.optim": "Adagrad Adam AdamW Clip LAMB LARS Penalty RMSProp SGD",
+    "daskpar.nn.check_layer": "check_layer",
+    "daskpar.data": "OneHot Scale Source Standardise",
+    "daskpar.data.fitted": "Fitted Transform",
     "daskpar.layout.layout": "Layout",
     "daskpar.train": "Callback EarlyStopping Ensemble Trainer load",
     "daskpar.cluster": "open_client",
@@ -32,14 +32,25 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(_HOME)
+
+def _names() -> list[str]:
+    return sorted({*_HOME, *(name for home in _WHOLE for name in import_module(home).__all__)})
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _names()
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'daskpar' has no attribute {name!r}")
+    if not name[0].isupper():  # a module of ours, perhaps
+        raise AttributeError(f"module 'daskpar' has no attribute {name!r}")
+    for home in map(import_module, _WHOLE):
+        if name in home.__all__:
+            return getattr(home, name)
+    meant = import_module("daskpar.registry").class_called(name)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    raise AttributeError(f"module 'daskpar' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOME, "__version__"])
+    return [*_names(), "__version__"]

@@ -133,7 +133,9 @@ def named(table: Table[C], entry: object) -> C:
     what = table.what
     if is_dataclass(entry) and not isinstance(entry, type):
         if not isinstance(entry, table.contract):
-            raise InputError(f"{what}: expected a {table.contract.__name__}, got {entry!r}")
+            meant = _class_in(table, type(entry).__name__)
+            hint = f"; that {what} is called {meant}" if meant else ""
+            raise InputError(f"{what}: expected a {table.contract.__name__}, got {entry!r}{hint}")
         return entry
     name, arguments = _named_in(table, *_name_and_arguments(what, entry))
     block = table[name]
@@ -175,6 +177,23 @@ def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, ob
     if arguments is not None and not isinstance(arguments, Mapping):
         raise InputError(f"{table.what} {name!r} is {other} with {defaults}; write {other} and its arguments")
     return other, {**defaults, **(arguments or {})}
+
+
+def class_called(name: str) -> str | None:
+    """The name of the class of the block that has this name, or is called so elsewhere; None if unknown.
+
+    >>> class_called("CrossEntropyLoss")
+    'SoftmaxCrossEntropy'
+    """
+    classes = (_class_in(table, name) for table in _TABLES.values())
+    return next((found for found in classes if found is not None), None)
+
+
+def _class_in(table: Table[C], name: str) -> str | None:
+    try:
+        return table[_named_in(table, name, None)[0]].__name__
+    except InputError:
+        return None
 
 
 def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:

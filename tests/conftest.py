@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from clusters import SharedCluster, current_client, forget_clients
 
-from daskpar import open_client
 from daskpar.backend import kernels
 from daskpar.backend.kernels import reference
 
 
 @pytest.fixture(scope="session")
-def threads_client() -> Iterator[Any]:
-    """Two workers that are threads of this process."""
-    with open_client("threads", workers=2, dashboard_port=0) as client:
-        _go_on_listening()
+def shared_clusters() -> Iterator[dict[str, SharedCluster]]:
+    """The clusters that tests share, by kind; each is started when it is first used."""
+    shared = {kind: SharedCluster(kind) for kind in ("threads", "processes")}
+    yield shared
+    for cluster in shared.values():
+        cluster.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_current_client() -> Iterator[None]:
+    """No test finds a client that another opened, and none leaves one."""
+    forget_clients()
+    yield
+    left = current_client()
+    forget_clients()
+    assert left is None, "the test left a client open"
+
+
+@pytest.fixture
+def threads_client(shared_clusters: dict[str, SharedCluster]) -> Iterator[Any]:
+    """A client of two workers that are threads of this process; the current one."""
+    with shared_clusters["threads"].current() as client:
         yield client
 
 
-@pytest.fixture(scope="session")
-def processes_client() -> Iterator[Any]:
-    """Two workers that are processes of this machine."""
-    with open_client("processes", workers=2, dashboard_port=0) as client:
-        _go_on_listening()
+@pytest.fixture
+def processes_client(shared_clusters: dict[str, SharedCluster]) -> Iterator[Any]:
+    """A client of two workers that are processes of this machine; the current one."""
+    with shared_clusters["processes"].current() as client:
         yield client
-
-
-def _go_on_listening() -> None:
-    """Undo what a cluster does to handlers of pytest, which puts them on distributed's logger, too."""
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

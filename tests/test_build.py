@@ -223,6 +223,7 @@ def test_trainer():
         "client": THREADED,
         "blas_threads": 1,
         "profile": False,
+        "verbose": None,
         "warm_start": None,
     }
     given = {k: v for k, v in vars(trainer.settings).items() if k not in ("layout", "callbacks")}

@@ -79,7 +79,8 @@ def refusal(tmp_path, text, *overrides):
         # values
         (
             f"{MODEL}data: {{source: mnst}}",
-            "data.source: value should be 'digits', 'mnist', 'npz', 'npy', 'text' or 'images', got 'mnst'",
+            "data.source: value should be 'digits', 'mnist', 'npz', 'npy', 'text', 'images', 'csv', "
+            "'parquet', 'arrow' or 'zarr', got 'mnst'",
         ),
         (
             f"{MODEL}data: {{distribution: shuffled}}",

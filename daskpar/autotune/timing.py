@@ -112,6 +112,8 @@ def _run(spec: Spec, part: Split, workers: int, across_processes: bool, steps: i
 
 def _timed(graph: Graph, task: Task, key: Key, first: int, measured: dict[Sign, list[Cost]]) -> Task:
     """The task, noting its cost from step `first` on; before that all is slower."""
+    if graph.kind(key) is None:  # of dask.array, which reads the data
+        return task
     func, kind = task.func, sign(graph, key)
     counts = len(key) > 1 and isinstance(key[1], int) and key[1] >= first
 

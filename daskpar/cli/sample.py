@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import chain
 
@@ -10,6 +11,14 @@ import numpy as np
 from daskpar.errors import InputError
 from daskpar.train import Trainer
 from daskpar.train.sample import check_sampling, continuation, encode
+
+
+def as_typed(argument: str) -> str:
+    """Return an argument as it was typed in UTF-8, also where the locale's encoding is another."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def written(
@@ -24,7 +33,7 @@ def written(
             "this model does not write text; sample takes one that was trained on data.source=text and "
             "returns an output for each character at each place"
         )
-    known = encode(prompt, characters)
+    known = encode(as_typed(prompt), characters)
     begin = known or [characters.index("\n") if "\n" in characters else 0]
 
     def outputs(window: np.ndarray) -> np.ndarray:

@@ -127,6 +127,8 @@ def as_key_type(hint: Any, bounds: Bounds) -> Any:
     if isinstance(hint, type) and issubclass(hint, Block):
         return section_of(cast(Hashable, hint))
     origin, parts = get_origin(hint), get_args(hint)
+    if origin is dict:
+        return object  # checked by the `convert` of its setting, whose lines name its entries
     if origin in (Union, UnionType):
         return Union[tuple(as_key_type(part, bounds) for part in parts)]  # noqa: UP007
     if origin is tuple:

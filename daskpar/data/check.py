@@ -120,8 +120,13 @@ def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
     raise InputError(f"{where}: expected numbers, got {what} of {dtype}: {hint}")
 
 
-def check_pair(x: Stored | DaskArray, y: Stored | DaskArray, where: str) -> None:
-    """Refuse arrays that cannot be examples and their targets."""
+def check_pair(
+    x: Stored | DaskArray, y: Stored | DaskArray, where: str, may_be_records: bool = False
+) -> None:
+    """Refuse arrays that cannot be examples and their targets.
+
+    `may_be_records`: examples are of a frame, which may have become records.
+    """
     for what, part in (("examples", x), ("targets", y)):
         if not getattr(part, "shape", ()):
             raise InputError(f"{where}: {what} must have an axis of rows, got a single value")
@@ -131,7 +136,7 @@ def check_pair(x: Stored | DaskArray, y: Stored | DaskArray, where: str) -> None
         )
     if x.shape[0] == 0:
         raise InputError(f"{where}: zero rows; expected at least one example")
-    if not is_records(x.dtype):
+    if not (may_be_records and is_records(x.dtype)):
         check_dtype(x.dtype, where)
     lazy_labels = y.dtype.kind == "O" and not isinstance(y, np.ndarray)  # what they are, blocks will tell
     if y is not x and not lazy_labels:

@@ -133,7 +133,7 @@ def from_dask(
 
     x, features = lazy_examples(x, where, known) if is_dask(x) else as_examples(x, where, known)
     y = checked_blocks(y, where, "targets") if is_dask(y) else as_array(y, where, "targets")
-    check_pair(x, y, where)
+    check_pair(x, y, where, may_be_records=True)
     weights = None if sample_weight is None else _weights(sample_weight, x.shape[0], where)
     rows = next(part.chunks[0] for part in (x, y, weights) if isinstance(part, da.Array))
     if not isinstance(x, da.Array):

@@ -83,6 +83,8 @@ class Npy(Source):
     y: PathText = setting(MISSING, "the file of the targets")
     weights: PathText | None = setting(None, "the file of the weights of the rows")
     needs: ClassVar[str] = "data.x and data.y, two .npy files"
+    frames: ClassVar[bool] = False
+    """True where the examples may be records, which frames have become."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +97,7 @@ class Npy(Source):
         return stamp(self.x) + stamp(self.y) + (stamp(self.weights) if self.weights else ())
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return _open_pair(self.x, self.y, stamp(self.x), stamp(self.y))
+        return _open_pair(self.x, self.y, self.frames, stamp(self.x), stamp(self.y))
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]
@@ -120,9 +122,9 @@ class _Header(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _open_pair(x: str, y: str, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
+def _open_pair(x: str, y: str, frames: bool, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     pair = open_npy(x), open_npy(y)
-    check_pair(*pair, where=x)
+    check_pair(*pair, where=x, may_be_records=frames)
     return pair
 
 

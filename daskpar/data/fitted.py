@@ -51,7 +51,26 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Transform(Block):
-    """The contract of a transform that is yet to be fitted."""
+    """The contract of a transform that is yet to be fitted.
+
+    `measure(x)` of each chunk (rows, ...), `combine` of two measures, and `fit(measure) -> Fitted`. A config
+    names the class, and checkpoints that of what it becomes, so both are registered.
+
+    >>> class Largest(Transform):
+    ...     def measure(self, x):
+    ...         return (float(abs(x).max()),)
+    ...     def combine(self, a, b):
+    ...         return max(a, b)
+    ...     def fit(self, measure):
+    ...         return Divided(*measure)
+    >>> @dataclass(frozen=True)
+    ... class Divided(Fitted):
+    ...     by: float
+    ...     def apply(self, x):
+    ...         return x * (1 / self.by)
+    >>> Largest().fit((4.0,)).apply(np.array([2.0, -4.0]))
+    array([ 0.5, -1. ])
+    """
 
     kind: ClassVar[str] = "transform"
     keeps_missing: ClassVar[bool] = False

@@ -123,10 +123,7 @@ def _numbers(column: Series, name: str, where: str) -> np.ndarray:
 
 def _texts(column: Series) -> np.ndarray:
     """Return the texts of a column (rows,) as Python's, categories as texts; those that are missing, too."""
-    return np.array(
-        [
-            MISSING if missing else str(value)
-            for value, missing in zip(column.astype("object"), column.isna(), strict=True)
-        ],
-        object,
-    )
+    from pandas import factorize
+
+    codes, values = factorize(column)
+    return np.array([*map(str, values), MISSING], object)[codes]  # -1 is missing

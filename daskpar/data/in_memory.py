@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 from uuid import uuid4
 
 import numpy as np
@@ -59,6 +59,7 @@ class Spilled(Npy):
     """Arrays of this process, written to files for workers elsewhere."""
 
     features: Features = field(default=(), kw_only=True)
+    frames: ClassVar[bool] = True
 
     def release(self) -> None:
         _remove(self.x, self.y, self.weights)
@@ -114,7 +115,7 @@ def hold(
     same = x is y
     x, features = as_examples(x, where, known)
     y = cast(np.ndarray, x) if same else as_array(y, where, "targets")
-    check_pair(x, y, where)
+    check_pair(x, y, where, may_be_records=True)
     weights = None if sample_weight is None else as_weights(sample_weight, x.shape[0], where)
     token = uuid4().hex
     if folder is None:

@@ -46,6 +46,16 @@ class Source(Block):
 
     Fields that are declared with `setting` are keys of the section `data` of a config, once the class is
     registered.
+
+    >>> @dataclass(frozen=True)
+    ... class Parabola(Source):
+    ...     points: int = setting(100, "rows", at_least=2)
+    ...     def arrays(self):
+    ...         x = np.linspace(-1, 1, self.points, dtype="float32")[:, None]
+    ...         return x, x[:, 0] ** 2
+    >>> from daskpar import Trainer
+    >>> Trainer([{"dense": 1}], loss="mse").fit(Parabola(64)).steps_
+    2
     """
 
     kind: ClassVar[str] = ""

@@ -114,7 +114,8 @@ def checked_class_weight(value: object) -> object:
         return value
     if not isinstance(value, Mapping) or not value:
         raise InputError(
-            f'train.class_weight={shown(value, 80)}: expected "balanced", or a mapping from labels to weights'
+            f'train.class_weight={shown(value, 80)}: expected "balanced", or a mapping from labels to '
+            "weights, e.g. {0: 1, 1: 5}"
         )
     weights: dict[object, float] = {}
     for label, weight in value.items():

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from types import NoneType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
@@ -18,7 +18,7 @@ from daskpar.errors import InputError, shown
 from daskpar.estimators.inputs import Allowed, Checked, check_examples, check_training_data, check_validation
 from daskpar.estimators.messages import one_line_errors
 from daskpar.estimators.network import is_dense, layers, optimizer, precision_of, prepares_columns
-from daskpar.estimators.training import further_settings, is_setting, train, train_an_epoch, trainer_of
+from daskpar.estimators.training import further_settings, train, train_an_epoch, trainer_of
 from daskpar.estimators.watch import EpochLosses
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Penalty
@@ -156,10 +156,9 @@ class NeuralEstimator(BaseEstimator):
             "callbacks": (watch, *stopping, *callbacks),
             "folder": self.folder,
             "client": self.client,
+            "verbose": self.verbose,
             **task.settings,
         }
-        if is_setting("verbose"):
-            settings["verbose"] = self.verbose
         return {**settings, **further_settings(self.settings, settings)}
 
     def _own_callbacks(self) -> tuple[object, ...]:
@@ -182,8 +181,9 @@ class NeuralEstimator(BaseEstimator):
         given = 0.1 if self.early_stopping and self.validation is None else self.validation
         if given is None or isinstance(given, Real):
             return given
-        x, y = check_validation(self, given, self._allowed)
-        return x, self._targets(y)
+        held_out = check_validation(self, given, self._allowed)
+        pair = held_out.x, self._targets(held_out.y)
+        return pair if held_out.sample_weight is None else (*pair, held_out.sample_weight)
 
     @property
     def _allowed(self) -> Allowed:
@@ -227,10 +227,9 @@ class NeuralEstimator(BaseEstimator):
         return {**super().__getstate__(), "client": client}
 
 
-def _seldom(rows: Any, batch: Any) -> str:
+def _seldom(rows: object, batch: object) -> str:
     """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
-    steps = (
-        max(1, -(-rows // max(1, batch))) if isinstance(rows, int) and isinstance(batch, int) else _FEW_STEPS
-    )
-    epochs = -(-_FEW_STEPS // steps)
+    if not (isinstance(rows, int) and isinstance(batch, int) and batch > 0):
+        return "1 epoch"
+    epochs = -(-_FEW_STEPS // max(1, -(-rows // batch)))
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"

@@ -38,7 +38,8 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     l2 : half the factor of the squared weights that is added to the loss. clip : limits on gradients.
     early_stopping : end once the loss on `validation` has not improved by `tol` for `n_iter_no_change`
         epochs; the best network is kept.
-    validation : a share of the rows, 0.1 with `early_stopping`, or a pair (X, y); measured after each epoch.
+    validation : a share of the rows, 0.1 with `early_stopping`, or a pair (X, y), or with weights
+        (X, y, sample_weight); measured after each epoch.
     random_state : an int, a RandomState, or None for another network each time.
     warm_start : `fit` goes on with the network there is.
     precision : "float32" or "float64"; None for that of `X`, as scikit-learn does. float32 is faster.

@@ -86,12 +86,15 @@ def check_training_data(
     return Checked(examples, targets, weights)
 
 
-def check_validation(estimator: BaseEstimator, pair: object, allowed: Allowed) -> tuple[Array, Array]:
-    """Return the examples and targets of a pair for validation. Raises InputError."""
-    if not isinstance(pair, list | tuple) or len(pair) != 2:
+def check_validation(estimator: BaseEstimator, given: object, allowed: Allowed) -> Checked:
+    """Return the data of a pair for validation (X, y), or with weights (X, y, sample_weight).
+
+    Raises InputError.
+    """
+    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
         raise InputError("validation: expected a share of the rows, e.g. 0.1, or a pair of arrays (X, y)")
-    checked = check_training_data(estimator, pair[0], pair[1], None, allowed, reset=False)
-    return checked.x, checked.y
+    x, y, sample_weight = (*given, None)[:3]
+    return check_training_data(estimator, x, y, sample_weight, allowed, reset=False)
 
 
 def _columns(x: Array) -> Array:

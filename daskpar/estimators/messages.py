@@ -11,7 +11,8 @@ from sklearn.exceptions import NotFittedError
 from daskpar.errors import InputError
 
 _ADVERTISED = re.compile(r"\s+\w+ does not accept missing values encoded as NaN natively.*", re.DOTALL)
-_IMPUTE = "; fill missing values first, e.g. with sklearn.impute.SimpleImputer"
+_IMPUTE = "; fill missing values first, e.g. with transforms=['impute'] or sklearn.impute.SimpleImputer"
+_ENCODE = "; encode texts first, e.g. with transforms=['encode'] or sklearn.preprocessing.OneHotEncoder"
 
 
 class NotYetFittedError(InputError, NotFittedError):
@@ -22,7 +23,7 @@ class NotYetFittedError(InputError, NotFittedError):
 def one_line_errors() -> Iterator[None]:
     """Turn a ValueError of scikit-learn's checks into an InputError with the same words in one line.
 
-    Advice to use other estimators is replaced. A TypeError, e.g. of objects that are no numbers, stays one.
+    A TypeError, e.g. of objects that are no numbers, stays one.
     """
     try:
         yield
@@ -31,4 +32,11 @@ def one_line_errors() -> Iterator[None]:
     except NotFittedError as error:
         raise NotYetFittedError(error) from None
     except ValueError as error:
-        raise InputError(_ADVERTISED.sub(_IMPUTE, str(error)).replace(".;", ";")) from None
+        raise InputError(_advised(str(error))) from None
+
+
+def _advised(message: str) -> str:
+    """Return a message with advice of ours; that to use other estimators is left out."""
+    if message.startswith("could not convert string to float"):
+        return message + _ENCODE
+    return _ADVERTISED.sub(_IMPUTE, message).replace(".;", ";")

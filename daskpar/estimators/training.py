@@ -42,13 +42,8 @@ def further_settings(further: object, settings: Mapping[str, object]) -> Mapping
     if not isinstance(further, Mapping):
         raise InputError(f"settings={shown(further, 80)}: expected keywords of Trainer by name")
     for name in further:
-        if not is_setting(name):
+        if name not in FIELDS:
             raise unknown("setting of Trainer", name, FIELDS)
         if name in settings or name in _OTHERWISE:
             raise InputError(f"settings: {name} is set by parameters of the estimator")
     return further
-
-
-def is_setting(name: str) -> bool:
-    """Return whether a Trainer has a setting of this name."""
-    return name in FIELDS

@@ -1,5 +1,6 @@
 """Layers, losses, metrics and initialisers: pure functions on arrays, described by frozen dataclasses."""
 
+from daskpar.nn.functions import FunctionLoss, FunctionMetric
 from daskpar.nn.layer import Context, Layer
 from daskpar.nn.layers.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
 from daskpar.nn.layers.attention import MultiHeadAttention
@@ -73,6 +74,8 @@ __all__ = [
     "Embedding",
     "FeedForward",
     "Flatten",
+    "FunctionLoss",
+    "FunctionMetric",
     "GlobalAvgPool",
     "GroupNorm",
     "Huber",

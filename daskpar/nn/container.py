@@ -31,6 +31,7 @@ from daskpar.nn.fusions import fused, reordered
 from daskpar.nn.layer import Context, Layer, Operation, Params, Program, Saved, Shape
 from daskpar.nn.nested import at, put
 from daskpar.nn.operations import Flow, backward, forward, needed
+from daskpar.nn.own_layers import check_init
 from daskpar.nn.parts import recomputes
 from daskpar.nn.sizes import require_room
 from daskpar.nn.spans import shapes
@@ -152,7 +153,7 @@ def begun(layer: Layer, rng: np.random.Generator, in_shape: Shape, first: bool) 
     if not first and layer.tokens:
         raise InputError(f"{layer.kind}: takes whole numbers, so it can only be the first layer of a model")
     try:
-        params, shape = layer.init(rng, in_shape)
+        params, shape = check_init(layer, layer.init(rng, in_shape))
     except InputError as error:
         if layer.kind in str(error) or str(error).startswith("layer "):
             raise

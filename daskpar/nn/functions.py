@@ -40,7 +40,8 @@ def _called(function: Function, otherwise: str) -> str:
 
 def _shape_of(value: object) -> str:
     """The shape of an array, or a value that is none, for messages."""
-    return str(getattr(value, "shape", None) or shown(value, 80))
+    shape = getattr(value, "shape", None)
+    return shown(value, 80) if shape is None else str(shape)
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,14 @@ class FunctionLoss(Loss):
         made = self.function(outputs, targets)
         if not isinstance(made, tuple) or len(made) != 2:
             raise InputError(
-                f"loss {self.kind}: expected a pair (losses of rows, gradient with respect to the outputs)"
-                f", got {shown(made, 80)}"
+                f"loss {self.kind}: expected (losses of the rows, gradient with respect to the outputs), "
+                f"got {shown(made, 80)}"
             )
         losses, gradient = made
         for name, array, shape in (("losses", losses, (rows,)), ("gradient", gradient, outputs.shape)):
             if getattr(array, "shape", None) != shape:
-                raise InputError(
-                    f"loss {self.kind}: for outputs of shape {outputs.shape} expected {name} of shape {shape}"
-                    f", got {_shape_of(array)}"
-                )
+                told = f"loss {self.kind}: for outputs of shape {outputs.shape}"
+                raise InputError(f"{told} expected {name} of shape {shape}, got {_shape_of(array)}")
         gradient = xp.ascontiguousarray(gradient, dtype=outputs.dtype)
         if weights is None:
             return float(losses.sum()), float(rows), gradient

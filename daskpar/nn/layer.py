@@ -82,7 +82,7 @@ class Layer(Block):
     `forward(params, x, ctx) -> (y, saved)` and `backward(params, saved, dy, ctx) -> (dx, grads)` are pure:
     inputs are never written to (workers that are threads share them), gradients are returned and sum over
     examples. Axis 0 of `x` and `y` is the example; the shapes given to and returned by `init` leave it out.
-    Outputs have the dtype of `x`.
+    Outputs have the dtype of `x`. `check_layer` checks all of this.
 
     A layer that is not `trainable` keeps its parameters, and so do all layers within it: no update, no weight
     decay, no penalty, no share in the norm of the gradient.
@@ -91,6 +91,17 @@ class Layer(Block):
     >>> block = Residual((Dense(8), Dense(8)), trainable=False)
     >>> [operation.layer.trainable for operation in block.children() if operation.role == "run"]
     [False]
+
+    >>> class Scale(Layer):  # y = x · weight, (rows, ..., features) -> (rows, ..., features)
+    ...     def init(self, rng, in_shape):
+    ...         return {"weight": np.ones(in_shape[-1])}, in_shape
+    ...     def forward(self, params, x, ctx):
+    ...         return x * params["weight"], x
+    ...     def backward(self, params, saved, dy, ctx):
+    ...         axes = tuple(range(dy.ndim - 1))
+    ...         return dy * params["weight"], {"weight": (dy * saved).sum(axis=axes)}
+    >>> from daskpar import check_layer
+    >>> check_layer(Scale(), (4,))
     """
 
     trainable: bool = field(default=True, kw_only=True)

@@ -18,10 +18,11 @@ class MetricName:
     'mine'
     """
 
-    def __get__(self, metric: Any, owner: type) -> str:
+    def __get__(self, metric: Any, owner: type) -> Any:
         if metric is None:  # asked by `dataclass` for the default
             return ""
-        return str(metric.__dict__.get("_name") or metric.own_name)
+        name: Any = metric.__dict__.get("_name", "")
+        return metric.own_name if isinstance(name, str) and not name else name  # its type is checked later
 
     def __set__(self, metric: Any, name: str) -> None:
         metric.__dict__["_name"] = name

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from daskpar.backend.array import Array
 from daskpar.nn.context import Params
 
 
@@ -39,3 +43,19 @@ def merge(into: Params, other: Params) -> None:
             merge(into.setdefault(name, {}), value)
         else:
             into.setdefault(name, value)
+
+
+def mapped(tree: Params, function: Callable[[Array], Any]) -> Params:
+    """Nested dicts with what a function makes of each array."""
+    return {
+        name: mapped(value, function) if isinstance(value, dict) else function(value)
+        for name, value in tree.items()
+    }
+
+
+def flat(tree: Params, prefix: str = "") -> dict[str, Array]:
+    """The arrays of nested dicts by full name."""
+    arrays: dict[str, Array] = {}
+    for name, value in tree.items():
+        arrays |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return arrays

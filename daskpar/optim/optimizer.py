@@ -48,7 +48,22 @@ def _within(ranges: Ranges, start: int, stop: int) -> Ranges:
 
 @dataclass(frozen=True)
 class Optimizer(Block):
-    """Hyper-parameters of an update rule; holds no arrays."""
+    """Hyper-parameters of an update rule; holds no arrays.
+
+    One of one's own names its `slots`, and overwrites `params` and `slots` in `_in_place`: flat arrays, of
+    which `tensors` says where each tensor lies. `grads` may be overwritten, too.
+
+    >>> class Heavy(Optimizer):
+    ...     slots = ("speed",)
+    ...     def _in_place(self, params, grads, slots, step, lr, tensors):
+    ...         slots["speed"] *= 0.9
+    ...         slots["speed"] += grads
+    ...         params -= lr * slots["speed"]
+    >>> import numpy as np
+    >>> heavy, params = Heavy(), np.ones(2)
+    >>> heavy.update(params, np.ones(2), heavy.init(params), 0, 0.5, Tensors((), ()))[0]
+    array([0.5, 0.5])
+    """
 
     lr: float = 1e-3
     kind: ClassVar[str] = "optimizer"

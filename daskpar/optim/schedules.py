@@ -17,7 +17,16 @@ from daskpar.settings import Block
 
 @dataclass(frozen=True)
 class Schedule(Block):
-    """`warmup` steps of a linear rise from 0, then the schedule itself over the steps that are left."""
+    """The contract of a schedule: `warmup` steps of a linear rise from 0, then the schedule itself.
+
+    One of one's own defines `_after(step, total)`: the factor at a step, from 0, of those after the warm-up.
+
+    >>> class Root(Schedule):
+    ...     def _after(self, step, total):
+    ...         return (1 + step) ** -0.5
+    >>> [Root(warmup=1).factor(step, 5) for step in (0, 1, 4)]
+    [0.5, 1.0, 0.5]
+    """
 
     warmup: int = 0
     kind: ClassVar[str] = "schedule"

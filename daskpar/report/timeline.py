@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from daskpar.autotune.profile import Profile, TaskRun, blocking_tasks, critical_path
 from daskpar.backend.atomic import atomic_write
 from daskpar.graph.graph import Key
+from daskpar.report.views import View, views
 
 if TYPE_CHECKING:
     from bokeh.models import LayoutDOM
 
 _TASKS = 3_000  # that are drawn, the last ones
-_SEEN = 60  # of them that are seen at first; the rest by scrolling
+_MARGIN = 0.02  # of a view, to its left and right
 
 
 class Trace(Protocol):
@@ -29,10 +30,11 @@ class Trace(Protocol):
 
 def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None:
     """The table of a profile, and a bar for each task in the row of its thread; those on the critical path
-    have a frame, and what was sent ahead of a task is hatched."""
+    have a frame, and what was sent ahead of a task is hatched. It opens on typical steps; buttons show
+    others."""
     from bokeh.embed import file_html
     from bokeh.layouts import column
-    from bokeh.models import Div, HoverTool
+    from bokeh.models import CustomJS, Div, HoverTool, RadioButtonGroup
     from bokeh.palettes import Category20_20
     from bokeh.plotting import figure
     from bokeh.resources import INLINE
@@ -62,10 +64,11 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
             "right": [1e3 * (b - zero) for _, b, _ in sent],
             "y": [threads[r.thread] for _, _, r in sent],
         }
-        window = (bars["left"][-min(_SEEN, len(ran))], max(bars["right"]))
+        parts_to_see = views(ran)
+        windows = [_window(view, zero) for view in parts_to_see]
         plot = figure(
             y_range=sorted(threads.values(), key=int, reverse=True),
-            x_range=window,
+            x_range=windows[0],
             height=max(340, 140 + 50 * len(threads)),  # room for the legend
             sizing_mode="stretch_width",
             x_axis_label="ms",
@@ -89,12 +92,19 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
         told = [("task", "@kind @key"), ("ms", "@ms{0.000}")]
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=told))
         plot.add_layout(plot.legend[0], "right")
-        note = (
-            "framed: on the critical path; red: values on their way; scroll to zoom, drag to go back in time"
-        )
-        parts += [plot, Div(text=note)]
+        buttons = RadioButtonGroup(labels=[view.name for view in parts_to_see], active=0)
+        show = "const [start, end] = windows[this.active]; range.setv({start, end})"
+        buttons.js_on_change("active", CustomJS(args={"range": plot.x_range, "windows": windows}, code=show))
+        note = "framed: on the critical path; red: values on their way; scroll to zoom, drag to move in time"
+        parts += [buttons, plot, Div(text=note)]
     parts.append(Div(text=_table(found)))
     atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
+
+
+def _window(view: View, zero: float) -> tuple[float, float]:
+    """The ends of a view in milliseconds since `zero`."""
+    margin = _MARGIN * (view.stop - view.start)
+    return 1e3 * (view.start - margin - zero), 1e3 * (view.stop + margin - zero)
 
 
 def in_words(found: Profile) -> str:

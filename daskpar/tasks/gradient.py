@@ -167,6 +167,11 @@ def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: 
             if not bool(array_module(x).isfinite(x).all()):
                 cause = f"layer {i} ({layer.kind}) is the first with an output that is not finite"
                 break
-    raise NotFiniteError(
-        f"step {ctx.step}: the loss is {loss}; {cause}; lower optimizer.lr, or set train.clip.norm"
-    )
+    raise NotFiniteError(f"step {ctx.step}: the loss is {loss}; {cause}; {remedy(ctx.step)}")
+
+
+def remedy(step: int) -> str:
+    """Return what to do about a loss that is not finite; before the first update the data are to blame."""
+    if step == 0:
+        return 'scale the data, e.g. transforms=["standardise"], and targets=["standardise"] for numbers'
+    return "lower optimizer.lr, or set train.clip.norm"

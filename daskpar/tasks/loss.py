@@ -9,7 +9,7 @@ from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
 from daskpar.layout.plan import At
 from daskpar.nn.positions import bounds
-from daskpar.tasks.gradient import explain_not_finite, ignore_float_errors, measure
+from daskpar.tasks.gradient import explain_not_finite, ignore_float_errors, measure, remedy
 from daskpar.tasks.parts import context, rows_of
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
 
@@ -79,4 +79,4 @@ def _weights(batch: Chunk, rows: slice) -> Array | None:
 
 
 def _not_finite(step: int, loss: float) -> NotFiniteError:
-    return NotFiniteError(f"step {step}: the loss is {loss}; lower optimizer.lr, or set train.clip.norm")
+    return NotFiniteError(f"step {step}: the loss is {loss}; {remedy(step)}")

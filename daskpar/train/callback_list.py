@@ -8,7 +8,8 @@ from typing import Any
 from daskpar.data.sampler import Sampler
 from daskpar.tasks.types import Spec, State
 from daskpar.train.callbacks import Callback, EarlyStopping
-from daskpar.train.events import Began, Ended, Entry, Evaluated, Event, StepsDone
+from daskpar.train.events import Began, Ended, Entry, Evaluated, Evaluating, Event, StepsDone
+from daskpar.train.progress import Progress
 from daskpar.train.refusals import check_monitor
 from daskpar.train.view import RunView
 
@@ -38,6 +39,10 @@ class CallbackList:
                     callback.before_training(run)
             case StepsDone(entries):
                 self._hear_steps(run, entries)
+            case Evaluating(done, chunks):
+                for callback in self.callbacks:
+                    if isinstance(callback, Progress):
+                        callback.evaluating(done, chunks)
             case Evaluated(record):
                 for callback in self.callbacks:
                     if callback.after_evaluation(run, record):

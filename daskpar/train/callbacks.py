@@ -36,6 +36,17 @@ class Callback:
     >>> trainer = Trainer([{"dense": 3}], batch=3, callbacks=[Weights()], client="threaded-scheduler")
     >>> _ = trainer.fit(np.eye(6, dtype="float32"), np.arange(6) % 3)
     2 0.001 (6, 3)
+    >>> class Losses(Callback):
+    ...     def before_training(self, run):
+    ...         self.values = []
+    ...     def after_evaluation(self, run, record):
+    ...         self.values.append(record["train"]["loss"])
+    ...         return self.values[-1] < 0.01  # True ends the training
+    >>> losses = Losses()
+    >>> trainer = Trainer([{"dense": 1}], loss="mse", epochs=2, callbacks=losses)
+    >>> trainer = trainer.fit([[0.0], [1.0]] * 32, [0.0, 1.0] * 32)
+    >>> len(losses.values)
+    2
     """
 
     monitor: str | None = None

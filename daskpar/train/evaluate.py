@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from daskpar import tasks
-from daskpar.cluster.executor import Done, Executor
+from daskpar.cluster.executor import Executor
 from daskpar.data.check import as_examples
 from daskpar.data.dask_arrays import is_dask, lazy_examples
 from daskpar.data.sparse import SparseRows
@@ -21,6 +22,7 @@ from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
 from daskpar.tasks.types import Lane, Spec, Sums
+from daskpar.train.events import Evaluating
 from daskpar.train.history import scores, without_value
 from daskpar.train.progress import counting
 from daskpar.train.tokens import new_token
@@ -51,7 +53,12 @@ def evaluate_part(
     keys = add_evaluation(graph, part.name, model, owner, add_part(graph, model, part, chunk_rows))
     with counting(f"evaluate {part.name}", keys, verbose) as count:
         executor.submit(graph, keys, 1, count)
-        values = evaluated(spec, executor, keys, part.name, count)
+        results = []
+        for key in keys:
+            results.append(executor.result(key))
+            if count is not None:
+                count(key)
+        values = evaluated(spec, results, part.name)
     executor.release(keys)
     for name, line in without_value(spec, part.name, values).items():
         if name not in said:
@@ -69,19 +76,22 @@ def add_evaluation(
     )
 
 
-def evaluated(
-    spec: Spec, executor: Executor, keys: Iterable[Key], name: str, count: Done | None = None
-) -> dict[str, Any]:
+def collected(executor: Executor, keys: Sequence[Key]) -> Generator[Evaluating, None, list[Sums]]:
+    """Yield an event for each chunk of an evaluation as it is done; returns the sums of all."""
+    results: list[Sums] = []
+    for key in keys:
+        results.append(executor.result(key))
+        yield Evaluating(len(results), len(keys))
+    return results
+
+
+def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
     """Loss and metrics of the part `name` from what `add_evaluation`'s tasks found, chunk by chunk in order.
 
-    `count` hears of the key of each chunk. Raises InputError where the weights of all rows are zero: there
-    is no loss then.
+    Raises InputError where the weights of all rows are zero: there is no loss then.
     """
-    sums: Sums = ()
-    for key in keys:
-        sums = add_sums(sums, executor.result(key))
-        if count is not None:
-            count(key)
+    none: Sums = ()
+    sums = reduce(add_sums, results, none)
     if sums and sums[1] == 0:
         raise InputError(
             f"{name} data: the weights of all rows sum to zero, so {spec.loss.kind} has no value; "

@@ -1,6 +1,6 @@
 """The moments of a run, in order.
 
-Began ─ StepsDone … ─ Evaluated ─ Saved ─ StepsDone … ─ Ended ─ Saved
+Began ─ StepsDone … ─ Evaluating … ─ Evaluated ─ Saved ─ StepsDone … ─ Ended ─ Saved
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ class StepsDone:
 
 
 @dataclass(frozen=True)
+class Evaluating:
+    """`done` of `chunks` were evaluated."""
+
+    done: int
+    chunks: int
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """Loss and metrics were measured; `record` is the last of the history."""
 
@@ -51,4 +59,4 @@ class Ended:
     state: State
 
 
-Event = Began | StepsDone | Evaluated | Saved | Ended
+Event = Began | StepsDone | Evaluating | Evaluated | Saved | Ended

@@ -45,6 +45,11 @@ class Inputs:
             part = x if isinstance(x, Split) else Split(x, name)
             part = replace(part, source=part.source.like(known))
             check_features(known, part.source.features, f"{name} data")
+            if part.source.y_shape == (0,) and not learns_inputs(self.settings.targets):
+                raise InputError(
+                    f"{name} data: targets are missing; name the column to predict, e.g. "
+                    'Csv("data.csv", target="price")'
+                )
             return part
         if y is None and learns_inputs(self.settings.targets):
             y = x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from daskpar.train.history import Record
@@ -14,37 +15,50 @@ WIDTH = 9
 class Scale(NamedTuple):
     """The unit that a run is counted in.
 
-    `steps`: of the whole run. `per_epoch`: steps of an epoch. `in_steps`: whether its length was given in
-    steps. `rows_in_steps`: whether its evaluations are told apart by their steps.
+    `first`, `steps`: the steps before it, of trainings that it goes on from, and those after it. `per_epoch`:
+    steps of an epoch; one begins at step `epochs_from`, after so many `epochs_before`. `in_steps`: whether
+    its length was given in steps. `rows_in_steps`: whether its evaluations are told apart by their steps.
     """
 
+    first: int
     steps: int
     per_epoch: int
-    in_steps: bool
-    rows_in_steps: bool
+    epochs_from: int = 0
+    epochs_before: float = 0.0
+    in_steps: bool = False
+    rows_in_steps: bool = False
 
     @classmethod
     def of(cls, run: Any) -> Scale:
         """The scale of a run, by its view."""
+        order, begun = run.spec_.order, run.begun_
+        before = begun["epoch"] + (order.first_step - begun["step"]) / order.steps
         in_steps = getattr(run, "steps", None) is not None
         every = Interval.parse(getattr(run, "evaluate_every", "1 epoch"), "evaluate_every")
-        return cls(run.steps_planned_, run.spec_.order.steps, in_steps, in_steps or every.unit == "step")
+        by_steps = in_steps or every.unit == "step"
+        first, last = int(begun["step"]), run.steps_planned_
+        return cls(first, last, order.steps, order.first_step, before, in_steps, by_steps)
 
     @property
     def unit(self) -> str:
         """The heading of the column that `of_record` fills."""
         return "step" if self.rows_in_steps else "epoch"
 
+    @property
+    def epochs(self) -> float:
+        """The epochs after the last step."""
+        return self.epochs_before + (self.steps - self.epochs_from) / self.per_epoch
+
     def of_record(self, record: Record) -> str:
         """The position of an evaluation: `3/10` epochs or `120/500` steps."""
         if self.rows_in_steps:
             return f"{record['step']}/{self.steps}"
-        return f"{short(record['epoch'])}/{short(self.steps / self.per_epoch)}"
+        return f"{short(record['epoch'])}/{short(self.epochs)}"
 
     @property
     def widest(self) -> int:
         """The characters of the widest position."""
-        return 2 * len(str(self.steps) if self.rows_in_steps else short(self.steps / self.per_epoch)) + 1
+        return 2 * len(str(self.steps) if self.rows_in_steps else short(self.epochs)) + 1
 
     def position(self, step: int) -> tuple[str, int, int]:
         """The name of the stretch that the bar stands for, the steps done of it, and all of its steps.
@@ -52,11 +66,12 @@ class Scale(NamedTuple):
         It is an epoch, or the whole run where that is counted in steps.
         """
         if self.in_steps:
-            return f"step {step}/{self.steps}", step, self.steps
-        epoch = max(0, step - 1) // self.per_epoch
-        first = epoch * self.per_epoch
-        stretch = min(self.per_epoch, self.steps - first)
-        return f"epoch {epoch + 1}/{-(-self.steps // self.per_epoch)}", step - first, stretch
+            return f"step {step}/{self.steps}", step - self.first, self.steps - self.first
+        epoch = max(0, step - 1 - self.epochs_from) // self.per_epoch
+        start = self.epochs_from + epoch * self.per_epoch
+        stretch = min(self.per_epoch, self.steps - start)
+        number = math.floor(round(self.epochs_before, 6)) + epoch + 1
+        return f"epoch {number}/{math.ceil(round(self.epochs, 6))}", step - start, stretch
 
 
 def short(epochs: float) -> str:
@@ -93,8 +108,11 @@ def line(run: Any, record: Record) -> str:
     """A record in one line."""
     scale = Scale.of(run)
     parts = [f"{scale.unit} {scale.of_record(record)}"]
+    epoch = short(record["epoch"])
     if not scale.rows_in_steps:
         parts.append(f"step {record['step']}/{scale.steps}")
+    elif epoch != "0":
+        parts.append(f"epoch {epoch}")
     for part in ("train", "validation"):
         parts += [f"{part}.{text}" for text in told(record[part])]
     return "  ".join([*parts, f"{record['examples_per_second']:,.0f} examples/s"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from daskpar import tasks
@@ -22,6 +22,10 @@ class Measuring:
     executor: Executor
     token: str
     chunk_rows: int
+
+    def of_all_rows(self) -> Measuring:
+        """The passes over all rows of the source, those that are held out included."""
+        return replace(self, part=Split(self.part.source, self.part.name, shuffled=self.part.shuffled))
 
     def measure(self, step: Transform, fitted: Sequence[Fitted], which: str, name: object) -> Measure:
         """Return the measure of the whole part, after the transforms that are `fitted` already.

@@ -25,6 +25,8 @@ from daskpar.layout.partition import cut_operations, partition
 from daskpar.nn import registry as nn
 from daskpar.nn.open_sizes import Sizes, fill
 from daskpar.nn.operations import parts, synchronised
+from daskpar.nn.own_layers import check_own_layers
+from daskpar.nn.own_measures import check_own_measures
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
 from daskpar.optim import registry as optim
@@ -135,9 +137,10 @@ def make_spec(
     spec.loss.check(spec.out_shape, y.shape[1:], y.dtype)
     for metric in spec.metrics:
         metric.check(spec.loss, spec.out_shape, y.shape[1:])
+    check_own_measures(spec.loss, spec.metrics, spec.out_shape, y, spec.precision)
     refusals.check_tokens(spec, source, transforms)
     outer = None if layout.outer is None else optim.optimizer(layout.outer)
-    spec = replace(spec, layout=layout, outer=outer, units=units_of(spec.loss, spec.targets))
+    spec = replace(spec, layout=layout, outer=outer)
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
     splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
@@ -207,15 +210,17 @@ def bare_spec(
     """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
     model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
+    loss = nn.loss(settings.loss)
     table = ParameterTable.of(params)
     refusals.check_parameters(table)
+    check_own_layers(model, params, in_shape, settings.precision)
     model, table = arranged(model, table, settings.frozen, settings.learning_rates or {})
     return Spec(
         model=model,
         table=table,
         in_shape=tuple(in_shape),
         out_shape=tuple(out_shape),
-        loss=nn.loss(settings.loss),
+        loss=loss,
         metrics=tuple(nn.metric(metric) for metric in settings.metrics),
         optimizer=optim.optimizer(settings.optimizer, settings.learning_rate),
         penalty=settings.penalty or Penalty(),
@@ -228,4 +233,5 @@ def bare_spec(
         targets=tuple(targets),
         schema=schema,
         sizes=sizes,
+        units=units_of(loss, targets),
     )

@@ -18,7 +18,7 @@ from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin
 from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
-from daskpar.train.evaluate import evaluated
+from daskpar.train.evaluate import collected, evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
 from daskpar.train.history_list import History
 from daskpar.train.interrupt import first_interrupt
@@ -255,7 +255,8 @@ class Run:
     def _at_cut(self, cut: Milestone) -> Iterator[Event]:
         if cut.evaluate:
             seconds = self._elapsed()
-            validation = evaluated(self.spec, self.executor, cut.scores, "validation")
+            sums = yield from collected(self.executor, cut.scores)
+            validation = evaluated(self.spec, sums, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
             if self.executor.in_process:  # by reference: no state is sent for it

@@ -141,8 +141,11 @@ class RunFolder(Callback):
         write_curves(trained.history_, self.folder / "curves.html", self.title, scores, larger, running)
 
     def finish(self, trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
-        """Write summary.json with the final scores, and curves.html; returns what the summary holds."""
-        summary = summarise(trainer, scores, finished=True)
+        """Write summary.json with the final scores, and curves.html; returns what the summary holds.
+
+        Without `scores` the summary has those of the last evaluation.
+        """
+        summary = summarise(trainer, scores or scores_of(trainer), finished=True)
         try:
             self._write(summary)
             self._draw(trainer, scores)

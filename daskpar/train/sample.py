@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from unicodedata import normalize
 
 import numpy as np
 
@@ -61,10 +62,13 @@ def continuation(
 def encode(text: str, vocabulary: Sequence[str]) -> list[int]:
     """The numbers of the characters of a prompt; see `daskpar.data.encoding.plain`.
 
-    Raises InputError that names the characters which are not known.
+    Of the ways to write é, as one character or as e and an accent (Unicode's forms NFC and NFD), the one that
+    the vocabulary knows is taken. Raises InputError that names the characters which are not known.
     """
     text = plain(text)
     number = {character: i for i, character in enumerate(vocabulary)}
+    forms = (text, normalize("NFC", text), normalize("NFD", text))
+    text = next((form for form in forms if number.keys() >= set(form)), text)
     strange = sorted(set(text) - number.keys())
     if strange:
         named = ", ".join(map(repr, strange[:10])) + (f" and {len(strange) - 10} more" * (len(strange) > 10))

@@ -141,7 +141,7 @@ class Settings(Block):
     )
     transforms: Sequence[object] = setting(
         (),
-        "standardise, scale, one_hot; fitted on training data",
+        "standardise, scale, one_hot, impute, encode; fitted on training data",
         section="data",
         convert=conversions.one_or_several,
         in_config=conversions.several_in_config,

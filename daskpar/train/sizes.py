@@ -56,7 +56,7 @@ def _words(source: Source, measuring: Measuring) -> int:
     """Return how many words or characters there are; one more than the largest number without an alphabet."""
     if source.tokens:
         return len(source.names)
-    return int(measuring.measure(Largest(), (), "x", "words")[0]) + 1
+    return int(measuring.of_all_rows().measure(Largest(), (), "x", "words")[0]) + 1
 
 
 def _outputs(
@@ -83,7 +83,8 @@ def _outputs(
     if dtype.kind == "b":
         return 2
     y = source.plain_targets()
-    largest = measuring.measure(Largest(), (), "y", "outputs")[0] if y is None else int(y.max())
+    passes = measuring.of_all_rows()
+    largest = passes.measure(Largest(), (), "y", "outputs")[0] if y is None else int(y.max())
     hot = source.y_shape[-1] if largest == 1 and len(source.y_shape) == 1 else 1
     return hot if hot > 1 else int(largest) + 1
 

@@ -10,7 +10,6 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import digest
 from daskpar.tasks.types import Spec, State
 from daskpar.train.history import Record
-from daskpar.train.view import RunView
 
 
 class Trained(Protocol):
@@ -28,6 +27,8 @@ class Trained(Protocol):
     def blas_(self) -> dict[str, Any]: ...
     @property
     def history_(self) -> list[Record]: ...
+    @property
+    def steps_(self) -> int: ...
     @property
     def state_(self) -> State: ...
 
@@ -49,7 +50,7 @@ def summarise(run: Trained, scores: dict[str, Any], finished: bool) -> dict[str,
     return {**summary, "parameters_sha256": digest(run.spec_, run.state_)} if finished else summary
 
 
-def scores_of(run: RunView) -> dict[str, Any]:
+def scores_of(run: Trained) -> dict[str, Any]:
     """Return the scores at the evaluation of the run's state, or at the last one while it goes on."""
     history = run.history_
     record = next((record for record in reversed(history) if record["step"] == run.steps_), history[-1])

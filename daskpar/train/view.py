@@ -13,6 +13,7 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
 from daskpar.train.history_list import History
+from daskpar.train.recorder import Recorder
 
 
 class LiveRun(Protocol):
@@ -40,6 +41,8 @@ class LiveRun(Protocol):
     def seconds(self) -> float: ...
     @property
     def blas(self) -> dict[str, Any]: ...
+    @property
+    def recorder(self) -> Recorder: ...
     @property
     def learning_rate(self) -> float: ...
     def current_state(self) -> State: ...
@@ -99,6 +102,12 @@ class RunView:
         """Steps of `state_`; those computed so far, while the training goes on."""
         run: LiveRun = self._run
         return run.steps_run if run.state is None else run.state.step
+
+    @property
+    def begun_(self) -> dict[str, float]:
+        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
+        run: LiveRun = self._run
+        return run.recorder.begun
 
     @property
     def step(self) -> int:

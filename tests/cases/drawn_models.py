@@ -72,6 +72,8 @@ IMAGES: dict[str, dict[str, Any]] = {
     "cutout": {"size": (1, 2)},
 }
 TOKENS: dict[str, dict[str, Any]] = {"embedding": WIDE, "tied_embedding": {"layers": Layer, **WIDE}}
+# of categories in the last columns of the data themselves: rounded, they are the same under every layout
+TABLES = {"embed_columns": {"features": (None, 1, 2), "categories": ((2,), (3,), (2, 3))}}
 # rectifiers, and what is fused with them, come more often than others
 RELU: dict[str, dict[str, Any]] = {"relu": {}}
 DENSE = {"dense": {"units": (1, 2, 3, 4), "bias": SOME}}
@@ -80,7 +82,7 @@ BY_AXES = {
     2: ([RELU, {"conv1d": SEQUENCES["conv1d"]}, DENSE], ANYWHERE | DENSE | SEQUENCES),
     3: ([RELU, {"conv2d": IMAGES["conv2d"]}, {"max_pool": POOL}], ANYWHERE | IMAGES),
 }
-KINDS = {*RELU, *DENSE, *ANYWHERE, *SEQUENCES, *IMAGES, *TOKENS}
+KINDS = {*RELU, *DENSE, *ANYWHERE, *SEQUENCES, *IMAGES, *TOKENS, *TABLES}
 
 
 def drawn_model(rng: Random) -> tuple[Sequential, tuple[int, ...]]:
@@ -92,6 +94,8 @@ def drawn_model(rng: Random) -> tuple[Sequential, tuple[int, ...]]:
         shape = inside = shape[:2]
         tokens = _entry(rng, rng.choice([{kind: TOKENS[kind]} for kind in TOKENS]), (*shape, 4), 1)
         layers, inside = _with(layers, tokens, shape, shape)
+    elif len(shape) == 1 and rng.random() < 0.3:
+        layers, inside = _with(layers, _entry(rng, TABLES, shape, 1), shape, shape)
     layers += _layers(rng, inside, rng.randint(1, 8), 2)
     model = Sequential(tuple(layers))
     if rng.random() < 0.3 or not any(model.init(np.random.default_rng(0), shape)[0].values()):

@@ -57,6 +57,7 @@ NEEDED: dict[str, Any] = {
     "y": "y.npy",
     "block": 4,
 }
+NEEDED_AFTER_OTHERS = {("embedding", "features"), ("tied_embedding", "features")}
 BLOCKS: dict[str, Any] = {
     f"{family} {name}": block
     for family, table in {
@@ -198,7 +199,9 @@ def test_a_model_is_refused_in_a_line(entries: Any, message: str) -> None:
 def test_examples_without_numbers_are_refused(kind: str, shape: tuple[int, ...]) -> None:
     block = LAYERS[kind]
     needed = {
-        f.name: NEEDED[f.name] for f in fields(block) if f.default is MISSING and f.default_factory is MISSING
+        f.name: NEEDED[f.name]
+        for f in fields(block)
+        if (f.default is MISSING and f.default_factory is MISSING) or (kind, f.name) in NEEDED_AFTER_OTHERS
     }
     with pytest.raises(InputError, match=rf"^layer 0: {kind}: .*hold no numbers"):
         Sequential((block(**needed),)).init(np.random.default_rng(0), shape)

@@ -188,7 +188,7 @@ def test_a_checkpoint_remembers_columns_and_categories(tmp_path, trained):
     np.testing.assert_array_equal(loaded.predict(FRAME), made(epochs=1).fit(FRAME, Y).predict(FRAME))
     with pytest.raises(InputError, match="column 0 is 'paid'"):
         loaded.predict(FRAME[FRAME.columns[::-1]])
-    with pytest.raises(InputError, match="resume: column 0 is 'paid'"):
+    with pytest.raises(InputError, match="train data: column 0 is 'paid'"):
         made(folder=tmp_path, epochs=2).fit(FRAME[FRAME.columns[::-1]], Y, resume=True)
     for fitted in trained.spec_.transforms:
         assert from_json(to_json(fitted)) == fitted

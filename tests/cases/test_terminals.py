@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import click
 import pytest
@@ -162,7 +163,8 @@ def test_names_are_printed_as_text(monkeypatch, text, printed):
 def test_progress_bars_in_ascii(monkeypatch):
     class Trained:
         steps_planned_, steps_run_, steps = 3, 0, 3
-        spec_ = SimpleNamespace(order=SimpleNamespace(steps=2))
+        begun_: ClassVar = {"step": 0, "epoch": 0.0}
+        spec_ = SimpleNamespace(order=SimpleNamespace(steps=2, first_step=0))
 
     monkeypatch.setattr(sys, "stdout", Spool())
     monkeypatch.setenv("TERM", "xterm")

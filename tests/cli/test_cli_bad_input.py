@@ -111,6 +111,18 @@ TABLE = {
         sections(data={"validation": 0.6, "test": 0.5}),
         "data.validation=0.6 and data.test=0.5 leave no rows for training",
     ),
+    "weights of classes in a list": (
+        train(class_weight=[1, 2]),
+        'train.class_weight=[1, 2]: expected "balanced", or a mapping from labels to weights, e.g. {{0: 1, ',
+    ),
+    "a weight that is a text": (
+        train(class_weight={3: "much"}),
+        "train.class_weight: the weight of 3 is 'much'; expected a number from 0 on",
+    ),
+    "a weight of no class": (
+        train(class_weight={12: 2}),
+        "train.class_weight: 12 is no label of the data; known: 0, 1, 2, 3, 4, 5, 6, 7, ...",
+    ),
     "a layout that does not divide": (
         sections(layout={"data": 3}),
         "layout.data=3 does not divide train.batch=64; use e.g. 1, 2, 4, 8",

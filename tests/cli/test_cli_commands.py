@@ -90,7 +90,12 @@ def test_the_evaluation_after_the_last_step_can_be_left_out(project, way):
     options = ["--no-final-evaluation"] if way == "option" else ["--set=train.final_evaluation=false"]
     said = project.done("train", *options, train__epochs=1)
     assert [line.split("  ")[0] for line in said.splitlines()[:-1]] == ["epoch 1/1"]
-    assert set(summary(project.run)).isdisjoint(PARTS) and (project.run / "curves.html").is_file()
+    found, last = summary(project.run), history(project.run)[-1]
+    assert (found["train"], found["validation"]) == (
+        last["train"],
+        last["validation"],
+    ) and "test" not in found
+    assert "at the end" not in (project.run / "curves.html").read_text()
     assert set(json.loads(project.done("evaluate"))) == {"test"}
 
 

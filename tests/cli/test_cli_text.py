@@ -36,8 +36,8 @@ def test_train_in_steps(written):
     """1,612 windows in batches of 32 are 51 steps: the run ends within its second epoch."""
     said = [line for line in written.done("train").splitlines() if not line.startswith(("compil", "kernels"))]
     assert [line.split("  ")[:2] for line in said[:2]] == [
-        ["epoch 1/1.18", "step 51/60"],
-        ["epoch 1.18/1.18", "step 60/60"],
+        ["step 51/60", "epoch 1"],
+        ["step 60/60", "epoch 1.18"],
     ]
     assert [line.split()[0] for line in said[2:]] == ["train", "validation", "60"]
     found = json.loads((written.run / "summary.json").read_text())
@@ -62,6 +62,26 @@ def test_sample(written):
     assert written.done("sample", "--prompt", "qu", "--length", 0) == "qu\n"
     assert written.done("sample", "--prompt", "q", "--length", 1, "--top-k", 1) == "qu\n"
     assert len(written.done("sample")) == 501
+
+
+def test_sample_beyond_ascii(written):
+    """Also for a locale in ASCII, for which Python keeps the bytes of an argument as they are."""
+    text = "Съешь ещё этих мягких французских булок. 漢字 é\n" * 30
+    (written.folder / "a.txt").write_text(text, encoding="utf-8")
+    words = len(set(text))
+    written.done("train", model=f"[{{bigram: {words}}}]")
+    for prompt in ("Съешь", "Съешь".encode().decode("ascii", "surrogateescape"), "e\u0301"):
+        said = written.done("sample", "--prompt", prompt, "--length", 3, model=f"[{{bigram: {words}}}]")
+        assert said.startswith("é" if prompt[0] == "e" else "Съешь") and set(said) <= set(text)
+
+
+def test_a_text_says_the_sizes_of_its_model(written):
+    open_model = "[{embedding: {features: 4}}, dense]"
+    written.done("train", model=open_model)
+    assert f"{KNOWN}" in written.done("model", model=open_model)
+    assert len(written.done("sample", "--length", 5, model=open_model)) == 6
+    said = written.refused("train", model="[{embedding: {words: 9, features: 4}}, dense]")
+    assert f"layer 0: the text has {KNOWN} characters" in said
 
 
 def test_it_is_written_as_it_comes(written, monkeypatch):
@@ -124,7 +144,7 @@ def test_what_was_not_trained(project):
             {"model": "[flatten, {dense: 3}]"},
             "layer 0: flatten: the examples are numbers of characters; begin",
         ),
-        ({"model": "[{bigram: 5}]"}, f"classes from 0 to {KNOWN - 1} for a model with 5 outputs"),
+        ({"model": "[{bigram: 5}]"}, f"the text has {KNOWN} characters, the model 5 outputs; give"),
     ],
 )
 def test_training_refused(written, sets, message):

@@ -227,6 +227,12 @@ def test_zarr_gives_the_bits_of_its_arrays(tmp_path):
     assert source.version != before and source.rows == 50
 
 
+def test_a_table_without_a_target(tmp_path):
+    source = Csv(write(FRAME, tmp_path / "a.csv"))
+    with pytest.raises(InputError, match="train data: targets are missing; name the column to predict"):
+        made().fit(source)
+
+
 def test_zarr_by_other_names_and_refused(tmp_path):
     path = zarr_group(tmp_path / "a.zarr", np.zeros((5, 2)), np.zeros(5, int), "images")
     assert Zarr(path, x="images").rows == 5
@@ -234,3 +240,15 @@ def test_zarr_by_other_names_and_refused(tmp_path):
         Zarr(path).arrays()
     with pytest.raises(InputError, match="no such folder or file; expected a group of Zarr"):
         Zarr(tmp_path / "none.zarr").arrays()
+
+
+@pytest.mark.parametrize("module, make", [("pyarrow", Csv), ("zarr", Zarr)])
+def test_an_extra_that_is_not_installed(module, make, tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "a.csv").write_text("y,a\n1,2\n")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        InputError, match=rf"pip install 'daskpar\[({'dataframe' if make is Csv else 'zarr'})\]'"
+    ):
+        make(tmp_path / "a.csv").arrays()

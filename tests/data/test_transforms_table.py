@@ -160,7 +160,7 @@ def test_by_name(entry, expected):
 @pytest.mark.parametrize(
     "entry, message",
     [
-        ("standardize", "transform 'standardize' is not known; did you mean 'standardise'?"),
+        ("standardis", "transform 'standardis' is not known; did you mean 'standardise'?"),
         ({"scale": 3}, "transform 'scale' takes no arguments, got 3"),
     ],
 )

@@ -117,6 +117,20 @@ def test_frames_of_pandas_and_dask_keep_their_columns():
             fitted.predict(other[FEATURES[::-1]])
 
 
+def test_frames_with_gaps_and_texts_are_prepared():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"length": X[:, 2], "place": np.where(Y == 1, "shore", "hill")})
+    frame.loc[::10, "length"] = np.nan
+    model = classifier(transforms=["impute", "encode"]).fit(frame, NAMES)
+    assert model.score(frame, NAMES) > 0.9 and model.feature_names_in_.tolist() == ["length", "place"]
+    assert clone(model).fit(frame[["length"]], NAMES).predict(frame[["length"]]).shape == (150,)
+    for others in (frame[["place", "length"]], frame[["length"]]):
+        with pytest.raises(InputError, match="feature names should match"):
+            model.predict(others)
+    with pytest.raises(InputError, match=r"could not convert .* transforms=\['encode'\]"):
+        classifier().fit(frame, NAMES)
+
+
 def test_two_classes_with_one_output_have_two_columns():
     two = Y > 0
     fitted = classifier(loss="binary_cross_entropy").fit(X, two)
@@ -176,7 +190,8 @@ def test_early_stopping_ends_sooner():
     fitted = classifier(early_stopping=True, epochs=400, n_iter_no_change=2, tol=0.01).fit(X, Y)
     assert 2 < fitted.n_iter_ < 400
     pair = classifier(validation=(X[::3], NAMES[::3])).fit(X, NAMES)
-    assert "validation" in pair.history_[-1]
+    counted = classifier(validation=(X, NAMES, np.arange(150) % 3 == 0)).fit(X, NAMES)
+    assert pair.history_[-1]["validation"] == pytest.approx(counted.history_[-1]["validation"])
 
 
 def test_callbacks_are_called_themselves():

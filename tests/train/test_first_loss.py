@@ -11,6 +11,7 @@ import pytest
 
 from daskpar import Layout, Trainer
 from daskpar.cluster.executor import THREADED
+from daskpar.errors import NotFiniteError
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((60, 4))
@@ -63,6 +64,15 @@ def test_an_absurd_first_loss_recommends_what_helps(
 )
 def test_a_sound_first_loss_says_nothing(x: Any, y: Any, how: dict[str, Any], caplog: Any) -> None:
     assert lines(caplog, x, y, **how) == []
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout(width=2), Layout(stages=2)], ids=repr)
+def test_a_first_loss_that_is_not_finite_recommends_it_too(layout: Layout) -> None:
+    model = [{"dense": 8}, "relu", {"dense": 2}]
+    with pytest.raises(
+        NotFiniteError, match=r"step 0: the loss is (nan|inf); .*scale the data, e.g. transforms="
+    ):
+        Trainer(model, layout=layout, batch=20, client=THREADED).fit(1e38 * X, Y)
 
 
 @pytest.mark.parametrize(

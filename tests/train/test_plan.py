@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import dask.array as da
 import pytest
 
 from daskpar import InputError, Layout, Trainer
 from daskpar.autotune.simulate import Cost, Network
+from daskpar.autotune.timing import measure_tasks
 from daskpar.cluster.executor import THREADED, Executor, choose_executor
-from daskpar.data import Digits, Split
+from daskpar.data import Digits, Split, hold
+from daskpar.data.dask_arrays import from_dask
 from daskpar.train import plan
 from daskpar.train.fitting import FittedData
 from daskpar.train.network import measure_network
@@ -95,7 +98,7 @@ def test_left_to_choose_a_trainer_takes_the_best(measured: list[str], threads_cl
     assert trainer.layout_ == Layout(data=2)
     expected = Trainer(MODEL, layout=Layout(data=2), **common).fit(x, y, validation=0.1)
     assert trainer.parameters_sha256_ == expected.parameters_sha256_
-    with pytest.raises(InputError, match="layout='quick': expected a Layout, or auto"):
+    with pytest.raises(InputError, match="layout='quick': expected a Layout"):
         Trainer(MODEL, layout="quick")
 
 
@@ -103,6 +106,14 @@ def test_a_run_for_a_while_leaves_the_trainer_alone(tmp_path: Any) -> None:
     trainer = Trainer(MODEL, batch=64, epochs=3, client=THREADED, folder=tmp_path)
     assert plan.run_for_a_while(trainer.settings, Split(Digits()), Layout(data=2), 4) > 0
     assert (trainer.layout, trainer.epochs, trainer.steps, list(tmp_path.iterdir())) == (None, 3, None, [])
+
+
+def test_tasks_are_measured_on_dask_arrays_too() -> None:
+    x, y = (da.from_array(values[:96], 20) for values in Digits().arrays())
+    weights = da.ones(96, chunks=9)
+    spec = Trainer(MODEL, batch=48, client=THREADED).fit(x, y, sample_weight=weights).spec_
+    costs = measure_tasks(spec, Split(from_dask(x, y, hold, "train", weights), shuffled=False), 1, False)
+    assert ("grad",) in costs and all(cost.seconds > 0 for cost in costs.values())
 
 
 def test_a_cluster_is_measured_by_trainings(threads_client: Any) -> None:

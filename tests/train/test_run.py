@@ -189,9 +189,9 @@ def test_auto_opens_one_session_and_prepares_the_data_once(
     passes: list[str] = []
     submit = ThreadedExecutor.submit
 
-    def counted(self: ThreadedExecutor, graph: Any, keys: Any, lanes: int) -> None:
+    def counted(self: ThreadedExecutor, graph: Any, keys: Any, lanes: int, done: Any = None) -> None:
         passes.extend(operation for operation in graph.tasks if operation == "measure-data")
-        submit(self, graph, keys, lanes)
+        submit(self, graph, keys, lanes, done)
 
     monkeypatch.setattr(ThreadedExecutor, "submit", counted)
     common: dict[str, Any] = {"epochs": 1, "transforms": ["standardise"], "profile": True}

@@ -72,6 +72,9 @@ def test_the_seed_decides() -> None:
 
 def test_encode() -> None:
     assert encode("abba", "abc") == [0, 1, 1, 0] and encode("", "abc") == []
+    one, two = "Caf\u00e9", "Cafe\u0301"  # é as one character, and as e with an accent
+    assert encode(two, sorted(one)) == encode(one, sorted(one))
+    assert encode(one, sorted(two)) == encode(two, sorted(two))
     with pytest.raises(InputError) as error:
         encode("a ü\n", "abc")
     assert str(error.value) == (

@@ -90,6 +90,6 @@ def test_refused(path: str) -> None:
     )
     with pytest.raises(InputError, match="distribution stratified needs integer classes, one a row"):
         make(distribution="stratified", steps=1).fit(Text(path, 8))
-    with pytest.raises(InputError, match="classes from 0 to 13 for a model with 5 outputs"):
+    with pytest.raises(InputError, match="the text has 14 characters, the model 5 outputs"):
         Trainer([Bigram(5)], client=THREADED).fit(Text(path, 8))
     assert Digits().names == () and not Digits().tokens

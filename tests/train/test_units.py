@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -126,6 +127,15 @@ def test_shares_of_sequences_have_the_units_of_their_positions() -> None:
         InputError, match=r"layout.sequence=3: .* in the units of targets that were transformed"
     ):
         Trainer(model, layout=Layout(sequence=3), **how | {"loss": Own()}).fit(x, y)
+
+
+def test_a_restored_state_is_measured_in_them(tmp_path: Path) -> None:
+    trainer = fitted(TWO, "mean_squared_error", metrics=["rmse"], folder=tmp_path)
+    again = Trainer(
+        [{"dense": 2}], loss="mean_squared_error", metrics=["rmse"], precision="float64", client=THREADED
+    )
+    again.restore(tmp_path / "checkpoints" / "final")
+    assert again.evaluate(X, TWO) == trainer.evaluate(X, TWO)
 
 
 def test_a_column_that_never_varies_has_no_error() -> None:

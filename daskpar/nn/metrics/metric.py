@@ -35,6 +35,13 @@ class Metric(Block):
     `width` is the number of sums, `value` what is made of them: a float, NaN where there is none, or anything
     that JSON can hold where `scalar` is False. `undefined` tells why there may be no value. Early stopping
     goes by `larger_is_better`, where the value is `scalar`.
+
+    >>> class Largest(Metric):
+    ...     name = "largest"
+    ...     def sums(self, outputs, targets, loss):
+    ...         return float(outputs.max(axis=1).sum()), float(len(outputs))
+    >>> Largest().value(Largest().sums(np.array([[1.0, 2.0], [4.0, 3.0]]), None, Loss()))
+    3.0
     """
 
     kind: ClassVar[str] = "metric"
@@ -91,7 +98,8 @@ class Metric(Block):
 
     def sums(self, outputs: Array, targets: Array, loss: Loss) -> Sums:
         """The sums over a chunk. `outputs`: (rows, ...), as the model returns them; `loss.activate` makes
-        probabilities of those of a classifier. `targets`: (rows, ...), as the loss takes them.
+        probabilities of those of a classifier. `targets`: (rows, ...), as the loss takes them. A metric may
+        have one more argument, `weights=None`: those of the rows (rows,); see `weighted_sums`.
         """
         raise TypeError(f"{type(self).__name__} is no metric")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.report.curves.series import Record, metrics, numbers
+from daskpar.report.curves.series import metrics, numbers
+from daskpar.report.record import Record
 
 _PARTS = ("train", "validation", "test")
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from daskpar.backend.atomic import atomic_write
 from daskpar.report.curves.figures import figures_html
-from daskpar.report.curves.series import Chart, Record, charts
+from daskpar.report.curves.series import Chart, charts
+from daskpar.report.record import Record
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,18 @@ class Curves:
     def __repr__(self) -> str:
         step = self.history[-1]["step"] if self.history else 0
         return f'Curves of {self.title!r} after step {step}; .write("curves.html") makes a page of them'
+
+
+def write_curves(
+    history: Sequence[Record],
+    path: str | Path,
+    title: str,
+    results: Mapping[str, Mapping[str, Any]] | None = None,
+    larger: Collection[str] = (),
+    running: bool = False,
+) -> None:
+    """Write the curves of a history to a file; see `Curves` for the arguments."""
+    Curves(history, title, results or {}, larger, running).write(path)
 
 
 def _status(last: Record | None, running: bool) -> str:

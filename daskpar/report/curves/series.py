@@ -90,17 +90,17 @@ def _scores(history: Sequence[Record], name: str) -> list[Curve]:
 
 
 def _pace(history: Sequence[Record]) -> list[Curve]:
-    """Examples a second between evaluations; records have those since the beginning."""
+    """Examples a second between evaluations; records have those since the beginning of a training."""
     records = [record for record in history if record.get("examples_per_second")]
     if not records:
         return []
     seconds = numbers([record["seconds"] for record in records])
     average = numbers([record["examples_per_second"] for record in records])
-    rows = seconds * average
+    steps = np.array([record["step"] for record in records])
+    rows_per_step = average[0] * seconds[0] / steps[0]
     pace = average.copy()
     apart = np.diff(seconds) > 0.02  # closer ones are told apart by their rounding only
-    pace[1:][apart] = (np.diff(rows)[apart] / np.diff(seconds)[apart]).round(1)
-    steps = np.array([record["step"] for record in records])
+    pace[1:][apart] = (rows_per_step * np.diff(steps)[apart] / np.diff(seconds)[apart]).round(1)
     return [Curve("examples a second", "pace", steps, np.where(pace > 0, pace, np.nan))]
 
 

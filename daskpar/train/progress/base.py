@@ -29,6 +29,7 @@ class Progress(Callback):
         self.scale = Scale.of(run)
         self.meter = Meter(self.scale.steps, run.steps_run_)
         self.table = None
+        self.evaluation: tuple[int, int] | None = None
         self.loss = self.rate = ""
         self._due = Throttle(self.seconds_between_updates)
         self._drawn, self._moment = run.steps_run_, self.meter.now()
@@ -45,7 +46,14 @@ class Progress(Callback):
         self._drawn, self._moment = step, now
         self.redraw()
 
+    def evaluating(self, done: int, chunks: int) -> None:
+        """Show the chunks of an evaluation that are done."""
+        self.evaluation = done, chunks
+        if chunks > 1 and self._due():
+            self.redraw()
+
     def after_evaluation(self, run: RunView, record: Record) -> None:
+        self.evaluation = None
         scale = self.scale or Scale.of(run)
         label = scale.of_record(record)
         first = self.table is None
@@ -59,6 +67,8 @@ class Progress(Callback):
         """The label of the bar, the steps done of the stretch that it stands for, and all of its steps."""
         assert self.scale is not None
         label, done, stretch = self.scale.position(self.meter.count)
+        if self.evaluation is not None:
+            label, (done, stretch) = "evaluate", self.evaluation
         return f"{self.about}, {label}" if self.about else label, done, stretch
 
     @property
@@ -68,9 +78,9 @@ class Progress(Callback):
         _, done, stretch = self.position
         left = self.meter.left
         texts = {
-            "rate": self.rate,
-            "loss": self.loss,
-            "count": "" if self.scale.in_steps else f"{done}/{stretch}",
+            "rate": "" if self.evaluation else self.rate,
+            "loss": "" if self.evaluation else self.loss,
+            "count": "" if self.scale.in_steps and not self.evaluation else f"{done}/{stretch}",
             "left": "" if left is None else f"{clock(left)} left",
         }
         return {name: text for name, text in texts.items() if text}

@@ -59,9 +59,10 @@ class FakeRun(SimpleNamespace):
     """A run of two epochs of five steps, as far as progress looks at it."""
 
     def __init__(self) -> None:
-        order = SimpleNamespace(steps=5, drawn=lambda step: 16 * step)
+        order = SimpleNamespace(steps=5, first_step=0, drawn=lambda step: 16 * step)
         spec = SimpleNamespace(order=order, out_shape=(1,), metrics=())
         super().__init__(steps_planned_=10, steps_run_=0, steps=None, seconds_=1.0, spec_=spec)
+        self.begun_ = {"step": 0, "epoch": 0.0}
 
     def steps_done(self, shown: Any, *steps: int) -> None:
         for step in steps:
@@ -132,7 +133,7 @@ def test_a_run_is_counted_as_it_was_asked_for(
     unit = "epoch" if first == "1/2" else "step"
     assert any(re.match(rf" *{first} ", line) for line in lines(terminal))
     assert any(line.startswith(f"{bar} ") for line in lines(terminal))
-    assert lines(log)[0].startswith(f"{unit} {first}  ")
+    assert lines(log)[0].startswith(f"{unit} {first}  {'step' if unit == 'epoch' else 'epoch'} ")
     assert not any("0/0" in line for line in lines(log) + lines(terminal))
 
 
@@ -168,11 +169,11 @@ def test_what_others_print_stays_above_the_bar(monkeypatch: pytest.MonkeyPatch) 
 def test_the_screen_is_free_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fails(Callback):
         def after_steps(self, run: Any, entries: Any) -> None:
-            raise KeyboardInterrupt
+            raise RuntimeError
 
     monkeypatch.setenv("TERM", "xterm")
     before = sys.stdout
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError):
         Trainer([{"dense": 2}], client=THREADED, callbacks=[BarProgress(console(80)), Fails()]).fit(X, Y)
     assert sys.stdout is before and screen_is_free()
 
@@ -256,9 +257,9 @@ def test_a_notebook_is_silent_on_demand(notebook: Display) -> None:
 def test_a_block_tells_that_a_run_was_stopped(notebook: Display) -> None:
     class Fails(Callback):
         def after_steps(self, run: Any, entries: Any) -> None:
-            raise KeyboardInterrupt
+            raise RuntimeError
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError):
         Trainer([{"dense": 2}], batch=16, client=THREADED, callbacks=[Fails()]).fit(X, Y)
     assert re.search(r"stopped after step \d of 6", repr(notebook.outputs[0][-1]))
     assert screen_is_free()
@@ -372,13 +373,43 @@ def test_a_score_keeps_to_its_column(value: float, text: str) -> None:
 
 def test_times_and_positions() -> None:
     assert [clock(s) for s in (0, 5.4, 65, 3723)] == ["0:00", "0:05", "1:05", "1:02:03"]
-    scale = Scale(steps=12, per_epoch=5, in_steps=False, rows_in_steps=False)
+    scale = Scale(first=0, steps=12, per_epoch=5)
     assert [scale.position(step) for step in (0, 5, 6, 12)] == [
         ("epoch 1/3", 0, 5),
         ("epoch 1/3", 5, 5),
         ("epoch 2/3", 1, 5),
         ("epoch 3/3", 2, 2),
     ]
+
+
+def test_positions_of_a_run_that_goes_on() -> None:
+    other_data = Scale(first=12, steps=22, per_epoch=5, epochs_from=12, epochs_before=3.0)
+    assert other_data.position(12) == ("epoch 4/5", 0, 5) and other_data.position(22) == ("epoch 5/5", 5, 5)
+    assert other_data.of_record({"epoch": 4.0}) == "4/5"
+    in_steps = Scale(first=100, steps=110, per_epoch=5, in_steps=True, rows_in_steps=True)
+    assert in_steps.position(101) == ("step 101/110", 1, 10)
+
+
+def test_a_fit_that_goes_on_is_counted_from_there() -> None:
+    log = Terminal(file=io.StringIO(), width=80)
+    shown = LineProgress(log)
+    trainer = fitted(shown, epochs=2)
+    trainer.fit(X, Y)
+    trainer.fit(X[:48], Y[:48])
+    epochs = [line.split("  ")[0] for line in lines(log)]
+    assert epochs == ["epoch 1/2", "epoch 2/2"] + [f"epoch {k}/4" for k in (3, 4)] + [
+        "epoch 5/6",
+        "epoch 6/6",
+    ]
+
+
+def test_an_evaluation_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BarProgress, "seconds_between_updates", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = console(80)
+    fitted(BarProgress(terminal), chunk_rows=8)
+    bars = [re.match(r"evaluate +\S+ +(\d/3)\b", line) for line in lines(terminal)]
+    assert {"1/3", "2/3", "3/3"} <= {bar[1] for bar in bars if bar}
 
 
 def test_notes_without_room_are_left_out() -> None:
