@@ -44,10 +44,11 @@ def train(
 ) -> None:
     """Train a network, and leave what it learnt in runs/<name>/."""
     with told_in_one_line():
-        from daskpar.cli.train import Start, run
+        from daskpar.cli.start import Start
+        from daskpar.cli.train import run
 
-        begin = Start(resume, start, fresh_optimizer, not not_strict)
-        run(file.read(), begin, out, profile, not no_final_evaluation)
+        first = Start(resume, start, fresh_optimizer, not not_strict)
+        run(file.read(), first, out, profile, not no_final_evaluation)
 
 
 @main.command()
@@ -87,8 +88,7 @@ def predict(
     with told_in_one_line():
         from daskpar.cli.predict import run
 
-        config = file.read()
-        count = run(config, str(file.path), restored(config), source, output, kind, _as_label(fill))
+        count = run(file.read(), str(file.path), source, output, kind, _as_label(fill))
         out.print(f"{output}: {kind} of {count} examples")
 
 

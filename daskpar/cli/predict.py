@@ -13,6 +13,7 @@ import numpy as np
 
 from daskpar.build import open_data
 from daskpar.cli.lines import writing
+from daskpar.cli.options import restored
 from daskpar.config import Config
 from daskpar.data.check import as_array
 from daskpar.data.files import open_npy
@@ -36,7 +37,6 @@ _WRITTEN = ".npy", ".csv", ".tsv", ".parquet"
 def run(
     config: Config,
     where: str,
-    trainer: Trainer,
     source: str | None,
     output: str,
     kind: str,
@@ -49,7 +49,9 @@ def run(
     ending = Path(output).suffix.lower()
     if ending and ending not in _WRITTEN:
         raise InputError(f"{output}: expected a file that ends with {', '.join(_WRITTEN)}")
-    x = _test_part(config, where) if source is None else read_examples(source, config, trainer)
+    test = _test_part(config, where) if source is None else None  # refused before there is work to do
+    trainer = restored(config)
+    x = test if source is None else read_examples(source, config, trainer)
     try:
         predictions = trainer.predict(x, kind, fill)
     except InputError as error:

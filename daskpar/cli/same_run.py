@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskpar import yaml_text
 from daskpar.config import Config
 from daskpar.data import transform
 from daskpar.entries import entry_of
 from daskpar.errors import InputError, shown
-from daskpar.nn import Sequential
 from daskpar.nn import registry as nn
+from daskpar.settings import Block
 
-_HARMLESS = ("streams", "chunk_rows", "cache", "distribution")
+_HARMLESS = ("streams", "chunk_rows", "cache", "distribution", "trainable")
 _BLOCKS = ("transforms", "targets")
 _MOST = 4  # differences that are told
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 
 def check_same_run(config: Config) -> None:
@@ -40,6 +37,8 @@ def check_same_run(config: Config) -> None:
     before["data"] = {**defaults, **(before.get("data") or {})}
     there, here = dict(_compared(before)), dict(_compared(now))
     differing = [key for key in dict.fromkeys([*here, *there]) if not _same(there.get(key), here.get(key))]
+    blocks = tuple(f"{key}." for key in differing)  # the arguments of another block are no news
+    differing = [key for key in differing if not key.startswith(blocks)]
     if not differing:
         return
     told = [f"{key}={_shown(there, key)} there, {_shown(here, key)} here" for key in differing[:_MOST]]
@@ -60,38 +59,46 @@ def _same(there: object, here: object) -> bool:
     return there == here
 
 
-def _compared(values: Any) -> Iterator[tuple[str, object]]:
+def _compared(values: dict[str, Any]) -> Iterator[tuple[str, object]]:
     """The keys that a trained model depends on, and their values; blocks have all arguments written out."""
-    yield from _flat("model", _built(nn.model, values.get("model")))
+    yield from _flat("model", _model(values.get("model")))
     yield from _flat("loss", _built(nn.loss, values.get("loss")))
     data = values.get("data") or {}
-    for key, value in data.items():
-        if key in _BLOCKS:
-            value = [_built(transform, entry) for entry in value or ()]
-        if key not in _HARMLESS:
-            yield from _flat(f"data.{key}", value)
+    built = {key: [_built(transform, entry) for entry in data.get(key) or ()] for key in _BLOCKS}
+    yield from _flat("data", {**data, **built})
     yield "data.distribution", data.get("distribution") == "stratified"
     yield "train.seed", (values.get("train") or {}).get("seed")  # it draws the rows of each part
 
 
-def _built(build: Callable[[object], DataclassInstance], entry: object) -> object:
+def _model(entries: object) -> object:
+    """The entries of a model's layers with all arguments, or as they stand where one is not known here."""
+    try:
+        return [entry_of(layer) for layer in nn.model(entries).layers]
+    except InputError:
+        return entries
+
+
+def _built(build: Callable[[object], Block], entry: object) -> object:
     """An entry with all arguments, or as it stands where its block is not known here."""
     try:
-        block = build(entry)
-        return list(map(entry_of, block.layers)) if isinstance(block, Sequential) else entry_of(block)
+        return entry_of(build(entry))  # type: ignore[arg-type]
     except InputError:
         return entry
 
 
 def _flat(key: str, value: object) -> Iterator[tuple[str, object]]:
-    """The values within lists and mappings, by their full keys."""
-    parts: Iterator[tuple[object, object]] | None = None
-    if isinstance(value, Mapping) and value:
-        parts = iter(value.items())
-    elif isinstance(value, list):
+    """The values within lists and mappings, by their full keys; of a block, its name and its arguments."""
+    parts: Iterator[tuple[object, object]] = iter(())
+    if isinstance(value, list):
         parts = iter(enumerate(value))
-    if parts is None:
+    elif isinstance(value, Mapping) and len(value) == 1:
+        (name, arguments), *_ = value.items()
+        yield key, name
+        parts = iter([(name, arguments)])
+    elif isinstance(value, Mapping):
+        parts = iter(value.items())
+    else:
         yield key, value
-        return
     for name, part in parts:
-        yield from _flat(f"{key}.{name}", part)
+        if name not in _HARMLESS:
+            yield from _flat(f"{key}.{name}", part)

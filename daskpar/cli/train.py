@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +16,7 @@ from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import told_of
-from daskpar.cli.same_run import check_same_run
+from daskpar.cli.start import Start
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
 from daskpar.errors import InputError
@@ -25,27 +25,6 @@ from daskpar.train import Trainer
 from daskpar.train.labels import told
 from daskpar.train.progress import progress
 from daskpar.train.run_folder import RunFolder
-
-
-class Start(NamedTuple):
-    """The state that a training begins with: that of its own last checkpoint, or another's.
-
-    `path`: a run's folder, a checkpoint's, or a file of `Trainer.save`. `strict`: whether all parameters must
-    fit. `fresh_optimizer`: whether step count, history and the optimizer's state begin anew.
-    """
-
-    resume: bool = False
-    path: str | None = None
-    fresh_optimizer: bool = False
-    strict: bool = True
-
-    def check(self) -> None:
-        """Refuse options that do not go together."""
-        if self.resume and self.path is not None:
-            raise InputError("--resume goes on with this run, --from begins with another; give one of them")
-        if self.path is None and (self.fresh_optimizer or not self.strict):
-            name = "--not-strict" if not self.strict else "--fresh-optimizer"
-            raise InputError(f"{name} goes with --from, which names what to begin with")
 
 
 def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
@@ -60,15 +39,13 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
     start.check()
     folder = RunFolder(config.folder, config.as_yaml(), start.resume, tell, config.run.name)
     folder.check()
-    if start.resume:
-        check_same_run(config)
     check(config)
     check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
             tell(f"dashboard {client.dashboard_link}")
-        trainer = make_trainer(config, client, [folder, progress(console)], profile)
+        trainer = make_trainer(config, client, [*start.checks(config), folder, progress(console)], profile)
         try:
             with heard(tell):
                 if start.path is not None:

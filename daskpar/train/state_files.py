@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from daskpar.data.schema import Schema
 from daskpar.nn.open_sizes import Sizes
 from daskpar.tasks.state_file import digest, read_state, read_tensors, write_state
 from daskpar.tasks.types import Spec, State
+from daskpar.tasks.units import units_of
 from daskpar.train.checkpoint import SavedState, saved_as
 from daskpar.train.description import describe
 from daskpar.train.going_on import left_out, with_parameters
@@ -65,7 +67,7 @@ def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, o
 def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
     """Return the Spec of a saved state, which knows no data."""
     data = SavedData.of(meta)
-    return bare_spec(
+    spec = bare_spec(
         settings,
         meta["in_shape"],
         Sampler(**meta["order"]),
@@ -74,6 +76,7 @@ def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
         data.schema or Schema(),
         data.sizes or Sizes(),
     )
+    return replace(spec, units=units_of(spec.loss, spec.targets))
 
 
 def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str, Any]) -> dict[str, object]:

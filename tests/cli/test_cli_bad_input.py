@@ -325,8 +325,9 @@ def test_what_was_not_trained(project, command):
             "evaluate",
             [],
             {"model": "[flatten, {dense: 10}]"},
-            "{run}/checkpoints/final/state.safetensors: params/1.weight has shape (64, 16), the model "
-            "expects (64, 10); was it written by another model or optimizer?",
+            "{run} is the run of another config: model.1.dense.units=16 there, 10 here; model.2='relu' "
+            "there, nothing here; model.3='dense' there, nothing here; set it back, or name the run that is "
+            "meant (run.name)",
         ),
         (
             "predict",

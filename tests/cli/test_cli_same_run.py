@@ -59,7 +59,7 @@ def test_two_configs_without_a_name_are_two_runs(project):
         project.done("train")
     assert {path.name for path in project.runs.iterdir()} == {"a", "b"}
     assert project.refused("evaluate", model="[flatten, relu, {dense: 10}]").startswith(
-        f"{project.runs / 'b'} is the run of another config: model.1.relu="
+        f"{project.runs / 'b'} is the run of another config: model.1='dense' there, 'relu' here; "
     )
 
 
@@ -70,7 +70,7 @@ OTHER = {
     ),
     "activation": (
         {"model": "[flatten, {dense: 16}, tanh, {dense: 10}]"},
-        "model.2.tanh=nothing there, {} here",
+        "model.2='relu' there, 'tanh' here",
     ),
     "fewer": ({"model": "[flatten, {dense: 10}]"}, "model.1.dense.units=16 there, 10 here"),
     "loss": ({"loss": "{softmax_cross_entropy: 0.1}"}, "label_smoothing=0.0 there, 0.1 here"),
@@ -78,9 +78,9 @@ OTHER = {
     "share": ({"data__test": 0.3}, "data.test=None there, 0.3 here"),
     "transforms": (
         {"data__transforms": "[scale]"},
-        "data.transforms.0.scale=nothing there, {} here",
+        "data.transforms.0=nothing there, 'scale' here",
     ),
-    "targets": ({"data__targets": "[one_hot]"}, "data.targets.0.one_hot=nothing there, {} here"),
+    "targets": ({"data__targets": "[one_hot]"}, "data.targets.0=nothing there, 'one_hot' here"),
     "split": ({"data__distribution": "stratified"}, "data.distribution=False there, True here"),
     "seed": ({"train__seed": 4}, "train.seed=3 there, 4 here"),
 }
@@ -96,7 +96,8 @@ def test_a_run_of_another_config_is_refused(trained, sets, told):
 @pytest.mark.parametrize("command", ["predict", "sample", "train --resume"])
 def test_every_command_that_reads_a_run_refuses(trained, command):
     name, *options = command.split()
-    assert "is the run of another config" in trained.refused(name, *options, data__test=0.3)
+    line = trained.refused(name, *options, model="[flatten, {dense: 16}, tanh, {dense: 10}]", train__epochs=3)
+    assert "another config: model.2='relu' there, 'tanh' here; set it back" in line
 
 
 HARMLESS = {
@@ -108,7 +109,7 @@ HARMLESS = {
     "metrics": "[accuracy, {top_k: 2}]",
     "checkpoint__keep": 1,
     "cluster__blas_threads": 1,
-    "model": "[{flatten: {}}, {dense: {units: 16, bias: true}}, relu, {dense: {units: 10}}]",
+    "model": "[flatten: {}, dense: {units: 16, bias: true}, relu, dense: {units: 10, trainable: false}]",
 }
 
 
