@@ -42,6 +42,9 @@ def check_blocks(settings: Settings, names: Iterable[str] = FIELDS) -> None:
 def check_together(settings: Settings) -> None:
     """Refuse settings that do not go together, whatever the data are. Raises InputError."""
     run_length(settings.epochs, settings.steps, 1)
+    outer = settings.fixed_layout.outer
+    if outer is not None:
+        optim.optimizer(outer)
     loss = nn.loss(settings.loss)
     names = ["loss"]
     for metric in map(nn.metric, settings.metrics):
