@@ -10,7 +10,8 @@ from typing import Any
 from daskpar.cluster import CLUSTERS
 from daskpar.cluster import open_cluster as open_kind
 from daskpar.config import Config
-from daskpar.data import SOURCES, Parts, parts_of
+from daskpar.config.section import keys_of
+from daskpar.data import SOURCES, Parts, Source, parts_of
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.optim import Clip, Penalty
@@ -23,12 +24,19 @@ def open_data(config: Config) -> Parts:
     """The parts of the data that a config names. Raises InputError where they cannot be read."""
     data, seed = config.data, config.train.seed
     source = SOURCES[data.source]
-    for name in source.unfit:
+    for name in (*source.unfit, *_keys_of_others(source)):
         value = getattr(data, name)
         if value != type(data).model_fields[name].default:
             raise InputError(f"data.{name}={value} is not for data.source={data.source}; leave it out")
     opened = source.from_keys(dict(data))
     return parts_of(opened, data.validation, data.test, seed, data.distribution == "stratified")
+
+
+def _keys_of_others(source: type[Source]) -> list[str]:
+    """Return the keys that other sources have and this one does not: `target` means nothing to arrays."""
+    own = {key.name for key in keys_of(source)}
+    others = (key.name for other in SOURCES.values() for key in keys_of(other))
+    return sorted({name for name in others if name not in own})
 
 
 def check(config: Config) -> None:

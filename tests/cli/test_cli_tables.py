@@ -125,6 +125,10 @@ REFUSED = {
         ["predict", "c.yaml", "--input", "more.csv"],
         "column 'extra' was not there in training; drop it",
     ),
+    "a key of tables": (
+        ["train", "c.yaml", "--set", "data.source=digits", "--set", "data.path=null"],
+        "data.drop=['id'] is not for data.source=digits; leave it out",
+    ),
     "output": (["predict", "c.yaml", "-o", "y.xlsx"], "y.xlsx: expected a file that ends with .npy, .csv"),
 }
 
