@@ -19,6 +19,7 @@ _WHOLE = ("daskpar.nn", "daskpar.optim")
 """Packages all of whose names are here."""
 _HOMES = {
     "daskpar.nn.check_layer": "check_layer",
+    "daskpar.nn.check_loss": "check_loss",
     "daskpar.data": "OneHot Scale Source Standardise",
     "daskpar.data.fitted": "Fitted Transform",
     "daskpar.layout.layout": "Layout",

@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
 from types import GenericAlias
@@ -140,7 +141,7 @@ def named(table: Table[C], entry: object) -> C:
     name, arguments = _named_in(table, *_name_and_arguments(what, entry))
     block = table[name]
     values = _by_name(what, name, block, arguments)
-    hints = get_type_hints(block)
+    hints = _hints(block)
     for key, value in values.items():
         values[key] = _fitting(table, name, key, value, hints[key])
     missing = [f.name for f in fields(block) if f.init and f.name not in values and _required(f)]
@@ -149,12 +150,18 @@ def named(table: Table[C], entry: object) -> C:
     return block(**values)
 
 
+@cache
+def _hints(block: type) -> dict[str, object]:
+    return get_type_hints(block)
+
+
 def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
     if isinstance(entry, str):
         return entry, None
     if isinstance(entry, Mapping) and len(entry) == 1:
         return next(iter(entry.items()))
-    raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}")
+    hint = f"; write {entry.__name__}(...)" if isinstance(entry, type) and is_dataclass(entry) else ""
+    raise InputError(f"{what}: expected a name or one `name: arguments`, got {entry!r}{hint}")
 
 
 def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, object]:

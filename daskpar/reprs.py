@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
 from html import escape
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeGuard, cast
+
+
+class _Dataclass(Protocol):
+    """An object of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 def short_repr(block: object) -> str:
@@ -23,9 +29,9 @@ def short_repr(block: object) -> str:
     return f"{type(block).__name__}({arguments})"
 
 
-def block_html(block: Any) -> str:
+def block_html(block: object) -> str:
     """Return a block for a notebook: its layers as a list, its other fields with what they mean."""
-    helps = {field.name: field.metadata.get("help") or "" for field in fields(block)}
+    helps = {field.name: field.metadata.get("help") or "" for field in _fields(block)}
     lists, rows = [], []
     for name, value, _ in differing(block):
         if _blocks(value):
@@ -40,17 +46,21 @@ def block_html(block: Any) -> str:
     return f"<div><b>{escape(type(block).__name__)}</b>{''.join(lists)}{table}</div>"
 
 
-def differing(block: Any) -> list[tuple[str, Any, bool]]:
+def differing(block: object) -> list[tuple[str, Any, bool]]:
     """Return name, value, and whether it has no default, of each field that is not as usual.
 
     Those that can only be given by name come last.
     """
     listed = []
-    for field in sorted(fields(block), key=lambda field: bool(field.kw_only)):
+    for field in sorted(_fields(block), key=lambda field: bool(field.kw_only)):
         value = getattr(block, field.name, MISSING)
         if field.repr and value is not MISSING and not _as_usual(field, value):
             listed.append((field.name, value, _required(field)))
     return listed
+
+
+def _fields(block: object) -> tuple[Field[Any], ...]:
+    return fields(cast(_Dataclass, block))
 
 
 def _required(field: Field[Any]) -> bool:
@@ -69,12 +79,12 @@ def _as_usual(field: Field[Any], value: object) -> bool:
         return False
 
 
-def value_repr(value: Any) -> str:
+def value_repr(value: object) -> str:
     """Return the `repr` of a value; a tuple of blocks is written as people write it, as a list."""
     if _blocks(value):
         return f"[{', '.join(map(repr, value))}]"
     return repr(value)
 
 
-def _blocks(value: object) -> bool:
+def _blocks(value: object) -> TypeGuard[tuple[object, ...]]:
     return isinstance(value, tuple) and bool(value) and hasattr(type(value[0]), "kind")

@@ -215,9 +215,12 @@ def _declared(block: Any) -> tuple[Declared, ...]:
         hints = get_type_hints(block)
     except (NameError, TypeError):
         return ()
+    positional_first = sorted(
+        fields(block), key=lambda f: bool(f.kw_only)
+    )  # a metric's name depends on the others
     return tuple(
         Declared(f.name, hints[f.name], f.default, plain_types(hints[f.name]))
-        for f in fields(block)
+        for f in positional_first
         if f.init and is_ours(hints[f.name])
     )
 

@@ -10,7 +10,7 @@ import codecs
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderHook
 from rich.segment import Segment
@@ -66,7 +66,7 @@ class _Clean:
             yield Segment(text if control else printable(text), style, control)
 
 
-def drop(stream: Any) -> None:
+def drop(stream: IO[str]) -> None:
     """Let what is still written to a stream go nowhere, also what Python flushes when it ends."""
     with suppress(AttributeError, OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from daskpar import EarlyStopping, register
-from daskpar.aliases import ARGUMENTS, BLOCKS, Advice
+from daskpar.aliases import ARGUMENTS, BLOCKS, VALUES, Advice, value_name
 from daskpar.cluster import CLUSTERS, ClusterKind
 from daskpar.data import SOURCES, Source
 from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Transform
@@ -39,6 +39,7 @@ from daskpar.nn import (
     SoftmaxCrossEntropy,
     TopK,
 )
+from daskpar.nn.initialisers import INITIALISERS
 from daskpar.nn.registry import LAYERS, LOSSES, METRICS, layer, loss, metric, model
 from daskpar.optim import (
     SGD,
@@ -56,6 +57,7 @@ from daskpar.optim import (
 from daskpar.optim.registry import OPTIMIZERS, optimizer, schedule
 from daskpar.optim.schedules import SCHEDULES
 from daskpar.registry import named
+from daskpar.tasks import PREDICTIONS
 
 GOOD = [
     (layer, "relu", ReLU()),
@@ -142,7 +144,7 @@ BAD = [
     (layer, ["relu"], f"layer: {ONE} ['relu']"),
     (layer, {}, f"layer: {ONE} {{}}"),
     (layer, {"dense": 1, "relu": None}, f"layer: {ONE} {{'dense': 1, 'relu': None}}"),
-    (layer, ReLU, f"layer: {ONE} <class 'daskpar.nn.layers.activations.ReLU'>"),
+    (layer, ReLU, f"layer: {ONE} <class 'daskpar.nn.layers.activations.ReLU'>; write ReLU(...)"),
     (layer, "conv2d", "layer 'conv2d' needs channels, e.g. `conv2d: {channels: ...}`"),
     (layer, {"conv2d": {"bias": False}}, "layer 'conv2d' needs channels, e.g. `conv2d: {channels: ...}`"),
     (layer, "dropout", "layer 'dropout' needs rate, e.g. `dropout: {rate: ...}`"),
@@ -241,6 +243,23 @@ def test_a_block_may_have_an_init_of_its_own():
         InputError, match="argument of loss 'activatoin' is not known; did you mean 'activation"
     ):
         Own(activatoin="relu")
+
+
+VALUES_OF = {"initialiser": INITIALISERS, "kind of prediction": PREDICTIONS}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_other_names_of_values(what):
+    known = VALUES_OF[what]
+    for other, name in VALUES[what].items():
+        assert other not in known
+        if isinstance(name, Advice):
+            with pytest.raises(InputError, match=f"^{what} '{other}': use"):
+                value_name(what, other, known)
+        else:
+            assert value_name(what, other.capitalize(), known) == name in known
+    with pytest.raises(InputError, match=f"^{what} 'xyz' is not known; known: "):
+        value_name(what, "xyz", known)
 
 
 def test_other_names_are_none_of_ours():

@@ -20,17 +20,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from daskpar.aliases.arguments import ARGUMENTS, SETTINGS
-from daskpar.aliases.blocks import BLOCKS
+from daskpar.aliases.blocks import BLOCKS, VALUES
 from daskpar.aliases.table import Advice, Entry, key_of
-from daskpar.errors import ArgumentError, unknown
+from daskpar.errors import ArgumentError, InputError, unknown
 
 __all__ = [
     "ARGUMENTS",
     "BLOCKS",
     "SETTINGS",
+    "VALUES",
     "Advice",
     "argument_name",
     "block_name",
+    "value_name",
     "written_otherwise",
     "wrong_argument",
 ]
@@ -45,6 +47,23 @@ def block_name(contract: str, name: str) -> Entry | None:
     if contract == "loss" and key not in table:
         key = key.removesuffix("loss")
     return table.get(key)
+
+
+def value_name(what: str, name: object, known: Collection[str]) -> str:
+    """The one of the `known` values that is meant. Raises InputError, with the nearest, where none is.
+
+    >>> value_name("initialiser", "xavier_uniform", ["glorot", "he"])
+    'glorot'
+    """
+    if isinstance(name, str):
+        if name in known:
+            return name
+        right = written_otherwise(name, known) or VALUES[what].get(key_of(name))
+        if isinstance(right, Advice):
+            raise InputError(f"{what} {name!r}: {right}")
+        if isinstance(right, str) and right in known:
+            return right
+    raise unknown(what, name, known)
 
 
 def written_otherwise(name: str, known: Collection[str]) -> str | None:

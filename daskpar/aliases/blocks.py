@@ -111,3 +111,27 @@ BLOCKS: dict[str, dict[str, Entry]] = {
         normalizer=_NORMALISE,
     ),
 }
+
+VALUES: dict[str, dict[str, Entry]] = {
+    "initialiser": block_table(
+        """
+        glorot: glorot_uniform xavier xavier_uniform
+        he: he_normal kaiming kaiming_normal
+        lecun: lecun_normal
+        zeros: zero
+        """,
+        glorot_normal=Advice("use glorot, which is uniform, of the same variance"),
+        xavier_normal=Advice("use glorot, which is uniform, of the same variance"),
+        he_uniform=Advice("use he, which is normal, of the same variance"),
+        kaiming_uniform=Advice("use he, which is normal, of the same variance"),
+        lecun_uniform=Advice("use lecun, which is normal, of the same variance"),
+    ),
+    "kind of prediction": block_table(
+        """
+        probabilities: proba probability probs prob predict_proba softmax
+        classes: class labels label
+        outputs: logits raw scores decision_function
+        """
+    ),
+}
+"""Other names of values that are no blocks."""

@@ -6,18 +6,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from daskpar.autotune.candidates import format_layout
 from daskpar.autotune.predict import Prediction, predict_at_scale
 from daskpar.autotune.simulate import Network
+from daskpar.autotune.timing import Costs
 from daskpar.build import check, make_layout, make_trainer, open_cluster, open_data
+from daskpar.cli.terminal import err
+from daskpar.cli.track import track
 from daskpar.cluster.executor import choose_executor
 from daskpar.config import Config, read_layout
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
+from daskpar.tasks.types import Spec
 from daskpar.train.fitting import fit_data
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
 from daskpar.train.scratch import Scratch
@@ -42,7 +46,7 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
 def plan(config: Config, fresh: bool, tell: Any) -> list[Choice]:
     """Every layout with its prediction, the one to take first."""
     with planning(config, fresh, tell) as planner:
-        return planner.choices(_own(config))
+        return planner.choices(_own(config), _track)
 
 
 def compare(
@@ -51,17 +55,26 @@ def compare(
     """The best few and the named ones, run for a while; the fastest first."""
     wanted = [*_own(config), *(Layout(**read_layout(text)) for text in named)]
     with planning(config, fresh, tell) as planner:
-        choices = planner.choices(wanted)
+        choices = planner.choices(wanted, _track)
         refused = next((c for c in choices if c.layout in wanted and c.prediction is None), None)
         if refused is not None:
             raise InputError(f"{format_layout(refused.layout)}: {refused.why}")
         chosen = [c for i, c in enumerate(choices) if c.prediction and (i < best or c.layout in wanted)]
         found = []
-        for choice in chosen:
-            tell(f"running {format_layout(choice.layout)}")
+        for choice in track(chosen, err, lambda choice: f"running {format_layout(choice.layout)}"):
+            planner.announce(f"running {format_layout(choice.layout)}")
             seconds = run_for_a_while(planner.settings, planner.data.part, choice.layout, steps)
             found.append(Comparison(choice, seconds))
     return sorted(found, key=lambda comparison: comparison.measured)
+
+
+class _Play(NamedTuple):
+    """A layout that is to be simulated on so many workers."""
+
+    layout: str
+    spec: Spec
+    costs: Costs
+    workers: int
 
 
 def simulate(
@@ -72,8 +85,8 @@ def simulate(
         (own,) = _own(config) or [Layout(data=max(2, planner.workers))]
         network = planner.network._replace(cores=None)
         network = network._replace(**{name: value for name, value in given.items() if value is not None})
-        found: dict[str, list[tuple[int, Prediction]]] = {}
-        for layout in variants(own):
+        plays: list[_Play] = []
+        for layout in _track(variants(own)):
             try:
                 spec = planner.spec(layout)
             except InputError as error:
@@ -83,12 +96,18 @@ def simulate(
                 continue
             alike = replace(layout, fan_in=own.fan_in) == own  # the same tasks, in another tree
             costs = planner.costs(planner.spec(own) if alike else spec)
-            found[format_layout(layout)] = [
-                (n, predict_at_scale(spec, costs, n, network, True))
-                for n in workers
-                if n > 1 or layout.replicas == 1
-            ]
+            counts = [n for n in workers if n > 1 or layout.replicas == 1]
+            plays += [_Play(format_layout(layout), spec, costs, n) for n in counts]
+        tell(f"simulating {len({play.layout for play in plays})} layouts")
+        found: dict[str, list[tuple[int, Prediction]]] = {play.layout: [] for play in plays}
+        for play in track(plays, err, lambda play: f"{play.layout} on {play.workers:,} workers"):
+            prediction = predict_at_scale(play.spec, play.costs, play.workers, network, True)
+            found[play.layout].append((play.workers, prediction))
     return found, network
+
+
+def _track(layouts: Sequence[Layout]) -> Iterator[Layout]:
+    return track(layouts, err, format_layout)
 
 
 def variants(own: Layout) -> list[Layout]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from daskpar.config import Config
 from daskpar.data.check import as_array
 from daskpar.data.files import open_npy
 from daskpar.data.records import check_features
+from daskpar.data.sparse import Stored
 from daskpar.data.table_files import require_pyarrow
 from daskpar.data.tables import Arrow, Csv, Parquet, Table
 from daskpar.errors import InputError
@@ -65,14 +67,14 @@ def run(
     return len(predictions)
 
 
-def _test_part(config: Config, where: str) -> Any:
+def _test_part(config: Config, where: str) -> np.ndarray:
     test = open_data(config).test
     if test is None:
         raise InputError(f"{where}: data.test is 0; give examples with --input")
     return test.read(slice(0, test.rows))[0]
 
 
-def read_examples(path: str, config: Config, trainer: Trainer) -> Any:
+def read_examples(path: str, config: Config, trainer: Trainer) -> Stored:
     """Return the examples of a `.npy` file or a table, whose columns are compared with those of training.
 
     The columns to predict, and those that training dropped, are left out where the table has them.
@@ -81,13 +83,15 @@ def read_examples(path: str, config: Config, trainer: Trainer) -> Any:
     if table is None:
         return as_array(open_npy(path), path)
     known = trainer.spec_.schema.features
-    how: dict[str, Any] = {"known": known}
-    if table is Csv:
-        how["separator"] = "\t" if path.lower().endswith(".tsv") else config.data.separator
-    names = table(path, **how)._file.names()
-    how["drop"] = tuple(name for name in (*_targets(config), *config.data.drop) if name in names)
-    how["columns"] = tuple(name for name in config.data.columns if name in names)
-    opened = table(path, **how)
+    opened = table(path, known=known)
+    if isinstance(opened, Csv):
+        opened = replace(opened, separator="\t" if path.lower().endswith(".tsv") else config.data.separator)
+    names = opened.names_of_columns()
+    opened = replace(
+        opened,
+        drop=tuple(name for name in (*_targets(config), *config.data.drop) if name in names),
+        columns=tuple(name for name in config.data.columns if name in names),
+    )
     check_features(known, opened.features, path)
     return opened.arrays()[0]
 

@@ -101,7 +101,9 @@ def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseEx
     return scores, raised
 
 
-def finish(trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Any) -> None:
+def finish(
+    trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Callable[[str], None]
+) -> None:
     """Evaluate on the parts, if any, write the final summary, and say how it went."""
     scores: dict[str, Any] = {}
     raised: BaseException | None = None

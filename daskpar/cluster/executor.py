@@ -240,8 +240,9 @@ class ClusterExecutor:
 
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            self._futures.pop(key, None)
             self._actors.discard(key)
+            if key in self._futures:  # the traceback of what it raised may hold it for long
+                self._futures.pop(key).release()
 
     def everywhere(self, function: Callable[..., object], *args: object) -> None:
         if not self.in_process:
@@ -273,7 +274,7 @@ class ClusterExecutor:
         self._undo.callback(undo)
 
     def close(self) -> None:
-        self._futures.clear()  # what nobody wants any more the scheduler drops, running or not
+        self.release(list(self._futures))  # what nobody wants any more the scheduler drops, running or not
         self._undo.close()
 
 

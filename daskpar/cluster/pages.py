@@ -49,7 +49,7 @@ def mend_pages() -> None:
         return
 
     @wraps(build)
-    def build_following(page: Any, *arguments: Any, **options: Any) -> None:
+    def build_following(page: Any, *arguments: object, **options: object) -> None:
         build(page, *arguments, **options)
         page.root.x_range.update(
             follow="end", follow_interval=COLUMNS, range_padding=2, range_padding_units="absolute"
@@ -66,6 +66,34 @@ def mend_pages() -> None:
     groups.update_layout = _update_layout
     graph.__init__, graph.update = build_following, update_in_step
     pages.GraphLayout = StepLayout
+
+
+def mend_worker_pages() -> None:
+    """Mend the pages that workers of this process show; a second time does nothing.
+
+    Their page /status looks for transfers in a log that has only those which are done, and only the last.
+    """
+    try:
+        from distributed.dashboard.components.worker import CommunicatingStream as Transfers
+    except ImportError:
+        return
+    if hasattr(Transfers.update, "mends"):
+        return
+    update = Transfers.update
+
+    @wraps(update)
+    def update_what_is_logged(page: Any) -> None:
+        worker = page.worker
+        for way, total in (
+            ("outgoing", worker.transfer_outgoing_count_total),
+            ("incoming", worker.state.transfer_incoming_count_total),
+        ):
+            last, logged = f"last_transfer_{way}_count_total", getattr(worker, f"transfer_{way}_log")
+            setattr(page, last, max(getattr(page, last), total - len(logged)))
+        update(page)
+
+    update_what_is_logged.mends = True  # type: ignore[attr-defined]
+    Transfers.update = update_what_is_logged
 
 
 def _update_layout(page: Any) -> tuple[dict[str, Place], dict[str, Arrows]]:

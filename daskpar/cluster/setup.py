@@ -22,13 +22,14 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin, get_client
+from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin, get_worker
+from distributed.utils import sync
 
 from daskpar.backend import blas
 from daskpar.backend.array import use
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
-from daskpar.cluster.pages import mend_pages
+from daskpar.cluster.pages import mend_pages, mend_worker_pages
 from daskpar.cluster.user_modules import share
 from daskpar.tasks.server import know_servers
 
@@ -58,6 +59,7 @@ class WorkerSetup(WorkerPlugin):
         if worker.nanny is not None:
             ignore_interrupts()
         know_servers(has_a_worker)
+        mend_worker_pages()
         send_at_once(worker, "batched_stream")
 
 
@@ -69,8 +71,12 @@ def ignore_interrupts() -> None:
 
 
 def has_a_worker(actor: Any) -> bool:
-    """Return whether an actor still lives on some worker, as the scheduler knows it; asked within a task."""
-    return any(get_client().who_has([actor.key]).values())
+    """Return whether an actor still lives on some worker, as the scheduler knows it; asked within a task.
+
+    Not by `get_client`: its client becomes the current one of this process.
+    """
+    worker = get_worker()
+    return any(sync(worker.loop, worker.scheduler.who_has, keys=[actor.key]).values())
 
 
 class QuietTasks(WorkerPlugin):

@@ -44,7 +44,7 @@ class StepLayout(GraphLayout):
         self.sizes: dict[str, int] = {}  # rows of each operation
         super().__init__(scheduler)
 
-    def update_graph(self, scheduler: Any, **submission: Any) -> None:
+    def update_graph(self, scheduler: Any, **submission: object) -> None:
         if not self.x:
             self.rows.clear()
             self.sizes.clear()

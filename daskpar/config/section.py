@@ -107,7 +107,7 @@ def keys_of(block: type[Block], within: str | None = None, leave_out: type | Non
 
 def _key(field: Field[object], hint: object) -> Key:
     name = key_in_section(field).rpartition(".")[2] if field.metadata.get("section") else field.name
-    kind: Any = as_key_type(hint, field.metadata["bounds"])
+    kind: object = as_key_type(hint, field.metadata["bounds"])
     if field.metadata.get("in_config"):
         kind = Annotated[kind, BeforeValidator(field.metadata["in_config"])]
     default = field.default

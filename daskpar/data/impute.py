@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,8 +39,7 @@ class Imputed(Fitted):
         return filled
 
     def _filled_records(self, x: np.ndarray) -> np.ndarray:
-        fields: Any = x.dtype.fields or {}
-        dtypes = {name: fields[name][0] for name in x.dtype.names or ()}
+        dtypes = {name: x.dtype[name] for name in x.dtype.names or ()}
         changed = {}
         for i, value in zip(self.columns, self.values, strict=True):
             name = self.names[i]

@@ -11,7 +11,7 @@ stay on the host until transforms have made numbers of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -50,10 +50,8 @@ def to_records(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def kinds(dtype: DTypeLike) -> Features:
     """Return the columns of records."""
-    fields: Any = np.dtype(dtype).fields or {}
-    return tuple(
-        Column(name, TEXT if fields[name][0].kind in "UO" else NUMBER) for name in np.dtype(dtype).names or ()
-    )
+    record = np.dtype(dtype)
+    return tuple(Column(name, TEXT if record[name].kind in "UO" else NUMBER) for name in record.names or ())
 
 
 def texts(values: np.ndarray) -> np.ndarray:
@@ -76,8 +74,7 @@ def numbers(records: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 def with_numbers(records: np.ndarray, names: Sequence[str], values: np.ndarray) -> np.ndarray:
     """Return records with other numbers (rows, columns) in some columns, which become float64."""
-    fields: Any = records.dtype.fields or {}
-    dtype = [(name, "f8" if name in names else fields[name][0]) for name in records.dtype.names or ()]
+    dtype = [(name, "f8" if name in names else records.dtype[name]) for name in records.dtype.names or ()]
     changed = np.empty(len(records), dtype)
     for name in records.dtype.names or ():
         changed[name] = values[:, names.index(name)] if name in names else records[name]

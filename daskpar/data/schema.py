@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from daskpar.data.records import TEXT, Column, Features, is_records, kinds, listed_names, names_of
 from daskpar.data.source import Source
@@ -24,11 +23,12 @@ class Schema:
         return cls(source.x_shape, source.features)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Schema:
+    def from_json(
+        cls, shape: Sequence[int] | None = None, features: Sequence[tuple[str, str]] = ()
+    ) -> Schema:
         """The inverse of `to_json`; of a checkpoint that says nothing, nothing is known."""
-        shape = value.get("shape")
-        features = tuple(Column(name, kind) for name, kind in value.get("features", ()))
-        return cls(None if shape is None else tuple(shape), features)
+        columns = tuple(Column(name, kind) for name, kind in features)
+        return cls(None if shape is None else tuple(shape), columns)
 
     def to_json(self) -> dict[str, object]:
         return {"shape": self.shape, "features": [list(column) for column in self.features]}

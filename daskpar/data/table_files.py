@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from daskpar.errors import InputError
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray, RecordBatch
     from pyarrow import DataType as ArrowType
+    from pyarrow.csv import CSVStreamingReader
 
 _ROWS = 65_536  # of a batch
 _LONGEST = 1_000  # characters of a text that may be a category
@@ -95,7 +97,7 @@ class TableFile:
                     source = dataset.dataset(file, format=self.format)
                     yield from source.to_batches(columns=list(columns), batch_size=_ROWS)
 
-    def _open_csv(self, file: str, columns: Sequence[str] = ()) -> Any:
+    def _open_csv(self, file: str, columns: Sequence[str] = ()) -> CSVStreamingReader:
         arrow = require_pyarrow(self.format)
         from pyarrow import csv
 
@@ -108,7 +110,7 @@ class TableFile:
         return csv.open_csv(file, parse_options=parse, convert_options=texts)
 
 
-def require_pyarrow(what: str) -> Any:
+def require_pyarrow(what: str) -> ModuleType:
     """Return pyarrow. Raises InputError with the command that installs it."""
     try:
         import pyarrow

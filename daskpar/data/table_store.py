@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,10 @@ from daskpar.errors import InputError
 
 LARGE = 256 << 20
 """Bytes of a table from which on it is converted into files."""
+
+
+Kept = tuple[np.ndarray, np.ndarray, list[list[str]]]
+"""Examples, targets, and the name and kind of each column."""
 
 
 class Store:
@@ -38,7 +41,7 @@ class Store:
     def _target(self) -> Path:
         return self._folder() / f"{self._name}-{self._version}"
 
-    def read(self) -> tuple[np.ndarray, np.ndarray, Any] | None:
+    def read(self) -> Kept | None:
         """Return the arrays and their description, where they were converted before."""
         try:
             described = json.loads((self._target / "columns.json").read_text())
@@ -46,7 +49,7 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def _mapped(self, folder: Path, described: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _mapped(self, folder: Path, described: list[list[str]]) -> Kept:
         return open_npy(str(folder / "x.npy")), open_npy(str(folder / "y.npy")), described
 
     def empty(self, kinds: Sequence[tuple[np.dtype, tuple[int, ...]]], rows: int) -> list[np.ndarray]:
@@ -68,7 +71,9 @@ class Store:
                 f"{folder}: {size / 1e9:,.1f} GB of a table cannot be written ({error.strerror or error})"
             ) from None
 
-    def finish(self, x: np.ndarray, y: np.ndarray, described: Any) -> tuple[np.ndarray, np.ndarray]:
+    def finish(
+        self, x: np.ndarray, y: np.ndarray, described: list[list[str]]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return arrays that were filled; those in files get their place first."""
         if self._partial is None:
             return x, y

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -59,9 +59,9 @@ class Table(Source):
     @classmethod
     def from_keys(cls, keys: Mapping[str, object]) -> Self:
         source = super().from_keys(keys)
-        targets: Any = keys.get("targets") or ()
-        if not source.target and "inputs" not in targets:
-            names = ", ".join(map(repr, source._file.names()[:12]))
+        targets = keys.get("targets")
+        if not source.target and not (isinstance(targets, list) and "inputs" in targets):
+            names = ", ".join(map(repr, source.names_of_columns()[:12]))
             raise InputError(
                 f"data.source={cls.kind} needs data.target, the column to predict; {source.path} has {names}"
             )
@@ -70,6 +70,10 @@ class Table(Source):
     @property
     def _file(self) -> TableFile:
         return TableFile(self.path, self.format, getattr(self, "separator", ","))
+
+    def names_of_columns(self) -> list[str]:
+        """Return the names of all columns of the file, in order."""
+        return self._file.names()
 
     @property
     def version(self) -> Stamp:
@@ -206,7 +210,9 @@ def _check_targets(table: Table, targets: Sequence[str], found: Mapping[str, Fou
             )
 
 
-def _dtype(names: Sequence[str], dtypes: Mapping[str, np.dtype], target: bool = False) -> Any:
+def _dtype(
+    names: Sequence[str], dtypes: Mapping[str, np.dtype], target: bool = False
+) -> tuple[np.dtype, tuple[int, ...]]:
     """Return the dtype and the shape of a row of an array of some columns, which may be records."""
     held = [dtypes[name] for name in names]
     if target and len(names) == 1:

@@ -6,7 +6,7 @@ import os
 from dataclasses import MISSING, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from daskpar.errors import InputError
 from daskpar.registry import register
 from daskpar.settings import PathText, setting
 
+if TYPE_CHECKING:
+    from zarr import Array
+
 _SMALL = 64 << 20  # bytes of targets that are looked at as a whole
 _FILES = "zarr.json", ".zarray", ".zattrs", ".zgroup"
 
@@ -26,7 +29,7 @@ _FILES = "zarr.json", ".zarray", ".zattrs", ".zgroup"
 class ZarrRows:
     """An array (rows, ...) of Zarr that answers like NumPy's; reading rows reads the chunks they lie in."""
 
-    def __init__(self, array: Any):
+    def __init__(self, array: Array):
         self.array = array
         self.shape, self.dtype, self.ndim = tuple(array.shape), np.dtype(array.dtype), array.ndim
 

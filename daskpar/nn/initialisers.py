@@ -7,7 +7,7 @@ from functools import wraps
 
 import numpy as np
 
-from daskpar.errors import unknown
+from daskpar.aliases import value_name
 from daskpar.nn.sizes import require_room
 
 Initialiser = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
@@ -64,6 +64,5 @@ INITIALISERS: dict[str, Initialiser] = {
 
 
 def initialiser(name: str) -> Initialiser:
-    if name not in INITIALISERS:
-        raise unknown("initialiser", name, INITIALISERS)
-    return INITIALISERS[name]
+    """The initialiser of this name. Raises InputError for one that is not known."""
+    return INITIALISERS[value_name("initialiser", name, INITIALISERS)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class Layer(Block):
     rectifies: ClassVar[bool] = False
     """True where it can do the work of a ReLU that comes before or after it; see `Rectifying`."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         if "children" in cls.__dict__:
             cls.children = as_trainable_as_it(cls.__dict__["children"])  # type: ignore[method-assign, assignment]

@@ -18,13 +18,13 @@ class MetricName:
     'mine'
     """
 
-    def __get__(self, metric: Any, owner: type) -> Any:
+    def __get__(self, metric: Any, owner: type) -> object:
         if metric is None:  # asked by `dataclass` for the default
             return ""
         name: Any = metric.__dict__.get("_name", "")
         return metric.own_name if isinstance(name, str) and not name else name  # its type is checked later
 
-    def __set__(self, metric: Any, name: str) -> None:
+    def __set__(self, metric: object, name: str) -> None:
         metric.__dict__["_name"] = name
 
 

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
@@ -32,8 +32,10 @@ class Sizes:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Sizes:
-        return cls(value.get("words"), value.get("outputs"), tuple(value.get("columns", ())))
+    def from_json(
+        cls, words: int | None = None, outputs: int | None = None, columns: Sequence[int] = ()
+    ) -> Sizes:
+        return cls(words, outputs, tuple(columns))
 
 
 def open_in(layer: Layer) -> list[str]:

@@ -113,7 +113,7 @@ def fault_of_array(told: str, array: Any, shape: Shape, dtype: np.dtype) -> str 
     return None
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     shape = getattr(value, "shape", None)
     if shape is None and isinstance(value, tuple):
         return f"a tuple of {len(value)}"

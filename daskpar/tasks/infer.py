@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from daskpar.tasks.load import check_ids, check_shape
 from daskpar.tasks.types import Lane, Spec, Sums
 
 PREDICTIONS = ("outputs", "probabilities", "classes")
-_ROWS = 256  # rows that are evaluated at once: bounds memory, and is the same everywhere
+ROWS = 256  # rows that are evaluated at once: bounds memory, and is the same everywhere
 
 
 Owner = Lane | tuple[Lane, ...]
@@ -41,8 +42,8 @@ def _outputs(spec: Spec, owner: Owner, x: Array) -> Array:
 def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
     """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
     sums: Sums = ()
-    for start in range(0, len(chunk.x), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for start in range(0, len(chunk.x), ROWS):
+        rows = slice(start, start + ROWS)
         weights = None if chunk.weights is None else chunk.weights[rows]
         outputs = _outputs(spec, owner, chunk.x[rows])
         sums = add_sums(sums, measure(spec, outputs, chunk.y[rows], weights, spec.metrics)[0])
@@ -52,13 +53,20 @@ def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
 @ignore_float_errors
 @blas.lasting_limit()
 def predict(
-    spec: Spec, owner: Owner, x: Any, kind: str = "outputs", fill: Any = None, first: int = 0
+    spec: Spec,
+    owner: Owner,
+    x: Any,
+    kind: str = "outputs",
+    fill: Any = None,
+    first: int = 0,
+    count: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
 
     Numbers come in the units, and classes as the labels, that the targets had; numbers in float64 where the
     run's precision has no range or digits for them. Rows that are not finite have NaN for outputs, and `fill`
-    for a class; without a `fill` they are refused by their numbers, of which the first is `first`.
+    for a class; without a `fill` they are refused by their numbers, of which the first is `first`. `count`
+    hears of each `ROWS` rows that are done, by the number of the first.
     """
     xp = spec.xp
     check_ids(spec, "predict", x)
@@ -67,8 +75,12 @@ def predict(
     strange = xp.zeros(len(x), dtype=bool) if fills(spec.transforms) else not_finite(x)
     x = aligned(xp.asarray(transformed(x, spec.transforms, spec.x_dtype)))
     check_shape(spec, "predict", x)
-    starts = range(0, max(1, len(x)), _ROWS)
-    out = [_outputs(spec, owner, x[i : i + _ROWS]) for i in starts]
+    starts = range(0, max(1, len(x)), ROWS)
+    out = []
+    for i in starts:
+        out.append(_outputs(spec, owner, x[i : i + ROWS]))
+        if count is not None:
+            count(first + i)
     outputs = xp.concatenate(out) if len(out) > 1 else out[0]
     strange = to_numpy(strange | not_finite(x) | xp.isnan(outputs).any(axis=tuple(range(1, outputs.ndim))))
     if kind == "classes" and spec.loss.task != "numbers":

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from daskpar.backend.array import is_floating, to_numpy
+from daskpar.backend.array import Array, is_floating, to_numpy
 from daskpar.backend.random import init_rng
 from daskpar.data.chunk import Chunk, draw, prepare
 from daskpar.data.splits import Split
@@ -77,7 +77,7 @@ def load_data(spec: Spec, part: Split, where: tuple[Any, ...], trained_on: bool 
 
 
 def load_rows(
-    spec: Spec, part: Split, x: Any, y: Any, weights: Any = None, trained_on: bool = False
+    spec: Spec, part: Split, x: Any, y: Any, weights: Array | None = None, trained_on: bool = False
 ) -> Chunk:
     """A chunk from rows that another task has read, e.g. one of dask.array's.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from daskpar.backend.array import Array
 from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted
 from daskpar.data.weights import count_classes, one_a_row, refused
@@ -23,7 +24,7 @@ def weigh_data(part: Split, where: tuple[Any, ...], targets: Sequence[Fitted], b
     return weigh_rows(part.name, targets, y, part.read_weights(positions(where)))
 
 
-def weigh_rows(name: str, targets: Sequence[Fitted], y: Any, weights: Any) -> Weighed:
+def weigh_rows(name: str, targets: Sequence[Fitted], y: Array, weights: Array | None) -> Weighed:
     """The sum of the weights of rows by class: of targets `y` as they are stored; None: of all as one.
 
     Rows without weights are counted.
@@ -35,6 +36,7 @@ def weigh_rows(name: str, targets: Sequence[Fitted], y: Any, weights: Any) -> We
         if fault is not None:
             raise InputError(f"{where}: {fault}")
     if y is None:
+        assert weights is not None, "rows without weights are counted by class"
         return {0: float(weights.sum(dtype=np.float64))}
     for fitted in targets:
         y = fitted.apply(y)

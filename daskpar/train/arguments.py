@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 from daskpar.aliases import SETTINGS, Advice, argument_name, wrong_argument
 from daskpar.errors import ArgumentError
 from daskpar.train.settings import FIELDS
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def known_arguments(method: F) -> F:
+def known_arguments(method: Callable[P, R]) -> Callable[P, R]:
     """Let a method refuse an argument that it does not have in a line that says where it belongs.
 
     >>> @known_arguments
@@ -26,13 +27,13 @@ def known_arguments(method: F) -> F:
     known = list(inspect.signature(method).parameters)
 
     @wraps(method)
-    def call(*args: Any, **options: Any) -> Any:
+    def call(*args: P.args, **options: P.kwargs) -> R:
         for name in options:
             if name not in known:
                 raise _refusal(method.__name__, name, known)
         return method(*args, **options)
 
-    return cast(F, call)
+    return call
 
 
 def _refusal(method: str, name: str, known: list[str]) -> ArgumentError:

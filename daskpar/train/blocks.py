@@ -5,6 +5,7 @@ Settings keep the entries as people wrote them. A run builds its own blocks from
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from daskpar.data.transforms import transform
@@ -13,6 +14,8 @@ from daskpar.nn import registry as nn
 from daskpar.optim import registry as optim
 from daskpar.train.interval import run_length
 from daskpar.train.settings import FIELDS, Settings
+
+logger = logging.getLogger("daskpar")
 
 _BLOCKS: dict[str, Callable[[object], object]] = {
     "model": nn.model,
@@ -39,6 +42,9 @@ def check_blocks(settings: Settings, names: Iterable[str] = FIELDS) -> None:
 def check_together(settings: Settings) -> None:
     """Refuse settings that do not go together, whatever the data are. Raises InputError."""
     run_length(settings.epochs, settings.steps, 1)
+    outer = settings.fixed_layout.outer
+    if outer is not None:
+        optim.optimizer(outer)
     loss = nn.loss(settings.loss)
     names = ["loss"]
     for metric in map(nn.metric, settings.metrics):
@@ -49,3 +55,17 @@ def check_together(settings: Settings) -> None:
                 f"{{{metric.kind}: {{name: {metric.name}_2}}}}"
             )
         names.append(metric.name)
+
+
+def warn_of_sigmoids(settings: Settings) -> None:
+    """Say that a loss of labels takes the outputs before a sigmoid, where the model ends with one.
+
+    Other libraries have a binary cross-entropy that takes them after it.
+    """
+    loss, last = nn.loss(settings.loss), nn.model(settings.model).layers[-1]
+    if loss.task == "labels" and last.kind == "sigmoid":
+        logger.warning(
+            "%s takes the outputs before a sigmoid: leave out the last layer; predict(kind='probabilities') "
+            "returns them after it",
+            loss.kind,
+        )

@@ -51,7 +51,7 @@ class Callback:
 
     monitor: str | None = None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         own = [base for base in cls.__mro__ if base not in Callback.__mro__]  # also those that are mixed in
         methods = sorted({name for base in own for name, value in vars(base).items() if callable(value)})

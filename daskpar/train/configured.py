@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from daskpar.errors import InputError
-from daskpar.train.blocks import check_blocks, check_together
+from daskpar.train.blocks import check_blocks, check_together, warn_of_sigmoids
 from daskpar.train.scratch import Scratch
 from daskpar.train.settings import FIELDS, Settings, keywords
 
@@ -26,6 +26,7 @@ class Configured:
         self.settings = Settings(*args, **settings)
         check_blocks(self.settings)
         check_together(self.settings)
+        warn_of_sigmoids(self.settings)
 
     __init__.__signature__ = keywords()  # type: ignore[attr-defined]
 

@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 
 from daskpar import tasks
+from daskpar.aliases import value_name
 from daskpar.cluster.executor import Executor
 from daskpar.data.check import as_examples
 from daskpar.data.dask_arrays import is_dask, lazy_examples
 from daskpar.data.sparse import SparseRows
 from daskpar.data.splits import Split
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
+from daskpar.tasks.infer import ROWS
 from daskpar.tasks.types import Lane, Spec, Sums
 from daskpar.train.events import Evaluating
 from daskpar.train.history import scores, without_value
-from daskpar.train.progress import counting
+from daskpar.train.progress import Count, counting
 from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
@@ -100,10 +102,9 @@ def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
     return scores(spec, sums)
 
 
-def check_kind(kind: str) -> None:
-    """Refuse a kind of prediction that is not known."""
-    if kind not in tasks.PREDICTIONS:
-        raise unknown("kind of prediction", kind, tasks.PREDICTIONS)
+def kind_of_prediction(kind: str) -> str:
+    """The kind of prediction that is meant. Raises InputError for one that is not known."""
+    return value_name("kind of prediction", kind, tasks.PREDICTIONS)
 
 
 def predict(
@@ -113,10 +114,11 @@ def predict(
     x: Any,
     kind: str,
     fill: object = None,
+    verbose: bool | int | None = 0,
 ) -> Any:
     """Predictions with one state, or several on average: an array, or a dask array for a dask array.
 
-    `files()` gives the states as files, for a prediction that is made later.
+    `files()` gives the states as files, for a prediction that is made later. `verbose` as in `evaluate_part`.
     """
     if is_dask(x):
         x = lazy_examples(x, "predict", spec.schema.features)[0]
@@ -124,14 +126,19 @@ def predict(
     x = as_examples(x, "predict", spec.schema.features)[0]
     if not x.shape:
         raise InputError("predict: examples must have an axis of rows, got a single value")
-    return predict_in_chunks(spec, owners[0] if len(owners) == 1 else owners, x, kind, fill)
+    owner = owners[0] if len(owners) == 1 else owners
+    with counting("predict", range(0, len(x), ROWS), verbose) as count:
+        return predict_in_chunks(spec, owner, x, kind, fill, count)
 
 
-def predict_in_chunks(spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: object = None) -> np.ndarray:
+def predict_in_chunks(
+    spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: object = None, count: Count | None = None
+) -> np.ndarray:
     """Predictions for an array (rows, ...), in this process; sparse rows are made dense a chunk at a time."""
     rows = _ROWS if isinstance(x, SparseRows) else max(1, len(x))
     starts = range(0, max(1, len(x)), rows)
-    return np.concatenate([tasks.predict(spec, owner, x[i : i + rows], kind, fill, i) for i in starts])
+    parts = [tasks.predict(spec, owner, x[i : i + rows], kind, fill, i, count) for i in starts]
+    return np.concatenate(parts)
 
 
 def predict_lazily(

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from daskpar.tasks.types import Spec
 from daskpar.train.history import Record
 from daskpar.train.interval import Interval
 
 WIDTH = 9
 """Characters of a score at most."""
+
+
+class Counted(Protocol):
+    """A run, as far as its steps are counted; settings such as `steps` may be there, too."""
+
+    steps_planned_: int
+    spec_: Spec
+
+    @property
+    def begun_(self) -> dict[str, float]: ...
 
 
 class Scale(NamedTuple):
@@ -29,7 +40,7 @@ class Scale(NamedTuple):
     rows_in_steps: bool = False
 
     @classmethod
-    def of(cls, run: Any) -> Scale:
+    def of(cls, run: Counted) -> Scale:
         """The scale of a run, by its view."""
         order, begun = run.spec_.order, run.begun_
         before = begun["epoch"] + (order.first_step - begun["step"]) / order.steps
@@ -67,7 +78,8 @@ class Scale(NamedTuple):
         """
         if self.in_steps:
             return f"step {step}/{self.steps}", step - self.first, self.steps - self.first
-        epoch = max(0, step - 1 - self.epochs_from) // self.per_epoch
+        last = step - (step > self.first)  # the bar of an epoch is full after its last step
+        epoch = max(0, last - self.epochs_from) // self.per_epoch
         start = self.epochs_from + epoch * self.per_epoch
         stretch = min(self.per_epoch, self.steps - start)
         number = math.floor(round(self.epochs_before, 6)) + epoch + 1
@@ -104,7 +116,7 @@ def told(scores: dict[str, Any]) -> list[str]:
     return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
 
 
-def line(run: Any, record: Record) -> str:
+def line(run: Counted, record: Record) -> str:
     """A record in one line."""
     scale = Scale.of(run)
     parts = [f"{scale.unit} {scale.of_record(record)}"]

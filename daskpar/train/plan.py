@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daskpar.autotune.busy import busy_line
 from daskpar.autotune.cache import Cache
 from daskpar.autotune.candidates import candidates, format_layout
 from daskpar.autotune.predict import Prediction, predict
@@ -48,7 +49,8 @@ class Planner:
     """Predicts layouts for the settings of one training, its data, and one cluster.
 
     `client`: that of the executor. `scratch()`: a folder that its workers see. `fresh`: measure anew what was
-    measured before. `tell` gets a line where something is measured.
+    measured before. `tell` gets a line where something is measured, and before the first of them one that
+    says so if this machine is busy.
     """
 
     def __init__(
@@ -77,7 +79,16 @@ class Planner:
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
         self._seen: set[str] = set()  # what was measured by this planner
+        self._announced = False
         self.network = self._network()
+
+    def announce(self, line: str) -> None:
+        """Tell of a measurement, before the first one also that the machine is busy, if so."""
+        busy = busy_line() if self.one_machine and not self._announced else None
+        self._announced = True
+        if busy is not None:
+            self.tell(busy)
+        self.tell(line)
 
     def spec(self, layout: Layout) -> Spec:
         """The run's Spec under a layout. Raises InputError where that makes no sense."""
@@ -90,7 +101,7 @@ class Planner:
         if kept is not None:
             return {tuple(kind): Cost(*cost) for kind, cost in kept}
         self._seen.add(name)
-        self.tell(f"measuring {name}")
+        self.announce(f"measuring {name}")
         part = self.data.part
         if self.one_machine:
             found = measure_tasks(spec, part, self.workers, self.across_processes)
@@ -109,10 +120,15 @@ class Planner:
         found = predict(spec, costs, self.workers, self.network, self.across_processes)
         return Choice(layout, found, self._why(layout, found))
 
-    def choices(self, named: Sequence[Layout] = ()) -> list[Choice]:
-        """All candidates and the named ones, the fastest that fit first, the refused last."""
+    def choices(
+        self, named: Sequence[Layout] = (), track: Callable[[Sequence[Layout]], Iterable[Layout]] = iter
+    ) -> list[Choice]:
+        """All candidates and the named ones, the fastest that fit first, the refused last.
+
+        `track` gets the layouts and yields them one by one, to show how far it is.
+        """
         layouts = list(dict.fromkeys([*named, *candidates(self.workers)]))
-        return sorted(map(self.choice, layouts), key=self._rank)
+        return sorted(map(self.choice, track(layouts)), key=self._rank)
 
     def best(self) -> Layout:
         """The layout to train with."""
@@ -142,7 +158,7 @@ class Planner:
         if kept is not None:
             values: list[Any] = [math.inf if value == "inf" else value for value in kept]
             return Network(*values)
-        self.tell("measuring the cluster")
+        self.announce("measuring the cluster")
         network = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
         self.network_cache.put("network", ["inf" if value == math.inf else value for value in network])
         return network

@@ -26,10 +26,10 @@ class SavedData(NamedTuple):
             meta.get(name) for name in ("schema", "transforms", "targets", "sizes")
         )
         return cls(
-            None if schema is None else Schema.from_json(schema),
+            None if schema is None else Schema.from_json(**schema),
             None if transforms is None else tuple(map(from_json, transforms)),
             None if targets is None else tuple(map(from_json, targets)),
-            None if sizes is None else Sizes.from_json(sizes),
+            None if sizes is None else Sizes.from_json(**sizes),
         )
 
 

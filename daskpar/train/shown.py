@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskpar.backend.random import init_rng
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError, one_line, printable
 from daskpar.nn import registry as nn
+from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
 from daskpar.reprs import differing
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from daskpar.report.model import ModelSummary
 
 _LINE, _LONGEST_VALUE = 100, 200
-_LAYERS = 8  # that are shown of a model; of more, the first ones and the last
+_LONGEST_MODEL = 90  # characters of its layers; of more, the first ones and the last are shown
 
 
 class Shown:
@@ -117,17 +118,25 @@ class Shown:
         return [(name, _short(value, name == "model")) for name, value in listed]
 
 
-def _short(value: Any, layers: bool = False) -> str:
+def _short(value: object, layers: bool = False) -> str:
     """A value in a line; of a long list of layers, the first ones and the last."""
-    if layers and hasattr(value, "layers"):
+    if layers and isinstance(value, Sequential):
         value = value.layers
     if isinstance(value, list | tuple):
         parts = [_short(part) for part in value]
-        if layers and len(parts) > _LAYERS:
-            parts = [*parts[: _LAYERS - 1], f"... {len(parts) - _LAYERS} more", parts[-1]]
-        return printable(f"[{', '.join(parts)}]")
+        kept = len(parts)
+        while layers and kept > 2 and len(_list(parts, kept)) > _LONGEST_MODEL:
+            kept -= 1
+        return printable(_list(parts, kept))
     if isinstance(value, Path):
         return repr(str(value))
     if "__repr__" not in {name for kind in type(value).__mro__[:-1] for name in vars(kind)}:
         return f"{type(value).__name__}(...)"
     return one_line(repr(value), _LONGEST_VALUE)
+
+
+def _list(parts: list[str], kept: int) -> str:
+    """So many parts of a list, the last one among them, and the number of those left out."""
+    if kept < len(parts):
+        parts = [*parts[: kept - 1], f"... {len(parts) - kept} more", parts[-1]]
+    return f"[{', '.join(parts)}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from daskpar.errors import ClusterLostError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Lane, Spec
 from daskpar.train.arguments import known_arguments
-from daskpar.train.evaluate import check_kind, evaluate_part, predict
+from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.inputs import Inputs
 from daskpar.train.learnt import Learnt
@@ -46,7 +47,8 @@ class Trainer(Learnt, Shown):
     learning_rates : factors of the learning rate by pattern, e.g. `{"0.*": 0.1}`; the last match counts.
     class_weight : "balanced", or a mapping from labels to weights; for the rows to train on.
     clip, penalty : limits and penalties on gradients.
-    transforms, targets : prepared data, e.g. `["standardise"]`; fitted on the training part only. Predictions
+    transforms, targets : prepared data, e.g. `["impute", "standardise", "encode"]` for a table with gaps and
+        texts; fitted on the training part only. The last `dense` may leave its units to the data. Predictions
         come back in the units, or labels, that `y` has. With `targets=["inputs"]` the examples themselves are
         learnt, as by an autoencoder.
     precision : float32 or float64. seed : of everything random.
@@ -64,7 +66,8 @@ class Trainer(Learnt, Shown):
     All of these are `settings`, and attributes that can be set. After `fit`: `state_` (parameters and slots,
     after `steps_` steps), `history_` (a record an evaluation), `steps_run_` of `steps_planned_`, `seconds_`,
     `layout_`, `spec_`, `blas_`, `parameters_`, `parameters_sha256_`, `classes_` (the labels, in the order of
-    a classifier's outputs), `names_` (of the classes, or characters, where the data name them), `trace_`
+    a classifier's outputs), `names_` (of the classes, or characters, where the data name them),
+    `feature_names_in_` (of the columns, which later data are compared with), `trace_`
     (with `profile`: what ran when; `trace_.profile()` tells where the time went).
     Raises InputError for what cannot be trained, NotFiniteError when the loss becomes NaN or infinite.
     """
@@ -90,7 +93,7 @@ class Trainer(Learnt, Shown):
     ) -> Trainer:
         """Train, or go on training where there are parameters to go on from.
 
-        `X`, `y`: NumPy arrays, dask arrays or dataframes, or a `Part` of a source.
+        `X`, `y`: arrays, frames, dask arrays or dataframes; or a source or a `Part` of one, without `y`.
         `validation`: a share of the rows (0.1), a pair of arrays, or a Part. The share is drawn at random; of
         dask arrays, which are not shuffled, it is the last rows, unless `distribution` is stratified.
         With `resume` the run goes on from the last checkpoint in `folder`, under any layout.
@@ -158,9 +161,10 @@ class Trainer(Learnt, Shown):
         NaN for outputs and probabilities; for `classes` it is refused, or becomes `fill` where that is given.
         Raises InputError for examples that `fit` would refuse.
         """
-        check_kind(kind)
+        kind = kind_of_prediction(kind)
         spec, owners = self._fitted()
-        return predict(spec, owners, lambda: self._state_files(spec, owners), X, kind, fill)
+        files, verbose = partial(self._state_files, spec, owners), self.settings.verbose
+        return predict(spec, owners, files, X, kind, fill, verbose)
 
     def restore(self, checkpoint: str | Path, strict: bool = True) -> Trainer:
         """Take up a saved state, for `evaluate` and `predict`, and for `fit` to go on.

@@ -34,7 +34,7 @@ def train(units: int = 8, **options: Any) -> str:
     return trainer(units, **options).fit(X, Y).parameters_sha256_
 
 
-def in_child(work: Callable[[], Any], seconds: int = 60) -> str:
+def in_child(work: Callable[[], Any], seconds: int = 200) -> str:
     """What work gives in a forked child, which is ended where it waits for ever."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -117,7 +117,7 @@ def test_a_fork_waits_for_kernels_that_are_being_loaded() -> None:
     thread.start()
     loading.wait()
     threading.Timer(0.2, release.set).start()
-    assert in_child(lambda: LOADING.acquire(timeout=10)) == "True"
+    assert in_child(lambda: LOADING.acquire(timeout=100)) == "True"
     thread.join()
 
 
@@ -133,7 +133,7 @@ def test_a_child_of_a_parent_with_a_client_opens_its_own(threads_client: Any) ->
         with open_client("threads", workers=1) as client:
             return train(client=client)
 
-    assert in_child(on_own_client, seconds=30) == train(client=threads_client)
+    assert in_child(on_own_client) == train(client=threads_client)
 
 
 def test_a_child_leaves_its_parents_folders(tmp_path: Path) -> None:

@@ -260,7 +260,6 @@ def test_a_bomb_is_not_begun(tmp_path: Path, monkeypatch: Any) -> None:
     assert archive(tmp_path / "b.npz", 0, x=x).arrays()[0].shape == (20, 400_000)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "what, words", [("pipe", "is a named pipe"), ("folder", "is a folder"), ("link", "a link to")]
 )

@@ -113,7 +113,8 @@ def test_workers_that_are_on_their_way_are_waited_for() -> None:
 @every_use
 def test_a_scheduler_that_is_gone(use: Callable[[Any], Any]) -> None:
     cluster = workers_in_this_process(1)
-    with Client(cluster, set_as_default=False, timeout=1) as client:
+    with Client(cluster, set_as_default=False) as client:
+        client._timeout = 1  # seconds that it tries to connect again
         cluster.close()
         assert "does not answer" in (line := refusal(use, client)) or "is closed" in line
 

@@ -24,8 +24,11 @@ from daskpar import (
     Metric,
     SoftmaxCrossEntropy,
     Trainer,
+    check_loss,
 )
 from daskpar.nn.functions import FunctionLoss, FunctionMetric
+from daskpar.nn.registry import LOSSES
+from daskpar.nn.registry import loss as loss_of
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((96, 4)).astype("float32")
@@ -109,6 +112,7 @@ def test_a_function_of_classes() -> None:
         found.predict(X, "probabilities"), other.predict(X, "probabilities"), rtol=1e-9
     )
     assert found.classes_.tolist() == ["none", "one", "two"]
+    np.testing.assert_array_equal(found.predict(X, kind="proba"), found.predict(X, "probabilities"))
 
 
 class Hinge(Loss):
@@ -150,6 +154,38 @@ def test_predictions_of_an_own_loss_go_by_its_task() -> None:
         trained(1, CLASSES, loss=Hinge())
     members = Ensemble([{"dense": 3}], members=2, loss=Hinge(), batch=16, client=THREADED).fit(X, CLASSES)
     assert np.allclose(np.exp(members.predict(X)).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    "loss", [*LOSSES, squares, FunctionLoss(entropy, task="classes"), Hinge(), Yes()], ids=str
+)
+def test_losses_pass_their_check(loss: Any) -> None:
+    task = loss_of(loss).task
+    shape = (3,) if task == "classes" else (2,)
+    check_loss(loss, shape, np.array([0, 2, 1, 1]) if task == "classes" else rng.random((4, 2)))
+
+
+class Mean(Loss):
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        error = outputs - targets.reshape(outputs.shape)
+        return float((error * error).mean()), 1.0, 2 * error / error.size
+
+
+def writing(outputs: Any, targets: Any) -> Any:
+    outputs -= targets
+    return (outputs**2)[:, 0], 2 * outputs
+
+
+def test_a_broken_loss_is_told_what_is_wrong() -> None:
+    one_line(
+        lambda: check_loss(Mean(), (1,), [0.0, 1.0]), "'rows' fails: the losses and weights of rows do not"
+    )
+    one_line(
+        lambda: check_loss(writing, (1,), [0.0, 1.0]),
+        "writing: check 'purity' fails: it writes to the outputs",
+    )
+    one_line(lambda: check_loss(lambda o, t: (o[:, 0], o), (1,), [0.0, 1.0]), "check 'gradients' fails")
+    one_line(lambda: check_loss("mse", (2,), [0.0, 1.0]), "the model returns (2,) per example")
 
 
 def one_line(make: Function[[], Any], words: str) -> None:

@@ -301,7 +301,6 @@ def to_nothing(path: Path) -> None:
     path.symlink_to("moved-away.png")
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "put, said",
     [

@@ -246,9 +246,18 @@ def test_blocks_and_names_are_checked_when_a_trainer_is_made(settings: dict[str,
 def test_settings_that_do_not_go_together_are_told_when_a_trainer_is_made() -> None:
     line(lambda: Trainer(MODEL, loss="mse", metrics="accuracy"), "accuracy measures classes or labels")
     line(lambda: Trainer(MODEL, epochs=1, steps=1), "train.epochs")
+    line(lambda: Trainer(MODEL, layout={"replicas": 2, "outer": "sdg"}), "optimizer 'sdg' is not known")
     trainer = Trainer(MODEL, metrics="accuracy")
     trainer.loss = "mse"  # the other setting may follow
     line(lambda: trainer.fit(X, Y), "accuracy measures classes or labels")
+
+
+def test_a_sigmoid_before_a_loss_that_has_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Trainer([{"dense": 1}], loss="bce"), Trainer([{"dense": 1}, "sigmoid"], loss="mse")
+    assert not caplog.messages
+    Trainer([{"dense": 1}, "sigmoid"], loss="BCELoss")
+    (message,) = caplog.messages
+    assert message.startswith("binary_cross_entropy takes the outputs before a sigmoid: leave out the last")
 
 
 def test_entries_stay_as_they_were_written() -> None:

@@ -104,7 +104,6 @@ def test_refused(tmp_path: Path, raw: bytes, words: str) -> None:
     assert words in refusal(tmp_path, raw)
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize("what, words", [("pipe", "is a named pipe"), ("folder", "is a folder")])
 def test_what_is_no_file(tmp_path: Path, what: str, words: str) -> None:
     path = tmp_path / "a.txt"

@@ -98,7 +98,7 @@ def test_more_tasks_than_threads(
     futures = client.map(way, range(TASKS), pure=False)
     wait(futures, timeout=100)
     assert client.gather(futures) == [expected] * TASKS
-    assert client.submit(sum, [1, 2], pure=False).result(timeout=30) == 3  # all threads are back
+    assert client.submit(sum, [1, 2], pure=False).result(timeout=100) == 3  # all threads are back
 
 
 def test_delayed(threads_client: Any) -> None:

@@ -16,6 +16,14 @@ def known(monkeypatch, tmp_path):
     monkeypatch.setattr(plan, "measure_network", lambda *where: Network(1e-3, 1e-3, 5e-4, cores=2))
 
 
+@pytest.fixture(autouse=True)
+def load(monkeypatch):
+    """The load of this machine, as the commands see it; quiet, unless a test sets another."""
+    found = [0.0, 0.0, 0.0]
+    monkeypatch.setattr("psutil.getloadavg", lambda: tuple(found))
+    return found
+
+
 def rows(printed):
     return [line for line in printed.splitlines() if line.startswith("{")]
 
@@ -49,11 +57,21 @@ def test_simulate(project):
     options = ("--workers=1,8,64", "--scheduler=0.01", f"-o{chart}")
     result = project("simulate", *options, **QUIET, layout__data=2)
     assert result.exit_code == 0, result.stderr
+    assert "simulating 4 layouts" in result.stderr
     own = next(line for line in rows(result.stdout) if line.startswith("{data: 2} "))
     assert own.split()[2] == "1"
     last = result.stdout.split("{data: 2, fan_in: 2}")[0].splitlines()[-1].split()
     assert last[0] == "64" and last[-1] == "100%"  # busy: one task takes it 10 ms
     assert "{data: 2, fan_in: 16}" in chart.read_text()
+
+
+@pytest.mark.parametrize("command", ["plan", "simulate"])
+def test_a_busy_machine_is_told_of_once_where_it_measures(project, load, command):
+    options = [] if command == "plan" else ["--workers=2", f"-o{project.folder / 'chart.html'}"]
+    load[0] = 1e4
+    busy = [line for line in project(command, *options, **QUIET).stderr.splitlines() if "busy" in line]
+    assert len(busy) == 1 and busy[0].startswith("this machine is busy (load 10000.0 on ")
+    assert "busy" not in project(command, *options, **QUIET).stderr  # all is measured
 
 
 def test_layout_auto_trains_with_what_plan_puts_first(project):

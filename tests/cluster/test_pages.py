@@ -12,8 +12,10 @@ from typing import Any
 
 import dashboard_visits as visits
 import pytest
+from clusters import SharedCluster
 
-from daskpar import Callback, Layout, Trainer, open_client
+from daskpar import Callback, Layout, Trainer
+from daskpar.cluster.executor import choose_executor
 from daskpar.cluster.pages import in_order, place
 from daskpar.data import Digits
 
@@ -33,13 +35,18 @@ LAYOUTS = {
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def cluster() -> Iterator[SharedCluster]:
     """A cluster of this module's own: pages leave something behind on a scheduler."""
-    with open_client("threads", workers=2, dashboard_port=0) as client:
-        for handler in logging.getLogger().handlers:
-            handler.setLevel(logging.NOTSET)
+    shared = SharedCluster("threads")
+    yield shared
+    visits.close_pages()
+    shared.close()
+
+
+@pytest.fixture
+def client(cluster: SharedCluster) -> Iterator[Any]:
+    with cluster.current() as client:
         yield client
-        visits.close_pages()
 
 
 class Visit(Callback):
@@ -125,6 +132,19 @@ def failure_at(address: str) -> str:
         error.close()
         return f"{address}: {error}"
     return ""
+
+
+def test_a_worker_s_page_shows_the_transfers_that_are_logged(processes_client: Any) -> None:
+    """Dask's page counts those that are not done, and those that the log has lost."""
+    choose_executor(processes_client, 1).close()  # sets the workers up
+    assert set(processes_client.run(update_transfers).values()) == {None}
+
+
+def update_transfers(dask_worker: Any) -> None:
+    from distributed.dashboard.components.worker import CommunicatingStream
+
+    dask_worker.transfer_outgoing_count_total += 1
+    CommunicatingStream(dask_worker).update()
 
 
 def test_groups_are_placed_by_their_order_in_a_step() -> None:

@@ -74,3 +74,24 @@ def test_interrupts_of_the_terminal_do_not_reach_a_nannys_workers(processes_clie
     for pid in before.values():
         os.kill(pid, signal.SIGINT)
     assert processes_client.run(os.getpid) == before
+
+
+class Keeps:
+    """An actor that does nothing."""
+
+
+def alive_and_gone(actor: Any) -> tuple[bool, bool]:
+    return setup.has_a_worker(actor), setup.has_a_worker(SimpleNamespace(key="gone"))
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_a_task_knows_whether_an_actor_lives(kind: str, request: pytest.FixtureRequest) -> None:
+    """Without a client of its own, which would be the current one of the process."""
+    client = request.getfixturevalue(f"{kind}_client")
+    actor = client.submit(Keeps, actor=True)
+    assert client.submit(alive_and_gone, actor, pure=False).result(timeout=100) == (True, False)
+    assert client.run(worker_has_client) == dict.fromkeys(client.run(worker_has_client), False)
+
+
+def worker_has_client(dask_worker: Any) -> bool:
+    return dask_worker._client is not None

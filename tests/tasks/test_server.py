@@ -184,7 +184,7 @@ class Slow(Layer):
                 BEGUN.notify_all()
             elif ctx.training:
                 awaited = min(ctx.step + self.ahead, STEPS - 1)
-                assert BEGUN.wait_for(lambda: reached and reached[-1] >= awaited, timeout=20)
+                assert BEGUN.wait_for(lambda: reached and reached[-1] >= awaited, timeout=100)
         return x, None
 
     def backward(self, params: Any, saved: Any, dy: Any, ctx: Any) -> tuple[Any, Any]:

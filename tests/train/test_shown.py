@@ -58,13 +58,13 @@ class Mine(Layer):
     [
         (Layout(), "Layout()"),
         (Layout(data=2, grain="layer"), "Layout(data=2, grain='layer')"),
-        (Dense(16), "Dense(16)"),
+        (Dense(16), "Dense(units=16)"),
         (Adam(lr=0.1), "Adam(lr=0.1)"),
         (EarlyStopping(patience=3), "EarlyStopping(patience=3)"),
         (Mine(3, bias=False), "Mine(3, bias=False)"),
         (
             Sequential([Flatten(), Dense(8), Residual([ReLU(), Dropout(0.5)])]),
-            "Sequential([Flatten(), Dense(8), Residual([ReLU(), Dropout(0.5)])])",
+            "Sequential([Flatten(), Dense(units=8), Residual([ReLU(), Dropout(0.5)])])",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -79,12 +79,12 @@ def test_html_of_blocks_tells_what_fields_mean() -> None:
     html = Layout(data=2)._repr_html_()
     assert "<code>2</code>" in html and "lanes" in html and "stages" not in html
     html = Sequential([Dense(8), ReLU()])._repr_html_()
-    assert html.count("<li>") == 2 and "<code>Dense(8)</code>" in html
+    assert html.count("<li>") == 2 and "<code>Dense(units=8)</code>" in html
 
 
 def test_a_trainer_shows_what_is_not_as_usual() -> None:
     assert repr(Trainer(MODEL)) == "Trainer([{'dense': 8}, 'relu', {'dense': 2}])"
-    assert repr(Trainer(Sequential([Dense(2)]), batch=8)) == "Trainer([Dense(2)], batch=8)"
+    assert repr(Trainer(Sequential([Dense(2)]), batch=8)) == "Trainer([Dense(units=2)], batch=8)"
     assert repr(Ensemble(["relu"], members=3, seed=1)) == "Ensemble(['relu'], members=3, seed=1)"
 
 
@@ -92,13 +92,13 @@ def test_a_long_trainer_takes_a_few_lines() -> None:
     class Own(Callback):
         pass
 
-    layers = [Dense(k + 1) for k in range(40)]
+    layers = [Dropout(k / 40) for k in range(40)]
     settings: dict[str, Any] = {"layout": Layout(data=2), "clip": Clip(norm=1.0), "epochs": 100}
     trainer = Trainer(layers, callbacks=[Own()], folder=Path("/runs/a"), **settings)
     lines = repr(trainer).splitlines()
     assert 1 < len(lines) < 5 and max(map(len, lines)) <= 110
     text = " ".join(line.strip() for line in lines)
-    assert "Dense(7), ... 32 more, Dense(40)]" in text
+    assert "Dropout(0.075), ... 35 more, Dropout(0.975)]" in text
     assert "layout=Layout(data=2)" in text and "callbacks=[Own(...)]" in text and "folder='/runs/a'" in text
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Metric(Block):
     _: KW_ONLY
     name: str = cast(str, MetricName())
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         take_own_name(cls)
         super().__init_subclass__(**options)
 

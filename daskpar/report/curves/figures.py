@@ -14,7 +14,7 @@ from daskpar.report.record import Record
 _PARTS = ("train", "validation", "test")
 
 
-def figure(value: Any) -> str:
+def figure(value: object) -> str:
     """A number of at most some five digits; a dash for none."""
     if not isinstance(value, int | float) or not np.isfinite(value):
         return "–"

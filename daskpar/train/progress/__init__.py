@@ -2,6 +2,6 @@
 
 from daskpar.train.progress.base import Progress
 from daskpar.train.progress.choice import progress, progress_for
-from daskpar.train.progress.counter import counting
+from daskpar.train.progress.counter import Count, counting
 
-__all__ = ["Progress", "counting", "progress", "progress_for"]
+__all__ = ["Count", "Progress", "counting", "progress", "progress_for"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import threading
-from typing import Any, Literal
+from typing import Literal, TextIO
 
 from daskpar.cluster.clients import within_task
 
@@ -38,17 +38,17 @@ def _in_background() -> bool:
     return threading.current_thread() is not threading.main_thread()
 
 
-def notebook_shell() -> Any:
+def notebook_shell() -> object:
     """Return the IPython shell of a Jupyter kernel, or None elsewhere. IPython is not imported for it."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
-def is_terminal(stream: Any) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal; one that is closed or missing is none."""
     try:
-        return bool(stream.isatty())
+        return stream is not None and stream.isatty()
     except (AttributeError, OSError, ValueError):
         return False
 

@@ -32,18 +32,17 @@ class Progress(Callback):
         self.evaluation: tuple[int, int] | None = None
         self.loss = self.rate = ""
         self._due = Throttle(self.seconds_between_updates)
-        self._drawn, self._moment = run.steps_run_, self.meter.now()
 
     def after_steps(self, run: RunView, entries: list[Entry]) -> None:
-        step = entries[-1][0] + 1
-        self.meter.reach(step)
+        self.meter.reach(entries[-1][0] + 1)
         if not self._due():
             return
-        now, order = self.meter.now(), run.spec_.order
-        rows = order.drawn(step) - order.drawn(self._drawn)
-        self.rate = f"{rows / max(now - self._moment, 1e-6):,.0f} examples/s"
+        order, span = run.spec_.order, self.meter.span
+        if span is not None:
+            first, last, seconds = span
+            rows = order.drawn(last) - order.drawn(first)
+            self.rate = f"{rows / max(seconds, 1e-6):>7,.0f} examples/s"
         self.loss = f"loss {score(scores(run.spec_, entries[-1][1])['loss'])}"
-        self._drawn, self._moment = step, now
         self.redraw()
 
     def evaluating(self, done: int, chunks: int) -> None:
@@ -60,7 +59,6 @@ class Progress(Callback):
         if self.table is None:
             self.table = EvaluationTable(record, Column(scale.unit, width=scale.widest))
         self.write_row(self.table, self.table.cells([label], record), first)
-        self._moment = self.meter.now()  # the time of an evaluation is none of the steps'
 
     @property
     def position(self) -> tuple[str, int, int]:
@@ -77,10 +75,11 @@ class Progress(Callback):
         assert self.scale is not None
         _, done, stretch = self.position
         left = self.meter.left
+        count = f"{done:>{len(str(stretch))}}/{stretch}"  # of one width, so that the bar stays
         texts = {
             "rate": "" if self.evaluation else self.rate,
             "loss": "" if self.evaluation else self.loss,
-            "count": "" if self.scale.in_steps and not self.evaluation else f"{done}/{stretch}",
+            "count": "" if self.scale.in_steps and not self.evaluation else count,
             "left": "" if left is None else f"{clock(left)} left",
         }
         return {name: text for name, text in texts.items() if text}

@@ -28,8 +28,8 @@ def counting(label: str, things: Sequence[Hashable], verbose: bool | int | None)
 
     Yields the function that hears of each, or None where nobody looks.
     """
-    where = audience(verbose)
-    if where in ("nobody", "log") or len(things) < 2:
+    where = audience(verbose) if len(things) > 1 else "nobody"
+    if where in ("nobody", "log"):
         yield None
         return
     left = set(things)

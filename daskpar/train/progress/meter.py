@@ -52,9 +52,17 @@ class Meter:
         self._moments.append((count, self.now()))
 
     @property
-    def left(self) -> float | None:
-        """The seconds that the rest will take at this pace; None while there is none yet."""
+    def span(self) -> tuple[int, int, float] | None:
+        """The counts that the pace is taken between, and the seconds that lie between them."""
         if len(self._moments) < 2:
             return None
         (first, begun), (last, ended) = self._moments[0], self._moments[-1]
-        return (ended - begun) / max(1, last - first) * max(0, self.total - last)
+        return first, last, ended - begun
+
+    @property
+    def left(self) -> float | None:
+        """The seconds that the rest will take at this pace; None while there is none yet."""
+        if self.span is None:
+            return None
+        first, last, seconds = self.span
+        return seconds / max(1, last - first) * max(0, self.total - last)

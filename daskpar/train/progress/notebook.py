@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 from daskpar.report.table import html_table
 from daskpar.train.evaluation_table import EvaluationTable
@@ -41,11 +41,15 @@ def bar_html(label: str, done: int, total: int, notes: Sequence[str]) -> str:
     return f'<div style="{_LINE}"><span>{escape(label)}</span>{bar}{beside}</div>'
 
 
+class _Handle(Protocol):
+    def update(self, block: Block) -> object: ...
+
+
 class LiveBlock:
     """A place in the output of a cell that can be written to again and again."""
 
     def __init__(self) -> None:
-        self._handle: Any = None
+        self._handle: _Handle | None = None
 
     def show(self, html: str, text: str) -> None:
         """Put HTML into the block, or `text` where HTML cannot be shown."""

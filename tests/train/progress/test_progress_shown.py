@@ -34,6 +34,12 @@ class Tty(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def free_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that fails half-way leaves nothing to the next."""
+    monkeypatch.setattr(SCREEN, "_owner", None)
+
+
 def console(width: int) -> Terminal:
     return Terminal(file=Tty(), width=width, force_terminal=True, color_system=None)
 
@@ -60,7 +66,7 @@ class FakeRun(SimpleNamespace):
 
     def __init__(self) -> None:
         order = SimpleNamespace(steps=5, first_step=0, drawn=lambda step: 16 * step)
-        spec = SimpleNamespace(order=order, out_shape=(1,), metrics=())
+        spec = SimpleNamespace(order=order, out_shape=(1,), metrics=(), units=None)
         super().__init__(steps_planned_=10, steps_run_=0, steps=None, seconds_=1.0, spec_=spec)
         self.begun_ = {"step": 0, "epoch": 0.0}
 
@@ -102,11 +108,11 @@ def test_the_bar_moves_within_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None
     shown.before_training(run)  # type: ignore[arg-type]
     run.steps_done(shown, 1, 5, 6, 10)
     shown.close()
-    wanted = re.compile(r"(epoch \d/2) +\S+ +(\d/5)  loss 0.5000  .* examples/s")
+    wanted = re.compile(r"(epoch \d/2) +\S+ +(\d/5)  loss 0.5000")
     bars = [wanted.match(line) for line in lines(terminal)]
     places = list(dict.fromkeys((bar[1], bar[2]) for bar in bars if bar))
     assert places == [("epoch 1/2", "1/5"), ("epoch 1/2", "5/5"), ("epoch 2/2", "1/5"), ("epoch 2/2", "5/5")]
-    assert lines(terminal)[-1].endswith("0:00 left")
+    assert re.search(r" [\d,]+ examples/s  0:00 left$", lines(terminal)[-1])
     terminal.file.truncate(0)
     run.steps_done(shown, 10)
     assert lines(terminal) == [], "nothing moves after the end"
@@ -312,6 +318,13 @@ def test_a_count_that_takes_a_while_has_a_bar(monkeypatch: pytest.MonkeyPatch) -
     assert trainer.evaluate(x, np.repeat(Y, 10)) == wanted
     shown = CODES.sub("", sys.stdout.getvalue())  # type: ignore[attr-defined]
     assert "evaluate test" in shown and "10/10" in shown
+    trainer.verbose = 0
+    wanted = trainer.predict(x)
+    assert "predict" not in sys.stdout.getvalue()  # type: ignore[attr-defined]
+    trainer.verbose = None
+    np.testing.assert_array_equal(trainer.predict(x), wanted)
+    shown = CODES.sub("", sys.stdout.getvalue())  # type: ignore[attr-defined]
+    assert "predict" in shown and "4/4" in shown, "960 rows are four times 256"
 
 
 def test_a_quick_count_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,6 +397,8 @@ def test_times_and_positions() -> None:
 
 def test_positions_of_a_run_that_goes_on() -> None:
     other_data = Scale(first=12, steps=22, per_epoch=5, epochs_from=12, epochs_before=3.0)
+    again = Scale(first=10, steps=20, per_epoch=5)
+    assert again.position(10) == ("epoch 3/4", 0, 5) and again.position(15) == ("epoch 3/4", 5, 5)
     assert other_data.position(12) == ("epoch 4/5", 0, 5) and other_data.position(22) == ("epoch 5/5", 5, 5)
     assert other_data.of_record({"epoch": 4.0}) == "4/5"
     in_steps = Scale(first=100, steps=110, per_epoch=5, in_steps=True, rows_in_steps=True)
