@@ -39,7 +39,10 @@ def entry_of(block: DataclassInstance) -> dict[str, object]:
     """
     name = name_of(block)
     if name is None:
-        raise InputError(f"{full_name(type(block))} is not registered")
+        function = getattr(block, "function", None)
+        if isinstance(function, FunctionType):
+            raise InputError(f"the function {function.__name__} has no entry, as registered classes have")
+        raise InputError(f"{full_name(type(block))} is not registered; put @register before the class")
     arguments: dict[str, object] = {}
     for field in fields(block):
         if field.init:

@@ -28,8 +28,10 @@ VERSION = 1
 """The version of descriptions, and of the files that hold them. Later ones are refused."""
 
 Description = dict[str, Any]
-OF_THE_PROCESS = ("client", "folder")
+OF_THE_PROCESS = ("client", "folder", "warm_start", "verbose", "profile")
 """Settings that are not described: they belong to the process that trains."""
+EITHER = ({"epochs", "steps"}, {"optimizer", "learning_rate"})
+"""Settings of which the one that is given takes the place of both."""
 
 
 def describe(settings: Settings) -> Description:
@@ -72,11 +74,11 @@ def described(description: Description, given: Iterable[str] = (), where: str = 
     check_version(description.get("version"), where)
     values, reasons = description["settings"], description["not_described"]
     given = set(given)
+    given |= {name for pair in EITHER if pair & given for name in pair - {"optimizer"}}
     for name, reason in reasons.items():
         if name not in given:
             raise InputError(
-                f"{where}: {name} is not kept there: {reason}; give it as load(..., {name}=...), or put "
-                "@register before the class and train anew"
+                f"{where}: {name} is not kept there ({reason}); give it as load(..., {name}=...)"
             )
     keywords = {}
     for name, value in values.items():

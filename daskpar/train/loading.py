@@ -8,14 +8,14 @@ from typing import Any
 
 from daskpar.data.paths import absolute
 from daskpar.entries import name_of
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError
 from daskpar.optim.sgd import SGD
 from daskpar.tasks.state_file import read_state
 from daskpar.tasks.types import State
 from daskpar.train.description import described
 from daskpar.train.ensemble import Ensemble
 from daskpar.train.saved import Saved, saved_at
-from daskpar.train.settings import FIELDS, Settings
+from daskpar.train.settings import Settings
 from daskpar.train.state_files import fitted_with, restored, saved_spec
 from daskpar.train.trainer import Trainer
 
@@ -43,9 +43,6 @@ def load(path: str | Path, **settings: Any) -> Trainer:
     (True, 16)
     """
     place = Path(absolute(path, "load"))
-    for name in settings:
-        if name not in FIELDS:
-            raise unknown("setting of load", name, FIELDS)
     members = sorted(place.glob("member-*"))
     saved = saved_at(members[0] if members else place)
     if "description" not in saved.meta:

@@ -151,6 +151,14 @@ def test_settings_given_to_load_take_the_place_of_those_saved(tmp_path: Path) ->
     assert daskpar.load(path, precision="float64").predict(X).dtype == np.float64
 
 
+def test_one_of_two_settings_takes_the_place_of_both(tmp_path: Path) -> None:
+    path = fit(learning_rate=0.25, warm_start=False).save(tmp_path / "a")
+    steps = daskpar.load(path, steps=3, client=THREADED)
+    assert (steps.epochs, steps.steps, steps.learning_rate) == (None, 3, 0.25)
+    assert steps.fit(X, Y).steps_ == 12 + 3  # it goes on, whatever the first training did
+    assert daskpar.load(path, optimizer={"sgd": 0.5}).learning_rate is None
+
+
 def test_a_loaded_trainer_is_saved_and_loaded_again(tmp_path: Path) -> None:
     trainer = fit(y=LABELS["texts"])
     first = trainer.save(tmp_path / "a")
@@ -205,8 +213,19 @@ def test_a_block_that_is_not_registered_is_asked_for(tmp_path: Path) -> None:
     trainer = fit(model=model, folder=tmp_path / "run")
     for path in (tmp_path / "run", trainer.save(tmp_path / "a")):
         told = line(path)
-        assert f"{path}: model is not kept there: layer 1: " in told and "Twice is not registered" in told
+        assert f"{path}: model is not kept there (layer 1: " in told and "Twice is not registered" in told
         same(trainer, daskpar.load(path, model=model, client=THREADED))
+
+
+def squares(outputs: Any, targets: Any) -> Any:
+    return ((outputs - targets) ** 2).sum(axis=1), 2 * (outputs - targets)
+
+
+def test_a_function_is_asked_for(tmp_path: Path) -> None:
+    trainer = fit(y=X[:, :3], loss=squares)
+    told = line(trainer.save(tmp_path / "a"))
+    assert "loss is not kept there (the function squares" in told and "load(..., loss=...)" in told
+    same(trainer, daskpar.load(tmp_path / "a", loss=squares, client=THREADED), X[:, :3])
 
 
 @dataclass(frozen=True)
@@ -270,7 +289,7 @@ def test_what_cannot_be_loaded_is_told_in_a_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     assert line(tmp_path / "gone") == f"{tmp_path / 'gone'}: no such file or folder"
     assert "no checkpoint there" in line(tmp_path)
-    assert "setting of load 'epoch' is not known" in line(path, epoch=3)
+    assert "'epoch' is called 'epochs'" in line(path, epoch=3)
     for content in (b"", b"abc", whole[:100], whole[:-20], b"\x80\x04K\x01."):
         (tmp_path / "b").write_bytes(content)
         assert "not a file of Trainer.save, or one that was cut short" in line(tmp_path / "b")
