@@ -100,14 +100,19 @@ def fault_of_gradients(
             faults.append(fault_of_gradients((dx, grads[name]), value, None, dtype))
         else:
             told = f"backward returned the gradient {name!r}"
-            faults.append(fault_of_array(told, grads[name], value.shape, dtype))
+            faults.append(fault_of_array(told, grads[name], value.shape, None))
     return next((fault for fault in faults if fault is not None), None)
 
 
-def fault_of_array(told: str, array: Any, shape: Shape, dtype: np.dtype) -> str | None:
-    """The fault in an array that should be of this shape and dtype; `told` names it."""
+def fault_of_array(told: str, array: Any, shape: Shape, dtype: np.dtype | None) -> str | None:
+    """The fault in an array that should be of this shape and dtype; `told` names it.
+
+    `dtype` is None where any real numbers do, because they are cast.
+    """
     if getattr(array, "shape", None) != shape:
         return f"{told} of shape {_described(array)}; expected {shape}"
+    if dtype is None:
+        return None if array.dtype.kind in "fiub" else f"{told} of {array.dtype}; expected real numbers"
     if array.dtype != dtype:
         return f"{told} of {array.dtype}; expected {dtype}, as its input"
     return None

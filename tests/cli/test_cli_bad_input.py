@@ -113,7 +113,8 @@ TABLE = {
     ),
     "weights of classes in a list": (
         train(class_weight=[1, 2]),
-        'train.class_weight=[1, 2]: expected "balanced", or a mapping from labels to weights, e.g. {{0: 1, ',
+        'train.class_weight=[1, 2]: expected "balanced", or a mapping from labels to weights, e.g. '
+        "{{0: 1, 1: 5}}",
     ),
     "a weight that is a text": (
         train(class_weight={3: "much"}),
