@@ -20,6 +20,6 @@ def busy_line(cores: int | None = None) -> str | None:
     if load <= _SHARE * cores:
         return None
     return (
-        f"this machine is busy (load {load:.1f} on {cores} cores): what is measured now will be too slow; "
-        "measure again with --fresh when it is quiet"
+        f"this machine is busy (load {load:.1f} on {cores} cores), so times are measured too long; "
+        "`plan --fresh` measures anew"
     )

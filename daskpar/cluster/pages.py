@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import traceback
 from collections.abc import Mapping, Set
 from functools import wraps
 from typing import Any
 
 from daskpar.cluster.step_layout import COLUMNS, StepLayout
+from daskpar.errors import one_line
 
 logger = logging.getLogger(__name__)
+_OF_PAGES = re.compile(r"[/\\](bokeh[/\\]server|distributed[/\\]dashboard)[/\\]")
 
 Place = dict[str, int]
 """`x`, the column, and `y`, the row of a group."""
@@ -32,8 +36,10 @@ Arrows = dict[str, list[str]]
 def mend_pages() -> None:
     """Mend the pages that the scheduler of this process shows; a second time does nothing.
 
-    Warns where distributed has changed. A scheduler without bokeh has no pages.
+    Warns where distributed has changed. A scheduler without bokeh has no pages. Whatever still fails, e.g.
+    where a browser goes away while it connects, is logged in a line.
     """
+    logging.getLogger("tornado.application").addFilter(in_one_line)
     try:
         from distributed.dashboard.components import scheduler as pages
     except ImportError:
@@ -66,6 +72,17 @@ def mend_pages() -> None:
     groups.update_layout = _update_layout
     graph.__init__, graph.update = build_following, update_in_step
     pages.GraphLayout = StepLayout
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """Replace the traceback of an error in a page by a line; a filter that lets every record pass."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if any(_OF_PAGES.search(file) for file in files):
+            record.msg, record.args = "a page of Dask's dashboard failed: %s", (one_line(repr(error)),)
+            record.exc_info = record.exc_text = None
+    return True
 
 
 def mend_worker_pages() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -16,7 +17,7 @@ from clusters import SharedCluster
 
 from daskpar import Callback, Layout, Trainer
 from daskpar.cluster.executor import choose_executor
-from daskpar.cluster.pages import in_order, place
+from daskpar.cluster.pages import in_one_line, in_order, place
 from daskpar.data import Digits
 
 MODEL = ["flatten", {"dense": 8}, "relu", {"dense": 8}, "relu", {"dense": 10}]
@@ -145,6 +146,18 @@ def update_transfers(dask_worker: Any) -> None:
 
     dask_worker.transfer_outgoing_count_total += 1
     CommunicatingStream(dask_worker).update()
+
+
+@pytest.mark.parametrize("file, of_a_page", [("/x/bokeh/server/views/ws.py", True), ("/x/mine.py", False)])
+def test_an_error_in_a_page_is_a_line_in_the_log(file: str, of_a_page: bool) -> None:
+    try:
+        exec(compile("assert session is not None", file, "exec"), {"session": None})
+    except AssertionError:
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "Uncaught %s", ("GET",), sys.exc_info())
+    assert in_one_line(record)
+    lines = logging.Formatter().format(record).splitlines()
+    assert (lines == ["a page of Dask's dashboard failed: AssertionError()"]) == of_a_page
+    assert (len(lines) == 1) == of_a_page
 
 
 def test_groups_are_placed_by_their_order_in_a_step() -> None:
