@@ -17,11 +17,13 @@ from daskpar.train.view import RunView
 class CallbackList:
     """Tells callbacks of the events of a run, in their order.
 
-    `order` says at which step an epoch begins.
+    `order` says at which step an epoch begins. `first`: callbacks that hear of each event before the others,
+    and have no state that a checkpoint keeps.
     """
 
-    def __init__(self, callbacks: Sequence[Callback], order: Sampler):
-        self.callbacks, self.order = tuple(callbacks), order
+    def __init__(self, callbacks: Sequence[Callback], order: Sampler, first: Sequence[Callback] = ()):
+        self.callbacks, self.order = (*first, *callbacks), order
+        self._with_state = tuple(callbacks)
         self._epoch = -1
 
     def reset(self, spec: Spec, validation: bool) -> None:
@@ -67,7 +69,7 @@ class CallbackList:
 
     def states(self) -> list[list[Any]]:
         """Return the kind and the state of each callback, for a checkpoint."""
-        return [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks]
+        return [[type(callback).__name__, callback.state_dict()] for callback in self._with_state]
 
     def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None:
         """Give callbacks the states from a checkpoint; `best(step)` reads the best state of a step."""

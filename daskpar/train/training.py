@@ -92,8 +92,8 @@ def begin(
     timetable = Timetable.of(problem, int(begun["step"]))
     plateau = [] if timetable.plateau is None else [timetable.plateau]
     folder = program_folder(settings, data.part, validation)
-    heard = [*folder, *settings.callbacks, *plateau, *progress_for(settings)]
-    callbacks = CallbackList(heard, problem.spec.order)
+    others = [*settings.callbacks, *plateau, *progress_for(settings)]
+    callbacks = CallbackList(others, problem.spec.order, first=folder)
     callbacks.reset(problem.spec, validation is not None)
     return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)
 
