@@ -157,7 +157,9 @@ def test_predictions_of_an_own_loss_go_by_its_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [*LOSSES, squares, FunctionLoss(entropy, task="classes"), Hinge(), Yes()], ids=str
+    "loss",
+    [*LOSSES, squares, FunctionLoss(entropy, task="classes"), Hinge(), Yes()],
+    ids=lambda loss: loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__),
 )
 def test_losses_pass_their_check(loss: Any) -> None:
     task = loss_of(loss).task
