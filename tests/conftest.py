@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,11 @@ from clusters import SharedCluster, current_client, forget_clients
 
 from daskpar.backend import kernels
 from daskpar.backend.kernels import reference
+
+
+def pytest_configure() -> None:
+    """Hear of interrupts also where the tests were started in the background, which ignores them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -60,11 +60,20 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
     return State(step, params, slots)
 
 
+def read_whole(spec: Spec, path: str) -> State:
+    """Return the state in a file with everything beside it, as the states of replicas.
+
+    Raises InputError for a file that does not fit the model or the optimizer.
+    """
+    state = read_state(spec, path)
+    return state._replace(slots={**read_slots(spec, path, ""), **state.slots})
+
+
 def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
     """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
     within = f"slots/{part}/" if part else "slots/"
     _, tensors = read_tensors(path, within + beginning)
-    names = sorted({name[len(within) :].split("/")[0] for name in tensors})
+    names = sorted({name[len(within) :].rpartition("/")[0] for name in tensors})
     return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daskpar.errors import InputError
-from daskpar.tasks.state_file import read_state
+from daskpar.tasks.state_file import read_whole
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import Checkpoints
 
@@ -48,7 +48,7 @@ class Rescue:
         if self._root is None:
             return None, "nothing was saved before that", "start a cluster and train anew"
         try:
-            state = self._root if isinstance(self._root, State) else read_state(spec, str(self._root))
+            state = self._root if isinstance(self._root, State) else read_whole(spec, str(self._root))
             if checkpoints and self._meta is not None:
                 checkpoints.save(spec, state, self._meta)
         except InputError as error:

@@ -13,7 +13,7 @@ from daskpar.errors import ClusterLostError, InputError, Interrupted
 from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
 from daskpar.tasks import begin_state
-from daskpar.tasks.state_file import read_state
+from daskpar.tasks.state_file import read_state, read_whole
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin
 from daskpar.train.description import Description, describe
@@ -148,8 +148,9 @@ class Run:
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; {self._salvage()[0]}") from None
         except ClusterLostError as error:
-            kept, advice = self._salvage()
-            raise ClusterLostError(f"{error}; {kept}; {advice}") from None
+            raise ClusterLostError("; ".join((str(error), *self._salvage()))) from None
+        finally:
+            self.files.close()
         return self.result()
 
     def _salvage(self) -> tuple[str, str]:
@@ -186,7 +187,6 @@ class Run:
             yield from self._end(state)
         finally:
             self.driver.close()
-            self.files.close()
 
     def _end(self, state: State | None) -> Iterator[Event]:
         if state is None:  # resumed after its last step, or after a callback had ended it
@@ -222,7 +222,7 @@ class Run:
         """Make the state of the last step the run's; raises Interrupted, which says so."""
         state = self._state_at(cut) if cut.state else None
         if state is None and self.driver.restart_point is not None:
-            state = read_state(self.spec, str(self.driver.restart_point))
+            state = read_whole(self.spec, str(self.driver.restart_point))
         if state is None:
             raise Interrupted("interrupted before the first step; nothing was learnt")
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()

@@ -14,7 +14,7 @@ from daskpar.data.reading import stamp
 from daskpar.data.sampler import Sampler
 from daskpar.data.schema import Schema
 from daskpar.nn.open_sizes import Sizes
-from daskpar.tasks.state_file import digest, read_state, read_tensors, write_state
+from daskpar.tasks.state_file import digest, read_tensors, read_whole, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.tasks.units import units_of
 from daskpar.train.checkpoint import SavedState, saved_as
@@ -60,7 +60,7 @@ def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, o
         logger.warning("%s: left out, because the model differs: %s", path, ", ".join(missing))
         attributes = fitted_with(settings, spec, with_parameters(spec, tensors), saved.meta)
         return {**attributes, "history_": History(), "seconds_": 0.0, "_epoch": 0.0, "_partial": True}
-    state = read_state(spec, str(saved.state))
+    state = read_whole(spec, str(saved.state))
     return {**fitted_with(settings, spec, state, saved.meta), "saved_": saved_as(state, saved.state)}
 
 

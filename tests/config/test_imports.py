@@ -60,6 +60,7 @@ def write(folder: Path, config: dict[str, object]) -> None:
     (folder / "own.yaml").write_text(yaml.safe_dump({"run": run, **config}))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_block_of_each_kind_on_processes(folder: Path) -> None:
     """Trained, evaluated, predicted and resumed; the run's folder names the file that is missing."""
     done(folder, "train", "own.yaml", "--import", BLOCKS)

@@ -69,6 +69,7 @@ NOT_IN_PYTORCH = {
     "cutout": "torchvision has it, with draws of its own",
     "normalise": "torchvision has it",
     "repeat": "stands for layers, and is none",
+    "embed_columns": "its numbers and categories are columns of one array",
 }
 
 

@@ -205,8 +205,8 @@ def test_restore_takes_up_a_checkpoint(tmp_path: Path) -> None:
 def test_not_fitted_yet() -> None:
     with pytest.raises(InputError, match="not fitted yet"):
         make().predict(np.zeros((1, 8, 8, 1)))
-    with pytest.raises(InputError, match="kind of prediction 'class' is not known; did you mean 'classes'"):
-        make().predict(np.zeros((1, 8, 8, 1)), "class")
+    with pytest.raises(InputError, match="kind of prediction 'clas' is not known; did you mean 'classes'"):
+        make().predict(np.zeros((1, 8, 8, 1)), "clas")
 
 
 def test_predict_refuses_other_shapes() -> None:
