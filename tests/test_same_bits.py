@@ -31,6 +31,7 @@ LAYOUTS = [
     Layout(data=2, sequence=2, shards=2, compression="float16"),
     Layout(stages=2, microbatches=2, width=2, sequence=3),
 ]
+LONG = LAYOUTS[10], LAYOUTS[13]
 TEXT = [
     {"embedding": {"words": 10, "features": 8, "padding": 0}},
     "learned_positions",
@@ -71,7 +72,11 @@ def hashes() -> dict[str, str]:
     return {repr(layout): trained(THREADED, layout).parameters_sha256_ for layout in LAYOUTS}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=repr)
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(layout, marks=pytest.mark.slow) if layout in LONG else layout for layout in LAYOUTS],
+    ids=repr,
+)
 def test_threads_and_processes(
     hashes: dict[str, str], layout: Layout, threads_client: Any, processes_client: Any
 ) -> None:
@@ -87,7 +92,11 @@ def test_lanes_of_a_window_are_lanes_of_steps(lanes: int, fan_in: int) -> None:
 
 @pytest.mark.parametrize(
     "kind, workers",
-    [("threads", 1), ("threads", 4), pytest.param("processes", 1, marks=pytest.mark.slow), ("processes", 4)],
+    [
+        ("threads", 1),
+        ("threads", 4),
+        *(pytest.param("processes", count, marks=pytest.mark.slow) for count in (1, 4)),
+    ],
 )
 def test_any_number_of_workers(hashes: dict[str, str], kind: str, workers: int) -> None:
     with open_client(kind, workers, dashboard_port=0) as client:

@@ -166,6 +166,7 @@ def test_all_workers_killed_twice_cost_no_bit(pause: float) -> None:
         assert digits(client).fit(Digits()).parameters_sha256_ == expected
 
 
+@pytest.mark.slow
 def test_a_nanny_that_has_given_up_is_replaced() -> None:
     with open_client("processes", workers=1, dashboard_port=0) as client:
         (nanny,) = client.cluster.workers.values()

@@ -347,6 +347,7 @@ def test_a_model_has_a_bounded_number_of_layers(model, count):
         registry.model(model)
 
 
+@pytest.mark.slow
 def test_a_model_of_many_layers_is_described(tmp_path):
     """A table of 4,000 rows takes time in proportion to them: squares took minutes."""
     load(tmp_path, f"model: [flatten, {{dense: 4}}, {repeat(2000, {'dense': 4}, 'relu')}, {{dense: 10}}]")

@@ -33,6 +33,7 @@ LAYOUTS = {
     "stage": Layout(data=2, grain="stage"),
     "width": Layout(width=2),
 }
+LONG = "width", "stage", "shards", "stages"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,9 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno > logging.INFO or "failed" in r.getMessage()]
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in LAYOUTS]
+)
 def test_no_open_page_fails(name: str, client: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "distributed.scheduler")
     visits.close_pages()

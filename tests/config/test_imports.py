@@ -99,6 +99,7 @@ def test_every_command_that_reads_a_config_takes_imports(folder: Path, command: 
     assert told == f"--import: {folder / 'none.py'}: cannot be read (No such file or directory)"
 
 
+@pytest.mark.slow
 def test_commands_know_the_blocks(folder: Path) -> None:
     assert "own_scale" in done(folder, "model", "own.yaml", "--import", BLOCKS)
     assert "2 grad" in done(folder, "graph", "own.yaml", "--import", BLOCKS)
