@@ -1,4 +1,4 @@
-"""How tables of other names are written."""
+"""The form of tables of other names."""
 
 from __future__ import annotations
 

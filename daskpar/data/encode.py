@@ -35,7 +35,7 @@ class Encoded(Fitted):
 
     @property
     def embedded(self) -> tuple[int, ...]:
-        """How many numbers each of the last columns has, 0 included."""
+        """Return the count of numbers of each of the last columns, 0 included."""
         return tuple(len(v) + 1 for v, role in zip(self.values, self.roles, strict=True) if role == _EMBED)
 
     def apply(self, x: Array) -> Array:

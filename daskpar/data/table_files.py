@@ -121,7 +121,7 @@ def require_pyarrow(what: str) -> ModuleType:
 
 @dataclass
 class Found:
-    """What a column was found to hold so far: rows, gaps, the longest text, and the types it may still be."""
+    """The content of a column so far: rows, gaps, the longest text, and the types it may still be."""
 
     rows: int = 0
     gaps: int = 0

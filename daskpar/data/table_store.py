@@ -1,4 +1,4 @@
-"""Where the arrays of a table lie: in memory, or as `.npy` files in this user's cache folder, mapped."""
+"""The place of a table's arrays: in memory, or as `.npy` files in this user's cache folder, mapped."""
 
 from __future__ import annotations
 

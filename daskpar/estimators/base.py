@@ -73,7 +73,7 @@ class NeuralEstimator(BaseEstimator):
     settings: Mapping[str, object] | None = None
 
     _numbers: ClassVar[bool]
-    """Whether targets are numbers, rather than labels."""
+    """Tell whether targets are numbers rather than labels."""
 
     def _targets(self, y: Array) -> Array:
         """Return targets as the network is trained on them, by what was learnt of them before."""
@@ -187,7 +187,7 @@ class NeuralEstimator(BaseEstimator):
 
     @property
     def _allowed(self) -> Allowed:
-        """What examples may hold; networks of dense layers take rows of finite numbers."""
+        """Examples that are accepted; networks of dense layers take rows of finite numbers."""
         axes = self.model is not None or bool(self.transforms) or not is_dense(self.hidden)
         return Allowed(axes, prepares_columns(self.transforms), self._numbers)
 

@@ -30,7 +30,7 @@ class Checked(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """What examples may hold besides rows of numbers.
+    """Examples that are accepted besides rows of numbers.
 
     `axes`: more than one axis, as images have. `raw`: missing values, and in frames columns of any kind,
     which the Trainer's transforms are to prepare. `numbers`: of targets, whether they are numbers and not

@@ -130,7 +130,7 @@ def _names(tree: Mapping[str, object]) -> str:
 
 
 def check_init(layer: Layer, made: object) -> tuple[Params, Shape]:
-    """What `init` has returned. Raises InputError for anything but (parameters by name, shape)."""
+    """The result of `init`. Raises InputError for anything but (parameters by name, shape)."""
     if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], dict):
         raise InputError(
             f"{layer.kind}: init returned {_described(made)}; expected a pair (parameters by name, shape of "

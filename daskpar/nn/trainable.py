@@ -1,4 +1,4 @@
-"""Which parameters are trained, and at which rate: frozen layers, and patterns over the names of parameters.
+"""The parameters that are trained, and their rates: frozen layers, and patterns over the names of parameters.
 
 >>> import numpy as np
 >>> from daskpar.nn import Dense, Sequential

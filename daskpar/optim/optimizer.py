@@ -22,7 +22,7 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 class Tensors(NamedTuple):
-    """Where tensors lie in a flat slice, as (start, stop): all, and those that weight decay applies to.
+    """The places of tensors in a flat slice, as (start, stop): all, and those that weight decay applies to.
 
     `groups`: (start, stop, factor) of what is updated, each with a factor of the learning rate; None where
     that is all of the slice, at one rate. Frozen tensors are in none of them.

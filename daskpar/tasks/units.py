@@ -16,7 +16,7 @@ from daskpar.data.transforms import Affine, Fitted, undo
 
 
 class Units(NamedTuple):
-    """How a loss of scaled targets is told in the units of these.
+    """A loss of scaled targets in the units of the targets.
 
     `scale`: what it is multiplied by where it is reported. `shares`: for each output, in the order of an
     example's, the share of that; None where they are alike. `undone`: it is measured anew, of numbers that

@@ -31,7 +31,7 @@ _WORSE = 4.0  # times the best loss so far: it will not come back
 
 @dataclass(frozen=True, eq=False)
 class LearningRates:
-    """What `find_learning_rate` has found; in a notebook it shows its picture.
+    """The result of `find_learning_rate`; a notebook shows its picture.
 
     `rates`, `losses`, `smoothed`: float64 (steps,), as far as the training went before it diverged.
     `suggestion`: the rate at which the loss falls fastest; None where it does not fall at all.

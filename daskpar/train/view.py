@@ -86,7 +86,7 @@ class RunView:
     """Steps that were computed so far, those before a resumption included."""
     resumed_at_: int
     same_run_: bool
-    """Whether the run goes on in the folder that it was begun in."""
+    """Tell whether the run goes on in the folder that it was begun in."""
     seconds_: float
     """Seconds of training so far, those before a resumption included."""
     blas_: dict[str, Any]

@@ -140,7 +140,7 @@ def is_decided(outputs: Array) -> Array:
 
 
 def share_of(right: Array, weights: Array | None) -> Sums:
-    """How many of `right` (rows, ...) are true, and how many there are; with weights, what they weigh."""
+    """Return the number of true values of `right` (rows, ...), and of all; with weights, their sums."""
     if weights is None:
         return float(array_module(right).sum(right)), float(math.prod(right.shape))
     weighed = right * by_rows(weights, right)

@@ -33,7 +33,7 @@ class Gathered(Metric):
     gathered: ClassVar[bool] = True
 
     def columns(self, outputs: Array, targets: Array, loss: Loss) -> Columns:
-        """What the value needs of each row."""
+        """Return the part of each row that the value needs."""
         raise TypeError(f"{type(self).__name__} has no columns")
 
     def measure(self, columns: Columns, weights: np.ndarray | None) -> float:

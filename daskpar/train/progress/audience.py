@@ -1,4 +1,4 @@
-"""Whether and where somebody looks at this process."""
+"""The audience of this process: a terminal, a notebook, or nobody."""
 
 from __future__ import annotations
 

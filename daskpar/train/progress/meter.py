@@ -1,4 +1,4 @@
-"""How far a run is, how fast it goes, and how long it will take, by the moments that its steps were done."""
+"""The share, the speed and the time left of a run, by the moments at which its steps were done."""
 
 from __future__ import annotations
 
