@@ -16,7 +16,6 @@ from daskpar.errors import InputError
 from daskpar.settings import at_least_one, checked_arguments
 from daskpar.tasks.state_file import read_state
 from daskpar.tasks.types import Lane, Spec, State
-from daskpar.train.arguments import known_arguments
 from daskpar.train.description import describe
 from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
@@ -62,32 +61,8 @@ class Ensemble(Trainer):
         """Return the settings and the number of members by name."""
         return {**super().get_params(deep), "members": self.members}
 
-    @known_arguments
-    def fit(
-        self,
-        X: object,
-        y: object = None,
-        validation: object = None,
-        resume: bool = False,
-        *,
-        fresh_optimizer: bool = False,
-        sample_weight: object = None,
-    ) -> Ensemble:
-        """Train all members at once, or go on. A share of the rows for validation is the same for all."""
-        self._fit(FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight), self.settings)
-        return self
-
-    @known_arguments
-    def partial_fit(
-        self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
-    ) -> Ensemble:
-        """Train all members for one epoch, from the parameters there are."""
-        once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
-        return self
-
     def _fit(self, arguments: FitArguments, settings: Settings) -> None:
-        """Train all members at once."""
+        """Train all members at once. A share of the rows for validation is the same for all."""
         client = current_client(self.settings.client)  # threads might have another
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):

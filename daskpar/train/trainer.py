@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from daskpar.data.paths import absolute
 from daskpar.errors import ClusterLostError
@@ -90,7 +90,7 @@ class Trainer(Learnt, Shown):
         *,
         fresh_optimizer: bool = False,
         sample_weight: object = None,
-    ) -> Trainer:
+    ) -> Self:
         """Train, or go on training where there are parameters to go on from.
 
         `X`, `y`: arrays, frames, dask arrays or dataframes; or a source or a `Part` of one, without `y`.
@@ -106,17 +106,20 @@ class Trainer(Learnt, Shown):
         `warm_start=False` begins with new parameters. Transforms stay as they were fitted.
         """
         arguments = FitArguments(X, y, validation, resume, fresh_optimizer, sample_weight)
-        self.fit_on(self.settings.client, arguments)
+        self._fit(arguments, self.settings)
         return self
 
     @known_arguments
     def partial_fit(
         self, X: object, y: object = None, validation: object = None, *, sample_weight: object = None
-    ) -> Trainer:
+    ) -> Self:
         """Train for one epoch on some rows, from the parameters there are; arguments as for `fit`."""
         once = replace(self.settings, epochs=1, steps=None, warm_start=True)
-        self.fit_on(self.settings.client, FitArguments(X, y, validation, sample_weight=sample_weight), once)
+        self._fit(FitArguments(X, y, validation, sample_weight=sample_weight), once)
         return self
+
+    def _fit(self, arguments: FitArguments, settings: Settings) -> None:
+        self.fit_on(self.settings.client, arguments, settings)
 
     def fit_on(self, client: object, arguments: FitArguments, settings: Settings | None = None) -> None:
         """Train on a client, and with settings, that are not set as this Trainer's own."""
