@@ -86,7 +86,7 @@ def documented_arguments(thing: object) -> set[str]:
 def names_described(text: str) -> set[str]:
     """Return the names that the `Args:` section of a docstring describes."""
     section = re.search(r"^Args:\n((?:(?: .*)?\n)*)", inspect.cleandoc(text) + "\n", re.M)
-    names = re.findall(r"^ {4}([*\w, /]+?)(?: \(.*?\))?:", section[1], re.M) if section else []
+    names = re.findall(r"^ {4}(\*{0,2}\w[*\w, /]*?)(?: \(.*?\))?:", section[1], re.M) if section else []
     return {name.strip("* ") for line in names for name in re.split(r",|/", line)}
 
 
