@@ -1,180 +1,96 @@
-"""The graph of a step: tasks, names, hops, and what it does not hold."""
+"""Windows of steps as the emitter stamps them: what begins a run, what is remembered, where averages fall."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from dask.utils import key_split
+from specs import spec_of
 
-from daskpar import Layout, Trainer, tasks
-from daskpar.autotune.count import count
-from daskpar.data import Digits, Split
+from daskpar import Layout, tasks
 from daskpar.graph.emit import Emitter
-from daskpar.graph.graph import Graph
-from daskpar.graph.load import add_training_data
-from daskpar.layout.tree import hops
-from daskpar.train.problem import make_order, make_spec
-from daskpar.train.tokens import new_token
-
-MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
+from daskpar.graph.graph import Graph, Key
 
 
-SHARING = ["flatten", {"dense": 16}, {"batch_norm": {"sync": True}}, "relu"]
-SHARING += [{"residual": [{"batch_norm": {"sync": True}}, {"dense": 16}]}, {"dense": 10}]
-
-
-def step_graph(
-    layout: Layout, steps: int, apart: bool = False, batch: int = 128, layers: Any = MODEL
-) -> Graph:
-    trainer = Trainer(layers, layout=layout, batch=batch, metrics=["accuracy"])
-    part = Split(Digits())
-    order = make_order(trainer.settings, part.rows)
-    spec = make_spec(trainer.settings, part.source, order, [], [])
-    graph = Graph(new_token())
+def emitter(layout: Layout, across: bool = False) -> tuple[Emitter, Graph]:
+    spec, graph = spec_of(layout), Graph("0a")
     model = graph.add("load-model", (), tasks.load_model, spec)
-    chunks = add_training_data(graph, model, part, spec)
-    builder = Emitter(spec, model, chunks, apart)
-    front = builder.window(graph, builder.start(graph, 0), [0.1] * steps)
-    builder.cut(graph, front)
-    return graph
+    streams, chunks = range(spec.order.streams), range(8)
+    keys = {(s, c): graph.add("load-data", (s, c), tasks.barrier) for s in streams for c in chunks}
+    return Emitter(spec, model, keys, across), graph
 
 
-@pytest.mark.parametrize(
-    "layout, stages, trees, hops",
-    [
-        (Layout(data=1), 0, 0, 4),  # load-model, load-state, grad, update
-        (Layout(data=2), 3, 4, 16),
-        (Layout(data=4, grain="stage"), 3, 4, 16),
-        (Layout(data=8, fan_in=3), 3, 4, 21),
-    ],
-)
-def test_lanes_meet_twice_for_each_layer_that_shares(
-    layout: Layout, stages: int, trees: int, hops: int
-) -> None:
-    """Two such layers cut the model into three stages; each has a tree forward and a tree backward."""
-    found = count(step_graph(layout, 1, layers=SHARING))
-    nodes = {1: 0, 2: 1, 4: 1, 8: 4}[layout.data]  # of a tree down to one value, with its fan-in
-    assert found.tasks.get("forward-stage", 0) == stages * layout.data
-    assert found.tasks.get("backward-stage", 0) == stages * layout.data
-    assert found.tasks.get("reduce-statistics", 0) == trees * nodes
-    assert found.hops == hops
+def names(graph: Graph) -> dict[str, list[tuple[object, ...]]]:
+    """Return the indices of the tasks of each operation of the steps."""
+    return {name: [key[1:] for key in layer] for name, layer in graph.tasks.items() if "load-" not in name}
 
 
-def counted(layout: Layout, steps: int = 3, **options: Any) -> dict[str, int]:
-    found = count(step_graph(layout, steps, **options)).tasks
-    return {k: n for k, n in found.items() if not k.startswith("load-") or k == "load-batch"}
+def arguments(graph: Graph, key: Key) -> Any:
+    return graph.flat()[key].args  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    "layout, options, expected",
-    [
-        (Layout(data=1), {}, {"grad": 3, "update": 1}),
-        (Layout(data=4), {}, {"grad": 12, "update": 1}),
-        (Layout(data=4), {"apart": True}, {"grad": 12, "update": 9}),
-        (Layout(data=8), {}, {"grad": 24, "reduce-gradient": 6, "update": 1}),
-        (Layout(grain="window"), {}, {"train-window": 1, "update": 1}),
-        (
-            Layout(data=2, grain="stage"),
-            {},
-            {
-                "load-batch": 6,
-                "forward-stage": 6,
-                "forward-loss": 6,
-                "backward-stage": 6,
-                "reduce-gradient": 3,
-                "update": 5,
-            },
-        ),
-        (
-            Layout(data=2, grain="layer"),
-            {},
-            {
-                "load-batch": 6,
-                "forward-flatten": 6,
-                "forward-dense": 12,
-                "forward-relu": 6,
-                "forward-loss": 6,
-                "backward-dense": 12,
-                "backward-relu": 6,
-                "backward-flatten": 6,
-                "reduce-gradient": 6,
-                "update": 5,
-            },
-        ),
-    ],
-)
-def test_tasks_and_their_names(layout: Layout, options: dict[str, Any], expected: dict[str, int]) -> None:
-    assert counted(layout, **options) == expected
+@pytest.mark.parametrize("path", [None, Path("/runs/mine/root.safetensors")])
+def test_a_run_begins_with_the_seed_or_a_file(path: Path | None) -> None:
+    emit, graph = emitter(Layout(data=2))
+    state = emit.start(graph, 12, path)
+    assert state.step == 12 and len(state.values["state 0"]) == 2
+    (load,) = graph.tasks["load-state"]
+    assert load == ("load-state-0a", 12)
+    assert arguments(graph, load)[1:] == (None if path is None else str(path), "")
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16])
-def test_hops_of_a_step(lanes: int) -> None:
-    """One hop a step up to the fan-in, one more a level of the tree beyond."""
-    longest = [count(step_graph(Layout(data=lanes), steps)).hops for steps in (2, 12)]
-    assert longest[1] - longest[0] == 10 * hops(lanes, 4)
+def test_each_step_has_its_number_its_rate_and_a_fresh_log_at_first() -> None:
+    emit, graph = emitter(Layout(data=1, grain="stage"))
+    state = emit.window(graph, emit.start(graph, 3), [0.1, 0.2, 0.3])
+    assert state.step == 6 and state.rate == 0.3
+    assert names(graph)["backward-stage"] == [(3, 0, 0), (4, 0, 0), (5, 0, 0)]
+    assert names(graph)["update"] == [(4, 0), (5, 0)]  # before the first there is no gradient
+    rates = [arguments(graph, ("update-0a", step, 0))[1:3] for step in (4, 5)]
+    assert rates == [(0.1, False), (0.2, False)]  # gradients are applied a step later, at their own rate
+    emit.window(graph, state, [0.4])
+    assert arguments(graph, ("update-0a", 6, 0))[1:3] == (0.3, True)  # the log begins anew with a window
 
 
-def test_only_gradients_cross_between_lanes() -> None:
-    def crossings(steps: int, apart: bool) -> int:
-        return count(step_graph(Layout(data=4), steps, apart)).crossings
-
-    for apart in (False, True):
-        assert crossings(9, apart) - crossings(1, apart) == 8 * 4 * 3
-
-
-@pytest.mark.parametrize("layout", [Layout(data=2), Layout(data=2, grain="layer"), Layout(grain="window")])
-def test_no_array_is_embedded(layout: Layout) -> None:
-    graph = step_graph(layout, 4)
-    for task in graph.flat().values():
-        for value in walk(task.args):
-            assert not isinstance(value, np.ndarray | bytes), (task.key, type(value))
-    assert len(pickle.dumps(graph.flat())) / len(graph) < 600  # bytes a task
+def test_a_window_in_one_task_has_all_its_rates() -> None:
+    emit, graph = emitter(Layout(grain="window"))
+    state = emit.window(graph, emit.start(graph, 0), [0.1, 0.2, 0.3])
+    assert state.step == 3 and names(graph)["train-window"] == [(0,)]
+    assert arguments(graph, ("train-window-0a", 0))[1] == (0.1, 0.2, 0.3)
 
 
-def walk(value: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    yield value
-    if isinstance(value, dict):
-        inner: Any = [*value, *value.values()]
-    elif isinstance(value, list | tuple | set | frozenset):
-        inner = value
-    else:
-        inner = vars(value).values() if hasattr(value, "__dict__") and not callable(value) else ()
-    for part in inner:
-        yield from walk(part, seen)
+@pytest.mark.parametrize("grain, count", [("step", 2 * 5), ("window", 2 * 3)])
+def test_averages_fall_between_steps(grain: str, count: int) -> None:
+    """Five steps with an average after every two of them."""
+    emit, graph = emitter(Layout(replicas=2, average_every=2, grain=grain))
+    state = emit.window(graph, emit.start(graph, 0), [0.1] * 5)
+    assert state.step == 5
+    assert [index[0] for index in names(graph)["average"]] == [2, 4]
+    assert len(names(graph)["grad" if grain == "step" else "train-window"]) == count
 
 
-def test_the_dashboard_groups_keys_by_operation() -> None:
-    graph = step_graph(Layout(data=8), 2)
-    for operation, layer in graph.tasks.items():
-        assert {key_split(key) for key in layer} == {operation}
+def test_pushes_are_remembered_as_far_back_as_the_bound() -> None:
+    emit, graph = emitter(Layout(data=2, update="stale", staleness=2))
+    state = emit.start(graph, 0)
+    for _ in range(5):
+        state = emit.window(graph, state, [0.1])
+    assert state.step == 5
+    for back in (1, 2, 3):
+        assert [ref.key for ref in state.read("pushed", back)] == [
+            ("grad-stale-0a", 5 - back, n) for n in (0, 1)
+        ]
+    assert state.read("pushed", 4) == ()
+    assert set(state.logs) == {("grad-stale-0a", 4, 0), ("grad-stale-0a", 4, 1)}
+    waited = graph.flat()["grad-stale-0a", 4, 1].dependencies
+    pushes = {key for key in waited if key[0] == "grad-stale-0a"}
+    assert pushes == {("grad-stale-0a", 3, 1), ("grad-stale-0a", 1, 0), ("grad-stale-0a", 1, 1)}
 
 
-def test_lanes_prefer_a_worker_each_and_never_insist() -> None:
-    graph = step_graph(Layout(data=4), 1)
-    layers = graph.high_level(["a", "b"], 4).layers.values()
-    workers: dict[int, set[str]] = {}
-    for layer in layers:
-        assert layer.annotations["allow_other_workers"] is True
-        for key in layer:
-            preferred = layer.annotations["workers"](key)
-            if key in graph.lanes:
-                workers.setdefault(graph.lanes[key], set()).update(preferred)
-            else:
-                assert preferred is None
-    assert workers == {0: {"a"}, 1: {"a"}, 2: {"b"}, 3: {"b"}}
-
-
-def test_layers_depend_on_each_other_as_tasks_do() -> None:
-    graph = step_graph(Layout(data=8), 2).high_level()
-    graph.validate()
-    names = {key_split(name): {key_split(d) for d in below} for name, below in graph.dependencies.items()}
-    assert names["reduce-gradient"] == {"grad"}
-    assert names["grad"] == {"load-model", "load-data", "load-state", "reduce-gradient"}
+def test_a_cut_is_a_state_of_its_own_and_the_run_goes_on_from_what_waits() -> None:
+    emit, graph = emitter(Layout(data=2))
+    state = emit.window(graph, emit.start(graph, 0), [0.1])
+    key, after = emit.cut(graph, state)
+    assert key == ("update-0a", 1) and after == state
+    settled = emit.settled(after)
+    assert set(settled.values) == {"state 0"} and settled.keys <= state.keys
+    assert settled.earlier == {} or settled.earlier == after.earlier
