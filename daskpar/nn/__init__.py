@@ -1,5 +1,7 @@
 """Layers, losses, metrics and initialisers: pure functions on arrays, described by frozen dataclasses."""
 
+from daskpar.nn.check_layer import check_layer
+from daskpar.nn.check_loss import check_loss
 from daskpar.nn.functions import FunctionLoss, FunctionMetric
 from daskpar.nn.layer import Context, Layer
 from daskpar.nn.layers.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
@@ -114,4 +116,6 @@ __all__ = [
     "TiedEmbedding",
     "TopK",
     "TransformerBlock",
+    "check_layer",
+    "check_loss",
 ]
