@@ -14,7 +14,8 @@ from daskpar.backend.kernels import kernels
 from daskpar.backend.kernels.reference.convolution import Geometry, Pair, extent
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.rectifying import Rectifying
 from daskpar.nn.layers.padding import Padding, Sizes, padded, pair, require_padding
 from daskpar.nn.partition_rules import Width, Window
 from daskpar.nn.sizes import require_room

@@ -11,7 +11,8 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
+from daskpar.nn.rectifying import Rectifying
 from daskpar.nn.partition_rules import ALONE, Positions, Width
 from daskpar.registry import register
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daskpar.backend.array import Array
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Saved
+from daskpar.nn.layer import Context, Layer, Params, Saved
 from daskpar.nn.layers.activations import ReLU
+from daskpar.nn.rectifying import Rectifying
 
 
 @dataclass(frozen=True)
