@@ -69,7 +69,7 @@ class Sequential(Container):
         if self.tokens:
             kind = self.layers[0].kind
             raise InputError(
-                f"{outer}: {kind} takes whole numbers, so it can only be the first layer of a model"
+                f"{outer}: {kind} expects integers, so it can only be the first layer of a model"
             )
 
     def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved, Array | None]:
