@@ -1,4 +1,4 @@
-"""Flatten and reshape."""
+"""Layers that change the shape of examples and keep their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from daskpar.registry import register
 @register("flatten")
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(rows, a, b, ...) -> (rows, a·b·...), as a view where it can be one."""
+    """Flatten: all axes of an example become one.
+
+    Shape:
+        - Input: (rows, a, b, ...).
+        - Output: (rows, a·b·...), a view of the input if possible.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Flatten
+        >>> y, _ = Flatten().forward({}, np.zeros((5, 28, 28, 1)), Context())
+        >>> y.shape
+        (5, 784)
+    """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (math.prod(in_shape),)
@@ -37,7 +49,25 @@ class Flatten(Layer):
 @register("reshape")
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """(rows, ...) -> (rows, *shape), as a view where it can be one; one size may be -1."""
+    r"""Reshape: the elements of an example in another shape, in the same order.
+
+    Args:
+        shape: Shape of an output, without the axis of rows. One size may be -1: it follows from the others.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: (rows, \*shape), a view of the input if possible.
+
+    Raises:
+        InputError: A size is neither positive nor -1, or the elements do not fit into `shape`.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Reshape
+        >>> y, _ = Reshape((28, 28, -1)).forward({}, np.zeros((5, 784)), Context())
+        >>> y.shape
+        (5, 28, 28, 1)
+    """
 
     shape: tuple[int, ...]
 
