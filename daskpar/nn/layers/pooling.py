@@ -20,10 +20,16 @@ from daskpar.registry import register
 
 @dataclass(frozen=True)
 class Pool(Layer):
-    """The base of all pooling: windows of `size`, `stride` apart (as large as the windows unless given).
+    """Base class of pooling over windows.
 
-    (rows, height, width, channels) -> (rows, height', width', channels); sequences (rows, positions,
-    features) likewise, for which sizes are single numbers.
+    Args:
+        size: Size of a window.
+        stride: Distance between neighbouring windows.
+        padding: Zeros around the input.
+
+    Shape:
+        - Input: (rows, height, width, channels) or (rows, positions, channels).
+        - Output: (rows, height', width', channels) or (rows, positions', channels).
     """
 
     size: Sizes = 2
@@ -42,7 +48,10 @@ class Pool(Layer):
         return pair(self.size if self.stride is None else self.stride)
 
     def geometry(self, shape: Shape) -> tuple[Pair, Geometry]:
-        """Size of the windows and how they move over examples of a shape; a sequence is an image of a row."""
+        """Return the size of the windows, and stride and padding, for examples of a shape.
+
+        A sequence is an image of one row.
+        """
         size, stride, padding = pair(self.size), self._stride, self.padding
         if len(shape) == 2:
             size, stride = (1, size[1]), (1, stride[1])
@@ -84,7 +93,33 @@ class Pool(Layer):
 @register("max_pool")
 @dataclass(frozen=True)
 class MaxPool(Pool):
-    """The largest value of each window; the first of equals gets the gradient."""
+    """Max pooling: the largest value of each window. The first of equal values receives the gradient.
+
+    The output has no mask.
+
+    Args:
+        size: Size of a window, one number or (height, width). Default: 2.
+        stride: Distance between neighbouring windows, one number or (down, across). None: the size of a
+            window. Default: None.
+        padding: "valid" (none), "same" (output size = input size / stride, rounded up), a number, or
+            (vertical, horizontal), at most half the size of a window. Default: "valid".
+
+    Shape:
+        - Input: (rows, height, width, channels) or (rows, positions, channels).
+        - Output: (rows, height', width', channels) or (rows, positions', channels), with
+          height' = (height + padding − size) // stride + 1. `padding` counts both sides.
+
+    Raises:
+        InputError: A window does not fit into the input, or `padding` is more than half of it.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, MaxPool
+        >>> x = np.array([1.0, 4.0, 2.0, 3.0]).reshape(1, 4, 1)  # a sequence of four positions
+        >>> y, _ = MaxPool(2).forward({}, x, Context())
+        >>> y.ravel()
+        array([4., 3.])
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
         size, how = self.geometry(x.shape[1:])
@@ -103,7 +138,33 @@ class MaxPool(Pool):
 @register("avg_pool")
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """The mean of each window; padding counts as zeros."""
+    """Average pooling: the mean of each window. Padding counts as zeros.
+
+    The output has no mask.
+
+    Args:
+        size: Size of a window, one number or (height, width). Default: 2.
+        stride: Distance between neighbouring windows, one number or (down, across). None: the size of a
+            window. Default: None.
+        padding: "valid" (none), "same" (output size = input size / stride, rounded up), a number, or
+            (vertical, horizontal), at most half the size of a window. Default: "valid".
+
+    Shape:
+        - Input: (rows, height, width, channels) or (rows, positions, channels).
+        - Output: (rows, height', width', channels) or (rows, positions', channels), with
+          height' = (height + padding − size) // stride + 1. `padding` counts both sides.
+
+    Raises:
+        InputError: A window does not fit into the input, or `padding` is more than half of it.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import AvgPool, Context
+        >>> x = np.array([1.0, 4.0, 2.0, 3.0]).reshape(1, 4, 1)  # a sequence of four positions
+        >>> y, _ = AvgPool(2).forward({}, x, Context())
+        >>> y.ravel()
+        array([2.5, 2.5])
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
         size, how = self.geometry(x.shape[1:])

@@ -18,9 +18,17 @@ from daskpar.nn.rotary import turn
 
 @dataclass(frozen=True)
 class RingAttention(Ring):
-    """`MultiHeadAttention` for positions `start` to `stop` of `length`; parameters as there.
+    """`MultiHeadAttention` for positions `start` to `stop` of `length`, with the same parameters.
 
-    `drop`: of attention weights. Its draws are those that the whole would have drawn for the same weights.
+    Args:
+        heads: Number of heads.
+        causal: A position sees only itself and the positions before it.
+        rotary: Rotate queries and keys by their position.
+        drop: Dropout of attention weights. Its draws are those of the whole sequence.
+        bias: Add learned biases.
+        start: First position of the share.
+        stop: End of the share.
+        length: Number of positions of the whole sequence.
     """
 
     heads: int
@@ -97,11 +105,11 @@ class RingAttention(Ring):
         return product(dz, params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
 
     def _size(self, params: Params) -> int:
-        """Features of a head; a part of the parameters holds some of the heads."""
+        """Return the features of a head. A part of a split layer holds some of the heads."""
         return int(params["out"].shape[1]) // self.heads
 
     def _seen(self, queries: Array, keys: Keys) -> Array | None:
-        """Which keys each query sees; None where it sees all of the block."""
+        """Return the mask of the keys that each query sees, or None if it sees all of the block."""
         xp, seen = array_module(queries), None
         stop = keys.start + keys.k.shape[2]
         if self.causal and stop > self.start + 1:
@@ -112,7 +120,7 @@ class RingAttention(Ring):
         return kept if seen is None else seen & kept
 
     def _dropped(self, queries: Array, keys: Keys, ctx: Context) -> Array | None:
-        """What the weights of a block are multiplied by, out of the draws for the whole."""
+        """Return the dropout factors of the weights of a block, part of the draws of the whole sequence."""
         rows, heads, own, _ = queries.shape
         all_weights = self.length * self.length
         parts = [
@@ -129,11 +137,11 @@ def _factor(queries: Array) -> float:
 
 
 def _by_head(z: Array) -> Array:
-    """(rows, positions, heads, features) -> (rows, heads, positions, features), laid out so."""
+    """Return (rows, positions, heads, features) as contiguous (rows, heads, positions, features)."""
     return array_module(z).ascontiguousarray(z.transpose(0, 2, 1, 3))
 
 
 def _merged(heads: Array) -> Array:
-    """(rows, heads, positions, features) -> (rows, positions, all features), laid out so."""
+    """Return (rows, heads, positions, features) as contiguous (rows, positions, all features)."""
     rows, count, positions, size = heads.shape
     return heads.transpose(0, 2, 1, 3).reshape(rows, positions, count * size)

@@ -1,4 +1,4 @@
-"""Normalising by numbers that are given."""
+"""Normalisation by fixed numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,27 @@ Numbers = float | tuple[float, ...]
 @register("normalise")
 @dataclass(frozen=True)
 class Normalise(Layer):
-    """`(x − mean) / deviation`, for all channels (the last axis) or channel by channel; always active."""
+    """Normalisation by fixed numbers: `y = (x − mean) / deviation`, in training and in prediction.
+
+    Args:
+        mean: One number for all channels, or one for each. Channels are the last axis.
+        deviation: One number for all channels, or one for each. Above zero.
+
+    Shape:
+        - Input: (rows, ..., channels).
+        - Output: the same.
+
+    Raises:
+        InputError: A deviation is not positive, or there is another number of means than of channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Normalise
+        >>> layer = Normalise(mean=(10.0, 20.0), deviation=(1.0, 5.0))
+        >>> y, _ = layer.forward({}, np.array([[12.0, 10.0]]), Context())
+        >>> y
+        array([[ 2., -2.]])
+    """
 
     mean: Numbers
     deviation: Numbers
@@ -57,7 +77,7 @@ class Normalise(Layer):
         return 2 * math.prod(out_shape)
 
     def width(self) -> Width | None:
-        """Parts of the channels would not know which numbers are theirs."""
+        """Return the split by channels. Numbers for each channel cannot be split."""
         return None if isinstance(self.mean, tuple) or isinstance(self.deviation, tuple) else EACH
 
     def window(self, in_shape: Shape) -> Window | None:
@@ -65,7 +85,7 @@ class Normalise(Layer):
 
 
 def _beside(numbers: Numbers, x: Array) -> Any:
-    """The numbers as `x` takes them: a Python number, or an array of its dtype on its device."""
+    """Return the numbers in the form that `x` needs: a Python number, or an array on its device."""
     if not isinstance(numbers, tuple):
         return numbers
     return spread(array_module(x).asarray(numbers, dtype=x.dtype), x)
