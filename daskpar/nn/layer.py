@@ -65,8 +65,8 @@ class Operation:
     def holds(self, name: str) -> bool:
         """Return whether the parameter of this name belongs to the operation."""
         place = "".join(f"{index}." for index in self.path)
-        own = self.role == "run" and name.startswith(place)
-        return own and not (self.shallow and "." in name[len(place) :])
+        belongs = self.role == "run" and name.startswith(place)
+        return belongs and not (self.shallow and "." in name[len(place) :])
 
     @property
     def sharing(self) -> BatchStatistics | None:
@@ -111,14 +111,14 @@ class Layer(Block):
 
     Attributes:
         kind: Name of the layer in YAML configs and messages, set by `@register("name")`.
-        tokens: True if the input is integers, for example the numbers of words. Default: False.
+        tokens: True if the input is integers, for example token ids. Default: False.
 
     Example:
         >>> from dataclasses import dataclass
         >>> from daskpar import check_layer, register
-        >>> @register("scale")
+        >>> @register("multiply")
         ... @dataclass(frozen=True)
-        ... class Scale(Layer):  # y = x · weight, (rows, ..., features) -> (rows, ..., features)
+        ... class Multiply(Layer):  # y = x · weight, (rows, ..., features) -> (rows, ..., features)
         ...     initial: float = 1.0
         ...     def init(self, rng, in_shape):
         ...         return {"weight": np.full(in_shape[-1], self.initial)}, in_shape
@@ -127,18 +127,18 @@ class Layer(Block):
         ...     def backward(self, params, saved, dy, ctx):
         ...         axes = tuple(range(dy.ndim - 1))
         ...         return dy * params["weight"], {"weight": (dy * saved).sum(axis=axes)}
-        >>> check_layer(Scale(initial=2.0), (4,))
+        >>> check_layer(Multiply(initial=2.0), (4,))
 
         A model with a frozen layer:
 
         >>> from daskpar import Dense
-        >>> model = [Dense(8, trainable=False), Scale(), Dense(2)]
+        >>> model = [Dense(8, trainable=False), Multiply(), Dense(2)]
     """
 
     trainable: bool = field(default=True, kw_only=True)
     kind: ClassVar[str] = "layer"
     tokens: ClassVar[bool] = False
-    """True if the input is integers, for example the numbers of words."""
+    """True if the input is integers, for example token ids."""
     rectifies: ClassVar[bool] = False
     """True if it can apply a ReLU before or after it; see `nn.rectifying`."""
 
@@ -350,7 +350,7 @@ class BatchStatistics(Layer):
 
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:
         """Return the moments (3, channels) of a chunk, as `nn.moments` defines them."""
-        raise TypeError(f"{type(self).__name__} gathers nothing")
+        raise TypeError(f"{type(self).__name__} has no gather")
 
     def forward_with(self, params: Params, x: Array, sums: Array, ctx: Context) -> tuple[Array, Saved]:
         """Compute the output of a chunk from moments that `gather` returned, combined over all chunks."""
@@ -358,7 +358,7 @@ class BatchStatistics(Layer):
 
     def gather_backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> Array:
         """Return the sums over a chunk that the backward pass of all chunks needs."""
-        raise TypeError(f"{type(self).__name__} gathers nothing")
+        raise TypeError(f"{type(self).__name__} has no gather_backward")
 
     def backward_with(
         self, params: Params, saved: Saved, dy: Array, sums: Array, ctx: Context

@@ -27,7 +27,7 @@ def why_not(program: Program, in_shape: Shape, shares: int) -> str | None:
     """Return the reason why a program cannot be split into `shares` shares of the positions, or None."""
     axes = 1 if program[0].layer.tokens else 2
     if len(in_shape) != axes:
-        kind = "sequences of numbers of words" if axes == 1 else "sequences (positions, features)"
+        kind = "sequences of integers" if axes == 1 else "sequences (positions, features)"
         return f"examples of shape {in_shape} are no {kind}"
     length = in_shape[0]
     if length < shares:

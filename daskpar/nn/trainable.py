@@ -125,8 +125,8 @@ def _refuse_single_statistics(model: Layer, frozen: Set[str]) -> None:
     """Raise InputError for frozen running statistics of a layer that is itself not frozen."""
     places = frozenset(_frozen_places(model, ()))
     for name in sorted(frozen):
-        layer, _, own = name.rpartition(".")
-        if own.startswith("running_") and not _is_within(name, places):
+        layer, _, leaf = name.rpartition(".")
+        if leaf.startswith("running_") and not _is_within(name, places):
             raise InputError(
                 f"train.frozen: {name} is a running statistic, frozen only with the whole of its layer; use "
                 f"{layer + '.*'!r}, or set trainable: false on the layer or on the block around it"

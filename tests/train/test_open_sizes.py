@@ -130,13 +130,13 @@ def test_layouts_cut_what_is_filled_in(layout):
 
 REFUSED = {
     "two open": ([Dense(), Dense()], X, CLASSES, "the units of several layers open; only the last one's"),
-    "floats": ([Dense()], X, X[:, 0], "dense.units is left open, and the data do not say it"),
+    "floats": ([Dense()], X, X[:, 0], "dense.units is not set, and the data do not determine it"),
     "no features": ([{"embedding": 30}], WORDS, CLASSES, "layer 'embedding' needs features"),
     "no codes": (
         ["embed_columns", "dense"],
         X,
         CLASSES,
-        "no column holds numbers of categories; use the transform",
+        "no column holds codes of categories; use the transform",
     ),
 }
 

@@ -115,7 +115,9 @@ class BatchNorm(BatchStatistics):
         """Compute the output from the moments of one or several chunks."""
         xp = array_module(x)
         variance = sums[1] / xp.maximum(sums[2], 1)
-        variance = xp.where(xp.isinf(variance), xp.nan, variance)  # told with the loss; 1 / inf would be 0
+        variance = xp.where(
+            xp.isinf(variance), xp.nan, variance
+        )  # reported with the loss; 1 / inf would be 0
         return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
     def gather_backward(self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context) -> Array:
@@ -156,7 +158,7 @@ class BatchNorm(BatchStatistics):
         slope = inverse * params["scale"] if self.scale else inverse
         dx = dy * spread(slope, x)
         if gathered is not None:
-            # slope · (Σdy + x̂ · Σdy·x̂) / count, what reaches x by way of the mean and the variance
+            # slope · (Σdy + x̂ · Σdy·x̂) / count: the gradient through mean and variance
             slope = slope / xp.maximum(gathered[2], 1)
             through = x - spread(mean, x)
             through *= spread(slope * inverse * sums[1], x)
@@ -198,7 +200,7 @@ class BatchNorm(BatchStatistics):
         1 − momentum^batches it is right after the first one (Kingma and Ba 2015, section 3).
         """
         mean, batches = params["running_mean"], params["running_batches"]
-        rest = array_module(mean).where(batches > 0, self.momentum**batches, 0)  # of a mean that has begun
+        rest = array_module(mean).where(batches > 0, self.momentum**batches, 0)  # 0 before the first batch
         return mean * (rest / (1 - rest))
 
     def _squared(self, params: Params, away: Array) -> Array:

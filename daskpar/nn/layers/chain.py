@@ -43,14 +43,14 @@ class DenseChain(FusedLayer):
     @cached_property
     def links(self) -> tuple[Link | None, ...]:
         """One entry for each operation; None for a ReLU."""
-        found: list[Link | None] = []
+        links: list[Link | None] = []
         for operation in self.operations:
             layer = operation.layer
             if isinstance(layer, Rectified):
-                found.append(Link(operation.path, layer.output, layer.input))
+                links.append(Link(operation.path, layer.output, layer.input))
             else:
-                found.append(Link(operation.path, False, False) if isinstance(layer, Dense) else None)
-        return tuple(found)
+                links.append(Link(operation.path, False, False) if isinstance(layer, Dense) else None)
+        return tuple(links)
 
     @cached_property
     def dense(self) -> tuple[Link, ...]:

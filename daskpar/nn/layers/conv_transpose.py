@@ -71,7 +71,7 @@ class ConvTranspose2d(Conv2d):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.groups != 1:
-            raise InputError(f"{self.kind}.groups={self.groups}; only 1 is there")
+            raise InputError(f"{self.kind}.groups={self.groups} must be 1")
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, inside = image_shape(self.kind, in_shape)
@@ -91,11 +91,11 @@ class ConvTranspose2d(Conv2d):
         return y, x
 
     def backward(self, params: Params, saved: Array, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        ops, how = kernels(dy), self.geometry(dy.shape[1:3])
-        grads = {"weight": ops.conv2d_weight_gradient(dy, saved, params["weight"].shape, how)}
+        ops, geometry = kernels(dy), self.geometry(dy.shape[1:3])
+        grads = {"weight": ops.conv2d_weight_gradient(dy, saved, params["weight"].shape, geometry)}
         if self.bias:
             grads["bias"] = array_module(dy).sum(dy, axis=(0, 1, 2))
-        return (ops.conv2d(dy, params["weight"], None, how) if ctx.input_gradient else None), grads
+        return (ops.conv2d(dy, params["weight"], None, geometry) if ctx.input_gradient else None), grads
 
     def _output(self, image: Pair) -> Pair:
         """Return the size of the image whose convolution has the size `image`."""
@@ -116,4 +116,4 @@ class ConvTranspose2d(Conv2d):
         return Width("rows", (("weight", 3),), sums=True, once=("bias",))
 
     def window(self, in_shape: Shape) -> Window | None:
-        return None  # an output row is made from a changing number of input rows
+        return None  # the number of input rows behind an output row varies

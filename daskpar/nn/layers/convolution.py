@@ -124,15 +124,15 @@ class Conv2d(Rectifying):
         return params
 
     def forward_rectified(self, params: Params, x: Array, ctx: Context, rectify: bool) -> tuple[Array, Array]:
-        how = self.geometry(x.shape[1:3])
-        return kernels(x).conv2d(x, params["weight"], params.get("bias"), how, rectify), x
+        geometry = self.geometry(x.shape[1:3])
+        return kernels(x).conv2d(x, params["weight"], params.get("bias"), geometry, rectify), x
 
     def backward_rectified(
         self, params: Params, saved: Array, dy: Array, ctx: Context, rectified: bool
     ) -> tuple[Array, Params]:
-        how = self.geometry(saved.shape[1:3])
+        geometry = self.geometry(saved.shape[1:3])
         dx, weight, bias = kernels(dy).conv2d_backward(
-            saved, params["weight"], dy, how, ctx.input_gradient, rectified
+            saved, params["weight"], dy, geometry, ctx.input_gradient, rectified
         )
         return dx, {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
 
@@ -149,9 +149,9 @@ class Conv2d(Rectifying):
         return replace(self, channels=self.channels // parts)
 
     def window(self, in_shape: Shape) -> Window | None:
-        how = self.geometry((in_shape[0], in_shape[1]))
-        size = how.dilation[0] * (pair(self.kernel)[0] - 1) + 1
-        return Window(size, how.stride[0], how.padding[0][0])
+        geometry = self.geometry((in_shape[0], in_shape[1]))
+        size = geometry.dilation[0] * (pair(self.kernel)[0] - 1) + 1
+        return Window(size, geometry.stride[0], geometry.padding[0][0])
 
     def tile(self, edges: Pair, in_shape: Shape) -> Layer:
         return replace(self, padding=(edges, self.geometry((in_shape[0], in_shape[1])).padding[1]))

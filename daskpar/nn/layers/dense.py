@@ -74,7 +74,7 @@ class Dense(Rectifying):
     @property
     def _units(self) -> int:
         if self.units is None:
-            raise InputError("dense.units is left open, and the data do not say it; give a number")
+            raise InputError("dense.units is not set, and the data do not determine it; give a number")
         return self.units
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:

@@ -78,7 +78,7 @@ class EmbedColumns(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if not self.categories:
             raise InputError(
-                f"{self.kind}: no column holds numbers of categories; use the transform `encode: embed`, or "
+                f"{self.kind}: no column holds codes of categories; use the transform `encode: embed`, or "
                 "`encode: {embed: [names of columns]}`"
             )
         if len(in_shape) != 1 or in_shape[0] < len(self.categories):
@@ -93,13 +93,13 @@ class EmbedColumns(Layer):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
         xp, first = array_module(x), x.shape[1] - len(self.categories)
-        found, codes = [x[:, :first]], []
+        columns, codes = [x[:, :first]], []
         for i, count in enumerate(self.categories):
             code = xp.rint(x[:, first + i]).astype(int)
             code = xp.where((code >= 0) & (code < count), code, 0)
             codes.append(code)
-            found.append(params[f"weight{i}"][code].astype(x.dtype, copy=False))
-        return xp.concatenate(found, axis=1), codes
+            columns.append(params[f"weight{i}"][code].astype(x.dtype, copy=False))
+        return xp.concatenate(columns, axis=1), codes
 
     def backward(self, params: Params, saved: list[Array], dy: Array, ctx: Context) -> tuple[Array, Params]:
         xp, widths = array_module(dy), self._widths()

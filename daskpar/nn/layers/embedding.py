@@ -69,7 +69,8 @@ class Embedding(Layer):
             require_positive(self.kind, words=self.words)
         initialiser(self.init_weight)
         if self.padding is not None and not 0 <= self.padding < (self.words or math.inf):
-            raise InputError(f"{self.kind}.padding={self.padding} is none of the {self.words} words")
+            below = "" if self.words is None else f" and below words={self.words}"
+            raise InputError(f"{self.kind}.padding={self.padding} must be at least 0{below}")
 
     def open_sizes(self) -> dict[str, str]:
         return {"words": "words"} if self.words is None else {}
@@ -77,7 +78,7 @@ class Embedding(Layer):
     @property
     def _words(self) -> int:
         if self.words is None:
-            raise InputError(f"{self.kind}.words is left open, and the data do not say it; give a number")
+            raise InputError(f"{self.kind}.words is not set, and the data do not determine it; give a number")
         return self.words
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -124,7 +125,7 @@ class _SomeWords(Embedding):
     first: int = 0
 
     def __post_init__(self) -> None:
-        pass  # `padding` is a number among all words
+        pass  # `padding` may be a word of another part
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         xp = array_module(params["weight"])

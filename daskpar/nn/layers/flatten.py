@@ -74,7 +74,8 @@ class Reshape(Layer):
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
             raise InputError(
-                f"reshape.shape={self.shape}: expected sizes of at least 1; one may be -1, for what is left"
+                f"reshape.shape={self.shape}: expected sizes of at least 1; one may be -1, which follows "
+                "from the others"
             )
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -82,7 +83,7 @@ class Reshape(Layer):
         if self.shape.count(-1) == 1 and known > 0 and count % known == 0:
             return {}, tuple(count // known if n == -1 else n for n in self.shape)
         if -1 in self.shape or known != count:
-            raise InputError(f"reshape: {in_shape} holds {count} numbers, which do not fit {self.shape}")
+            raise InputError(f"reshape: {in_shape} has {count} elements, which do not fit into {self.shape}")
         return {}, self.shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:

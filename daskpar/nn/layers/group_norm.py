@@ -94,7 +94,7 @@ class GroupNorm(Layer):
         }
         if not ctx.input_gradient:
             return None, grads
-        # what reaches x by way of the variance and the mean
+        # the gradient through the variance and the mean
         slope = inverse / self._count(dy, mask)
         through = normal * _spread_rows(slope * self._of_groups(of_scale * params["scale"]), dy)
         through += _spread_rows(slope * self._of_groups(of_shift * params["scale"]), dy)

@@ -102,8 +102,8 @@ class GRU(Recurrent):
     ) -> tuple[Array, Params]:
         x, mask, gates, candidates, states = saved
         xp, units = array_module(dy), self.units
-        # Gradients lie in the order s, r, z, n, where s is the recurrent product of n: so those of the
-        # recurrent product (s, r, z) and those of the product with the input (r, z, n) both lie together.
+        # Gradients are stored in the order s, r, z, n, where s is the recurrent product of n. Those of the
+        # recurrent product (s, r, z) and of the product with the input (r, z, n) are then both contiguous.
         turned = xp.ascontiguousarray(xp.roll(params["recurrent"], units, axis=1).T)
         dh, at_each = self.gradient(dy)
         space = xp.empty_like(dh)

@@ -70,7 +70,7 @@ class LSTM(Recurrent):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         xp, positions = array_module(x), x.shape[1]
-        # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the half in the weights, one tanh does for all four gates
+        # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the half in the weights, one tanh computes all four
         half = each_gate(x, self.units, (0.5, 0.5, 1, 0.5))
         shift = each_gate(x, self.units, (0.5, 0.5, 0, 0.5))
         bias = params["bias"] * half if self.bias else None

@@ -45,7 +45,7 @@ class Masking(Layer):
         if len(in_shape) != 2:
             raise InputError(
                 f"masking: expected examples of shape (positions, features), got {in_shape}; "
-                "put it where sequences go in"
+                "put it directly after the input"
             )
         return {}, in_shape
 
@@ -56,8 +56,8 @@ class Masking(Layer):
         return dy, {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        found = (x != self.value).any(axis=2)
-        return found if mask is None else found & mask
+        kept = (x != self.value).any(axis=2)
+        return kept if mask is None else kept & mask
 
     def positions(self) -> Positions | None:
         return ALONE

@@ -13,7 +13,7 @@ from daskpar.nn.partition_rules import EACH, Width, Window
 from daskpar.registry import register
 
 Edges = int | tuple[int, ...]
-"""A number at each edge, or (before, after)."""
+"""One number for both edges, or (before, after)."""
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -124,7 +124,7 @@ class Crop(Edged):
         rows, columns = self.edges
         if height <= sum(rows) or width <= sum(columns):
             raise InputError(
-                f"crop: rows={rows} and columns={columns} leave nothing of shape {in_shape}; take less away"
+                f"crop: rows={rows} and columns={columns} leave nothing of shape {in_shape}; crop less"
             )
         return {}, (height - sum(rows), width - sum(columns), channels)
 

@@ -8,10 +8,10 @@ from daskpar.backend.kernels.reference.convolution import Pair
 from daskpar.errors import InputError
 
 Sizes = int | tuple[int, int]
-"""One number for height and width, or one each."""
+"""One number for both axes, or (height, width)."""
 PADDINGS = ("valid", "same", "causal")
 Padding = Sizes | str | tuple[Pair, Pair]
-"""A name, sizes, or (above, below) and (left, right)."""
+"""A name, one number, (vertical, horizontal), or ((above, below), (left, right))."""
 
 
 def pair(value: object) -> Any:
@@ -25,7 +25,7 @@ def require_padding(layer: str, padding: Padding) -> None:
         if padding not in PADDINGS:
             raise InputError(f"{layer}.padding={padding!r} is not known; use valid, same, or a number")
     elif min(min(pair(edge)) for edge in pair(padding)) < 0:
-        raise InputError(f"{layer}.padding={padding} must not be negative; to take pixels away, use crop")
+        raise InputError(f"{layer}.padding={padding} must not be negative; to remove pixels, use crop")
 
 
 def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:

@@ -62,14 +62,14 @@ class Pool(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if len(in_shape) not in (2, 3):
             raise InputError(f"{self.kind}: expected images or sequences, got shape {in_shape}")
-        size, how = self.geometry(in_shape)
-        out = how.output(_image(in_shape), size)
+        size, geometry = self.geometry(in_shape)
+        out = geometry.output(_image(in_shape), size)
         if min(out) < 1:
             raise InputError(
                 f"{self.kind}: windows of {size} do not fit into {in_shape}; use smaller ones, or padding: "
                 "same"
             )
-        padded_size = (*extent(_image(in_shape), how), in_shape[-1])
+        padded_size = (*extent(_image(in_shape), geometry), in_shape[-1])
         require_room(f"{self.kind}: an image with padding={self.padding}", padded_size)
         return {}, (*out[-len(in_shape) + 1 :], in_shape[-1])
 
@@ -83,8 +83,8 @@ class Pool(Layer):
         return EACH
 
     def window(self, in_shape: Shape) -> Window | None:
-        size, how = self.geometry(in_shape)
-        return Window(size[0], how.stride[0], how.padding[0][0]) if len(in_shape) == 3 else None
+        size, geometry = self.geometry(in_shape)
+        return Window(size[0], geometry.stride[0], geometry.padding[0][0]) if len(in_shape) == 3 else None
 
     def tile(self, edges: Pair, in_shape: Shape) -> Layer:
         return replace(self, padding=(edges, self.geometry(in_shape)[1].padding[1]))
@@ -122,16 +122,16 @@ class MaxPool(Pool):
     """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Shape]]:
-        size, how = self.geometry(x.shape[1:])
-        y, where = kernels(x).max_pool(_lifted(x), size, how)
+        size, geometry = self.geometry(x.shape[1:])
+        y, where = kernels(x).max_pool(_lifted(x), size, geometry)
         return _lowered(y, x.ndim), (where, x.shape)
 
     def backward(
         self, params: Params, saved: tuple[Array, Shape], dy: Array, ctx: Context
     ) -> tuple[Array, Params]:
         where, shape = saved
-        size, how = self.geometry(shape[1:])
-        dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, how)
+        size, geometry = self.geometry(shape[1:])
+        dx = kernels(dy).max_pool_backward(_lifted(dy), where, _image(shape[1:]), size, geometry)
         return _lowered(dx, dy.ndim), {}
 
 
@@ -167,18 +167,18 @@ class AvgPool(Pool):
     """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:
-        size, how = self.geometry(x.shape[1:])
-        out, padded = how.output(_image(x.shape[1:]), size), surround(_lifted(x), how)
-        total = sum(padded[places] for _, _, places in taps(size, out, how))
+        size, geometry = self.geometry(x.shape[1:])
+        out, padded = geometry.output(_image(x.shape[1:]), size), surround(_lifted(x), geometry)
+        total = sum(padded[places] for _, _, places in taps(size, out, geometry))
         return _lowered(total * (1 / math.prod(size)), x.ndim), x.shape
 
     def backward(self, params: Params, saved: Shape, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        size, how = self.geometry(saved[1:])
+        size, geometry = self.geometry(saved[1:])
         image, d_out = _image(saved[1:]), _lifted(dy * (1 / math.prod(size)))
-        dx = array_module(dy).zeros((saved[0], *extent(image, how), saved[-1]), dtype=dy.dtype)
-        for _, _, places in taps(size, d_out.shape[1:3], how):
+        dx = array_module(dy).zeros((saved[0], *extent(image, geometry), saved[-1]), dtype=dy.dtype)
+        for _, _, places in taps(size, d_out.shape[1:3], geometry):
             dx[places] += d_out
-        return _lowered(inside(dx, image, how), dy.ndim), {}
+        return _lowered(inside(dx, image, geometry), dy.ndim), {}
 
 
 def _image(shape: Shape) -> Pair:

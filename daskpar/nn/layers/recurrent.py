@@ -113,7 +113,7 @@ class Recurrent(Layer):
         All states are returned as a view, which the next recurrent layer uses without copying it.
         """
         states = self.after(states)
-        # A last state of its own: a view would keep all the others in memory.
+        # The last state is copied: a view would keep all the others in memory.
         return states.transpose(1, 0, 2) if self.sequences else states[0 if self.reverse else -1].copy()
 
     def gradient(self, dy: Array) -> tuple[Array, Array | None]:

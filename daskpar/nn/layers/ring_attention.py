@@ -74,8 +74,9 @@ class RingAttention(Ring):
         self, queries: Array, keys: Keys, saved: Attended, slope: Slope, ctx: Context
     ) -> tuple[Array, Array, Array]:
         seen, drop = self._seen(queries, keys), self._dropped(queries, keys, ctx)
-        given = (queries, keys.k, keys.v, _factor(queries), seen, drop)
-        return ring.attend_backward(*given, saved.logarithm, slope.dy, slope.delta)
+        return ring.attend_backward(
+            queries, keys.k, keys.v, _factor(queries), seen, drop, saved.logarithm, slope.dy, slope.delta
+        )
 
     def finish_backward(
         self,
@@ -121,13 +122,13 @@ class RingAttention(Ring):
 
     def _dropped(self, queries: Array, keys: Keys, ctx: Context) -> Array | None:
         """Return the dropout factors of the weights of a block, part of the draws of the whole sequence."""
-        rows, heads, own, _ = queries.shape
+        rows, heads, positions, _ = queries.shape
         all_weights = self.length * self.length
         parts = [
             range(head * all_weights + self.start * self.length, head * all_weights + self.stop * self.length)
             for head in range(heads)
         ]
-        shape, columns = (rows, heads, own, self.length), heads * all_weights
+        shape, columns = (rows, heads, positions, self.length), heads * all_weights
         drawn = self.drop.drawn_within(columns, parts, shape, queries, ctx)
         return None if drawn is None else drawn[..., keys.start : keys.start + keys.k.shape[2]]
 

@@ -189,8 +189,8 @@ class Residual(Container):
         if () in places:
             return frozen(self)
         count = len(self.layers)
-        own = {place[1:] for place in places if place[:1] == (count,)}
-        shortcut = map(frozen, self.shortcut) if () in own else freeze_each(self.shortcut, own)
+        inner = {place[1:] for place in places if place[:1] == (count,)}
+        shortcut = map(frozen, self.shortcut) if () in inner else freeze_each(self.shortcut, inner)
         return replace(self, layers=freeze_each(self.layers, places), shortcut=tuple(shortcut))
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -200,7 +200,7 @@ class Residual(Container):
         if not self.shortcut and out_shape != in_shape:
             raise InputError(
                 f"residual: its layers turn {in_shape} into {out_shape}; they must keep the shape, or a "
-                "shortcut must change it likewise"
+                "shortcut must change it in the same way"
             )
         if self.shortcut:
             inner, shape = self._branches[1].init(rng, in_shape)
@@ -208,6 +208,6 @@ class Residual(Container):
             if out_shape != shape:
                 raise InputError(
                     f"residual: its layers turn {in_shape} into {out_shape}, its shortcut into {shape}; "
-                    "they must be of one shape"
+                    "they must have the same shape"
                 )
         return params, out_shape

@@ -112,11 +112,11 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
     def _ends(self) -> tuple[Embedding, Unembedding]:
         """The layers before and after the others, which share one table."""
         first = Embedding(self.words, self.features, self.padding, self.init_weight)
-        return first, Unembedding(self.words or 0)  # left open, it is only looked at
+        return first, Unembedding(self.words or 0)  # an open size is filled in before it runs
 
     def children(self) -> tuple[Operation, ...]:
         first, last = (Operation("run", (), end, shallow=True) for end in self._ends)
-        between = (inline(self._inner),) if self.layers else ()  # without any it is refused by `init`
+        between = (inline(self._inner),) if self.layers else ()  # `init` refuses a model without layers
         return first, *between, last
 
     def freeze(self, places: Set[Place]) -> Self:
@@ -124,8 +124,8 @@ class TiedEmbedding(Container, Embedding):  # type: ignore[override]
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         self._inner.refuse_tokens(self.kind)
-        own, inner = rng.spawn(2)
-        params, shape = Embedding.init(self, own, in_shape)
+        outer, inner = rng.spawn(2)
+        params, shape = Embedding.init(self, outer, in_shape)
         nested, out_shape = self._inner.init(inner, shape)
         if out_shape[-1:] != (self.features,):
             raise InputError(

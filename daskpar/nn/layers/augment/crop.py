@@ -56,8 +56,8 @@ class RandomCrop(Augmentation):
             raise InputError(f"random_crop.padding={self.padding} must be at least 0")
         if self.padding > max(self.rows, self.columns):
             raise InputError(
-                f"random_crop.padding={self.padding} would leave crops without a pixel of the image; use at "
-                f"most {max(self.rows, self.columns)}"
+                f"random_crop.padding={self.padding} could leave crops without any pixel of the image; use "
+                f"at most {max(self.rows, self.columns)}"
             )
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -66,7 +66,7 @@ class RandomCrop(Augmentation):
             if wanted > there + 2 * self.padding:
                 raise InputError(
                     f"random_crop.{name}={wanted} is more than the {there + 2 * self.padding} that shape "
-                    f"{in_shape} has with padding={self.padding}; ask for less, or pad more"
+                    f"{in_shape} has with padding={self.padding}; use less, or more padding"
                 )
         return {}, (self.rows, self.columns, channels)
 

@@ -17,7 +17,7 @@ from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 Numbers = float | tuple[float, ...]
-"""One for all channels, or one a channel."""
+"""One number for all channels, or one for each."""
 
 
 @register("normalise")
@@ -61,7 +61,7 @@ class Normalise(Layer):
             if isinstance(value, tuple) and len(value) != channels:
                 raise InputError(
                     f"normalise.{name} has {len(value)} numbers for the {channels} channels of shape "
-                    f"{in_shape}; give one, or one a channel"
+                    f"{in_shape}; give one number, or one for each channel"
                 )
         return {}, in_shape
 

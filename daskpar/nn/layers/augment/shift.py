@@ -49,7 +49,7 @@ class RandomShift(Augmentation):
         height, width, _ = image("random_shift", in_shape)
         if self.pixels >= min(height, width):
             raise InputError(
-                f"random_shift.pixels={self.pixels} can shift all of an image of shape {in_shape} out of "
+                f"random_shift.pixels={self.pixels} could shift an image of shape {in_shape} out of "
                 f"sight; it must be below {min(height, width)}"
             )
         return {}, in_shape
