@@ -21,7 +21,7 @@ _STEP, _ERROR = 1e-5, 1e-5  # step of central differences; largest relative erro
 def check_layer(
     layer: Layer, shape: Sequence[int], *, words: int | None = None, independent: bool = True
 ) -> None:
-    """Check that a layer keeps its contract; it runs in well under a second for small shapes.
+    """Check that a layer keeps its contract.
 
     The checks run in this order, first for prediction and then for training:
 
@@ -108,7 +108,7 @@ def _pickling(case: _Case) -> str | None:
     import cloudpickle  # type: ignore[import-untyped]
 
     copy = cloudpickle.loads(cloudpickle.dumps(case.layer))
-    return None if copy == case.layer else f"its copy is {copy!r}; declare what it holds as fields"
+    return None if copy == case.layer else f"its copy is {copy!r}; declare its values as fields"
 
 
 def _init(case: _Case) -> str | None:

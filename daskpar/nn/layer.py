@@ -96,13 +96,14 @@ class Layer(Block):
     are correct for any layer. Override them to report the cost of the layer, to handle masks, or to let a
     `Layout` split the layer. `check_layer` tests a layer against this contract.
 
-    Rules for `forward` and `backward`:
+    `forward` and `backward` compute a chunk: those rows of a batch that one task works on. Their rules:
 
     - Axis 0 of every input and output is the row: one example each. The shapes in `init` leave it out.
     - Outputs have the dtype of the input, and dx has its shape and dtype.
     - Never write to an argument: workers that are threads share the arrays.
     - Return gradients as sums over the rows, not as means. Gradients of several chunks are added.
-    - Draw random numbers only from `ctx` (seed, step, path and row), so that every layout draws the same.
+    - Draw random numbers by `ctx` alone (seed, step, path and row), so that every layout draws the same.
+      `daskpar.backend.random` has the functions.
 
     Args:
         trainable: Train the parameters of this layer and of all layers within it. False freezes them: they
@@ -193,7 +194,7 @@ class Layer(Block):
             see `observe`.
 
         Raises:
-            InputError: The layer does not support `in_shape`. The message gives the shape and a remedy.
+            InputError: The layer does not support `in_shape`. The message names the shape and a remedy.
         """
         return {}, in_shape
 
@@ -203,26 +204,26 @@ class Layer(Block):
         Args:
             params: Parameters by name, with the names and shapes of `init`, in the dtype of the run.
             x: Input (rows, *in_shape).
-            ctx: Training or prediction, the mask, and the seed of random draws.
+            ctx: Training or prediction, the mask, and the address of random draws.
 
         Returns:
             The output (rows, *out_shape) in the dtype of `x`, and the values that `backward` needs: arrays,
-            nested in tuples, lists and dicts as the layer likes. With `ctx.backward` false they are not used.
+            in tuples, lists or dicts. They are ignored if `ctx.backward` is false.
         """
         raise TypeError(f"{type(self).__name__} has no forward")
 
     def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        """Compute gradients for a chunk of rows.
+        """Compute the gradients for a chunk of rows.
 
         Args:
             params: Parameters, the same as in `forward`.
             saved: Second value that `forward` returned for this chunk.
-            dy: Gradient of the loss by the output (rows, *out_shape).
+            dy: Gradient of the loss with respect to the output (rows, *out_shape).
             ctx: Context of the pass. `ctx.out` may hold arrays to write the gradients into.
 
         Returns:
-            The gradient by the input (rows, *in_shape), and a dict with the gradient of each parameter, by
-            name. The first may be None for a layer of `tokens`, or if `ctx.input_gradient` is false.
+            The gradient with respect to the input (rows, *in_shape), and a dict with the gradient of each
+            parameter, by name. The first may be None if `tokens` is true or `ctx.input_gradient` is false.
         """
         raise TypeError(f"{type(self).__name__} has no backward")
 
@@ -278,30 +279,32 @@ class Layer(Block):
     def width(self) -> Width | None:
         """Return the rule that splits the layer for tensor parallelism (`Layout(width=...)`).
 
-        Every part receives the whole input. Default: None, the layer is not split.
+        Every part receives the whole input. The rule is a `Width` of `daskpar.nn.partition_rules`;
+        element-wise layers without parameters return `EACH`. Default: None, the layer is not split.
         """
         return None
 
     def joins(self) -> Width | None:
         """Return the rule that splits the layer after another split layer (`Layout(width=...)`).
 
-        Every part receives a slice of the last axis of the input. The outputs of the parts are summed.
-        Default: None, the layer does not support such an input.
+        Every part receives a slice of the last axis of the input, and the outputs of the parts are summed.
+        The rule is a `Width` with `sums=True`. Default: None, the layer does not support such an input.
         """
         return None
 
     def part(self, index: int, parts: int) -> Layer:
         """Return the layer that computes part `index` of `parts` equal parts, as `width` or `joins` says.
 
-        Its parameters are the slices that the rule names. Default: the layer itself, for layers without
-        sizes.
+        Its parameters are slices of those of the whole layer. Default: the layer itself, for a layer whose
+        fields do not depend on the size of its input or output.
         """
         return self
 
     def positions(self) -> Positions | None:
         """Return the rule that splits sequences by position (`Layout(sequence=...)`).
 
-        Default: None, the layer needs all positions at once.
+        The rule is a `Positions` of `daskpar.nn.partition_rules`; layers that compute each position alone
+        return `ALONE`. Default: None, the layer needs all positions at once.
         """
         return None
 
@@ -316,7 +319,8 @@ class Layer(Block):
     def window(self, in_shape: Shape) -> Window | None:
         """Return the rule that splits images by rows of pixels (`Layout(tiles=...)`).
 
-        Default: None, an output row needs all input rows.
+        The rule is a `Window` of `daskpar.nn.partition_rules`; layers that compute each row of pixels alone
+        return `ROW`. Default: None, an output row needs all input rows.
         """
         return None
 

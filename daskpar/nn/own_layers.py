@@ -36,7 +36,7 @@ def check_own_layers(model: Layer, params: Params, in_shape: Shape, dtype: DType
         dtype: Dtype of the run.
 
     Raises:
-        InputError: A layer breaks its contract. The message gives its place, its kind and the fault.
+        InputError: A layer breaks its contract. The message names its place, its kind and the fault.
     """
     if not any(map(is_own, parts(model))):
         return

@@ -65,5 +65,8 @@ class Positions:
 
 
 EACH = Width("each")
+"""The split of an element-wise layer: it works on any part of its input."""
 ROW = Window()
+"""The split of a layer that computes each row of pixels alone."""
 ALONE = Positions()
+"""The split of a layer that computes each position alone."""

@@ -25,7 +25,7 @@ class EmbedColumns(Layer):
     stands for every category that the training data did not have, and so does a code that is out of range.
 
     Args:
-        features: Length of the vectors. None: half the number of categories of the column, at most 50.
+        features: Length of the vectors. None: half the number of categories, rounded up, at most 50.
             Default: None.
         categories: Number of categories of each column. Left out, they come from the transform `encode`.
             Default: ().

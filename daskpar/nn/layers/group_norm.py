@@ -23,8 +23,8 @@ class GroupNorm(Layer):
     """Group normalisation: each example is normalised alone, in groups of neighbouring channels.
 
     `y = (x − mean) / √(variance + epsilon) · scale + shift`. Mean and variance are those of all pixels or
-    positions of a group. Masked positions do not count. One group gives a layer norm over the whole example,
-    one group for each channel an instance norm.
+    positions of a group. Masked positions do not count. One group is a layer norm over the whole example;
+    one group for each channel is an instance norm.
 
     Args:
         groups: Number of groups. It must divide the channels. Default: 32.

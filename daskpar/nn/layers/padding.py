@@ -33,7 +33,7 @@ def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) 
 
         valid    none
         same     as many as give an output of the size image / stride, rounded up
-        causal   all of them before, so that no output sees what comes after it
+        causal   all of them before, so that no output sees later positions
 
     Args:
         layer: Name of the layer in messages.
