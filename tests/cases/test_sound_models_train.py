@@ -18,7 +18,7 @@ from daskpar import InputError, Layout, Trainer
 from daskpar.data import Sampler
 from daskpar.nn import Layer, MeanSquaredError, ReLU, Residual, Sequential
 from daskpar.nn.layers.activations import Activation
-from daskpar.nn.layers.embedding import TiedEmbedding
+from daskpar.nn.layers.tied_embedding import TiedEmbedding
 from daskpar.nn.registry import LAYERS
 from daskpar.nn.registry import model as build
 from daskpar.optim import SGD
