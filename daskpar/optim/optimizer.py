@@ -181,7 +181,7 @@ class Optimizer(Block):
 
         `grads` may be overwritten as well. The arguments are those of `update`.
         """
-        raise TypeError(f"{type(self).__name__} has no update")
+        raise TypeError(f"{type(self).__name__} does not define _in_place")
 
 
 def update_groups(

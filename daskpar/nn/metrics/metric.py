@@ -17,8 +17,9 @@ import numpy as np
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
-from daskpar.nn.loss import Loss, by_rows, takes_weights, total_weight
+from daskpar.nn.loss import Loss
 from daskpar.nn.metric_name import MetricName, take_own_name
+from daskpar.nn.weights import by_rows, takes_weights, total_weight
 from daskpar.registry import Table
 from daskpar.settings import Block
 
