@@ -1,4 +1,4 @@
-"""Other names of blocks, a table a contract."""
+"""Other names of blocks, one table a contract."""
 
 from __future__ import annotations
 
