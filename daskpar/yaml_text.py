@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         if isinstance(event, yaml.AliasEvent):
             if node not in self.values:
-                raise _error("an alias of something that it is part of", mark)
+                raise _error("an alias of a value that contains it", mark)
             return node
         count = 1
         if isinstance(node, yaml.CollectionNode):
@@ -64,7 +64,7 @@ class _Loader(yaml.SafeLoader):
             children = [part for pair in node.value for part in pair] if pairs else node.value
             count += sum(self.values[child] for child in children)
         if count > MOST_VALUES:
-            raise _error(f"more than {MOST_VALUES:,} values, those that aliases stand for included", mark)
+            raise _error(f"more than {MOST_VALUES:,} values, with aliases expanded", mark)
         self.values[node] = count
         return node
 
@@ -84,12 +84,12 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, ArithmeticError):
             kind = node.tag.removeprefix(_TAG)
-            raise _error(f"{shown(node.value)} is no value of type {kind}", node.start_mark) from None
+            raise _error(f"{shown(node.value)} is not a value of type {kind}", node.start_mark) from None
 
     def construct_undefined(self, node: Any) -> Any:
         """Refuse a tag that YAML's basic types do not have."""
         tag = node.tag.replace(_TAG, "!!", 1)
-        raise _error(f"tag {shown(tag, 80)} is not for configs; leave it out", node.start_mark)
+        raise _error(f"tag {shown(tag, 80)} is not allowed in configs; leave it out", node.start_mark)
 
     def construct_yaml_int(self, node: Any) -> int:
         """Construct an integer of at most 64 bits. Leading zeros are an error."""

@@ -110,7 +110,7 @@ def _fault_of_classes(targets: Array, classes: int) -> str | None:
                 f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
             )
     elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
-        return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
+        return "targets are not probabilities; expected rows of numbers from 0 to 1 that sum to 1"
     return None
 
 
