@@ -351,5 +351,5 @@ def test_refuses_hyper_parameters(make, message):
 
 
 def test_the_contract_itself_updates_nothing():
-    with pytest.raises(TypeError, match=r"^Optimizer has no update$"):
+    with pytest.raises(TypeError, match=r"^Optimizer does not define _in_place$"):
         run(Optimizer(), np.ones(2), [np.ones(2)], Tensors((), ()))
