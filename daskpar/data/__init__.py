@@ -1,12 +1,15 @@
 """Data: sources, splits, transforms, and the order in which rows are drawn.
 
-Source   examples and targets of one origin, e.g. `Csv("a.csv", target="price")`
-Parts    a Split each for training, validation and test: shares of the rows of a source
-Sampler  the order of the training rows: a function of seed, epoch and step
-Chunk    rows as arrays, transformed and in the precision of the run
+The classes that most people need:
 
-source --split--> Parts --Sampler, read--> Chunk --> a training step
-                            Transform, fitted on the training part
+    Source   examples and targets of one origin, e.g. `Csv("a.csv", target="price")`
+    Parts    a Split each for training, validation and test: shares of the rows of a source
+    Sampler  the order of the training rows: a function of seed, epoch and step
+    Chunk    rows as arrays, transformed and in the precision of the run
+
+A source is split into parts. Rows of a part become chunks, on which a training step computes:
+
+    Source -- split --> Parts -- Sampler, read, Transform --> Chunk --> step
 """
 
 # Sources are registered in this order. Messages list them in the same order.

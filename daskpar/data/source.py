@@ -242,7 +242,7 @@ class Source(Block):
         return self.row_weights() is not None
 
     def read_weights(self, rows: Rows) -> np.ndarray | None:
-        """Return the weights (n,) of n `rows` in the dtype they are stored in; None: all rows have weight 1."""
+        """Return the weights (n,) of n `rows` as they are stored; None: all rows have weight 1."""
         weights = self.row_weights()
         return None if weights is None else weights[rows]
 
