@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from daskpar.data.reading import Stamp
 from daskpar.data.records import NUMBER, TEXT, Column, Features, is_records, names_of
-from daskpar.data.table_files import ColumnSurvey, survey, too_long, values_of
+from daskpar.data.table_files import ColumnSurvey, TableFile, survey, too_long, values_of
 from daskpar.data.table_store import Store
 from daskpar.errors import InputError, unknown
-
-if TYPE_CHECKING:
-    from daskpar.data.tables import Table
 
 
 class Opened(NamedTuple):
@@ -26,26 +23,35 @@ class Opened(NamedTuple):
     features: Features
 
 
+class Choice(NamedTuple):
+    """The columns of a table that are used, by name; see `daskpar.data.tables.Table` for the fields."""
+
+    target: tuple[str, ...]
+    columns: tuple[str, ...]
+    drop: tuple[str, ...]
+    known: Features
+
+
 @lru_cache(maxsize=8)
-def open_table(table: Table, version: Stamp) -> Opened:
+def open_table(file: TableFile, choice: Choice, version: Stamp) -> Opened:
     """Return the arrays of a table, read or mapped; the last 8 tables are kept in each process.
 
     `version`: the stamps of its files. Raises InputError for columns that cannot be used.
     """
-    file = table.file
-    targets, examples = _roles(table, file.names())
-    store = Store((table.path, table.format, file.separator, targets, examples, table.known), version)
+    path = file.path
+    targets, examples = _roles(path, choice, file.names())
+    store = Store((path, file.format, file.separator, targets, examples, choice.known), version)
     kept = store.read()
     if kept is not None:
         x, y, columns = kept
         return Opened(x, y, tuple(Column(*column) for column in columns))
-    surveys = survey(file, (*examples, *targets), names_of(table.known, TEXT))
-    features = tuple(Column(name, _kind(table, name, surveys[name])) for name in examples)
+    surveys = survey(file, (*examples, *targets), names_of(choice.known, TEXT))
+    features = tuple(Column(name, _kind(path, name, surveys[name])) for name in examples)
     rows = surveys[examples[0]].rows
     if not rows:
-        raise InputError(f"{table.path}: zero rows; expected at least one example")
+        raise InputError(f"{path}: zero rows; expected at least one example")
     dtypes = {name: column.dtype for name, column in surveys.items()}
-    _check_targets(table, targets, surveys)
+    _check_targets(path, targets, surveys)
     x, y = store.empty([_dtype(examples, dtypes), _dtype(targets, dtypes, target=True)], rows)
     start = 0
     for batch in file.batches((*examples, *targets)):
@@ -64,45 +70,43 @@ def open_table(table: Table, version: Stamp) -> Opened:
     return Opened(x, y, features)
 
 
-def _roles(table: Table, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _roles(path: str, choice: Choice, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the targets and of the columns of examples."""
-    targets = table.target
-    for key, chosen in (("target", targets), ("columns", table.columns), ("drop", table.drop)):
+    targets = choice.target
+    for key, chosen in (("target", targets), ("columns", choice.columns), ("drop", choice.drop)):
         for name in chosen:
             if name not in names:
-                raise unknown(f"{table.path}: data.{key}: column", name, names)
-    left_out = {*targets, *table.drop}
-    examples = tuple(n for n in names if n not in left_out and n in (table.columns or names))
+                raise unknown(f"{path}: data.{key}: column", name, names)
+    left_out = {*targets, *choice.drop}
+    examples = tuple(n for n in names if n not in left_out and n in (choice.columns or names))
     if not examples:
-        raise InputError(f"{table.path}: data.target and data.drop leave no columns of examples")
-    return tuple(targets), examples
+        raise InputError(f"{path}: data.target and data.drop leave no columns of examples")
+    return targets, examples
 
 
-def _kind(table: Table, name: str, column: ColumnSurvey) -> str:
+def _kind(path: str, name: str, column: ColumnSurvey) -> str:
     """Return the kind of a column, `number` or `text`; refuse dates, lists and long texts."""
     kind = column.kind
     if kind not in (NUMBER, TEXT):
         advice = "give numbers, e.g. days since the first" if kind == "dates" else "give numbers or texts"
-        raise InputError(f"{table.path}: column {name!r} holds {kind}; {advice}, or data.drop: [{name}]")
+        raise InputError(f"{path}: column {name!r} holds {kind}; {advice}, or data.drop: [{name}]")
     if kind == TEXT and too_long(column):
         raise InputError(
-            f"{table.path}: column {name!r} holds texts of up to {column.longest:,} characters, which are no "
+            f"{path}: column {name!r} holds texts of up to {column.longest:,} characters, which are no "
             f"categories; data.drop: [{name}]"
         )
     return kind
 
 
-def _check_targets(table: Table, targets: Sequence[str], surveys: Mapping[str, ColumnSurvey]) -> None:
+def _check_targets(path: str, targets: Sequence[str], surveys: Mapping[str, ColumnSurvey]) -> None:
     for name in targets:
-        kind = _kind(table, name, surveys[name])
+        kind = _kind(path, name, surveys[name])
         if kind == TEXT and len(targets) > 1:
-            raise InputError(
-                f"{table.path}: target {name!r} holds texts; of several targets each is a number"
-            )
+            raise InputError(f"{path}: target {name!r} holds texts; of several targets each is a number")
         gaps, rows = surveys[name].gaps, surveys[name].rows
         if gaps:
             raise InputError(
-                f"{table.path}: target {name!r} is missing in {gaps} of {rows} rows; leave those rows out"
+                f"{path}: target {name!r} is missing in {gaps} of {rows} rows; leave those rows out"
             )
 
 

@@ -18,7 +18,7 @@ from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, stamp
 from daskpar.data.records import Features
 from daskpar.data.source import Source
-from daskpar.data.table_arrays import Opened, open_table
+from daskpar.data.table_arrays import Choice, Opened, open_table
 from daskpar.data.table_files import TableFile
 from daskpar.errors import InputError
 from daskpar.registry import register
@@ -100,7 +100,8 @@ class Table(Source):
 
     @property
     def _opened(self) -> Opened:
-        return open_table(self, self.version)
+        target = (self.target,) if isinstance(self.target, str) else self.target
+        return open_table(self.file, Choice(target, self.columns, self.drop, self.known), self.version)
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]
