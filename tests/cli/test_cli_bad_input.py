@@ -83,12 +83,12 @@ TABLE = {
     "NaN in the data": (
         arrays(with_value(np.nan)),
         "train data: NaN or infinite values in the examples; clean the data first, "
-        "or put values in the place of missing ones: transforms: [impute]",
+        "or replace missing values: transforms: [impute]",
     ),
     "infinity in data that are standardised": (
         arrays(with_value(np.inf), data={"transforms": ["standardise", "scale"]}),
         "train data: NaN or infinite values in the examples; clean the data first, "
-        "or put values in the place of missing ones: transforms: [impute]",
+        "or replace missing values: transforms: [impute]",
     ),
     "NaN in the targets": (
         arrays(y=np.full(100, np.nan), loss="mean_squared_error", model=[{"dense": 1}]),
