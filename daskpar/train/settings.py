@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, fields
 from inspect import Parameter, Signature, signature
@@ -14,14 +13,13 @@ from daskpar.cluster.clients import check_type
 from daskpar.data.paths import absolute
 from daskpar.data.sampler import KINDS
 from daskpar.data.weights import checked_class_weight
-from daskpar.errors import InputError, shown, unknown
+from daskpar.errors import unknown
 from daskpar.layout.layout import Layout
 from daskpar.optim.gradient import Clip, Penalty
 from daskpar.settings import Block, setting
 from daskpar.train import conversions
 from daskpar.train.callbacks import Callback
 from daskpar.train.interval import Interval
-from daskpar.typed import plain
 
 
 def _folder(value: object) -> object:
@@ -32,27 +30,6 @@ def _distribution(value: object) -> object:
     if isinstance(value, str) and value not in KINDS:
         raise unknown("distribution", value, KINDS)
     return value
-
-
-def _patterns(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _factors(value: object) -> object:
-    """Return a mapping from patterns to factors above zero; anything else is refused."""
-    if value is None:
-        return None
-    factors = {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
-    right = all(
-        isinstance(k, str) and isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf
-        for k, v in factors.items()
-    )
-    if not isinstance(value, Mapping) or not right:
-        raise InputError(
-            f"train.learning_rates={shown(value, 80)}: expected factors above zero by pattern, e.g. "
-            '{"0.*": 0.1}; to keep parameters as they are, name them in train.frozen'
-        )
-    return factors
 
 
 def _evaluate_every(value: object) -> object:
@@ -88,25 +65,25 @@ class Settings(Block):
 
     model: object = setting(
         MISSING,
-        'the layers in order, e.g. ["flatten", {"dense": 64}, "relu", {"dense": 10}] or [Flatten(), Dense(64), '
-        "ReLU(), Dense(10)]; or one Sequential",
+        'layers in order, by name or built, e.g. ["flatten", {"dense": 64}, "relu", Dense(10)]; or a '
+        "Sequential",
         section="",
         convert=conversions.kept,
     )
     _: KW_ONLY
     loss: object = setting(
         "softmax_cross_entropy",
-        'the quantity to minimise: a name, {name: arguments}, e.g. {"huber": {"delta": 2}}, or a Loss',
+        'quantity to minimise: a name, {name: arguments}, e.g. {"huber": {"delta": 2}}, or a Loss',
         section="",
     )
     optimizer: object = setting(
         "adam",
-        'the rule that updates the parameters: a name, {name: arguments}, e.g. {"sgd": {"lr": 0.1}}, or an '
+        'rule that updates the parameters: a name, {name: arguments}, e.g. {"sgd": {"lr": 0.1}}, or an '
         "Optimizer",
         section="",
     )
     learning_rate: float | None = setting(
-        None, "the learning rate, above 0; None keeps that of the optimizer", above=0, section="train"
+        None, "learning rate, above 0. None keeps that of the optimizer", above=0, section="train"
     )
     metrics: Sequence[object] = setting(
         (),
@@ -116,28 +93,30 @@ class Settings(Block):
     )
     schedule: object = setting(
         "constant",
-        'the course of the learning rate: a name, {name: arguments}, e.g. {"cosine": {"warmup": 100}}, or a '
+        'course of the learning rate: a name, {name: arguments}, e.g. {"cosine": {"warmup": 100}}, or a '
         "Schedule",
         section="",
     )
     layout: Layout | str | None = setting(
         None,
-        'the parallelism, that is the cut of a step into tasks: a Layout, its fields, e.g. {"data": 2}, or '
-        '"auto", which measures the tasks, predicts the layouts and takes the fastest that fits in memory; None '
-        "is one lane",
+        'cut of a step into parallel tasks: a Layout, its fields, e.g. {"data": 2}, or "auto", which '
+        "measures tasks and takes the layout that is predicted to be the fastest. None is one lane",
         section="",
         convert=conversions.layout,
     )
     batch: int = setting(32, "rows of a batch, all lanes together", at_least=1, section="train")
     epochs: int | None = setting(
-        None, "passes over the training data; None is one, or `steps`", at_least=1, section="train"
+        None,
+        "passes over the training data. None is one, unless steps is set",
+        at_least=1,
+        section="train",
     )
     steps: int | None = setting(
-        None, "batches to train on; takes the place of epochs", at_least=1, section="train"
+        None, "number of batches to train on, in place of epochs", at_least=1, section="train"
     )
     distribution: str = setting(
         "random",
-        "the order of the rows: random (shuffled in each epoch), uniform (as they are stored) or stratified "
+        "order of the rows: random (shuffled in each epoch), uniform (as they are stored) or stratified "
         "(shuffled, with the classes spread evenly over the batches)",
         choices=KINDS,
         section="data",
@@ -145,68 +124,68 @@ class Settings(Block):
     )
     streams: int | None = setting(
         None,
-        "groups of rows; each batch takes an equal share from every group, and a lane reads whole groups; None "
+        "groups of rows that a batch is drawn from in equal shares. A lane reads whole groups. None "
         "chooses, at most 16 where the lanes are fewer",
         at_least=1,
         section="data",
     )
     chunk_rows: int | None = setting(
         None,
-        "rows of a chunk, the unit that is loaded and cached; None is 8192, and all rows of a text",
+        "rows of a chunk, the unit that is loaded and cached. None is 8192, and all rows of a text",
         at_least=1,
         section="data",
     )
     drop_last: bool = setting(False, "leave out the last batch of an epoch if it is short", section="train")
     accumulate: int = setting(
         1,
-        "slices of a lane's rows whose gradients are computed one after another and summed; more slices need "
+        "slices of a lane's rows whose gradients are computed one after another and summed. More slices need "
         "less memory",
         at_least=1,
         section="train",
     )
     frozen: Sequence[str] = setting(
         (),
-        'patterns (fnmatch) of the names of parameters that are not trained, e.g. ["0.*", "*.bias"]; a layer '
+        'patterns (fnmatch) of the names of parameters that are not trained, e.g. ["0.*", "*.bias"]. A layer '
         "that is frozen as a whole keeps its running statistics, too",
         section="train",
-        convert=_patterns,
+        convert=conversions.patterns,
     )
     learning_rates: Mapping[str, float] | None = setting(
         None,
-        'factors of the learning rate by pattern of names, e.g. {"0.*": 0.1}; the last match counts',
+        'factors of the learning rate by pattern of names, e.g. {"0.*": 0.1}. The last match counts',
         section="train",
-        convert=_factors,
+        convert=conversions.factors,
     )
     clip: Clip | None = setting(
         None,
-        'limits on the gradient: a Clip, or its fields, e.g. {"norm": 1}; None sets no limit',
+        'limits on the gradient: a Clip, or its fields, e.g. {"norm": 1}. None sets no limit',
         section="train",
         convert=conversions.block_of(Clip),
     )
     penalty: Penalty | None = setting(
         None,
-        'l1 and l2 penalties on the weights: a Penalty, or its fields, e.g. {"l2": 1e-4}; None adds none',
+        'penalties on the weights: a Penalty, or its fields, e.g. {"l2": 1e-4}. None adds none',
         convert=conversions.block_of(Penalty),
     )
     class_weight: str | dict[Any, float] | None = setting(
         None,
         'weights of the training rows by class: "balanced" gives all classes the same sum, a mapping from '
-        "labels to weights sets them; None weighs all rows alike",
+        "labels to weights sets them. None weighs all rows alike",
         section="train",
         convert=checked_class_weight,
     )
     transforms: Sequence[object] = setting(
         (),
-        "transforms of the examples, in order: standardise, scale, one_hot, impute, encode; fitted on the "
-        "training data alone, and applied to all data",
+        "transforms of the examples, in order: standardise, scale, one_hot, impute, encode. They are "
+        "fitted on the training data alone",
         section="data",
         convert=conversions.one_or_several,
         in_config=conversions.several_in_config,
     )
     targets: Sequence[object] = setting(
         (),
-        "transforms of the targets, in order: labels, one_hot, standardise, scale; predictions are transformed "
-        'back to the units of y; "inputs" makes the examples the targets, as in an autoencoder',
+        "transforms of the targets, in order: labels, one_hot, standardise, scale. Predictions come in the "
+        'units of y. "inputs" makes the examples the targets, as in an autoencoder',
         section="data",
         convert=conversions.one_or_several,
         in_config=conversions.several_in_config,
@@ -225,48 +204,48 @@ class Settings(Block):
     warm_start: bool | None = setting(
         None,
         "None or True: fit continues from the parameters of an earlier fit, restore or load, or from those "
-        "assigned to parameters_; False: each fit begins with new parameters",
+        "assigned to parameters_. False: each fit begins with new parameters",
     )
     callbacks: Sequence[Callback] = setting(
         (),
-        "objects whose methods are called at moments of a run, e.g. [EarlyStopping()]; see Callback",
+        "objects whose methods are called at moments of a run, e.g. [EarlyStopping()]. See Callback",
         convert=conversions.callbacks,
     )
     evaluate_every: str = setting(
         "1 epoch",
-        'the interval of evaluations, e.g. "1 epoch" or "200 steps"',
+        'interval of evaluations, e.g. "1 epoch" or "200 steps"',
         section="train",
         convert=_evaluate_every,
     )
     checkpoint_every: str = setting(
         "1 epoch",
-        'the interval of checkpoints, e.g. "1 epoch" or "200 steps"; they need a run folder',
+        'interval of checkpoints, e.g. "1 epoch" or "200 steps". They need a run folder',
         section="checkpoint",
         convert=_checkpoint_every,
     )
     keep: int = setting(
-        3, "number of checkpoints to keep; older ones are removed", at_least=1, section="checkpoint"
+        3, "number of checkpoints to keep. Older ones are removed", at_least=1, section="checkpoint"
     )
     folder: str | Path | None = setting(
         None,
-        "run folder, for config.yaml, history.jsonl, summary.json, curves.html and checkpoints; workers must "
-        "see it; None writes no files",
+        "run folder, for config.yaml, history.jsonl, summary.json, curves.html and checkpoints. Workers must "
+        "see it. None writes no files",
         convert=_folder,
     )
     cache: bool = setting(
         True,
-        "keep loaded chunks in the memory of the workers; False loads them again for every window of steps",
+        "keep loaded chunks in the memory of the workers. False loads them again for every window of steps",
         section="data",
     )
     client: object = setting(
         None,
-        'a distributed.Client, or "threaded-scheduler" for the threads of this process; None takes the current '
-        "client, and the threads where there is none or within a Dask task",
+        'a distributed.Client, or "threaded-scheduler" for the threads of this process. None takes the '
+        "current client, and the threads where there is none or within a Dask task",
         convert=check_type,
     )
     blas_threads: int | None = setting(
         None,
-        "threads of a matrix product; None shares the cores among the lanes",
+        "threads of a matrix product. None shares the cores among the lanes",
         at_least=1,
         section="cluster",
     )

@@ -46,7 +46,7 @@ class Shown:
                 shape of the data that the Trainer is fitted to.
 
         Returns:
-            The table. `rows` has a dictionary for each layer, and `total` the sums.
+            The table: `rows` has a named tuple for each layer, `total` the sums by name.
 
         Raises:
             InputError: There is no shape, or it does not fit the layers.
@@ -123,7 +123,8 @@ class Shown:
         )
         state = self.__dict__.get("steps_")
         fitted = "not fitted yet" if state is None else f"after {state:,} steps"
-        title = f"<b>{escape(type(self).__name__)}</b> <small>{fitted}; settings that differ from their defaults:</small>"
+        note = f"{fitted}; settings that differ from their defaults:"
+        title = f"<b>{escape(type(self).__name__)}</b> <small>{note}</small>"
         return f'<div>{title}<table style="border-collapse:collapse;margin:0">{rows}</table></div>'
 
     def _settings_shown(self) -> list[tuple[str, str]]:
