@@ -1,10 +1,7 @@
 """The `Args:` section of a docstring, derived from the help and the defaults of a block's settings.
 
 Each setting is described once, by the `help` of its field. The docstring of the class that has the settings
-as its arguments names the place with `{settings}`:
-
-    Args:
-        {settings}
+as its arguments names the place with `{settings}`, alone in a line of its `Args:` section.
 """
 
 from __future__ import annotations
@@ -19,14 +16,14 @@ _WIDTH = 110
 
 
 def with_settings(text: str | None, block: type[Block]) -> str:
-    """Return a class's docstring with the settings of a block in place of the mark `{settings}`.
+    r"""Return a class's docstring with the settings of a block in place of the mark `{settings}`.
 
     >>> from dataclasses import dataclass
     >>> from daskpar.settings import setting
     >>> @dataclass(frozen=True)
     ... class Window(Block):
     ...     rows: int = setting(1, "rows of a window", at_least=1)
-    >>> print(with_settings("A window.\\n\\n    Args:\\n        {settings}\\n    ", Window))
+    >>> print(with_settings("A window.\n\n    Args:\n        {settings}\n    ", Window))
     A window.
     <BLANKLINE>
         Args:

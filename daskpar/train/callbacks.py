@@ -29,7 +29,7 @@ class Callback:
     name of a score such as "validation.loss", is refused before the first step if there is no such score.
 
     Raises:
-        InputError: A derived class has a method that is named like a moment, but is none, e.g. `on_epoch_end`.
+        InputError: A derived class has a method named like a moment that is none, e.g. `on_epoch_end`.
 
     Example:
         >>> import numpy as np
@@ -84,9 +84,9 @@ class Callback:
 
         Args:
             run: The run, with the parameters after the last of these steps.
-            entries: A tuple `(step, sums, learning_rate)` for each step, the first step being 0. The sums over
-                the rows of the batch begin with the loss and the weights: the mean loss is
-                `sums[0] / sums[1]`.
+            entries: A tuple `(step, sums, learning_rate)` for each step; the first step is 0. The sums are
+                over the rows of the batch. The first two are those of the loss and of the weights, so the
+                mean loss is `sums[0] / sums[1]`.
         """
 
     def after_evaluation(self, run: RunView, record: Record) -> bool | None:
@@ -147,17 +147,11 @@ class EarlyStopping(Block, Callback):
 
     kind: ClassVar[str] = "early_stopping"
     monitor: str = setting(
-        "validation.loss", "the score to watch, by part and name: train.loss, validation.accuracy"
+        "validation.loss", "score to watch, by part and name, e.g. train.loss or validation.accuracy"
     )
-    patience: int = setting(
-        5, "evaluations in a row without an improvement that end the training", at_least=1
-    )
-    min_delta: float = setting(
-        0.0, "an improvement must be larger than this, in units of the score", at_least=0
-    )
-    restore: bool = setting(
-        True, "make the state of the best evaluation the result; False keeps the last one"
-    )
+    patience: int = setting(5, "evaluations in a row without an improvement before the end", at_least=1)
+    min_delta: float = setting(0.0, "least improvement that counts, in units of the score", at_least=0)
+    restore: bool = setting(True, "keep the state of the best evaluation. False keeps the last one")
 
     def __post_init__(self) -> None:
         self.reset()

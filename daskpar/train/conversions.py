@@ -56,7 +56,7 @@ def layout(value: object) -> object:
 
 
 def block_of(block: type[Block]) -> Callable[[object], object]:
-    """Return a function that makes a block from a mapping of its fields, and leaves other values unchanged."""
+    """Return a function that makes a block from a mapping of its fields; other values are unchanged."""
 
     def convert(value: object) -> object:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
