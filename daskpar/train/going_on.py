@@ -79,7 +79,7 @@ class Earlier:
         return {**described, "step": self.step, "history": list(self.meta["history"])}
 
     def _written(self, spec: Spec, folder: Path) -> Path:
-        """Write the file of the state for a Spec, and return its path. Raises InputError if it does not fit."""
+        """Write the state to a file for a Spec, and return its path; a state that does not fit is refused."""
         check_same_parameters(spec, self.tensors)
         if self.order is not None and self.meta["optimizer"] != spec.optimizer.kind:
             raise InputError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ClusterLostError, InputError, Interrupted
@@ -15,6 +15,7 @@ from daskpar.nn.parameters import check_finite
 from daskpar.tasks import begin_state
 from daskpar.tasks.state_file import read_state, read_whole
 from daskpar.tasks.types import Spec, State
+from daskpar.train.callback_states import CallbackStates
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin
 from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
@@ -32,19 +33,11 @@ from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
 
-class Memory(Protocol):
-    """The states of callbacks, which a run keeps in its checkpoints besides its own."""
-
-    def states(self) -> list[list[Any]]: ...
-    def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None: ...
-
-
 class Run:
-    """Trains a problem on an executor, from its first step or from an `origin` on.
+    """Training of a problem on an executor, from its first step or from an `origin`.
 
-    `scratch()`: a folder that the workers see, for the files of restart points. `state` is None until the
-    last step is done. `unfinished` describes a run that was interrupted. A run writes on nothing but
-    itself and its files.
+    `scratch()` returns a folder that the workers see, for the files of restart points. `state` is None until
+    the last step is done. `unfinished` describes a run that was interrupted.
     """
 
     def __init__(
@@ -54,7 +47,7 @@ class Run:
         executor: Executor,
         token: str,
         scratch: Callable[[], Path],
-        memory: Memory | None = None,
+        memory: CallbackStates | None = None,
         origin: Origin | None = None,
     ):
         settings = problem.settings
@@ -83,38 +76,43 @@ class Run:
 
     @property
     def spec(self) -> Spec:
+        """The Spec of the run: model, loss, optimizer and data."""
         return self.problem.spec
 
     @property
     def layout(self) -> Layout:
+        """The layout of the run."""
         return self.problem.layout
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of classes or characters, where the data have them."""
         return self.problem.names
 
     @cached_property
     def description(self) -> Description:
-        """The settings, as `load` makes a Trainer of them."""
+        """The description of the settings, from which `load` makes a Trainer."""
         return describe(self.problem.settings)
 
     @property
     def history(self) -> History:
+        """The records so far."""
         return self.recorder.history
 
     @property
     def steps_planned(self) -> int:
+        """The number of steps without an early end."""
         return self.timetable.total
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the last step; before any, of the first that comes."""
+        """The learning rate of the last step, or of the first one before it."""
         return self.timetable.rate(self.steps_run) if self._rate is None else self._rate
 
     def current_state(self) -> State:
-        """Return the state after `steps_run` steps, which is fetched when it is asked for first.
+        """Return the state after `steps_run` steps; it is fetched once, at the first call.
 
-        Raises InputError when the run is between two events.
+        Raises InputError while the run is between two events.
         """
         if self.state is not None:
             return self.state
@@ -127,21 +125,22 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before a resumption included, up to now or to the last step."""
+        """The seconds of training so far, earlier trainings included."""
         return self._elapsed() if self._seconds is None else self._seconds
 
     def train(self, hear: Callable[[Event], object] = lambda event: None) -> Result:
-        """Train to the end, or to where the run is stopped. `hear` gets each event.
+        """Train to the end, or until the run is stopped, and call `hear` with each event.
 
-        Raises ClusterLostError where the cluster is lost, `state` is then that of the last restart point;
-        and Interrupted after Ctrl-C, `state` is then that of the last step.
+        Raises:
+            ClusterLostError: The cluster was lost; `state` is that of the last restart point.
+            Interrupted: Ctrl-C was pressed; `state` is that of the last step.
         """
         try:
             with first_interrupt(self.driver.interrupt):
                 for event in self.events():
                     try:
                         hear(event)
-                    except KeyboardInterrupt:  # of a callback, or between two of them
+                    except KeyboardInterrupt:  # raised in a callback, or between two of them
                         self.driver.interrupt()
         except Interrupted:
             raise
@@ -154,7 +153,7 @@ class Run:
         return self.result()
 
     def _salvage(self) -> tuple[str, str]:
-        """Make the last state that there is the run's; returns where it is, and advice."""
+        """Make the last state that exists the run's, and return a phrase for its place, and advice."""
         if self.state is not None:
             return "the last step was done", "`fit` goes on from there"
         self.state, kept, advice = self.files.rescue()
@@ -163,7 +162,7 @@ class Run:
         return kept, advice
 
     def events(self) -> Iterator[Event]:
-        """Train, and yield what happens; the run goes on once an event is dealt with."""
+        """Train, and yield each event; the run continues when the caller asks for the next one."""
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
         self.files.begin(self._root, self.resumed_at if self.same_run else None)
@@ -189,7 +188,7 @@ class Run:
             self.driver.close()
 
     def _end(self, state: State | None) -> Iterator[Event]:
-        if state is None:  # resumed after its last step, or after a callback had ended it
+        if state is None:  # resumed after its last step, or after an early end
             state = self._checked(read_state(self.spec, str(self._root)))
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         yield Ended(state)
@@ -198,7 +197,7 @@ class Run:
             yield Saved(self.state.step, final)
 
     def result(self) -> Result:
-        """Return the result. The last step must be done."""
+        """Return the result, after the last step."""
         assert self.state is not None, "the run goes on"
         return Result(
             spec=self.spec,
@@ -219,7 +218,7 @@ class Run:
         )
 
     def _keep_interrupted(self, cut: Milestone) -> None:
-        """Make the state of the last step the run's; raises Interrupted, which says so."""
+        """Make the state of the last step the run's, and raise Interrupted."""
         state = self._state_at(cut) if cut.state else None
         if state is None and self.driver.restart_point is not None:
             state = read_whole(self.spec, str(self.driver.restart_point))
@@ -235,11 +234,11 @@ class Run:
         )
 
     def stop(self) -> None:
-        """End the run at its next evaluation, or at the one in progress; any thread may call this."""
+        """End the run at its next evaluation, or at this one; any thread may call it."""
         self.ended = True
 
     def keep_best(self) -> State:
-        """Return the state at the cut in progress; written to `checkpoints/best` where there is a folder."""
+        """Return the state at this evaluation, and write it to `checkpoints/best` if there is a folder."""
         if self._cut is None:
             raise InputError("keep_best: there is no state before the first evaluation")
         state = self._state_at(self._cut)
@@ -259,7 +258,7 @@ class Run:
             validation = evaluated(self.spec, sums, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
-            if self.executor.in_process:  # by reference: no state is sent for it
+            if self.executor.in_process:  # by reference: no state is sent
                 self.files.note(self.executor.result(cut.state).state, self._meta())
         if (cut.save or self.ended) and self.files.checkpoints:
             folder = self.files.checkpoint(self._state_at(cut), self._meta())
@@ -272,7 +271,7 @@ class Run:
         return self._checked(self.executor.result(cut.state).state)
 
     def _checked(self, state: State) -> State:
-        """Return a state; parameters and slots that have overflowed are refused before they are written."""
+        """Return a state. Raises NotFiniteError for parameters and slots that are not finite."""
         check_finite(self.spec.table, state.step, state.params, state.slots)
         return state
 
