@@ -62,7 +62,7 @@ class Submission:
     front: StepState
     report: Key
     cut: Milestone | None
-    held: set[Key]
+    keys: set[Key]
 
 
 @dataclass
@@ -133,8 +133,8 @@ class Driver:
         """
         self.restart_point: Path | None = restart_point
         self._logged, self._seen, self._length = step, step, 1
-        rooted = step
-        self._tasks, self._rooted, self._spacing = 0, time.monotonic(), _RESTART_SECONDS
+        restart_step = step
+        self._tasks, self._restarted, self._spacing = 0, time.monotonic(), _RESTART_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: StepState | None = None
         pending: deque[Submission] = deque()
@@ -150,10 +150,10 @@ class Driver:
             try:
                 log = self.executor.result(window.report)
             except ServerLostError as error:
-                logger.warning("%s; going on from step %d", error, rooted)
-                self._release({key for lost in pending for key in lost.held})
+                logger.warning("%s; continuing from step %d", error, restart_step)
+                self._release({key for lost in pending for key in lost.keys})
                 pending.clear()
-                front, step, self.token = None, rooted, new_token()
+                front, step, self.token = None, restart_step, new_token()
                 continue
             self._reported = pending.popleft()
             yield self._log(log)
@@ -163,13 +163,13 @@ class Driver:
                 self._seen, begun = window.cut.step, time.monotonic()
                 yield window.cut
                 self._spacing = max(_RESTART_SECONDS, (time.monotonic() - begun) / _RESTART_SHARE)
-                rooted = self._seen if window.cut.restart_point else rooted
+                restart_step = self._seen if window.cut.restart_point else restart_step
             self._reported = None
-            self._release(window.held - (front.keys if front else set()))
+            self._release(window.keys - (front.keys if front else set()))
             if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
                 front = None
-                self._tasks, self._rooted = 0, time.monotonic()
+                self._tasks, self._restarted = 0, time.monotonic()
             last = time.monotonic()
         if step < stop:
             yield self._interruption(front, step)
@@ -181,9 +181,9 @@ class Driver:
         graph = Graph(self.token)
         source, front = self.emitter.cut(graph, front)
         state = self._on_the_host(graph, source, step)
-        held = {source, state, *front.keys}
-        self.executor.submit(graph, held, self.emitter.layout.slots)
-        self._kept |= held
+        keys = {source, state, *front.keys}
+        self.executor.submit(graph, keys, self.emitter.layout.slots)
+        self._kept |= keys
         return Milestone(step, interrupted=True, state=state)
 
     @property
@@ -201,23 +201,23 @@ class Driver:
         if end <= self._seen and end < stop:  # it was reported before the parameters were lost
             cut = None
         front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
-        held, logs = set(front.keys), front.logs
+        keys, logs = set(front.keys), front.logs
         if cut is not None:
             source, front = self.emitter.cut(graph, front)
-            held |= front.keys
+            keys |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
-            keys = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
+            scores = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
             state = self._on_the_host(graph, source, end)
-            cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=keys)
-            held |= {state, *keys}
+            cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=scores)
+            keys |= {state, *scores}
         report = graph.add("report", (end,), tasks.report, *refs(logs))
-        held.add(report)
+        keys.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, self.emitter.layout.slots)
-        self._kept |= held
-        return Submission(end - step, after, report, cut, held), front
+        self.executor.submit(graph, keys, self.emitter.layout.slots)
+        self._kept |= keys
+        return Submission(end - step, after, report, cut, keys), front
 
     def _on_the_host(self, graph: Graph, state: Key, step: int) -> Key:
         """Return the key of a state on the host: the client may not have the device."""
@@ -232,7 +232,7 @@ class Driver:
     def _restart_is_due(self) -> bool:
         if self._tasks >= _RESTART_TASKS:
             return True
-        return not self.executor.in_process and time.monotonic() - self._rooted > self._spacing
+        return not self.executor.in_process and time.monotonic() - self._restarted > self._spacing
 
     def _add_sources(self, graph: Graph) -> None:
         if not self.sources:

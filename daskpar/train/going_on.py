@@ -35,7 +35,7 @@ from daskpar.train.tokens import new_token
 logger = logging.getLogger("daskpar")
 
 PARAMS = "params/"
-_ADVICE = "restore(..., strict=False) takes what fits, warm_start=False trains anew"
+_ADVICE = "restore(..., strict=False) loads those that match, warm_start=False trains from scratch"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Earlier:
     def origin(self, settings: Settings, train: Split, scratch: Callable[[], Path]) -> Origin:
         """Return the start of a run on the rows of `train`. Files are written to `scratch()`."""
         described = self._described(settings, train)
-        logger.info("going on from step %d; warm_start=False trains anew", described["step"])
+        logger.info("continuing from step %d; warm_start=False trains from scratch", described["step"])
         same_run = settings.folder is not None and self.folder == settings.folder
         return Origin(described, lambda spec: self._written(spec, scratch()), same_run)
 
@@ -161,7 +161,7 @@ def check_same_parameters(spec: Spec, tensors: Mapping[str, np.ndarray]) -> None
         here, there = shapes.get(name), getattr(tensors.get(name), "shape", None)
         if here != there:
             raise InputError(
-                f"fit goes on from parameters of another model: {name.removeprefix(PARAMS)} is "
+                f"fit would continue from parameters of another model: {name.removeprefix(PARAMS)} is "
                 f"{there or 'missing'} there, and {here or 'missing'} in the model; {_ADVICE}"
             )
 

@@ -25,7 +25,7 @@ def check_names(names: Sequence[str], saved: Sequence[str]) -> None:
     if list(saved) != list(names):
         raise InputError(
             "the checkpoint was made with other characters or classes than the data have now; "
-            "set the data back, or train anew"
+            "set the data back, or train from scratch"
         )
 
 
@@ -35,7 +35,7 @@ def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
         if getattr(order, name) != before:
             raise InputError(
                 f"the checkpoint was made with {name}={before}, this run has {getattr(order, name)}; "
-                "set it back, or train anew"
+                "set it back, or train from scratch"
             )
 
 

@@ -31,12 +31,12 @@ class Rescue:
     """
 
     def __init__(self, restart_point: Path | None) -> None:
-        self._root: Path | State | None = restart_point
+        self._restart_point: Path | State | None = restart_point
         self._meta: dict[str, Any] | None = None
 
     def note(self, restart_point: Path | State, meta: dict[str, Any] | None = None) -> None:
         """Record a restart point, and the description of the run there; None if it is a checkpoint."""
-        self._root, self._meta = restart_point, meta
+        self._restart_point, self._meta = restart_point, meta
         if meta is not None:
             self._meta = snapshot_of(meta)
 
@@ -45,19 +45,27 @@ class Rescue:
 
         Returns the state, a phrase that says where it is, and advice for a lost cluster.
         """
-        if self._root is None:
-            return None, "nothing was saved before that", "start a cluster and train anew"
+        if self._restart_point is None:
+            return None, "nothing was saved before that", "start a cluster and train from scratch"
         try:
-            state = self._root if isinstance(self._root, State) else read_whole(spec, str(self._root))
+            state = (
+                self._restart_point
+                if isinstance(self._restart_point, State)
+                else read_whole(spec, str(self._restart_point))
+            )
             if checkpoints and self._meta is not None:
                 checkpoints.save(spec, state, self._meta)
         except InputError as error:
-            return None, f"the state of the last steps could not be saved ({error})", "train anew"
+            return None, f"the state of the last steps could not be saved ({error})", "train from scratch"
         saved = checkpoints.latest() if checkpoints else None
         if saved is None:
-            return state, f"the Trainer has the state of step {state.step}", "start a cluster; `fit` goes on"
+            return (
+                state,
+                f"the Trainer has the state of step {state.step}",
+                "start a cluster; `fit` continues from there",
+            )
         return (
             state,
             f"{saved} is kept",
-            "start a cluster and go on from there with `--resume`, or resume=True",
+            "start a cluster and continue from there with `--resume`, or resume=True",
         )

@@ -60,7 +60,7 @@ class Run:
         self.state: State | None = None
         self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
-        self._root: Path | None = None
+        self._origin: Path | None = None
         self.same_run = False
         self._cut: Milestone | None = None
         self._rate: float | None = None  # of the last step
@@ -118,7 +118,7 @@ class Run:
             return self.state
         if self._fetched is None or self._fetched[0] != self.steps_run:
             begins = self._rate is None
-            path = None if self._root is None else str(self._root)
+            path = None if self._origin is None else str(self._origin)
             state = begin_state(self.spec, path).state if begins else self.driver.state()
             self._fetched = self.steps_run, state
         return self._fetched[1]
@@ -155,7 +155,7 @@ class Run:
     def _salvage(self) -> tuple[str, str]:
         """Make the last state that exists the run's, and return a phrase for its place, and advice."""
         if self.state is not None:
-            return "the last step was done", "`fit` goes on from there"
+            return "the last step was done", "`fit` continues from there"
         self.state, kept, advice = self.files.rescue()
         if self.state is not None:
             self.steps_run, self._seconds = self.state.step, self._elapsed()
@@ -165,11 +165,11 @@ class Run:
         """Train, and yield each event; the run continues when the caller asks for the next one."""
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
-        self.files.begin(self._root, self.resumed_at if self.same_run else None)
+        self.files.begin(self._origin, self.resumed_at if self.same_run else None)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
             state = None
-            for window in self.driver.run(self.steps_run, self._root, stop):
+            for window in self.driver.run(self.steps_run, self._origin, stop):
                 if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
@@ -189,7 +189,7 @@ class Run:
 
     def _end(self, state: State | None) -> Iterator[Event]:
         if state is None:  # resumed after its last step, or after an early end
-            state = self._checked(read_state(self.spec, str(self._root)))
+            state = self._checked(read_state(self.spec, str(self._origin)))
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         yield Ended(state)
         final = self.files.final(self.state, self._meta())
@@ -198,7 +198,7 @@ class Run:
 
     def result(self) -> Result:
         """Return the result, after the last step."""
-        assert self.state is not None, "the run goes on"
+        assert self.state is not None, "the run is in progress"
         return Result(
             spec=self.spec,
             layout=self.layout,
@@ -226,11 +226,11 @@ class Run:
             raise Interrupted("interrupted before the first step; nothing was learnt")
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         self.unfinished = {**snapshot_of(self._meta()), "step": state.step}
-        kept = "the Trainer has the state of that step"
+        saved = "the Trainer has the state of that step"
         if self.files.checkpoints:
-            kept = f"{self.files.checkpoint(state, self._meta())} is kept"
+            saved = f"{self.files.checkpoint(state, self._meta())} is kept"
         raise Interrupted(
-            f"interrupted at step {state.step} of {self.steps_planned}; {kept}, and `fit` goes on from there"
+            f"interrupted at step {state.step} of {self.steps_planned}; {saved}; `fit` continues from there"
         )
 
     def stop(self) -> None:
@@ -248,7 +248,7 @@ class Run:
     def replace_state(self, state: State) -> None:
         """Make another state the result. Raises InputError before the last step is done."""
         if self.state is None:
-            raise InputError("replace_state: the run goes on; replace its state in after_training")
+            raise InputError("replace_state: the run is in progress; replace its state in after_training")
         self.state = state
 
     def _at_cut(self, cut: Milestone) -> Iterator[Event]:
@@ -291,8 +291,9 @@ class Run:
 
     def _take_up(self, origin: Origin) -> None:
         meta = origin.meta
-        self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], origin.state(self.spec)
-        read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
+        self.steps_run, self._earlier = meta["step"], meta["seconds"]
+        self._origin = origin.state(self.spec)
+        read_state(self.spec, str(self._origin))  # another model's state is refused here, not on a worker
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
         self.ended, self.same_run = meta["ended"], origin.same_run
         if self.memory:
