@@ -267,7 +267,7 @@ def test_nothing_to_resume(project):
         ),
         (
             {"train__seed": 4},
-            "the checkpoint was made with seed=3, this run has 4; set it back, or train anew",
+            "the checkpoint was made with seed=3, this run has 4; set it back, or train from scratch",
         ),
         ({"data__test": 0.3}, "the checkpoint was made with rows=1258, this run has"),
         ({"model": "[flatten, {dense: 10}]"}, "was it written by another model or optimizer?"),
