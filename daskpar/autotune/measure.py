@@ -64,6 +64,6 @@ def lane_weights(layout: Layout, seconds: Sequence[float]) -> tuple[float, ...]:
     `seconds`: what each worker took for the same work.
     """
     workers = len(seconds)
-    at = [layout.lane_place(lane) * workers // layout.slots for lane in range(layout.data)]
+    at = [layout.lane_slot(lane) * workers // layout.slots for lane in range(layout.data)]
     speeds = [1 / seconds[worker] / at.count(worker) for worker in at]
     return tuple(round(speed / min(speeds), 3) for speed in speeds)

@@ -148,7 +148,7 @@ def no_data(spec: Spec) -> Loading:
 
     def add(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
         return {
-            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, lane=layout.lane_place(lane))
+            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, lane=layout.lane_slot(lane))
             for lane in range(layout.lane_count)
             for stream in layout.streams(lane, order.streams)
         }

@@ -22,7 +22,7 @@ def add_training_data(graph: Graph, model: Key, part: Split, spec: Spec) -> dict
     """Tasks for all chunks of the training part; returns their keys by (stream, chunk)."""
     return {
         (stream, chunk): _add_chunk(
-            graph, model, part, (spec.order, stream, chunk), (stream, chunk), spec.layout.lane_place(lane)
+            graph, model, part, (spec.order, stream, chunk), (stream, chunk), spec.layout.lane_slot(lane)
         )
         for lane in range(spec.layout.lane_count)
         for stream in spec.streams(lane)

@@ -33,9 +33,14 @@ COMPRESSIONS = ("full", "float16")
 
 @dataclass(frozen=True)
 class Compression(Cut):
-    """The number format of gradients between lanes."""
+    """Gradient compression: the number format in which gradients are sent."""
 
-    compression: str = setting("full", "how gradients are sent from lane to lane", choices=COMPRESSIONS)
+    compression: str = setting(
+        "full",
+        "number format of gradients that are sent between lanes (gradient compression): full keeps that of "
+        "the run, float16 rounds, with error feedback",
+        choices=COMPRESSIONS,
+    )
 
 
 class Remainder(NamedTuple):

@@ -185,7 +185,7 @@ def partition(
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
     """A model taken apart as far as a layout needs it."""
-    return operations(model, layout.takes_apart, layout.meets)
+    return operations(model, layout.opens_containers, layout.reduces_statistics)
 
 
 def _places(
@@ -226,7 +226,7 @@ def _parts(
     layout: Cuts,
 ) -> tuple[Part, ...]:
     layered = boundaries(program, True)
-    cuts = {*boundaries(program, False)} if layout.meets else {0}
+    cuts = {*boundaries(program, False)} if layout.reduces_statistics else {0}
     if layout.grain == "layer":
         inside = {i for section in found for i in range(section.first + 1, section.stop)}
         cuts |= {i for i in layered if i not in inside}
@@ -238,7 +238,7 @@ def _parts(
     at = {(section.first, section.stop): section for section in found}
     parts = []
     edges = sorted(cuts)
-    if program[0].shares and layout.meets:
+    if program[0].shares and layout.reduces_statistics:
         edges.insert(0, 0)  # a part that only gathers
     for first, stop in pairwise(edges):
         stage = next(s for s, end in enumerate(ends) if first < end)

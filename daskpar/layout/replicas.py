@@ -44,12 +44,26 @@ _GATHER = Kind("gather-replicas", "gather")
 
 @dataclass(frozen=True)
 class Replicas(Cut):
-    """Copies of all of this, each on its own share of a batch."""
+    """Local SGD: copies of a whole layout, each on its own share of the batch."""
 
-    replicas: int = setting(1, "copies of all of this that train alone and are averaged", at_least=1)
-    average_every: int = setting(1, "steps between averages; 0: only at the end", at_least=0)
-    synchronous_until: int = setting(0, "a step up to which they are averaged at each", at_least=0)
-    outer: Any = setting(None, "an optimizer that steps from average to average")
+    replicas: int = setting(
+        1,
+        "copies of the whole layout that train independently and are averaged (local SGD, DiLoCo)",
+        at_least=1,
+    )
+    average_every: int = setting(
+        1, "steps between averages of the replicas' parameters; 0 averages only at the end", at_least=0
+    )
+    synchronous_until: int = setting(
+        0,
+        "steps at the start of training after each of which replicas are averaged (post-local SGD)",
+        at_least=0,
+    )
+    outer: Any = setting(
+        None,
+        "optimizer that is applied to the averages, by name, {name: arguments} or built (outer optimizer of "
+        "DiLoCo); without it the average is taken as it is",
+    )
 
     def check_fields(self) -> None:
         averages = (self.average_every, self.synchronous_until) != (1, 0) or self.outer is not None

@@ -44,9 +44,14 @@ _Visits = dict[tuple[int, int], Output]
 
 @dataclass(frozen=True)
 class Sequence(Cut):
-    """Shares of the positions of every example."""
+    """Sequence parallelism: shares of the positions of every example."""
 
-    sequence: int = setting(1, "shares that the positions of a sequence are cut into", at_least=1)
+    sequence: int = setting(
+        1,
+        "shares that the positions of a sequence are cut into (sequence or context parallelism, ring "
+        "attention)",
+        at_least=1,
+    )
 
     @property
     def tracks_per_lane(self) -> int:

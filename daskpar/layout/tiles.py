@@ -30,9 +30,11 @@ _JOIN = {
 
 @dataclass(frozen=True)
 class Tiles(Cut):
-    """Parts of an image side by side."""
+    """Spatial parallelism: tiles of an image, one below the other."""
 
-    tiles: int = setting(1, "parts that images are cut into by rows of pixels", at_least=1)
+    tiles: int = setting(
+        1, "tiles that images are cut into by rows of pixels (spatial parallelism)", at_least=1
+    )
 
 
 class Strips:

@@ -43,10 +43,17 @@ _AFTER = Kind("after-snapshot", "barrier")
 
 @dataclass(frozen=True)
 class Updates(Cut):
-    """The steps that lanes may be apart."""
+    """The order of updates: synchronous, stale-synchronous or asynchronous."""
 
-    update: str = setting("sync", "the order of updates", choices=UPDATES)
-    staleness: int = setting(0, "steps that a lane may be ahead, where update is stale", at_least=0)
+    update: str = setting(
+        "sync",
+        "order of updates: sync adds the gradients of all lanes at each step, stale lets a lane be up to "
+        "staleness steps ahead (stale-synchronous), async never waits (asynchronous parameter server)",
+        choices=UPDATES,
+    )
+    staleness: int = setting(
+        0, "steps that a lane may be ahead of the slowest with update: stale (staleness bound)", at_least=0
+    )
 
     def check_fields(self) -> None:
         if self.staleness and self.update != "stale":
@@ -56,7 +63,7 @@ class Updates(Cut):
         if self.update != "sync" and demands.synchronised:
             raise InputError(
                 f"layout.update={self.update} cannot be had with {demands.synchronised}: {{sync: true}}, "
-                "whose statistics are those of all lanes, which do not meet; leave sync out"
+                "which needs the statistics of all lanes at the same time; leave sync out"
             )
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:

@@ -158,6 +158,6 @@ def test_refused(model: Any, layout: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("cut", ["width", "shards"])
 def test_optimizers_of_whole_tensors_are_not_cut(cut: str) -> None:
-    with pytest.raises(InputError, match=rf"layout\.{cut}=2 cuts tensors, of which lamb needs the norms"):
+    with pytest.raises(InputError, match=rf"layout\.{cut}=2 cuts tensors, but lamb needs the norms"):
         spec_of(CNN, Layout(**{cut: 2}), optimizer="lamb")
     spec_of(CNN, Layout(stages=2), optimizer="lamb")
