@@ -17,8 +17,9 @@ from daskpar.graph.dask_api import Task, TaskRef
 from daskpar.graph.graph import Graph, Key
 from daskpar.graph.readers import READERS, Frame, Reader, TrainingChunks, source_of
 from daskpar.graph.state import StepState
+from daskpar.layout.arguments import AllCarried, Source
 from daskpar.layout.compile import compile_plan
-from daskpar.layout.plan import FROM_FILE, FROM_SEED, LOOK, AllCarried, Index, Kind, Section, Source
+from daskpar.layout.plan import FROM_FILE, FROM_SEED, SNAPSHOT, Index, Kind, Section
 from daskpar.tasks.types import Spec
 
 
@@ -64,10 +65,10 @@ class Emitter:
 
     def cut(self, graph: Graph, state: StepState) -> tuple[Key, StepState]:
         """Add what makes the state of a step a value of its own; returns its key."""
-        state = self._stamp(graph, self.plan.look, state, _Moment())
+        state = self._stamp(graph, self.plan.snapshot, state, _Moment())
         values = dict(state.values)
-        (look,) = values.pop(LOOK)
-        return look.key, state._replace(values=values)
+        (snapshot,) = values.pop(SNAPSHOT)
+        return snapshot.key, state._replace(values=values)
 
     def settled(self, state: StepState) -> StepState:
         """A run without the gradients that wait to be applied: as it was when its logs ended."""

@@ -8,7 +8,7 @@ from typing import Any
 from daskpar.graph.dask_api import List, TaskRef
 from daskpar.graph.graph import Key
 from daskpar.graph.state import StepState
-from daskpar.layout.plan import (
+from daskpar.layout.arguments import (
     AllCarried,
     AllStreams,
     Carried,

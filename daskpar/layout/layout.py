@@ -11,8 +11,8 @@ from daskpar.errors import InputError
 from daskpar.layout.compression import Compression
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
-from daskpar.layout.grain import Grain
 from daskpar.layout.field_help import with_arguments
+from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
 from daskpar.layout.picture import layout_svg
 from daskpar.layout.pipeline import Pipeline

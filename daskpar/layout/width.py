@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daskpar.errors import InputError
+from daskpar.layout.arguments import Output
+from daskpar.layout.boundary import Mover
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.pipeline_schedule import FORWARD
-from daskpar.layout.plan import Kind, Output
+from daskpar.layout.plan import Kind
 from daskpar.settings import setting
 
 _AXES = ("lane", "part", "pass", "micro")
@@ -55,7 +57,7 @@ class Width(Cut):
             )
 
 
-class Branches:
+class Branches(Mover):
     """The mover of a part that is cut in width."""
 
     def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:

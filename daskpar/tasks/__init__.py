@@ -8,7 +8,7 @@ from daskpar.tasks.average import (
     load_average,
     load_trained_average,
 )
-from daskpar.tasks.compression import compress_gradient, error_feedback, load_residual, save_residuals
+from daskpar.tasks.compression import compress_gradient, error_feedback, load_remainder, save_remainders
 from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
     add_sums,
@@ -121,7 +121,7 @@ __all__ = [
     "load_initial",
     "load_model",
     "load_place",
-    "load_residual",
+    "load_remainder",
     "load_rows",
     "load_share",
     "load_state",
@@ -144,7 +144,7 @@ __all__ = [
     "report",
     "ring_attention",
     "ring_attention_backward",
-    "save_residuals",
+    "save_remainders",
     "send_activation",
     "send_gradient",
     "send_key_gradients",

@@ -7,7 +7,7 @@ from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.layout.partition import Span
 from daskpar.tasks.moves import pick_gradient
 from daskpar.tasks.state_file import read_slots
@@ -37,7 +37,7 @@ def error_feedback(
     return Gradient(kernels(gradient.buffer).left_by_half(gradient.buffer, rest), (), gradient.start)
 
 
-def save_residuals(
+def save_remainders(
     spec: Spec, span: Span | None, names: Sequence[str], slots: Sequence[str], owner: Lane, *kept: Gradient
 ) -> Lane:
     """A state with what was left out among its slots: `kept`, each in the slot that `slots` names for it.
@@ -47,13 +47,13 @@ def save_residuals(
     state = owner.state
     found = {name: array_module(state.params).zeros_like(state.params) for name in names}
     offset = 0 if span is None else span.start
-    for name, residual in zip(slots, kept, strict=True):
-        start = residual.start - offset
-        found[name][start : start + residual.buffer.shape[0]] = residual.buffer
+    for name, remainder in zip(slots, kept, strict=True):
+        start = remainder.start - offset
+        found[name][start : start + remainder.buffer.shape[0]] = remainder.buffer
     return Lane(state._replace(slots=state.slots | found))
 
 
-def load_residual(
+def load_remainder(
     spec: Spec,
     span: Span | None,
     start: int,
@@ -67,7 +67,7 @@ def load_residual(
 
     What the file has for places that are no longer in the tree, whose slots are `names`, goes to the first.
     """
-    slots = read_slots(spec, path, RESIDUAL, part)
+    slots = read_slots(spec, path, REMAINDER, part)
     wanted = [slots.pop(name)] if name in slots else []
     if name == names[0]:
         wanted += [buffer for other, buffer in slots.items() if other not in names]

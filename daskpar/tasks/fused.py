@@ -18,7 +18,8 @@ from typing import Any
 from daskpar.backend.array import array_module
 from daskpar.backend.barrier import run_in_threads
 from daskpar.data.chunk import Chunk, draw
-from daskpar.layout.partition import Span, shard_spans
+from daskpar.layout.owners import shard_spans
+from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
 from daskpar.tasks.gradient import add_sums, differentiate, ignore_float_errors
 from daskpar.tasks.load import first_row, load_batch

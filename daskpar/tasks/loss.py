@@ -7,7 +7,7 @@ import math
 from daskpar.backend.array import Array
 from daskpar.data.chunk import Chunk
 from daskpar.errors import NotFiniteError
-from daskpar.layout.plan import At
+from daskpar.layout.arguments import At
 from daskpar.nn.positions import bounds
 from daskpar.tasks.gradient import explain_not_finite, ignore_float_errors, measure, remedy
 from daskpar.tasks.parts import context, rows_of

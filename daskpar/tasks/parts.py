@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
-from daskpar.layout.plan import At
+from daskpar.layout.arguments import At
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from daskpar.backend.array import Array, Reduced, array_module, pickle_via_host
 from daskpar.backend.kernels.reference.ring import Softmax
 from daskpar.data.chunk import Chunk
-from daskpar.layout.plan import At
+from daskpar.layout.arguments import At
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Operation, Params
 from daskpar.nn.parameters import collect

@@ -13,7 +13,7 @@ import safetensors.numpy
 from daskpar.backend.array import to_numpy
 from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.tasks.types import Spec, State
 
 
@@ -52,7 +52,7 @@ def read_state(spec: Spec, path: str, part: str = "") -> State:
     if part and any(name.startswith(f"{within}params/") for name in tensors):
         params = _packed(spec, tensors, f"{within}params/", path)
         names = {name[len(within) :].split("/")[0] for name in tensors if name.startswith(within)}
-        names = {name for name in names if name != "params" and not name.startswith(RESIDUAL)}
+        names = {name for name in names if name != "params" and not name.startswith(REMAINDER)}
         own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names)}
         return State(step, params, own)
     params = _packed(spec, tensors, "params/", path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.layout.partition import shard_spans
+from daskpar.layout.owners import shard_spans
 from daskpar.layout.stages import balanced
 from daskpar.tasks.types import Spec
 from daskpar.train.problem import make_order, make_spec
