@@ -20,10 +20,10 @@ def count(graph: Graph) -> Counts:
     """Count the tasks of a graph, the longest chain of them, and how often a lane needs another's value."""
     tasks = graph.flat()
     crossings = {
-        (below, graph.lanes[key])
+        (below, graph.slots[key])
         for key, task in tasks.items()
         for below in task.dependencies
-        if key in graph.lanes and below in graph.lanes and graph.lanes[key] != graph.lanes[below]
+        if key in graph.slots and below in graph.slots and graph.slots[key] != graph.slots[below]
     }
     counted = {operation: len(layer) for operation, layer in graph.tasks.items() if layer}
     return Counts(counted, longest_path(tasks), len(crossings))

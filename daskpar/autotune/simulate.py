@@ -72,7 +72,7 @@ class _Play:
         self.tasks, self.network = graph.flat(), network
         self.crowded = network.cores is not None and workers > network.cores
         self.costs = {key: cost(key) for key in self.tasks}
-        self.home = {key: graph.lanes.get(key, 0) * workers // places for key in self.tasks}
+        self.home = {key: graph.slots.get(key, 0) * workers // places for key in self.tasks}
         self.below = {
             key: [d for d in task.dependencies if d in self.tasks] for key, task in self.tasks.items()
         }

@@ -66,7 +66,7 @@ def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) 
     for _ in range(steps):
         state = emitter.window(graph, state, [spec.optimizer.lr * 1e-3] * length)
     for key in state.logs:
-        graph.add(_END, (key,), tasks.barrier, Ref(key), lane=graph.lanes.get(key))
+        graph.add(_END, (key,), tasks.barrier, Ref(key), slot=graph.slots.get(key))
     return graph
 
 
@@ -148,7 +148,7 @@ def no_data(spec: Spec) -> Loading:
 
     def add(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
         return {
-            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, lane=layout.lane_slot(lane))
+            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, slot=layout.lane_slot(lane))
             for lane in range(layout.lane_count)
             for stream in layout.streams(lane, order.streams)
         }

@@ -158,7 +158,7 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
             expected |= {(step - 1 - bound, other) for other in range(4)}
         assert waits == expected
     assert graph.actors == [graph.key("parameter-server", 0, 0)]
-    _, after = builder.cut(graph, front)
+    _, after = builder.snapshot(graph, front)
     graph_after = builder.window(graph, after, [0.1])
     last = graph.tasks[name][graph_after.logs[0]]
     assert after.values["barrier"][0].key in last.dependencies
