@@ -1,4 +1,8 @@
-"""The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
+"""The task functions that workers run: plain functions of values, named as the dashboard shows them.
+
+A task function reads the `Spec` of the run and the values of other tasks, and returns a value of
+`daskpar.tasks.types`. It changes none of its inputs.
+"""
 
 from daskpar.tasks.average import (
     add_parameters,
