@@ -3,7 +3,7 @@
 Gradients are those of the scaled targets, as the optimizer needs them. The reported loss is converted, output
 by output, by a power of the deviation by which the targets were divided:
 
-    reported loss = loss of scaled targets * deviation ** power     power: 2 for squared, 1 for absolute errors
+    reported loss = loss of scaled targets * deviation ** power     power: 2 for squared, 1 for absolute error
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def test_a_slow_worker_does_not_hold_back_others_that_do_not_wait(threads_client
         ({"layout": {"update": "async", "replicas": 2}}, r"layout\.update=async goes with data and shards"),
         (
             {"layout": {"update": "async", "shards": 2}, "clip": Clip(norm=1.0)},
-            r"layout\.shards=2: servers apply",
+            r"layout\.shards=2: each server applies",
         ),
         ({"layout": {"update": "async", "shards": 2}, "optimizer": "lars"}, r"layout\.shards=2 cuts tensors"),
         (
