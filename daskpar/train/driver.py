@@ -112,7 +112,7 @@ class Driver:
         graph, front = Graph(new_token()), window.front
         if front.step > self._logged:
             front = self.emitter.settled(front)
-        source, _ = self.emitter.cut(graph, front)
+        source, _ = self.emitter.snapshot(graph, front)
         key = self._on_the_host(graph, source, front.step)
         self.executor.submit(graph, [key], self.emitter.layout.slots)
         try:
@@ -179,7 +179,7 @@ class Driver:
         if front is None:
             return Milestone(step, interrupted=True)
         graph = Graph(self.token)
-        source, front = self.emitter.cut(graph, front)
+        source, front = self.emitter.snapshot(graph, front)
         state = self._on_the_host(graph, source, step)
         keys = {source, state, *front.keys}
         self.executor.submit(graph, keys, self.emitter.layout.slots)
@@ -203,7 +203,7 @@ class Driver:
         front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         keys, logs = set(front.keys), front.logs
         if cut is not None:
-            source, front = self.emitter.cut(graph, front)
+            source, front = self.emitter.snapshot(graph, front)
             keys |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []

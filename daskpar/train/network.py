@@ -82,8 +82,8 @@ def _bandwidth(executor: Executor, lanes: int) -> float:
 def _sent(executor: Executor, lanes: int, size: int) -> float:
     """Return the seconds in which a value of `size` bytes is sent from the first to the last worker."""
     graph = Graph(new_token())
-    sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, lane=0)
-    got: Key = graph.add("measure-bandwidth", (1,), tasks.barrier, Ref(sent), lane=lanes - 1)
+    sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, slot=0)
+    got: Key = graph.add("measure-bandwidth", (1,), tasks.barrier, Ref(sent), slot=lanes - 1)
     start = time.perf_counter()
     executor.submit(graph, [got], lanes)
     executor.result(got)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
@@ -162,7 +162,7 @@ class RunView:
         """
         run: _LiveRun = self._run
         slots = run.current_state().slots
-        return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
+        return {name: _named(run.spec, slot) for name, slot in slots.items() if REMAINDER not in name}
 
     def keep_best(self) -> State:
         """Return the state at this evaluation, and write it to `checkpoints/best` where there is a folder.

@@ -80,7 +80,7 @@ def test_left_to_be_measured_there_is_a_lane_for_each_worker(threads_client: Any
 @pytest.mark.parametrize(
     "layout, message",
     [
-        ({"lanes": (1, 2), "data": 3}, r"layout\.lanes=\[1, 2\] are 2 lanes, layout\.data=3"),
+        ({"lanes": (1, 2), "data": 3}, r"layout\.lanes=\[1, 2\] are 2 lanes, but layout\.data=3"),
         ({"lanes": (1, 0)}, r"layout\.lanes=\[1, 0\]: weights must be above zero"),
         ({"lanes": "quick"}, r"layout\.lanes='quick': expected auto, or a list of weights"),
         ({"lanes": ()}, r"layout\.lanes=\(\): expected auto, or a list of weights"),

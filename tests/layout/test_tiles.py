@@ -41,7 +41,7 @@ def graph_of(model: Any, layout: Layout, apart: bool = False) -> Graph:
     streams = range(spec.order.streams)
     chunks = {(s, c): graph.add("load-data", (s, c), lambda: None) for s in streams for c in range(8)}
     builder = Emitter(spec, model_key, chunks, apart)
-    builder.cut(graph, builder.window(graph, builder.start(graph, 0), [0.1]))
+    builder.snapshot(graph, builder.window(graph, builder.start(graph, 0), [0.1]))
     return graph
 
 
