@@ -183,7 +183,9 @@ def joined(keys: Sequence[tuple[str, Key]]) -> list[Key]:
 
 def _one(alike: Sequence[tuple[str, Key]]) -> Key:
     first = alike[0][1]
-    helps = {key.help for _, key in alike}
-    if len(alike) > 1 and len(helps) == 1:
+    owners: dict[str | None, list[str]] = {}
+    for name, key in alike:
+        owners.setdefault(key.help, []).append(name)
+    if len(alike) > 1 and len(owners) == 1:
         return first
-    return first._replace(help="; ".join(f"{name}: {key.help}" for name, key in alike))
+    return first._replace(help="; ".join(f"{', '.join(names)}: {help}" for help, names in owners.items()))
