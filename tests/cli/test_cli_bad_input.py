@@ -327,8 +327,8 @@ def test_what_was_not_trained(project, command):
             [],
             {"model": "[flatten, {dense: 10}]"},
             "{run} is the run of another config: model.1.dense.units=16 there, 10 here; model.2='relu' "
-            "there, nothing here; model.3='dense' there, nothing here; set it back, or name the run that is "
-            "meant (run.name)",
+            "there, nothing here; model.3='dense' there, nothing here; set it back, or choose another run "
+            "(run.name)",
         ),
         (
             "predict",
