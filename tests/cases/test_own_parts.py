@@ -27,8 +27,7 @@ from daskpar import (
     check_loss,
 )
 from daskpar.nn.functions import FunctionLoss, FunctionMetric
-from daskpar.nn.registry import LOSSES
-from daskpar.nn.registry import loss as loss_of
+from daskpar.nn.registry import LOSSES, loss as loss_of
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((96, 4)).astype("float32")

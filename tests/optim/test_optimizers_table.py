@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from device import DeviceArray, convert, download, leaves, upload, without, xp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar.errors import InputError
 from daskpar.nn import ParameterTable
