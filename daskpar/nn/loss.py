@@ -71,17 +71,13 @@ class Loss(Block):
         >>> SquaredHinge()(np.array([[2.0, -1.0], [0.5, 1.0]]), np.array([0, 1]))[:2]
         (2.25, 2.0)
 
-        A Trainer takes it like any other: `Trainer(model, loss=SquaredHinge())`.
+        A Trainer accepts it like any other: `Trainer(model, loss=SquaredHinge())`.
     """
 
     kind: ClassVar[str] = "loss"
     task: ClassVar[str] = "numbers"
     over_positions: ClassVar[str] = ""
-    """How the loss of a sequence follows from those of its positions: their `sum`, which its weight sums
-    likewise, or their `mean`. Nothing where it needs the whole."""
-
     unit_power: ClassVar[int | None] = None
-    """The power of the units of the targets that the loss has, e.g. 2; None where it has none."""
 
     def in_units(
         self, outputs: Array, targets: Array, units: Array, weights: Array | None = None
@@ -100,7 +96,7 @@ class Loss(Block):
 
     @property
     def splits(self) -> bool:
-        """Whether the loss can be computed from parts of the classes, on several workers.
+        """True if the loss can be computed from parts of the classes, on several workers.
 
         If so, it defines `gather`, `combine` and `with_total`:
 

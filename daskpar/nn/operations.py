@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 
-def operations(model: Layer, apart: bool = False, meets: bool = True) -> tuple[Operation, ...]:
+def operations(model: Layer, apart: bool = False, sync: bool = True) -> tuple[Operation, ...]:
     """Return the operations of a model.
 
     A layer that contains layers is one operation. It is taken apart if one of them shares statistics with
@@ -78,15 +78,15 @@ def operations(model: Layer, apart: bool = False, meets: bool = True) -> tuple[O
     Args:
         model: The model.
         apart: Take all layers apart, except those with `remat`, which are recomputed as one. Default: False.
-        meets: True if lanes synchronise within a step. If not, no layer shares statistics. Default: True.
+        sync: True if lanes synchronise within a step. If not, no layer shares statistics. Default: True.
 
     Raises:
         InputError: A layer that shares statistics is within a layer that cannot be taken apart.
     """
-    return tuple(_flatten(model.children(), (), apart, meets))
+    return tuple(_flatten(model.children(), (), apart, sync))
 
 
-def _flatten(program: Program, place: tuple[int, ...], apart: bool, meets: bool) -> Iterator[Operation]:
+def _flatten(program: Program, place: tuple[int, ...], apart: bool, sync: bool) -> Iterator[Operation]:
     """Yield the operations of a program at a place in the model."""
     for operation in reordered(program):
         path, layer = (*place, *operation.path), operation.layer
@@ -95,16 +95,16 @@ def _flatten(program: Program, place: tuple[int, ...], apart: bool, meets: bool)
             continue
         inner = parts(layer)
         whole = recomputes(layer) or not layer.children()
-        shares = meets and any(map(synchronised, inner))
+        shares = sync and any(map(synchronised, inner))
         if whole and shares and inner[1:]:
             raise InputError(
-                f"{layer.kind}: a layer with sync: true cannot stand within it where several lanes train; "
+                f"{layer.kind}: a layer with sync: true cannot be inside it if several lanes train; "
                 "take it out, or leave out remat"
             )
         if whole or not (operation.inline or shares or apart):
-            yield replace(operation, path=path, alone=not meets)
+            yield replace(operation, path=path, alone=not sync)
         else:
-            yield from _flatten(layer.children(), path, apart, meets)
+            yield from _flatten(layer.children(), path, apart, sync)
 
 
 def forward(

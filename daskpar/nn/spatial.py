@@ -126,21 +126,19 @@ def _needs(operation: Operation, before: Shape, after: Shape, tiles: int) -> lis
     return [needed(window, rows, before[0])[0] for rows in row_shares(after[0], tiles)]
 
 
-def exchanges(program: Program, around: Around, where: Region, tiles: int) -> list[int]:
+def exchanges(program: Program, around: Around, area: Region, tiles: int) -> list[int]:
     """Return the operations of a region before which tiles need rows of other tiles."""
     return [
-        i
-        for i in range(*where)
-        if _needs(program[i], *around[i], tiles) != row_shares(around[i][0][0], tiles)
+        i for i in range(*area) if _needs(program[i], *around[i], tiles) != row_shares(around[i][0][0], tiles)
     ]
 
 
 def tile_program(
-    program: Program, around: Around, where: Region, tile: int, tiles: int
+    program: Program, around: Around, area: Region, tile: int, tiles: int
 ) -> tuple[Operation, ...]:
     """Return the program of one tile: its own rows within the region, all else unchanged."""
     operations = list(program)
-    for i in range(*where):
+    for i in range(*area):
         if program[i].role == "run":
             before, after = around[i]
             window = program[i].layer.window(before)

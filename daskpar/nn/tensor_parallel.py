@@ -126,7 +126,7 @@ def share_shape(shape: Shape, share: Share | None) -> Shape:
 
 
 def cut_program(
-    program: Program, found: Sequence[Section], table: ParameterTable, part: int, parts: int
+    program: Program, cuts: Sequence[Section], table: ParameterTable, part: int, parts: int
 ) -> tuple[tuple[Operation, ...], dict[str, Share | None]]:
     """Return the program of one part, and its shares of the parameters of the sections.
 
@@ -134,7 +134,7 @@ def cut_program(
     """
     operations = list(program)
     shares: dict[str, Share | None] = {}
-    for section in found:
+    for section in cuts:
         part_operations, part_shares = branch(program, section, table, part, parts)
         operations[section.first : section.stop] = part_operations
         shares |= part_shares

@@ -67,8 +67,8 @@ class Penalty(Block):
 class Clip(Block):
     """Gradient clipping: limits each element to [-value, value], then the norm of the gradient to `norm`.
 
-    The norm is that over all parameters of the model, also where stages or shards hold them. A gradient whose
-    norm exceeds the limit keeps its direction: it is multiplied by norm / |g|.
+    The norm is that over all parameters of the model, also if they are split into stages or shards. A
+    gradient whose norm exceeds the limit keeps its direction: it is multiplied by norm / |g|.
 
     Args:
         value: Largest absolute value of an element. None does not limit elements. Default: None.

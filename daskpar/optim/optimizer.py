@@ -111,7 +111,7 @@ class Optimizer(Block):
         >>> params, slots
         (array([0.5, 0.5]), {'speed': array([1., 1.])})
 
-        A Trainer takes it like any other: `Trainer(model, optimizer=Heavy(lr=0.5))`.
+        A Trainer accepts it like any other: `Trainer(model, optimizer=Heavy(lr=0.5))`.
     """
 
     lr: float = 1e-3
@@ -171,7 +171,7 @@ class Optimizer(Block):
         return params, slots
 
     def _slots(self) -> tuple[str, ...]:
-        """Return the names of the slots. Override it where they depend on the hyper-parameters."""
+        """Return the names of the slots. Override it if they depend on the hyper-parameters."""
         return self.slots
 
     def _in_place(

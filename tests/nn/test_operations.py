@@ -206,7 +206,7 @@ def test_a_model_is_taken_apart_where_something_shares_within_it():
         "run transformer_block (2,)",
     ]
     assert [operation.shares for operation in operations(model)] == [False, False, True, False, False, False]
-    assert told(operations(model, meets=False)) == [
+    assert told(operations(model, sync=False)) == [
         f"run {kind} ({i},)" for i, kind in enumerate(("residual", "residual", "transformer_block"))
     ]
     assert told(operations(model, apart=True))[-8:] == [
