@@ -29,7 +29,7 @@ def name_of(block: object) -> str | None:
 def entry_of(block: DataclassInstance) -> dict[str, object]:
     """Return the entry that names a block, with all its arguments: the inverse of `named`.
 
-    Blocks within the block become entries, and tuples become lists, so that JSON and YAML can hold them.
+    Blocks within the block become entries, and tuples become lists. JSON and YAML can hold the result.
 
     Raises InputError if a class is not registered, or if an argument is a function, an array or the like.
 

@@ -108,7 +108,7 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
         ...     def _after(self, step, total):
         ...         return 0.5 ** (step // self.every)
 
-        A Trainer now takes it by name, `Trainer(model, schedule={"halves": {"every": 2}})`, and so does a
+        A Trainer now accepts it by name, `Trainer(model, schedule={"halves": {"every": 2}})`, and so does a
         config:
 
         >>> from daskpar.optim.registry import schedule

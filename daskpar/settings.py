@@ -129,15 +129,15 @@ class Block:
         super().__init_subclass__(**options)
         if "__repr__" not in cls.__dict__:
             cls.__repr__ = short_repr  # type: ignore[method-assign]  # `dataclass` keeps it
-        own = cls.__dict__.get("__post_init__")
-        if own is None:
+        post_init = cls.__dict__.get("__post_init__")
+        if post_init is None:
             return
 
-        @wraps(own)
+        @wraps(post_init)
         def checked_post_init(self: Block) -> None:
             _check_types(self)
             _check_bounds(self)
-            own(self)
+            post_init(self)
             _check_finite(self)
 
         cls.__post_init__ = checked_post_init  # type: ignore[method-assign]

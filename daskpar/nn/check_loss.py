@@ -25,7 +25,7 @@ def check_loss(loss: object, out_shape: Sequence[int], targets: Any) -> None:
     - rows: The losses and weights of single rows add up to those of all rows.
 
     Args:
-        loss: The loss as a Trainer takes it: a function, a name, or a `Loss`.
+        loss: A function, a name, or a `Loss`, as for a Trainer.
         out_shape: Shape of the outputs of one example, e.g. `(1,)`.
         targets: (rows, ...) some targets, at least two rows.
 

@@ -55,7 +55,7 @@ class SoftmaxCrossEntropy(Loss):
         InputError: A number is out of its range, or all class weights are zero.
 
     Example:
-        An example of class 0, which the model gives a probability of 50 %. The loss is log(2):
+        An example of class 0, for which the model predicts 50 %. The loss is log(2):
 
         >>> import numpy as np
         >>> from daskpar import SoftmaxCrossEntropy
@@ -194,7 +194,7 @@ class BinaryCrossEntropy(Loss):
         InputError: A weight is not positive, or `pos_weight` is empty.
 
     Example:
-        The model gives both examples a probability of 50 %. The loss is log(2) times 3 + 1:
+        The model predicts 50 % for both examples. The loss is log(2) times 3 + 1:
 
         >>> import numpy as np
         >>> from daskpar import BinaryCrossEntropy

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-_LEADING = 26  # bits, so that 27 are left for carries
+_LEADING = 26  # bits; 27 remain for carries
 _ROUNDING = Fraction(1, 2**74)  # of Σt²: the error that additions may have made
 
 Pair = tuple[float, float]

@@ -62,8 +62,7 @@ class FunctionLoss(Loss):
     Shape:
         - Outputs: (rows, ...), before softmax or sigmoid, in the precision of the run.
         - Targets: Shape and precision of the outputs. For "classes": (rows, ...) integers, or probabilities
-        of
-          the shape of the outputs.
+          of the shape of the outputs.
         - Losses: (rows,).
         - Gradient: Shape of the outputs.
 
@@ -131,7 +130,7 @@ class FunctionMetric(Metric):
     Args:
         function: The function.
         name: Name in results. By keyword only. Default: the name of the function.
-        larger_is_better: Whether larger values are better, for early stopping and the best checkpoint. By
+        larger_is_better: True if larger values are better, for early stopping and the best checkpoint. By
             keyword only. Default: True.
 
     Shape:

@@ -36,18 +36,16 @@ class Loss(Block):
     `@register("name")` to use it in a config. `check_loss` compares its gradient with finite differences.
 
     Attributes:
-        task: Kind of the outputs. Metrics, `predict` and the check of targets depend on it. Default:
+        task: Kind of the outputs, on which metrics, `predict` and the check of targets depend. Default:
             "numbers".
 
-            - "numbers": The outputs are the predictions. Targets have the shape of the outputs, or are
-            numbers
-              (rows,) for outputs (rows, 1).
+            - "numbers": The outputs are the predictions. Targets have the shape of the outputs, or (rows,)
+              for outputs (rows, 1).
             - "classes": The largest output along the last axis is the predicted class. Targets are integers
               (rows, ...), or probabilities with the shape of the outputs. Labels of any other kind are
               numbered first. `predict` returns labels, or softmax probabilities if asked for "probabilities".
             - "labels": Each output is a yes if it is positive, independently of the others. Targets are
-            numbers
-              from 0 to 1.
+              numbers from 0 to 1.
         over_positions: Relation of the loss of a sequence to the losses of its positions: "sum" if both the
             loss and its weight are sums over positions, "mean" if the loss is their mean. Empty if it needs
             the whole sequence; such a loss is not trained with `Layout(sequence=...)`. Default: "".
@@ -71,17 +69,13 @@ class Loss(Block):
         >>> SquaredHinge()(np.array([[2.0, -1.0], [0.5, 1.0]]), np.array([0, 1]))[:2]
         (2.25, 2.0)
 
-        A Trainer takes it like any other: `Trainer(model, loss=SquaredHinge())`.
+        A Trainer accepts it like any other: `Trainer(model, loss=SquaredHinge())`.
     """
 
     kind: ClassVar[str] = "loss"
     task: ClassVar[str] = "numbers"
     over_positions: ClassVar[str] = ""
-    """How the loss of a sequence follows from those of its positions: their `sum`, which its weight sums
-    likewise, or their `mean`. Nothing where it needs the whole."""
-
     unit_power: ClassVar[int | None] = None
-    """The power of the units of the targets that the loss has, e.g. 2; None where it has none."""
 
     def in_units(
         self, outputs: Array, targets: Array, units: Array, weights: Array | None = None
@@ -100,7 +94,7 @@ class Loss(Block):
 
     @property
     def splits(self) -> bool:
-        """Whether the loss can be computed from parts of the classes, on several workers.
+        """True if the loss can be computed from parts of the classes, on several workers.
 
         If so, it defines `gather`, `combine` and `with_total`:
 

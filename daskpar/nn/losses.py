@@ -106,7 +106,7 @@ class MeanAbsoluteError(ErrorLoss):
 @register("huber")
 @dataclass(frozen=True)
 class Huber(ErrorLoss):
-    """Huber loss: squared for small errors, linear for large ones, so that outliers count less.
+    """Huber loss: squared for small errors, linear for large ones. Outliers count less.
 
     With e = outputs - targets, averaged over the outputs of an example and over examples:
 

@@ -34,8 +34,8 @@ def model(entries: object) -> Sequential:
         try:
             layers.append(layer(entry))
         except InputError as error:
-            told = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
-            raise InputError(told) from None
+            message = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
+            raise InputError(message) from None
     built = Sequential(tuple(layers))
     require_buildable(count_layers(built) - 1)
     return built

@@ -23,7 +23,8 @@ class Penalty(Block):
     """L1 and L2 regularisation: adds the gradient of `l1·Σ|w| + ½·l2·Σw²` to that of the loss.
 
     It applies to weights only, not to biases or to the scales of normalisation layers. The reported loss does
-    not contain the penalty. With SGD, `l2` does the same as the optimizer's `weight_decay`.
+    not contain the penalty. With SGD and without `Clip`, `l2` does the same as the optimizer's
+    `weight_decay`.
 
     Args:
         l1: Factor of the sum of |w|. Default: 0.
@@ -67,8 +68,8 @@ class Penalty(Block):
 class Clip(Block):
     """Gradient clipping: limits each element to [-value, value], then the norm of the gradient to `norm`.
 
-    The norm is that over all parameters of the model, also where stages or shards hold them. A gradient whose
-    norm exceeds the limit keeps its direction: it is multiplied by norm / |g|.
+    The norm is that over all trained parameters of the model, also if they are split into stages or shards. A
+    gradient whose norm exceeds the limit keeps its direction: it is multiplied by norm / |g|.
 
     Args:
         value: Largest absolute value of an element. None does not limit elements. Default: None.

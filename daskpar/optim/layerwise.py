@@ -27,7 +27,7 @@ def _norm(x: Array) -> Array:
 def _trust(size: Array, move: Array) -> Array:
     """Return size / move, as an array without axes on the same device.
 
-    It is 1 where either is zero. It is NaN where `move` is infinite, so that the run stops with an error.
+    It is 1 where either is zero, and NaN where `move` is infinite. The NaN stops the run with an error.
     """
     xp = array_module(size)
     both = (size > 0) & (move > 0)

@@ -7,9 +7,9 @@
 Most update rules work element by element, so a shard of any elements can be updated alone. LAMB and LARS work
 tensor by tensor, so their shards hold whole tensors:
 
-    flat buffer    | 0.weight ............ | 0.bias | 2.weight .......... | 2.bias |
-    two shards     | elements of shard 0         | elements of shard 1             |    element by element
-    two shards     | tensors of shard 0             | tensors of shard 1           |    tensor by tensor
+    flat buffer   | 0.weight ............ | 0.bias | 2.weight ................ | 2.bias |
+    by elements   |             shard 0              |             shard 1              |
+    by tensors    |            shard 0             |              shard 1               |
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Optimizer(Block):
         >>> params, slots
         (array([0.5, 0.5]), {'speed': array([1., 1.])})
 
-        A Trainer takes it like any other: `Trainer(model, optimizer=Heavy(lr=0.5))`.
+        A Trainer accepts it like any other: `Trainer(model, optimizer=Heavy(lr=0.5))`.
     """
 
     lr: float = 1e-3
@@ -171,7 +171,7 @@ class Optimizer(Block):
         return params, slots
 
     def _slots(self) -> tuple[str, ...]:
-        """Return the names of the slots. Override it where they depend on the hyper-parameters."""
+        """Return the names of the slots. Override it if they depend on the hyper-parameters."""
         return self.slots
 
     def _in_place(

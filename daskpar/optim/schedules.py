@@ -46,7 +46,7 @@ class Schedule(Block):
         >>> [Root(warmup=1).factor(step, 5) for step in (0, 1, 4)]
         [0.5, 1.0, 0.5]
 
-        A Trainer takes it like any other: `Trainer(model, schedule=Root(warmup=100))`.
+        A Trainer accepts it like any other: `Trainer(model, schedule=Root(warmup=100))`.
 
     Reference:
         Goyal et al. 2017, "Accurate, large minibatch SGD: Training ImageNet in 1 hour", section 2.2

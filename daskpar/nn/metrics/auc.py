@@ -151,7 +151,6 @@ def area(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
         return math.nan
     ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     right, wrong = right[ends], wrong[ends]
-    below = (
-        np.concatenate([[0.0], wrong[:-1]]) + wrong
-    )  # twice the weight of the others below; ties count half
+    # twice the weight of the others below; ties count half
+    below = np.concatenate([[0.0], wrong[:-1]]) + wrong
     return float((np.diff(right, prepend=0.0) * below).sum() / (2 * right[-1] * wrong[-1]))

@@ -32,7 +32,7 @@ class LogLoss(Metric):
         - Targets: as the loss expects them.
 
     Example:
-        A model that gives both classes 50 % has a log loss of log(2):
+        A model that predicts 50 % for both classes has a log loss of log(2):
 
         >>> import numpy as np
         >>> from daskpar import LogLoss, SoftmaxCrossEntropy
@@ -72,7 +72,7 @@ class Perplexity(LogLoss):
         - Targets: (rows, ...) integers, or (rows, ..., classes) probabilities.
 
     Example:
-        A model that gives four words the same probability, at two positions:
+        A model that predicts the same probability for four words, at two positions:
 
         >>> import numpy as np
         >>> from daskpar import Perplexity, SoftmaxCrossEntropy
@@ -82,7 +82,7 @@ class Perplexity(LogLoss):
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
-    undefined: ClassVar[str] = "there is nothing to take the mean of, or the log loss is beyond exp"
+    undefined: ClassVar[str] = "there is nothing to average, or exp of the log loss overflows"
 
     def value(self, sums: Sums) -> float:
         try:

@@ -66,7 +66,7 @@ class Metric(Block):
         >>> sums, Largest().value(sums)
         ((6.0, 2.0), 3.0)
 
-        A Trainer takes it like any other: `Trainer(..., metrics=[Largest()])`.
+        A Trainer accepts it like any other: `Trainer(..., metrics=[Largest()])`.
     """
 
     kind: ClassVar[str] = "metric"
@@ -74,7 +74,7 @@ class Metric(Block):
     larger_is_better: ClassVar[bool] = True
     scalar: ClassVar[bool] = True
     gathered: ClassVar[bool] = False
-    undefined: ClassVar[str] = "there is nothing to take the mean of"
+    undefined: ClassVar[str] = "there is nothing to average"
     _: KW_ONLY
     name: str = cast(str, MetricName())
 
@@ -84,7 +84,7 @@ class Metric(Block):
 
     @property
     def own_name(self) -> str:
-        """The name of a metric to which the user gives no name."""
+        """The default name of the metric in results."""
         return self.kind
 
     @property
