@@ -56,7 +56,7 @@ class Earlier:
 
     @classmethod
     def parameters(cls, named: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> Earlier:
-        """Return an earlier training of parameters alone; optimizer state and step count begin anew."""
+        """Return an earlier training of parameters alone; optimizer state and step count are reset."""
         return cls(0, {PARAMS + name: value for name, value in named.items()}, meta or {})
 
     def origin(self, settings: Settings, train: Split, scratch: Callable[[], Path]) -> Origin:
@@ -106,7 +106,7 @@ class Fitted(NamedTuple):
     unfinished: Mapping[str, Any] | None
 
     def parameters_only(self, new_targets: bool) -> Earlier:
-        """Return the parameters and transforms; optimizer, step count and history begin anew.
+        """Return the parameters and transforms; optimizer, step count and history are reset.
 
         With `new_targets` the classes are those of the new data, too.
         """

@@ -31,7 +31,7 @@ def load(path: str | Path, **settings: Any) -> Trainer:
         path: Folder of a run (its final state, or the last checkpoint if it did not end), folder of one
             checkpoint, or a file of `Trainer.save`. For an Ensemble, the folder of its members, or its file.
         **settings: Arguments of `Trainer` that replace the saved ones, e.g. `client`, `folder`, `epochs`.
-            With another `optimizer` the state of the optimizer begins anew.
+            With another `optimizer` the state of the optimizer is reset.
 
     Returns:
         The fitted Trainer, or Ensemble.

@@ -48,9 +48,9 @@ _KERNELS = "4"  # raised when kernels become so much faster that cached measurem
 class Planner:
     """Predicts layouts for the settings of one training, its data, and one cluster.
 
-    `client` is that of the executor, and `scratch()` returns a folder that its workers see. With `fresh` all
-    measurements are made anew, instead of read from the cache. `tell` is called with a line for each
-    measurement, and before the first one with a warning if this machine is busy.
+    `client` is that of the executor, and `scratch()` returns a folder that its workers see. With `fresh` no
+    measurement is read from the cache. `tell` is called with a line for each measurement, and before the
+    first one with a warning if this machine is busy.
     """
 
     def __init__(

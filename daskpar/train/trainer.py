@@ -79,7 +79,7 @@ class Trainer(Predicting, Shown):
         """Train the network on data.
 
         After an earlier `fit`, `restore`, `load` or an assignment to `parameters_`, training continues from
-        there for `epochs` or `steps` more. The schedule begins anew; step count, optimizer state and history
+        there for `epochs` or `steps` more. The schedule starts again; step count, optimizer state and history
         continue. Transforms stay as they were fitted. A training that was interrupted is finished first. With
         `warm_start=False` each call begins with new parameters.
 
@@ -93,7 +93,7 @@ class Trainer(Predicting, Shown):
                 last rows, unless `distribution` is stratified. Default: None.
             resume: Continue from the last checkpoint in `folder`, if there is one; the layout may be another
                 one than before. Default: False.
-            fresh_optimizer: Keep the parameters, but begin optimizer state, step count and history anew.
+            fresh_optimizer: Keep the parameters, but reset optimizer state, step count and history.
                 Default: False.
             sample_weight: Weights (rows,) of the rows in loss, gradient and metrics, from 0 on: an array, a
                 list, a Series or a dask array. Default: None, which weighs all rows alike.
