@@ -44,7 +44,7 @@ class Split(Block):
         >>> from daskpar.data import Digits, Split
         >>> part = Split(Digits(), "validation", low=0.7, high=0.8)
         >>> print(part)
-        validation: 180 rows of Digits()
+        validation: 180 rows, Digits()
           x  8 × 8 × 1 uint8
           y  int32, 10 classes
         >>> x, y = part.read(slice(0, 2))
@@ -74,7 +74,8 @@ class Split(Block):
 
     @property
     def _title(self) -> str:
-        return f"{self.name}: {counted([row_count(self)])[0]} of {self.source!r}"
+        (rows,) = counted([row_count(self)])
+        return f"{self.name}: {rows}, {self.source!r}"
 
     @property
     def rows(self) -> int:
