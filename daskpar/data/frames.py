@@ -23,8 +23,13 @@ class Frame(Protocol):
     """A frame or series of pandas, of polars or Arrow, or an array of xarray."""
 
     @property
-    def data(self) -> object: ...
-    def to_pandas(self) -> object: ...
+    def data(self) -> object:
+        """The array of xarray's DataArray."""
+        ...
+
+    def to_pandas(self) -> object:
+        """Return the same as a pandas frame or series."""
+        ...
 
 
 def is_frame(values: object) -> TypeGuard[Frame]:
