@@ -54,8 +54,8 @@ def row_count(rows: Rows) -> int | None:
 def source_text(source: Source) -> str:
     """Return a source of arrays in one line: `InMemory(5 rows, x: 3 float64, y: int64, 2 classes)`."""
     rows, lines = row_count(source), content(source)
-    told = ", ".join(f"{name}: {text}" for name, text in lines) or "not readable"
-    return f"{type(source).__name__}({told if rows is None else f'{rows:,} rows, {told}'})"
+    arrays = ", ".join(f"{name}: {text}" for name, text in lines) or "not readable"
+    return f"{type(source).__name__}({arrays if rows is None else f'{rows:,} rows, {arrays}'})"
 
 
 def table_text(title: str, lines: Sequence[Line]) -> str:

@@ -156,7 +156,7 @@ class _EncodeColumns(Transform):
     def _few(self, values: np.ndarray, place: int) -> np.ndarray:
         if len(values) > _MOST:
             raise InputError(
-                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; is it one? drop it"
+                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; drop it if it is none"
             )
         return values
 

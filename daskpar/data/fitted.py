@@ -93,7 +93,7 @@ class Transform(Block):
     `fit` makes a `Fitted` of the summary of all rows. `combine` must not depend on the order of its
     arguments beyond rounding. Fields are hyper-parameters.
 
-    A Trainer takes transforms by `transforms=[...]` for examples and `targets=[...]` for targets, in the
+    Pass transforms to a Trainer as `transforms=[...]` for examples or `targets=[...]` for targets, in the
     order in which they are applied. A config names the class, so register it with `daskpar.register("name")`.
     Register the `Fitted` that it becomes as well: checkpoints name that one.
 

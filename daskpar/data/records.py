@@ -141,7 +141,7 @@ def check_features(known: Features, features: Features, where: str) -> None:
         if column.kind != other.kind:
             raise InputError(
                 f"{where}: column {column.name!r} held {column.kind}s in training, now {other.kind}s; "
-                "give it as it was"
+                "convert it back"
             )
 
 

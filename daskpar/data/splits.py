@@ -34,7 +34,7 @@ class Split(Block):
         seed: Seed of the shuffle. Default: 0.
         stratified: Give every part, and every stretch of a part, the classes in their overall proportions.
             Default: False.
-        shuffled: False takes the rows in order, so a part of a dask array is a slice of it. Ignored if
+        shuffled: False keeps the rows in order, so a part of a dask array is a slice of it. Ignored if
             `stratified`. Default: True.
 
     Raises:
@@ -253,7 +253,7 @@ def split(
         test: Share of the rows for the test, from 0 to below 1.
         seed: Seed of the shuffle of the rows.
         stratified: Give every part the classes in their overall proportions.
-        shuffled: False takes the rows in order: training first, the test last. Default: True.
+        shuffled: False keeps the rows in order: training first, the test last. Default: True.
 
     Raises:
         InputError: A share is out of range, or leaves a part without rows.

@@ -43,7 +43,7 @@ class Table(Source):
             the target. Default: ().
         drop: Names of columns to leave out. Default: ().
         known: Names and kinds of the columns that a model was trained on. A column of a CSV file is then read
-            with that kind; see `like`. Default: (), each column is read as it looks.
+            with that kind; see `like`. Default: (), the values of a column decide.
         max_value: None; tables have no pixels.
 
     Raises:

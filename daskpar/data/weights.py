@@ -64,7 +64,7 @@ def refused(weights: Array) -> str | None:
 
 def all_zero(where: str) -> InputError:
     """Return the error for weights that are all 0."""
-    return InputError(f"{where}: the {WHAT} of all rows are 0; give rows that count a number above 0")
+    return InputError(f"{where}: the {WHAT} of all rows are 0; give at least one row a weight above 0")
 
 
 def classes_of(targets: Array, where: str) -> Array:
@@ -130,5 +130,5 @@ def checked_class_weight(value: object) -> object:
             )
         weights[label.item() if isinstance(label, np.generic) else label] = float(weight)
     if not any(weights.values()):
-        raise InputError("train.class_weight: all weights are 0; give a class that counts a number above 0")
+        raise InputError("train.class_weight: all weights are 0; give at least one class a weight above 0")
     return weights

@@ -63,7 +63,7 @@ class Curves:
 <body><h1>{title}</h1>
 <p class="status">{escape(_status(last, self.running))}</p>
 {figures_html(self.history, self.results, self.larger)}
-<p class="hint">Drag over a chart to look closer, double-click to see all; click a name to hide its curve.</p>
+<p class="hint">Drag over a chart to zoom in, double-click to zoom out; click a name to hide its curve.</p>
 <main></main>
 <noscript><p>The charts need JavaScript; the figures above do not.</p></noscript>
 <script type="application/json" id="data">{text}</script>
@@ -111,7 +111,7 @@ def _status(last: Record | None, running: bool) -> str:
         parts.append(f"{epochs} epoch{'' if epochs == '1' else 's'}")
     parts.append(f"{last['seconds']:,.1f} s")
     parts.append(f"{last['examples_per_second']:,.0f} examples/s")
-    return ", ".join(parts) + ("; the run goes on" if running else "")
+    return ", ".join(parts) + ("; still running" if running else "")
 
 
 def _as_data(chart: Chart) -> dict[str, Any]:
