@@ -93,6 +93,7 @@ class OneHot(Transform):
         InputError: A feature has more than 10,000 different values.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar import OneHot
         >>> x = np.array([[7, 2], [9, 2], [7, 5]])
         >>> step = OneHot()
@@ -135,6 +136,7 @@ class NumberLabels(Transform):
         InputError: There are more than 10,000 different labels.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import NumberLabels
         >>> y = np.array(["dog", "cat", "dog"])
         >>> step = NumberLabels()

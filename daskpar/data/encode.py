@@ -90,6 +90,7 @@ class Encode(Transform):
             are not a table.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import Encode
         >>> x = np.array([[7.0, 2.0], [9.0, 5.0], [8.0, 2.0]])
         >>> step = Encode(one_hot=(1,)).on_columns((), x[:0])

@@ -42,6 +42,7 @@ class Fitted:
 
     Example:
         >>> from dataclasses import dataclass
+        >>> import numpy as np
         >>> from daskpar import Fitted, register
         >>> @register("logarithm")
         ... @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Transform(Block):
 
     Example:
         >>> from dataclasses import dataclass
+        >>> import numpy as np
         >>> from daskpar import Fitted, Transform
         >>> class Largest(Transform):  # x / max |x|
         ...     def measure(self, x):

@@ -74,6 +74,7 @@ class Images(Source):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> import PIL.Image
         >>> from daskpar.data import Images
         >>> folder = tempfile.TemporaryDirectory()

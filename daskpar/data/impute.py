@@ -86,6 +86,7 @@ class Impute(Transform):
             table, or a column has no value in the training part.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import Impute
         >>> x = np.array([[1.0, 5.0], [np.nan, 7.0], [4.0, np.nan]])
         >>> step = Impute("mean").on_columns((), x[:0])

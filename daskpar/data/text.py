@@ -66,6 +66,7 @@ class Text(Source):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from daskpar.data import Text
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = Path(folder.name, "abc.txt")

@@ -98,6 +98,7 @@ def balanced(counts: Mapping[int, float], classes: int) -> tuple[float, ...]:
 
     They equal scikit-learn's "balanced" ones. A class that does not occur has the weight 1.
 
+    >>> from daskpar.data.weights import balanced
     >>> balanced({0: 30.0, 1: 10.0}, 2)
     (0.6666666666666666, 2.0)
     """

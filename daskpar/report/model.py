@@ -38,6 +38,7 @@ class ModelSummary:
         InputError: The shapes of the layers do not fit.
 
     Example:
+        >>> from daskpar.report.model import ModelSummary
         >>> from daskpar import Dense, ReLU, Sequential
         >>> summary = ModelSummary(Sequential([Dense(4), ReLU()]), (8,))
         >>> summary.total["parameters"]  # 8 * 4 weights and 4 biases

@@ -31,6 +31,7 @@ class Curves:
         running: The run is not finished, so the page reloads itself every 10 seconds. Default: False.
 
     Example:
+        >>> from daskpar.report.curves import Curves
         >>> record = {"step": 1, "epoch": 1.0, "seconds": 1.0, "examples_per_second": 8.0,
         ...           "train": {"loss": 0.5}, "validation": {}, "each_step": {"loss": [0.5], "lr": [0.1]}}
         >>> Curves([record], "a run")
