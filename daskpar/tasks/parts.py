@@ -1,4 +1,4 @@
-"""Tasks that take micro-batches through a model part by part, forward and backward."""
+"""Tasks that run a part of a model on a micro-batch, forward and backward."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.chunk import Chunk
-from daskpar.layout.plan import At
+from daskpar.layout.arguments import At
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Params
 from daskpar.nn.parameters import collect
@@ -17,15 +17,15 @@ from daskpar.tasks.rows import with_edges, with_halo
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Spec
 
 
-class Kept(NamedTuple):
-    """The input of a part that is computed again for its backward pass."""
+class PartInput(NamedTuple):
+    """The saved input of a part whose activations are computed again in the backward pass."""
 
     flow: program.Flow
     shared: Any
 
 
 def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
-    """The place of a micro-batch's first row in the global batch, and its rows among those of its lane."""
+    """Return the place of a micro-batch's first row in the global batch, and its rows within its lane."""
     (_, within), micros = spec.order.place(step), spec.layout.microbatches
     streams = spec.streams(spec.layout.lane_of(at.track))
     rows = spec.order.count(within, streams)
@@ -34,15 +34,17 @@ def rows_of(spec: Spec, step: int, at: At) -> tuple[int, slice]:
 
 
 def context(spec: Spec, step: int, at: At, out: Params | None = None) -> Context:
+    """Return the context of a training pass; layers write gradients into `out`, if there is one."""
     return Context(True, spec.seed, step, rows_of(spec, step, at)[0], out=out)
 
 
 def parameters_of(spec: Spec, at: At, owners: Sequence[Lane]) -> Params:
+    """Return the parameters of a part, from the states of their owners."""
     return spec.partition.views(at.part, at.branch, [owner.state.params for owner in owners])
 
 
 def flow_into(spec: Spec, step: int, at: At, value: Chunk | Forward) -> program.Flow:
-    """The values that flow into a part: rows of a batch, or what the part before gave."""
+    """Return the values that flow into a part: rows of a batch, or the outputs of the part before."""
     if isinstance(value, Chunk):
         return program.Flow(value.x[rows_of(spec, step, at)[1]])
     return program.Flow(value.y, value.mask, value.held)
@@ -52,12 +54,17 @@ def flow_into(spec: Spec, step: int, at: At, value: Chunk | Forward) -> program.
 def forward_part(
     spec: Spec, step: int, at: At, value: Chunk | Forward | list[Any], shared: Any, after: Any, *owners: Lane
 ) -> Forward:
-    """A part of the model, forward, on a lane's batch or on what the part before gave.
+    """Run a part of the model forward on a micro-batch; return its outputs and the saved values.
 
-    A list is a tile's own value and the edges that others lend it.
-
-    `shared`: where its first operation shares statistics, what all lanes have gathered. `after`: what the
-    schedule has the worker do before. `owners` hold the parameters.
+    Args:
+        spec: The run.
+        step: Number of the step.
+        at: The part and the rows.
+        value: A lane's batch or the outputs of the part before; for a tile a list of its own value and the
+            rows of its neighbours.
+        shared: Statistics of all lanes, if the first operation is synchronised.
+        after: Value of the task that the schedule puts before this one; it is not used.
+        owners: States with the parameters.
     """
     cut = spec.partition
     part, operations = cut.parts[at.part], cut.operations(at.track, at.branch)
@@ -83,7 +90,7 @@ def _forward(
     recompute: bool,
 ) -> tuple[program.Flow, Any]:
     out, saved = program.forward(operations, span, params, flow, ctx, sums)
-    return out, Kept(flow, sums) if recompute else saved
+    return out, PartInput(flow, sums) if recompute else saved
 
 
 @ignore_float_errors
@@ -99,12 +106,23 @@ def backward_part(
     after: Any,
     *owners: Lane,
 ) -> Backward:
-    """A part of the model, backward. Sums that come from the loss pass through the last of them.
+    """Run a part of the model backward; return the gradients of its inputs and of its parameters.
 
-    Where the operation that follows shares statistics, its backward pass begins here: `upper` is what it has
-    saved, `shared` what all lanes have gathered. Where the first shares, what it gathers is handed on.
-    `before`: what the micro-batch before gave here, to be added to. Where `above` is a list, it is what flows
-    back to a tile from the part that follows, and the edges of that which flow back from others.
+    The sums of the loss pass through the last part. If the next part begins with a synchronised operation,
+    the backward pass of that operation is completed here, with the statistics of all lanes. If this part
+    begins with one, its own statistics are returned.
+
+    Args:
+        spec: The run.
+        step: Number of the step.
+        at: The part and the rows.
+        forward: Value of the part's forward pass.
+        above: Gradient of the outputs; for a tile a list of its own and those of its neighbours' rows.
+        upper: Value of the next part's forward pass, if it begins with a synchronised operation.
+        shared: Statistics of all lanes for that operation.
+        before: Gradients of the micro-batch before, to which these are added.
+        after: Value of the task that the schedule puts before this one; it is not used.
+        owners: States with the parameters.
     """
     cut = spec.partition
     if isinstance(above, list):
@@ -132,7 +150,7 @@ def backward_part(
 
 
 def gradient_space(spec: Spec, at: At) -> tuple[list[Array], Params]:
-    """(a buffer of zeros for each span of a part's parameters, their views by name)."""
+    """Return a buffer of zeros for each span of a part's parameters, and their views by name."""
     cut = spec.partition
     spans = cut.parts[at.part].spans[at.branch]
     buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
@@ -145,7 +163,10 @@ def gradient_space(spec: Spec, at: At) -> tuple[list[Array], Params]:
 def gradients_from(
     spec: Spec, at: At, buffers: Sequence[Array], above: Backward, before: Backward | None
 ) -> tuple[Gradient, ...]:
-    """The gradients of a part, those of the micro-batch before added; the last carries the loss's sums."""
+    """Return the gradients of a part, added to those of the micro-batch before.
+
+    Those of the last part carry the sums of the loss.
+    """
     part = spec.partition.parts[at.part]
     last = part.stop == len(spec.partition.program) and at.branch == 0
     carried = above.gradients[0].sums if last else ()
@@ -157,15 +178,15 @@ def gradients_from(
 def _saved(
     forward: Forward, operations: program.Program, span: tuple[int, int], params: Params, ctx: Context
 ) -> Any:
-    """The values saved for the backward pass; computed again, where only inputs were kept."""
+    """Return the values saved for the backward pass, computed again if only the input was saved."""
     saved = forward.saved
-    if isinstance(saved, Kept):
+    if isinstance(saved, PartInput):
         _, saved = program.forward(operations, span, params, saved.flow, ctx, saved.shared)
     return saved
 
 
 def gradient_into(spec: Spec, at: At, above: Backward) -> Array:
-    """A branch's share of the gradient of outputs that were laid side by side; else all of it."""
+    """Return a branch's share of the gradient of concatenated outputs; of other outputs all of it."""
     dy, cut = above.dx, spec.partition
     section, branches = cut.parts[at.part].section, len(cut.parts[at.part].spans)
     own = cut.splits_loss and at.part == len(cut.parts) - 1
@@ -176,7 +197,7 @@ def gradient_into(spec: Spec, at: At, above: Backward) -> Array:
 
 
 def _added(gradient: Gradient, before: Gradient) -> Gradient:
-    """The sum, in a buffer that is the first one's own."""
+    """Return the sum, in the buffer of the first, which belongs to this task."""
     buffer = gradient.buffer
     buffer += before.buffer
     return Gradient(buffer, add_sums(before.sums, gradient.sums), gradient.start)
