@@ -80,8 +80,8 @@ class Labels(Fitted):
 class OneHot(Transform):
     """One-hot encoding: each column becomes one column for each of its values in the training part.
 
-    The columns of a feature stand together, in the order of its sorted values. A value that did not occur in
-    training becomes zeros. For columns of texts, or for some columns only, use `daskpar.data.Encode`.
+    The columns of a feature are side by side, in the order of its sorted values. A value that did not occur
+    in training becomes zeros. For columns of texts, or for some columns only, use `daskpar.data.Encode`.
 
     For targets (`targets=["one_hot"]`), a classifier predicts the labels again.
 
@@ -93,6 +93,7 @@ class OneHot(Transform):
         InputError: A feature has more than 10,000 different values.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar import OneHot
         >>> x = np.array([[7, 2], [9, 2], [7, 5]])
         >>> step = OneHot()
@@ -135,6 +136,7 @@ class NumberLabels(Transform):
         InputError: There are more than 10,000 different labels.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import NumberLabels
         >>> y = np.array(["dog", "cat", "dog"])
         >>> step = NumberLabels()

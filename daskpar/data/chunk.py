@@ -35,6 +35,8 @@ class Chunk(NamedTuple):
     numbers are in the precision of the run. `weights` (rows,) are in that precision; None: all rows have
     weight 1.
 
+    >>> import numpy as np
+    >>> from daskpar.data import Chunk
     >>> Chunk(np.zeros((5, 3), "float32"), np.arange(5))
     Chunk(x=(5, 3) float32, y=(5,) int64)
     """

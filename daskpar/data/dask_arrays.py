@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from daskpar.data.check import as_array, as_examples, check_block, check_dtype, check_pair
+from daskpar.data.described import source_text
 from daskpar.data.frame_columns import features_of, frame_records
 from daskpar.data.frames import common_dtype, dtypes_of
 from daskpar.data.records import NUMBER, TEXT, Features, check_features
@@ -44,6 +45,9 @@ class DaskArrays(Source):
     weights: Any = None
     token: str = field(default_factory=lambda: uuid4().hex)
     features: Features = ()
+
+    def __repr__(self) -> str:
+        return source_text(self)
 
     def __hash__(self) -> int:
         return hash(self.token)

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 
-from daskpar.data.dask_arrays import DaskArrays
 from daskpar.data.records import TEXT, is_records, kinds, names_of
 from daskpar.data.source import Source
 from daskpar.errors import InputError
@@ -55,8 +54,8 @@ def row_count(rows: Rows) -> int | None:
 def source_text(source: Source) -> str:
     """Return a source of arrays in one line: `InMemory(5 rows, x: 3 float64, y: int64, 2 classes)`."""
     rows, lines = row_count(source), content(source)
-    told = ", ".join(f"{name}: {text}" for name, text in lines) or "not readable"
-    return f"{type(source).__name__}({told if rows is None else f'{rows:,} rows, {told}'})"
+    arrays = ", ".join(f"{name}: {text}" for name, text in lines) or "not readable"
+    return f"{type(source).__name__}({arrays if rows is None else f'{rows:,} rows, {arrays}'})"
 
 
 def table_text(title: str, lines: Sequence[Line]) -> str:
@@ -100,10 +99,8 @@ def _classes(source: Source) -> str:
     if source.tokens:
         return f"{len(names)} characters" if names else ""
     if not names and source.y_shape == () and source.y_dtype.kind in "iubU":
-        if source.rows > _COUNTED or isinstance(source, DaskArrays):
-            return ""
-        values = np.unique(source.read_targets(slice(0, source.rows)))
-        if len(values) > _MOST:
+        values = _values(source)
+        if values is None:
             return ""
         if values.dtype.kind != "U":
             numbered = np.array_equal(values, np.arange(len(values)))
@@ -113,3 +110,14 @@ def _classes(source: Source) -> str:
         return ""
     some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
     return f"{len(names)} classes: {some}"
+
+
+def _values(source: Source) -> np.ndarray | None:
+    """Return the different targets, sorted; None if they are too many, or would have to be computed."""
+    if source.rows > _COUNTED:
+        return None
+    try:
+        values = np.unique(source.read_targets(slice(0, source.rows)))
+    except TypeError:  # a source without arrays, e.g. of dask
+        return None
+    return values if len(values) <= _MOST else None

@@ -90,6 +90,7 @@ class Encode(Transform):
             are not a table.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import Encode
         >>> x = np.array([[7.0, 2.0], [9.0, 5.0], [8.0, 2.0]])
         >>> step = Encode(one_hot=(1,)).on_columns((), x[:0])
@@ -156,7 +157,7 @@ class _EncodeColumns(Transform):
     def _few(self, values: np.ndarray, place: int) -> np.ndarray:
         if len(values) > _MOST:
             raise InputError(
-                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; is it one? drop it"
+                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; drop it if it is none"
             )
         return values
 

@@ -236,7 +236,7 @@ def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np
         start = info.header_offset + 30 + name_length + extra_length
         if not checked and _crc(file, start, info.file_size) != info.CRC:
             raise InputError(
-                f"{path}: array {name} is damaged, its check sum (CRC-32) is another; copy it anew"
+                f"{path}: array {name} is damaged, its check sum (CRC-32) differs; copy it again"
             )
     return _map(path, header, start + header.start)
 

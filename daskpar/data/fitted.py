@@ -42,6 +42,7 @@ class Fitted:
 
     Example:
         >>> from dataclasses import dataclass
+        >>> import numpy as np
         >>> from daskpar import Fitted, register
         >>> @register("logarithm")
         ... @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Transform(Block):
     `fit` makes a `Fitted` of the summary of all rows. `combine` must not depend on the order of its
     arguments beyond rounding. Fields are hyper-parameters.
 
-    A Trainer takes transforms by `transforms=[...]` for examples and `targets=[...]` for targets, in the
+    Pass transforms to a Trainer as `transforms=[...]` for examples or `targets=[...]` for targets, in the
     order in which they are applied. A config names the class, so register it with `daskpar.register("name")`.
     Register the `Fitted` that it becomes as well: checkpoints name that one.
 
@@ -106,6 +107,7 @@ class Transform(Block):
 
     Example:
         >>> from dataclasses import dataclass
+        >>> import numpy as np
         >>> from daskpar import Fitted, Transform
         >>> class Largest(Transform):  # x / max |x|
         ...     def measure(self, x):

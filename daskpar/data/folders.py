@@ -63,7 +63,7 @@ def folder_version(path: str) -> tuple[Stamp, ...]:
 @lru_cache(maxsize=16)
 def _classes(path: str, stamped: Stamp) -> _Folder:
     if not os.path.isdir(path):
-        raise InputError(f"{path}: no such folder; expected one with a folder of pictures for each class")
+        raise InputError(f"{path}: no such folder; expected one with a folder of images for each class")
     entries = _entries(path)
     if not entries.folders:
         raise InputError(f"{path}: no folders of classes in it; expected e.g. {Path(path) / 'cat' / '1.png'}")
@@ -75,28 +75,24 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
     top = _classes(path, stamps[0])
     files: list[str] = []
     labels: list[int] = []
-    strays = [("a picture outside the folders of classes", str(Path(path) / f)) for f in top.files]
-    passed = [*top.passed, *(stray for stray in strays if _is_picture(stray[1]))]
+    strays = [("an image outside the folders of classes", str(Path(path) / f)) for f in top.files]
+    passed = [*top.passed, *(stray for stray in strays if _is_image(stray[1]))]
     for number, name in enumerate(top.folders):
         folder = Path(path) / name
         entries = _entries(folder)
         ignored = [*entries.passed, *(("a folder within a class", str(folder / f)) for f in entries.folders)]
-        pictures = [str(folder / f) for f in entries.files if _is_picture(f)]
-        ignored += [
-            ("a file of another ending", str(folder / f)) for f in entries.files if not _is_picture(f)
-        ]
-        if not pictures:
+        images = [str(folder / f) for f in entries.files if _is_image(f)]
+        ignored += [("a file of another ending", str(folder / f)) for f in entries.files if not _is_image(f)]
+        if not images:
             holds = f"; it holds {_counted(ignored)}" if ignored else ""
-            raise InputError(
-                f"{folder}: no pictures in it; expected files such as {', '.join(ENDINGS)}{holds}"
-            )
-        files += pictures
-        labels += [number] * len(pictures)
+            raise InputError(f"{folder}: no images in it; expected files such as {', '.join(ENDINGS)}{holds}")
+        files += images
+        labels += [number] * len(images)
         passed += ignored
     if passed:
         # Worker processes list the same folder; one warning, by the client, is enough.
         level = logging.WARNING if parent_process() is None else logging.DEBUG
-        logger.log(level, "%s: %d pictures; passed over %s", printable(path), len(files), _counted(passed))
+        logger.log(level, "%s: %d images; passed over %s", printable(path), len(files), _counted(passed))
     array = np.array(labels, dtype=np.int32)
     array.flags.writeable = False  # all sources of this folder share it
     return Listing(top.folders, tuple(files), array)
@@ -111,13 +107,13 @@ def _entries(folder: str | Path) -> _Folder:
             elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 folders.append(entry.name)
             else:
-                if _is_picture(entry.name) and not entry.is_file(follow_symlinks=False):
-                    check_file(entry.path, "a picture")  # a link to one, or refused as what it is
+                if _is_image(entry.name) and not entry.is_file(follow_symlinks=False):
+                    check_file(entry.path, "an image")  # a link to one, or refused as what it is
                 files.append(entry.name)
     return _Folder(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(passed)))
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in ENDINGS
 
 

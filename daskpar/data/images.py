@@ -74,6 +74,7 @@ class Images(Source):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> import PIL.Image
         >>> from daskpar.data import Images
         >>> folder = tempfile.TemporaryDirectory()
@@ -157,12 +158,12 @@ class Images(Source):
 def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     """Return an image as uint8 (height, width, channels). Raises InputError for a damaged file."""
     image = _pillow()
-    raw = read_bytes(path, "a picture")
-    with decoding(path, "a picture"):
+    raw = read_bytes(path, "an image")
+    with decoding(path, "an image"):
         opened = _open(image, raw, path)
         if opened.mode[0] in "IF":  # 16 or 32 bits a pixel: Pillow would clip at 255
-            raise InputError(f"{path}: {opened.mode} pixels; expected pictures of 8 bits a channel")
-        check_memory(path, 8 * opened.width * opened.height, "the picture")
+            raise InputError(f"{path}: {opened.mode} pixels; expected images of 8 bits a channel")
+        check_memory(path, 8 * opened.width * opened.height, "the image")
         opened.load()
         turn = _TURNS.get(orientation(opened.info))
         opened.info.pop("transparency", None)  # is dropped, like a fourth channel
@@ -189,7 +190,7 @@ def _open(image: ModuleType, raw: bytes, path: Path) -> Picture:
             opened.info["exif"] = raw[raw.index(_EXIF) :]
             return opened
         except image.UnidentifiedImageError:
-            raise InputError(f"{path}: not a readable picture (of no format that is known)") from None
+            raise InputError(f"{path}: not a readable image (its format is not known)") from None
 
 
 def _pillow() -> ModuleType:

@@ -86,6 +86,7 @@ class Impute(Transform):
             table, or a column has no value in the training part.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar.data import Impute
         >>> x = np.array([[1.0, 5.0], [np.nan, 7.0], [4.0, np.nan]])
         >>> step = Impute("mean").on_columns((), x[:0])
@@ -118,9 +119,9 @@ class Impute(Transform):
         chosen = places(self.kind, self.columns, table)
         for i in chosen:
             if wanted not in (None, table[i].kind):
-                told = f" {self.value!r}" if self.strategy == "constant" else ""
+                constant = f" {self.value!r}" if self.strategy == "constant" else ""
                 raise InputError(
-                    f"impute: {self.strategy}{told} is nothing for column {table[i].name!r}, which holds "
+                    f"impute: {self.strategy}{constant} does not fit column {table[i].name!r}, which holds "
                     f"{table[i].kind}s; use most_frequent, or another constant"
                 )
         if not chosen:

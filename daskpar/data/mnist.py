@@ -92,6 +92,7 @@ class Mnist(Source):
         Two rows in the format of MNIST, the second an image of ones:
 
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from daskpar.data import Mnist
         >>> folder = tempfile.TemporaryDirectory()
         >>> images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784) + b"\x01" * 784
@@ -150,6 +151,7 @@ def find_mnist(folder: str | None = None) -> str:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from daskpar.data import find_mnist
         >>> folder = tempfile.TemporaryDirectory()
         >>> _ = Path(folder.name, "train-images-idx3-ubyte").write_bytes(b"")

@@ -156,6 +156,7 @@ class Sampler(Block):
 def bounds(rows: int, chunk_rows: int) -> tuple[int, ...]:
     """Return the bounds of chunks of nearly equal size, none larger than `chunk_rows`.
 
+    >>> from daskpar.data.sampler import bounds
     >>> bounds(10, 4)
     (0, 3, 6, 10)
     """

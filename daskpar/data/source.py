@@ -73,7 +73,9 @@ class Source(Block):
 
     Example:
         >>> from dataclasses import dataclass
+        >>> import numpy as np
         >>> from daskpar import Source, Trainer
+        >>> from daskpar.settings import setting
         >>> @dataclass(frozen=True)
         ... class Parabola(Source):
         ...     points: int = setting(100, "number of rows", at_least=2)

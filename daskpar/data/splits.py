@@ -34,7 +34,7 @@ class Split(Block):
         seed: Seed of the shuffle. Default: 0.
         stratified: Give every part, and every stretch of a part, the classes in their overall proportions.
             Default: False.
-        shuffled: False takes the rows in order, so a part of a dask array is a slice of it. Ignored if
+        shuffled: False keeps the rows in order, so a part of a dask array is a slice of it. Ignored if
             `stratified`. Default: True.
 
     Raises:
@@ -44,7 +44,7 @@ class Split(Block):
         >>> from daskpar.data import Digits, Split
         >>> part = Split(Digits(), "validation", low=0.7, high=0.8)
         >>> print(part)
-        validation: 180 rows of Digits()
+        validation: 180 rows, Digits()
           x  8 × 8 × 1 uint8
           y  int32, 10 classes
         >>> x, y = part.read(slice(0, 2))
@@ -74,7 +74,8 @@ class Split(Block):
 
     @property
     def _title(self) -> str:
-        return f"{self.name}: {counted([row_count(self)])[0]} of {self.source!r}"
+        (rows,) = counted([row_count(self)])
+        return f"{self.name}: {rows}, {self.source!r}"
 
     @property
     def rows(self) -> int:
@@ -252,7 +253,7 @@ def split(
         test: Share of the rows for the test, from 0 to below 1.
         seed: Seed of the shuffle of the rows.
         stratified: Give every part the classes in their overall proportions.
-        shuffled: False takes the rows in order: training first, the test last. Default: True.
+        shuffled: False keeps the rows in order: training first, the test last. Default: True.
 
     Raises:
         InputError: A share is out of range, or leaves a part without rows.

@@ -43,7 +43,7 @@ class Store:
         self._partial: Path | None = None
 
     def _folder(self) -> Path:
-        import pooch  # takes a while, and small tables do not need it
+        import pooch  # imported late: it is slow, and small tables do not need it
 
         return Path(pooch.os_cache("daskpar")) / "tables"
 

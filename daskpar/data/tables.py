@@ -43,7 +43,7 @@ class Table(Source):
             the target. Default: ().
         drop: Names of columns to leave out. Default: ().
         known: Names and kinds of the columns that a model was trained on. A column of a CSV file is then read
-            with that kind; see `like`. Default: (), each column is read as it looks.
+            with that kind; see `like`. Default: (), the values of a column decide.
         max_value: None; tables have no pixels.
 
     Raises:
@@ -117,7 +117,10 @@ class Csv(Table):
 
     All values of a column decide what it holds: int64, float64, bools, or else texts. Empty values, `NA`,
     `NaN` and `null` are missing: NaN in float64, or a missing text. Codes such as 00123 are texts. Dates are
-    refused. Files end with .csv, .tsv or .txt. Reading needs pyarrow (`pip install 'daskpar[dataframe]'`).
+    refused. With a column of texts among the examples, a Trainer needs `transforms=["encode"]`.
+
+    Files of a folder end with .csv, .tsv or .txt, and are read in the order of their names. Reading needs
+    pyarrow (`pip install 'daskpar[dataframe]'`).
 
     The table is read into memory once in each process. Above 256 MiB it is converted once into files in the
     cache folder of this user, `~/.cache/daskpar/tables` on Linux, and mapped from there.

@@ -66,6 +66,7 @@ class Text(Source):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from daskpar.data import Text
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = Path(folder.name, "abc.txt")
@@ -114,7 +115,7 @@ class Text(Source):
         if len(within) <= self.block:
             raise InputError(
                 f"{self.path}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of "
-                f"the text are too few for {self.block} and the one that follows; use a smaller data.block"
+                f"the text are too few for windows of {self.block}; use a smaller data.block"
             )
         windows = np.lib.stride_tricks.sliding_window_view(within, self.block + 1)[:: self.every]
         return windows[:, :-1], windows[:, 1:]

@@ -115,6 +115,7 @@ class Standardise(_Numeric):
         - Output: (rows, ...), in the precision of the run.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar import Standardise
         >>> x = np.array([[1.0, 50.0], [3.0, 50.0]])
         >>> step = Standardise()
@@ -184,6 +185,7 @@ class Scale(_Numeric):
         - Output: (rows, ...), in the precision of the run.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar import Scale
         >>> x = np.array([[2.0], [4.0], [6.0]])
         >>> step = Scale()
@@ -213,6 +215,7 @@ class Inputs(Transform):
     The given targets are not used. Where the model's outputs are flat, so are these targets.
 
     Example:
+        >>> import numpy as np
         >>> from daskpar import Trainer
         >>> x = np.eye(4, dtype="float32")
         >>> layers = [{"dense": 2}, {"dense": 4}]
@@ -256,6 +259,7 @@ def transform(entry: object) -> Transform:
 
     Raises InputError for an unknown name or argument.
 
+    >>> from daskpar.data import transform
     >>> transform({"encode": {"one_hot": ["city"]}})
     Encode(one_hot=('city',))
     """

@@ -214,7 +214,7 @@ REFUSED = {
     "twice": ([{"encode": {"one_hot": [1], "embed": ["town"]}}], "column 'town' is in one_hot and in embed"),
     "mean of texts": (
         [{"impute": {"columns": ["town"]}}],
-        "mean is nothing for column 'town', which holds texts",
+        "mean does not fit column 'town', which holds texts",
     ),
 }
 
