@@ -72,8 +72,8 @@ def forward_part(
         after: Value of the task that the schedule puts before this one; it is not used.
         owners: States with the parameters.
     """
-    cut = spec.partition
-    part, operations = cut.parts[pass_id.part], cut.operations(pass_id.track, pass_id.branch)
+    partition = spec.partition
+    part, operations = partition.parts[pass_id.part], partition.operations(pass_id.track, pass_id.branch)
     if isinstance(value, list):
         value = with_halo(value[0], value[1:], part.strips[pass_id.branch])
     flow = flow_into(spec, step, pass_id, value)
@@ -130,10 +130,10 @@ def backward_part(
         after: Value of the task that the schedule puts before this one; it is not used.
         owners: States with the parameters.
     """
-    cut = spec.partition
+    partition = spec.partition
     if isinstance(above, list):
-        above = with_edges(above[0], above[1:], cut.parts[pass_id.part + 1].strips[pass_id.branch])
-    part, operations = cut.parts[pass_id.part], cut.operations(pass_id.track, pass_id.branch)
+        above = with_edges(above[0], above[1:], partition.parts[pass_id.part + 1].strips[pass_id.branch])
+    part, operations = partition.parts[pass_id.part], partition.operations(pass_id.track, pass_id.branch)
     params, (buffers, out) = parameters_of(spec, pass_id, owners), gradient_space(spec, pass_id)
     ctx = context(spec, step, pass_id, out)
     saved = _saved(forward, operations, (part.first, part.stop), params, ctx)
@@ -146,7 +146,9 @@ def backward_part(
         flow = flow._replace(x=dx)
     leading = part.first < part.stop and operations[part.first].shares
     rest = (part.first + leading, part.stop)
-    flow, grads = program.backward(operations, rest, params, saved[leading:], flow, ctx, cut.first_trained)
+    flow, grads = program.backward(
+        operations, rest, params, saved[leading:], flow, ctx, partition.first_trained
+    )
     collect(grads, out)
     sums = None
     if leading:
@@ -157,12 +159,12 @@ def backward_part(
 
 def gradient_space(spec: Spec, pass_id: PassId) -> tuple[list[Array], Params]:
     """Return a buffer of zeros for each span of a part's parameters, and their views by name."""
-    cut = spec.partition
-    spans = cut.parts[pass_id.part].spans[pass_id.branch]
+    partition = spec.partition
+    spans = partition.parts[pass_id.part].spans[pass_id.branch]
     buffers = [spec.xp.zeros(s.stop - s.start, dtype=spec.precision) for s in spans]
     out: Params = {}
     for span, buffer in zip(spans, buffers, strict=True):
-        program.merge(out, cut.places[span.place].table.views(buffer, span.start))
+        program.merge(out, partition.places[span.place].table.views(buffer, span.start))
     return buffers, out
 
 
@@ -195,9 +197,9 @@ def _saved(
 
 def gradient_into(spec: Spec, pass_id: PassId, above: Backward) -> Array:
     """Return a branch's share of the gradient of concatenated outputs; of other outputs all of it."""
-    dy, cut = above.dx, spec.partition
-    section, branches = cut.parts[pass_id.part].section, len(cut.parts[pass_id.part].spans)
-    own = cut.splits_loss and pass_id.part == len(cut.parts) - 1
+    dy, partition = above.dx, spec.partition
+    section, branches = partition.parts[pass_id.part].section, len(partition.parts[pass_id.part].spans)
+    own = partition.splits_loss and pass_id.part == len(partition.parts) - 1
     if section is None or section.sums or own or dy is None:
         return dy
     each = dy.shape[-1] // branches
