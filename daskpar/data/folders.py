@@ -1,9 +1,9 @@
-"""List the pictures of a folder, one folder within it for each class.
+"""The list of the images in a folder that has a folder for each class.
 
-Names that begin with a dot, and what macOS, Windows and network storage leave behind (`_LEFT`), are passed
-over. So are files of other endings and folders within the folders of classes, and pictures beside those
-folders. How many of each is said in one line when a folder is listed. Entries with the ending of a picture
-that are no files (named pipes, links to nothing) are refused by name: pictures would be missing.
+Some entries are passed over: names that begin with a dot, files that macOS, Windows and network storage leave
+behind (`_LEFT`), files with other endings, folders within the folders of classes, and images beside those
+folders. One log line counts them when a folder is listed. Entries with the ending of an image that are no
+files (named pipes, broken links) are refused by name, because images would be missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEFT = {
 
 
 class Listing(NamedTuple):
-    """`classes`: names, sorted; `files`: paths, class by class; `labels` (files,): class of each, int32."""
+    """The images of a folder: sorted class names, paths class by class, and labels (files,) int32."""
 
     classes: tuple[str, ...]
     files: tuple[str, ...]
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """Entries of one folder: names of `folders` and `files`, and what was passed over: (kind, path)."""
+    """The entries of one folder: names of folders and files, and (kind, path) of those passed over."""
 
     folders: tuple[str, ...]
     files: tuple[str, ...]
@@ -47,15 +47,15 @@ class _Folder(NamedTuple):
 
 
 def find_images(path: str) -> Listing:
-    """Return the pictures of a folder; listed anew where it, or a folder of a class, has changed.
+    """Return the images of a folder; it is listed again only if it or a folder of a class has changed.
 
-    Raises InputError for a folder that does not hold a folder of pictures for each class.
+    Raises InputError unless the folder has a folder of images for each class.
     """
     return _listing(path, folder_version(path))
 
 
 def folder_version(path: str) -> tuple[Stamp, ...]:
-    """Return the stamps of a folder and of those of its classes."""
+    """Return the stamps of a folder and of the folders of its classes."""
     top = stamp(path)
     return top, *(stamp(os.path.join(path, name)) for name in _classes(path, top).folders)
 
@@ -94,11 +94,11 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
         labels += [number] * len(pictures)
         passed += ignored
     if passed:
-        # Worker processes list the same folder: there it is no news.
+        # Worker processes list the same folder; one warning, by the client, is enough.
         level = logging.WARNING if parent_process() is None else logging.DEBUG
         logger.log(level, "%s: %d pictures; passed over %s", printable(path), len(files), _counted(passed))
     array = np.array(labels, dtype=np.int32)
-    array.flags.writeable = False  # shared by all who ask
+    array.flags.writeable = False  # all sources of this folder share it
     return Listing(top.folders, tuple(files), array)
 
 
@@ -122,7 +122,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _counted(passed: Iterable[tuple[str, str]]) -> str:
-    """Return the number of entries of each kind, each with the first of them."""
+    """Return the number of entries of each kind, each with its first path, for a message."""
     kinds: dict[str, list[str]] = {}
     for kind, path in passed:
         kinds.setdefault(kind, []).append(path)

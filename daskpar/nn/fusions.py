@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daskpar.nn.fusion import FusedLayer, Fusion, fuse
-from daskpar.nn.layer import Layer, Operation, Program, Rectifying
+from daskpar.nn.layer import Layer, Operation, Program
 from daskpar.nn.layers.activations import ReLU
 from daskpar.nn.layers.chain import DenseChain
 from daskpar.nn.layers.dense import Dense
 from daskpar.nn.layers.pooling import MaxPool
 from daskpar.nn.layers.rectified import DoneReLU, Rectified
+from daskpar.nn.rectifying import Rectifying
 
 
 def is_relu(layer: Layer) -> bool:

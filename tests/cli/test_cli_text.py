@@ -118,8 +118,8 @@ def test_sampling_refused(written, options, message):
 
 def test_other_models_write_no_text(trained):
     assert trained.refused("sample") == (
-        "this model does not write text; sample takes one that was trained on data.source=text and returns "
-        "an output for each character at each place"
+        "this model does not write text; sample needs a model that was trained on data.source=text and has "
+        "an output for each character at each position"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph.test_step import counted
+from graph.test_step_graph import counted
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from clusters import workers_in_this_process
 from distributed import Client, get_worker
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from daskpar import Layout, Trainer
 from daskpar.autotune.measure import lane_weights

@@ -3,8 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from daskpar.layout import pipeline_schedule as module
 from daskpar.layout.pipeline_schedule import SCHEDULES, Action, actions_of_stages, alive, bubble, timeline

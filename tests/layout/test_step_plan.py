@@ -6,8 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar import InputError, Layout, Trainer, tasks
 from daskpar.data import Digits

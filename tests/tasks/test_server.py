@@ -43,13 +43,16 @@ def staleness(trainer: Trainer) -> np.ndarray:
     return np.array([row for record in trainer.history_ for row in record["each_step"]["staleness"]])
 
 
-@pytest.mark.parametrize("options", [{}, {"clip": Clip(norm=0.5), "optimizer": "lamb"}], ids=["adam", "lamb"])
-@pytest.mark.parametrize("lanes, fan_in, shards", [(2, 4, 1), (4, 4, 3), (8, 3, 1)])
+WHOLE = {"clip": Clip(norm=0.5), "optimizer": "lamb"}  # whole tensors and the whole norm: one server
+
+
+@pytest.mark.parametrize(
+    "lanes, fan_in, shards, options",
+    [(2, 4, 1, {}), (4, 4, 3, {}), (8, 3, 1, {}), (2, 4, 1, WHOLE), (8, 3, 1, WHOLE)],
+)
 def test_without_staleness_lanes_compute_what_lanes_that_meet_do(
     threads_client: Any, lanes: int, fan_in: int, shards: int, options: dict[str, Any]
 ) -> None:
-    if shards > 1 and options:
-        pytest.skip("what needs whole tensors, or the whole norm, needs one server")
     met = fitted(threads_client, Layout(data=lanes, fan_in=fan_in), **options)
     served = fitted(
         threads_client, Layout(data=lanes, fan_in=fan_in, update="stale", shards=shards), **options
