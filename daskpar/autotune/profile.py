@@ -55,9 +55,7 @@ class Times(NamedTuple):
         `before` is the task that ended last among those that it had to wait for.
         """
         free = max(since, before.stop if before else since)
-        start = max(
-            task.start, free
-        )  # the scheduler may record the start of a task before the task has a thread
+        start = max(task.start, free)  # the recorded start may be earlier than that of the thread
         ready = free if before else start
         moved = sum(max(0.0, min(b, start) - max(a, ready)) for a, b in task.transfers)
         return Times(

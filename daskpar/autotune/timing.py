@@ -77,7 +77,7 @@ def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) 
     return graph
 
 
-def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool) -> Costs:
+def measure_tasks(spec: Spec, split: Split, workers: int, across_processes: bool) -> Costs:
     """Measure the seconds and bytes of each kind of task: medians over some steps, on `workers` threads.
 
     The times include the effects of threads on each other, such as shared memory bandwidth.
@@ -88,9 +88,9 @@ def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool)
         shorter = replace(layout, average_every=min(_WINDOW, window_length(layout)))
         tried = replace(spec, layout=shorter)
     start = time.perf_counter()
-    _run(tried, part, workers, across_processes, _WARM + 1)
+    _run(tried, split, workers, across_processes, _WARM + 1)
     slow = time.perf_counter() - start > _PATIENCE
-    measured = _run(tried, part, workers, across_processes, _WARM + (2 if slow else _STEPS))
+    measured = _run(tried, split, workers, across_processes, _WARM + (2 if slow else _STEPS))
     longer = window_length(layout) / window_length(tried.layout)
     return {
         kind: Cost(
@@ -102,13 +102,13 @@ def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool)
 
 
 def _run(
-    spec: Spec, part: Split, workers: int, across_processes: bool, steps: int
+    spec: Spec, split: Split, workers: int, across_processes: bool, steps: int
 ) -> dict[TaskKind, list[Cost]]:
     measured: dict[TaskKind, list[Cost]] = defaultdict(list)
     layout = spec.layout
 
     def load(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
-        return add_training_data(graph, model, part, spec)
+        return add_training_data(graph, model, split, spec)
 
     graph = step_graph(spec, load, steps, across_processes)
     first = _WARM * window_length(layout)

@@ -33,8 +33,8 @@ def add_training_data(graph: Graph, model: Key, split: Split, spec: Spec) -> dic
 def add_part(graph: Graph, spec: Key, split: Split, chunk_rows: int) -> list[Key]:
     """Add a task for each chunk of a split, in order and transformed; return their keys."""
     return [
-        _add_chunk(graph, spec, split, span, (i,))
-        for i, span in enumerate(pairwise(bounds(split.rows, chunk_rows)))
+        _add_chunk(graph, spec, split, rows, (i,))
+        for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows)))
     ]
 
 
@@ -44,12 +44,12 @@ def add_rows(graph: Graph, split: Split, chunk_rows: int) -> list[Key]:
     The value of each is (examples, targets) of at most `chunk_rows` rows.
     """
     keys = []
-    for i, span in enumerate(pairwise(bounds(split.rows, chunk_rows))):
+    for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows))):
         if isinstance(split.source, DaskArrays):
-            blocks = _add_blocks(graph, split.source, split, span)
+            blocks = _add_blocks(graph, split.source, split, rows)
             keys.append(graph.add("read-data", (split.name, i), tasks.pair, *blocks))
         else:
-            keys.append(graph.add("read-data", (split.name, i), tasks.read_rows, split, span))
+            keys.append(graph.add("read-data", (split.name, i), tasks.read_rows, split, rows))
     return keys
 
 
@@ -61,21 +61,21 @@ def add_weighing(
     With `by_class` there is a sum for each class. Returns the keys.
     """
     keys = []
-    for i, span in enumerate(pairwise(bounds(split.rows, chunk_rows))):
+    for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows))):
         index = (split.name, i)
         if isinstance(split.source, DaskArrays):
-            y = _add_targets(graph, split.source, split, span) if by_class else None
-            weights = _add_weights(graph, split.source, split, span) if split.source.weighted else None
+            y = _add_targets(graph, split.source, split, rows) if by_class else None
+            weights = _add_weights(graph, split.source, split, rows) if split.source.weighted else None
             keys.append(graph.add("weigh-data", index, tasks.weigh_rows, split.name, targets, y, weights))
         else:
-            keys.append(graph.add("weigh-data", index, tasks.weigh_data, split, span, targets, by_class))
+            keys.append(graph.add("weigh-data", index, tasks.weigh_data, split, rows, targets, by_class))
     return keys
 
 
 def _add_chunk(
     graph: Graph, spec: Key, split: Split, where: tuple[Any, ...], index: Key, slot: int | None = None
 ) -> Key:
-    """Add a task that loads a chunk; `where` is as for `tasks.positions`."""
+    """Add a task that loads a chunk; `where` is as for `tasks.row_numbers`."""
     named = (split.name, *index)
     kind = LOAD if len(index) == 2 else LOAD._replace(axes=("", "chunk"))
     trained_on = len(index) == 2
@@ -89,20 +89,20 @@ def _add_chunk(
 
 def _add_blocks(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> list[Ref]:
     """Add dask.array's tasks for some rows; return references to their examples and targets."""
-    blocks, x, y = source.blocks(split.where(tasks.positions(where)))
+    blocks, x, y = source.blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return [Ref(x), Ref(y)]
 
 
 def _add_targets(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> Ref:
     """Add dask.array's tasks for the targets of some rows; return a reference to them."""
-    blocks, y = source.target_blocks(split.where(tasks.positions(where)))
+    blocks, y = source.target_blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return Ref(y)
 
 
 def _add_weights(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> Ref:
     """Add dask.array's tasks for the weights of some rows; return a reference to them."""
-    blocks, weights = source.weight_blocks(split.where(tasks.positions(where)))
+    blocks, weights = source.weight_blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return Ref(weights)

@@ -70,8 +70,8 @@ class AllStreams(NamedTuple):
     lanes: range
 
 
-class At(NamedTuple):
-    """The part and the rows of a pass: micro-batch `micro` of a track, through branch `branch` of a part.
+class PassId(NamedTuple):
+    """The coordinates of a pass: micro-batch `micro` of a track, through branch `branch` of a part.
 
     Tracks are counted over all replicas.
     """

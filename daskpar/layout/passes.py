@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from daskpar.layout.arguments import At, Now, Output, Together
+from daskpar.layout.arguments import Now, Output, PassId, Together
 from daskpar.layout.boundary import Mover, Whole
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.partition import Part
@@ -180,11 +180,11 @@ class Passes:
             axes.append("branch")
             index.append(branch)
         slot = self.draft.slot(track, i, branch)
-        at = At(track, i, branch, micro)
+        pass_id = PassId(track, i, branch, micro)
         owners = [self._owner(track, slot, span.place) for span in part.spans[branch]]
         kind = Kind(f"{verb}-{part.name}", verb, tuple(axes))
         return self.draft.section.add(
-            kind, function, tuple(index), slot, Now.MODEL, Now.STEP, at, *inputs, *owners
+            kind, function, tuple(index), slot, Now.MODEL, Now.STEP, pass_id, *inputs, *owners
         )
 
     def _owner(self, track: int, slot: int, number: int) -> Output:
@@ -207,8 +207,8 @@ class Passes:
         batch = self.draft.send(self.batches[rows.track], slot, "targets")
         index = tuple(rows) if self.layout.microbatches > 1 else (rows.track,)
         kind = _LOSS._replace(axes=_LOSS.axes[: len(index)])
-        where = At(rows.track, end, 0, rows.micro)
-        arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
+        pass_id = PassId(rows.track, end, 0, rows.micro)
+        arguments = (Now.MODEL, Now.STEP, pass_id, batch, outputs, *owners)
         return self.draft.section.add(kind, "forward_loss", index, slot, *arguments)
 
     def _measure_parts(self, i: int, rows: MicrobatchId, outputs: list[Output]) -> list[Output]:
@@ -216,22 +216,22 @@ class Passes:
         section, track = self.draft.section, rows.track
         slots = [self.draft.slot(track, i, branch) for branch in range(len(outputs))]
         batches = [self.draft.send(self.batches[track], slot, "targets") for slot in slots]
-        wheres = [At(track, i, branch, rows.micro) for branch in range(len(outputs))]
-        each = list(zip(wheres, batches, outputs, slots, strict=True))
+        pass_ids = [PassId(track, i, branch, rows.micro) for branch in range(len(outputs))]
+        each = list(zip(pass_ids, batches, outputs, slots, strict=True))
         gathered = [
             section.add(
-                *(_GATHER_LOSS, "gather_loss", (*rows, where.branch), slot),
-                *(Now.MODEL, Now.STEP, where, batch, output),
+                *(_GATHER_LOSS, "gather_loss", (*rows, pass_id.branch), slot),
+                *(Now.MODEL, Now.STEP, pass_id, batch, output),
             )
-            for where, batch, output, slot in each
+            for pass_id, batch, output, slot in each
         ]
         total = section.add(_REDUCE_LOSS, "reduce_loss", tuple(rows), slots[0], Now.MODEL, *gathered)
         return [
             section.add(
-                *(_LOSS._replace(axes=(*_LOSS.axes, "branch")), "split_loss", (*rows, where.branch), slot),
-                *(Now.MODEL, Now.STEP, where, batch, output, total),
+                *(_LOSS._replace(axes=(*_LOSS.axes, "branch")), "split_loss", (*rows, pass_id.branch), slot),
+                *(Now.MODEL, Now.STEP, pass_id, batch, output, total),
             )
-            for where, batch, output, slot in each
+            for pass_id, batch, output, slot in each
         ]
 
     def _shared(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from daskpar.layout.cuts import Cuts
 
 _MOST_ROWS, _MOST_STAGES = 16, 12  # drawn; the rest is only counted
-_LABEL, _WIDE, _HIGH, _GAP, _LINE = 190, 92, 26, 6, 18  # pixels
+_LETTER, _WIDE, _HIGH, _GAP, _LINE = 7, 92, 26, 6, 18  # pixels
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
 
 
@@ -35,18 +35,19 @@ def layout_svg(layout: Cuts) -> str:
     count = layout.replicas * layout.tracks * layout.breadth
     stages = min(layout.depth, _MOST_STAGES)
     rows = [row for _, row in zip(range(_MOST_ROWS), _rows(layout, stages), strict=False)]
-    shapes = [_text(_LABEL + s * (_WIDE + _GAP), _LINE - 4, f"stage {s}") for s in range(stages)]
+    left = max(len(row.label) for row in rows) * _LETTER + _GAP
+    shapes = [_text(left + s * (_WIDE + _GAP), _LINE - 4, f"stage {s}") for s in range(stages)]
     for number, row in enumerate(rows):
         top = _LINE + number * (_HIGH + _GAP)
         shapes.append(_text(0, top + _LINE, row.label))
         for stage, slot in enumerate(row.slots):
-            shapes.append(_box(_LABEL + stage * (_WIDE + _GAP), top, row.colour, f"slot {slot}"))
+            shapes.append(_box(left + stage * (_WIDE + _GAP), top, row.colour, f"slot {slot}"))
     left_out = _left_out(count - len(rows), layout.depth - stages)
     bottom = _LINE + len(rows) * (_HIGH + _GAP)
     if left_out:
         shapes.append(_text(0, bottom + _LINE - 4, left_out))
         bottom += _LINE
-    wide = _LABEL + stages * (_WIDE + _GAP)
+    wide = max(left + stages * (_WIDE + _GAP), len(left_out) * _LETTER)
     title = f"{layout.replicas * layout.lane_slots} slots of {layout!r}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{wide}" height="{bottom}" '

@@ -31,12 +31,12 @@ from typing import NamedTuple
 from daskpar.layout.arguments import (
     AllCarried,
     AllStreams,
-    At,
     Carried,
     Chunks,
     CountCarried,
     Now,
     Output,
+    PassId,
     Source,
     Streams,
     Together,
@@ -155,7 +155,7 @@ class Section:
                 return Together(tuple(renamed(value) for value in argument.values))  # type: ignore[misc]
             if isinstance(argument, Chunks | Streams):
                 return argument._replace(lane=argument.lane + lanes)
-            if isinstance(argument, At):
+            if isinstance(argument, PassId):
                 return argument._replace(track=argument.track + tracks)
             return argument
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 
 from daskpar.errors import InputError
-from daskpar.layout.arguments import At, Output, Source, reading
+from daskpar.layout.arguments import Output, PassId, Source, reading
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
@@ -122,10 +122,13 @@ class _Rings:
 
     def _ring_of(self, op: Op) -> tuple[object, ...] | None:
         """Return the common key of the operations of one ring; None for all other operations."""
-        at = _at(op)
-        if op.function not in ("forward_part", "backward_part") or self.run.partition.ring(at.part) is None:
+        pass_id = _pass_id(op)
+        if (
+            op.function not in ("forward_part", "backward_part")
+            or self.run.partition.ring(pass_id.part) is None
+        ):
             return None
-        return op.kind.verb, at.track // self.shares, at._replace(track=0)
+        return op.kind.verb, pass_id.track // self.shares, pass_id._replace(track=0)
 
     def _alone(self, op: Op) -> Output:
         function, arguments = op.function, self._read_all(op.arguments)
@@ -212,7 +215,7 @@ class _Rings:
 
     def _hops(self, ops: Several[Op], share: int) -> int:
         """Return the number of blocks that a share attends to: if causal, its own and those before."""
-        ring = self.run.partition.ring(_at(ops[0]).part)
+        ring = self.run.partition.ring(_pass_id(ops[0]).part)
         assert ring is not None
         return share + 1 if ring.causal else self.shares
 
@@ -238,8 +241,8 @@ class _Rings:
         self, kind: Kind, function: str, op: Op, arguments: tuple[object, ...], *more: int | str
     ) -> Output:
         """Add an operation at the slot of another, with its coordinates and more."""
-        at = _at(op)
-        index: Index = (_number(op), at.part, at.micro, at.branch, *more)
+        pass_id = _pass_id(op)
+        index: Index = (_number(op), pass_id.part, pass_id.micro, pass_id.branch, *more)
         return self.new.add(kind, function, index, op.slot, *arguments)
 
     def _instead(self, op: Op, function: str, arguments: tuple[object, ...]) -> Output:
@@ -253,9 +256,11 @@ class _Rings:
         return self.read(source) if isinstance(source, Output) else source
 
 
-def _at(op: Op) -> At:
+def _pass_id(op: Op) -> PassId:
     """Return the part and the rows of an operation of a pass; numbers of -1 for any other."""
-    return next((argument for argument in op.arguments if isinstance(argument, At)), At(-1, -1, -1, -1))
+    return next(
+        (argument for argument in op.arguments if isinstance(argument, PassId)), PassId(-1, -1, -1, -1)
+    )
 
 
 def _number(op: Op) -> int:

@@ -36,8 +36,8 @@ from daskpar.tasks.load import (
     load_state,
     measure_rows,
     pair,
-    positions,
     read_rows,
+    row_numbers,
 )
 from daskpar.tasks.loss import forward_loss, gather_loss, reduce_loss, split_loss
 from daskpar.tasks.moves import (
@@ -136,7 +136,6 @@ __all__ = [
     "pair",
     "pick_gradient",
     "pick_rows",
-    "positions",
     "predict",
     "project_attention",
     "read_rows",
@@ -148,6 +147,7 @@ __all__ = [
     "report",
     "ring_attention",
     "ring_attention_backward",
+    "row_numbers",
     "save_remainders",
     "send_activation",
     "send_gradient",

@@ -48,11 +48,11 @@ def load_place(spec: Spec, span: Span, path: str | None, prefix: str = "") -> La
     """Load the elements `span` of the state in a file, or of the state before the first step."""
     whole = begin_state(spec, path, prefix).state
     place = spec.partition.places[span.place]
-    cut = {}
-    for name, buffer in (("", whole.params), *whole.slots.items()):
-        own = place.take(spec.table, buffer, spec.xp.zeros(place.table.size, dtype=spec.precision))
-        cut[name] = own[span.start : span.stop].copy()
-    return Lane(State(whole.step, cut.pop(""), cut))
+    buffers = {}
+    for name, source in (("", whole.params), *whole.slots.items()):
+        buffer = place.take(spec.table, source, spec.xp.zeros(place.table.size, dtype=spec.precision))
+        buffers[name] = buffer[span.start : span.stop].copy()
+    return Lane(State(whole.step, buffers.pop(""), buffers))
 
 
 def fetch_state(owner: Lane) -> Lane:
@@ -62,7 +62,7 @@ def fetch_state(owner: Lane) -> Lane:
     return Lane(State(state.step, to_numpy(state.params), slots))
 
 
-def positions(where: tuple[Any, ...]) -> Any:
+def row_numbers(where: tuple[Any, ...]) -> Any:
     """Return the rows of a split that `where` describes: (start, stop), or (order, stream, chunk)."""
     if len(where) == 2:
         return slice(*where)
@@ -73,10 +73,10 @@ def positions(where: tuple[Any, ...]) -> Any:
 def load_data(spec: Spec, split: Split, where: tuple[Any, ...], trained_on: bool = False) -> Chunk:
     """Load a chunk: read its rows from the split, transform and check them.
 
-    `where` is as for `positions`. `trained_on` is as for `load_rows`.
+    `where` is as for `row_numbers`. `trained_on` is as for `load_rows`.
     """
     x, y = read_rows(split, where)
-    return load_rows(spec, split, x, y, split.read_weights(positions(where)), trained_on)
+    return load_rows(spec, split, x, y, split.read_weights(row_numbers(where)), trained_on)
 
 
 def load_rows(
@@ -139,8 +139,8 @@ def check_shape(spec: Spec, where: str, x: Any) -> None:
 
 
 def read_rows(split: Split, where: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Read rows of a split as they are stored; return (examples, targets). `where` is as for `positions`."""
-    return split.read(positions(where))
+    """Read rows of a split as they are stored: (examples, targets). `where` is as for `row_numbers`."""
+    return split.read(row_numbers(where))
 
 
 def pair(x: Any, y: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from daskpar.backend.array import Array, Reduced, array_module, pickle_via_host
 from daskpar.backend.kernels.reference.ring import Softmax
 from daskpar.data.chunk import Chunk
-from daskpar.layout.arguments import At
+from daskpar.layout.arguments import PassId
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Operation, Params
 from daskpar.nn.parameters import collect
@@ -72,12 +72,14 @@ def load_share(spec: Spec, step: int, share: int, streams: range, *chunks: Chunk
     return Chunk(x, y, batch.weights)
 
 
-def share_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:
+def share_loss(
+    spec: Spec, step: int, pass_id: PassId, batch: Chunk, last: Forward, *owners: Lane
+) -> Backward:
     """Compute the loss of a share of the positions, as `forward_loss` does.
 
     A loss that is a mean over positions is scaled by the length of the share.
     """
-    backward = forward_loss(spec, step, at, batch, last, *owners)
+    backward = forward_loss(spec, step, pass_id, batch, last, *owners)
     gradient, dx = backward.gradients[0], backward.dx
     if spec.loss.over_positions != "mean" or not gradient.sums or dx is None:
         return backward
@@ -89,15 +91,15 @@ def share_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owne
 
 @ignore_float_errors
 def project_attention(
-    spec: Spec, step: int, at: At, value: Chunk | Forward, after: object, *owners: Lane
+    spec: Spec, step: int, pass_id: PassId, value: Chunk | Forward, after: object, *owners: Lane
 ) -> Projected:
     """Project the inputs of a share to queries, keys and values.
 
     `after` is the value of the task that the schedule puts before this one; it is not used.
     """
-    layer, operation = _ring(spec, at)
-    flow, params = flow_into(spec, step, at, value), parameters_of(spec, at, owners)
-    ctx = _within(spec, step, at, operation).masked(flow.mask)
+    layer, operation = _ring(spec, pass_id)
+    flow, params = flow_into(spec, step, pass_id, value), parameters_of(spec, pass_id, owners)
+    ctx = _within(spec, step, pass_id, operation).masked(flow.mask)
     queries, keys = layer.project(program.present(operation, params, flow.x), flow.x, ctx)
     return Projected(flow, queries, keys)
 
@@ -112,38 +114,40 @@ def send_keys(value: Projected | Keys, after: object) -> Keys:
 
 @ignore_float_errors
 def ring_attention(
-    spec: Spec, step: int, at: At, own: Projected, keys: Keys, before: Softmax | None
+    spec: Spec, step: int, pass_id: PassId, own: Projected, keys: Keys, before: Softmax | None
 ) -> Softmax:
     """Attend to one more block of keys: return the running softmax of a track's queries.
 
     `before` is that of the hops before.
     """
-    layer, operation = _ring(spec, at)
-    return layer.attend(own.queries, keys, before, _within(spec, step, at, operation))
+    layer, operation = _ring(spec, pass_id)
+    return layer.attend(own.queries, keys, before, _within(spec, step, pass_id, operation))
 
 
 @ignore_float_errors
-def finish_attention(spec: Spec, step: int, at: At, own: Projected, seen: Softmax, *owners: Lane) -> Forward:
+def finish_attention(
+    spec: Spec, step: int, pass_id: PassId, own: Projected, seen: Softmax, *owners: Lane
+) -> Forward:
     """Finish attention for a share, after all blocks: return its output and the saved values."""
-    layer, operation = _ring(spec, at)
-    params = program.present(operation, parameters_of(spec, at, owners), own.queries)
+    layer, operation = _ring(spec, pass_id)
+    params = program.present(operation, parameters_of(spec, pass_id, owners), own.queries)
     y, saved = layer.finish(params, seen)
-    held = own.flow.held if spec.partition.parts[at.part].section is None else ()
+    held = own.flow.held if spec.partition.parts[pass_id.part].section is None else ()
     return Forward(y, saved, own.flow.mask, held)
 
 
 @ignore_float_errors
 def begin_ring_backward(
-    spec: Spec, step: int, at: At, forward: Forward, above: Backward, after: object, *owners: Lane
+    spec: Spec, step: int, pass_id: PassId, forward: Forward, above: Backward, after: object, *owners: Lane
 ) -> Slope:
     """Begin the backward pass of a share: return the gradient of the softmax's output.
 
     `after` is as for `project_attention`.
     """
-    layer, operation = _ring(spec, at)
-    dy = gradient_into(spec, at, above)
+    layer, operation = _ring(spec, pass_id)
+    dy = gradient_into(spec, pass_id, above)
     return layer.begin_backward(
-        program.present(operation, parameters_of(spec, at, owners), dy), forward.saved, dy
+        program.present(operation, parameters_of(spec, pass_id, owners), dy), forward.saved, dy
     )
 
 
@@ -151,7 +155,7 @@ def begin_ring_backward(
 def ring_attention_backward(
     spec: Spec,
     step: int,
-    at: At,
+    pass_id: PassId,
     own: Projected,
     forward: Forward,
     slope: Slope,
@@ -164,8 +168,8 @@ def ring_attention_backward(
     They are added to those of the queries by the blocks `before`, and to those of the block that have
     `arrived` from other tracks.
     """
-    layer, operation = _ring(spec, at)
-    ctx = _within(spec, step, at, operation)
+    layer, operation = _ring(spec, pass_id)
+    ctx = _within(spec, step, pass_id, operation)
     dq, dk, dv = layer.attend_backward(own.queries, keys, forward.saved, slope, ctx)
     if before is not None:
         dq += before.dq
@@ -185,7 +189,7 @@ def send_key_gradients(value: RingGradients) -> KeyGradients:
 def finish_ring_backward(
     spec: Spec,
     step: int,
-    at: At,
+    pass_id: PassId,
     own: Projected,
     forward: Forward,
     above: Backward,
@@ -198,11 +202,11 @@ def finish_ring_backward(
 
     `home` are the gradients of the share's own keys, from all tracks. `before` is as for `backward_part`.
     """
-    layer, operation = _ring(spec, at)
-    buffers, out = gradient_space(spec, at)
-    dy, params = gradient_into(spec, at, above), parameters_of(spec, at, owners)
-    needed = spec.partition.parts[at.part].first > spec.partition.first_trained
-    ctx = context(spec, step, at, out).within(operation.path, needed)
+    layer, operation = _ring(spec, pass_id)
+    buffers, out = gradient_space(spec, pass_id)
+    dy, params = gradient_into(spec, pass_id, above), parameters_of(spec, pass_id, owners)
+    needed = spec.partition.parts[pass_id.part].first > spec.partition.first_trained
+    ctx = context(spec, step, pass_id, out).within(operation.path, needed)
     present = program.present(operation, params, dy)
     gradients = (last.dq, home.dk, home.dv)
     dx, grads = layer.finish_backward(present, own.flow.x, forward.saved, dy, gradients, ctx)
@@ -210,16 +214,18 @@ def finish_ring_backward(
     nested: Params = {}
     program.put(nested, operation.path, {n: g for n, g in grads.items() if n not in absent})
     collect(nested, out)
-    held = above.held if spec.partition.parts[at.part].section is None else ()
-    return Backward(dx, gradients_from(spec, at, buffers, above, before), held)
+    held = above.held if spec.partition.parts[pass_id.part].section is None else ()
+    return Backward(dx, gradients_from(spec, pass_id, buffers, above, before), held)
 
 
-def _ring(spec: Spec, at: At) -> tuple[Ring, Operation]:
+def _ring(spec: Spec, pass_id: PassId) -> tuple[Ring, Operation]:
     """Return the layer of a part for the share of a track, and its operation."""
-    operation = spec.partition.operations(at.track, at.branch)[spec.partition.parts[at.part].first]
+    operation = spec.partition.operations(pass_id.track, pass_id.branch)[
+        spec.partition.parts[pass_id.part].first
+    ]
     assert isinstance(operation.layer, Ring)
     return operation.layer, operation
 
 
-def _within(spec: Spec, step: int, at: At, operation: Operation) -> Context:
-    return context(spec, step, at).within(operation.path)
+def _within(spec: Spec, step: int, pass_id: PassId, operation: Operation) -> Context:
+    return context(spec, step, pass_id).within(operation.path)

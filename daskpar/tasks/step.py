@@ -165,10 +165,10 @@ def gather_parameters(*shards: Lane) -> Lane:
 
 def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
     """Gather the state of the whole model from its owners; `spans` are the elements of each."""
-    first, cut = owners[0].state, spec.partition
+    first, partition = owners[0].state, spec.partition
     xp = array_module(first.params)
     whole = {name: xp.zeros(spec.table.size, dtype=spec.precision) for name in ("", *first.slots)}
-    for number, place in enumerate(cut.places):
+    for number, place in enumerate(partition.places):
         states = [o.state for span, o in zip(spans, owners, strict=True) if span.place == number]
         for name, buffer in whole.items():
             shards = [state.slots[name] if name else state.params for state in states]

@@ -12,16 +12,16 @@ from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted
 from daskpar.data.weights import count_classes, one_a_row, refused
 from daskpar.errors import InputError
-from daskpar.tasks.load import positions
+from daskpar.tasks.load import row_numbers
 
 Weighed = dict[int, float]
 """The sum of weights by class number."""
 
 
 def weigh_data(split: Split, where: tuple[Any, ...], targets: Sequence[Fitted], by_class: bool) -> Weighed:
-    """Sum the weights of rows of a split; see `weigh_rows`. `where` is as for `positions`."""
-    y = split.read_targets(positions(where)) if by_class else None
-    return weigh_rows(split.name, targets, y, split.read_weights(positions(where)))
+    """Sum the weights of rows of a split; see `weigh_rows`. `where` is as for `row_numbers`."""
+    y = split.read_targets(row_numbers(where)) if by_class else None
+    return weigh_rows(split.name, targets, y, split.read_weights(row_numbers(where)))
 
 
 def weigh_rows(name: str, targets: Sequence[Fitted], y: Array, weights: Array | None) -> Weighed:
