@@ -1,7 +1,10 @@
-"""Which implementation of the few kernels worth writing suits an array.
+"""Kernels: operations with an own implementation, chosen by the array.
 
-`kernels(x).gelu(x)` runs compiled code for float32 arrays on the host, and `backend/reference`, which is
-written in the functions of the array's own module, for everything else. Both give the same to 1e-6.
+`kernels(x).gelu(x)` runs compiled code for float32 arrays on the host. For all other arrays it runs the
+reference in `kernels.reference`, which uses only functions of the array's module. Both agree to about 1e-6.
+
+    kernels(x) ─┬─ float32 on the host, with Numba ──> kernels.numba        compiled
+                └─ float64, GPU, without Numba ──────> kernels.reference    array functions
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ logger = logging.getLogger("daskpar")
 
 
 class Kernels(Protocol):
-    """The functions of an implementation of the kernels; their docstrings are in `backend/reference`."""
+    """Functions of an implementation of the kernels; `kernels.reference` documents them."""
 
     def relu_backward(self, y: Array, dy: Array, /) -> Array: ...
     def gelu(self, x: Array, /) -> Array: ...
@@ -142,13 +145,13 @@ def kernels(x: Array) -> Kernels:
 
 
 def are_compiled() -> bool:
-    """Return whether there is compiled code at all: without Numba there is none."""
+    """Return whether compiled kernels are available: Numba is installed and not switched off."""
     return _compiled() is not reference
 
 
 @cache
 def _compiled() -> Kernels:
-    """The compiled kernels; the reference where Numba is not there, or switched off."""
+    """Return the compiled kernels, or the reference if Numba is missing or switched off."""
     with LOADING:
         try:
             import numba
