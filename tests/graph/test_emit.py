@@ -40,6 +40,13 @@ def test_a_run_begins_with_the_seed_or_a_file(path: Path | None) -> None:
     assert arguments(graph, load)[1:] == (None if path is None else str(path), "")
 
 
+@pytest.mark.parametrize("path, count", [(None, 0), (Path("/runs/mine/root.safetensors"), 2)])
+def test_remainders_of_rounding_come_from_a_file_or_there_are_none(path: Path | None, count: int) -> None:
+    emit, graph = emitter(Layout(data=2, compression="float16"))
+    emit.start(graph, 0, path)
+    assert len(graph.tasks.get("load-residual", {})) == count
+
+
 def test_each_step_has_its_number_its_rate_and_a_fresh_log_at_first() -> None:
     emit, graph = emitter(Layout(data=1, grain="stage"))
     state = emit.window(graph, emit.start(graph, 3), [0.1, 0.2, 0.3])

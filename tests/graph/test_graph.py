@@ -69,6 +69,12 @@ def test_slots_are_spread_over_the_workers_in_order() -> None:
     assert placement(free) is None and layer.annotations["allow_other_workers"] is True
 
 
+def test_a_layer_does_not_depend_on_itself() -> None:
+    graph = Graph("0a")
+    graph.add("grad", (1,), int, Ref(graph.add("grad", (0,), int, 1)))
+    assert graph.high_level().dependencies == {"grad-0a": set()}
+
+
 def test_dependencies_from_before_are_no_layer_s() -> None:
     graph = Graph("0a")
     graph.add("grad", (0,), int, Ref(("held-0b", 0)))

@@ -32,6 +32,11 @@ def program(model: Any, features: int = 5) -> tuple[Any, ParameterTable, dict[st
             2,
             [Section(0, 2, False), Section(3, 4, False)],
         ),
+        (
+            [{"embedding": {"words": 8, "features": 4}}, "relu", {"dense": 6}],
+            2,
+            [Section(0, 1, True), Section(2, 3, False)],
+        ),
         ([{"dense": 7}, "relu"], 2, []),
         (["relu", {"layer_norm": {}}], 2, []),
     ],
