@@ -1,4 +1,4 @@
-"""From a config to the things it describes: data, a trainer."""
+"""Builders of the things that a config describes: data, cluster, layout and Trainer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from daskpar.train.settings import FIELDS
 
 
 def open_data(config: Config) -> Parts:
-    """The parts of the data that a config names. Raises InputError where they cannot be read."""
+    """Open the data of a config; return its train, validation and test parts.
+
+    Raises InputError where the data cannot be read, and for keys that belong to other sources.
+    """
     data, seed = config.data, config.train.seed
     source = SOURCES[data.source]
     for name in (*source.unfit, *_keys_of_others(source)):
@@ -33,19 +36,19 @@ def open_data(config: Config) -> Parts:
 
 
 def _keys_of_others(source: type[Source]) -> list[str]:
-    """Return the keys that other sources have and this one does not: `target` means nothing to arrays."""
+    """Return the keys that other sources have and this one lacks, as arrays lack `target`."""
     own = {key.name for key in keys_of(source)}
     others = (key.name for other in SOURCES.values() for key in keys_of(other))
     return sorted({name for name in others if name not in own})
 
 
 def check(config: Config) -> None:
-    """Refuse what a config names wrongly before anything is started."""
+    """Check a config's blocks and settings before anything is started. Raises InputError."""
     make_trainer(config)
 
 
 def open_cluster(config: Config) -> AbstractContextManager[Any]:
-    """A client of the cluster that a config describes, as a context."""
+    """Return a context that starts the cluster of a config and yields its client."""
     keys = dict(config.cluster)
     kind = CLUSTERS[keys["kind"]]
     cluster = kind(**{field.name: keys[field.name] for field in fields(kind)})
@@ -53,7 +56,7 @@ def open_cluster(config: Config) -> AbstractContextManager[Any]:
 
 
 def make_layout(config: Config) -> Layout | str:
-    """The layout that a config describes, or `auto`."""
+    """Return the layout of a config, or `"auto"`."""
     keys = dict(config.layout)
     return "auto" if keys.pop("auto") else Layout(**keys)
 
@@ -61,7 +64,17 @@ def make_layout(config: Config) -> Layout | str:
 def make_trainer(
     config: Config, client: Any = None, callbacks: Sequence[Callback] = (), profile: bool = False
 ) -> Trainer:
-    """The Trainer that a config describes, which keeps its checkpoints in the run's folder."""
+    """Return the Trainer of a config, which keeps its checkpoints in the run's folder.
+
+    Args:
+        config: The config.
+        client: A client of a cluster, as for `Trainer`. Default: None.
+        callbacks: Callbacks beside the config's early stopping. Default: none.
+        profile: Record every task. Default: False.
+
+    Raises:
+        InputError: A block or a setting of the config is not known or out of bounds.
+    """
     sections = {"train": config.train, "data": config.data, "cluster": config.cluster}
     sections |= {"checkpoint": config.checkpoint, "": config}
     given: dict[str, Any] = {

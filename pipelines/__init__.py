@@ -1,1 +1,1 @@
-"""Short runnable programs, one purpose each."""
+"""Short runnable programs, one purpose each; README.md lists them."""

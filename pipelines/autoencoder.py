@@ -1,10 +1,10 @@
-"""An autoencoder, and a picture of what it makes of images that it has not seen.
+"""An autoencoder, and a picture of its reconstructions of test images.
 
     python -m pipelines.autoencoder                                        # MNIST, about a minute
     python -m pipelines.autoencoder --config configs/digits_autoencoder.yaml
 
-Needs Pillow: pip install -e '.[images]'. Leaves reconstructions.png in the run's folder: originals above, and
-below them what the network draws from its few numbers.
+Needs Pillow: pip install -e '.[images]'. Writes reconstructions.png into the run's folder: originals in one
+line, their reconstructions in the line below.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ COLUMNS, SCALE = 16, 3
 
 
 @click.command()
-@click.option("--config", "path", default="configs/mnist_autoencoder.yaml", show_default=True)
+@click.option(
+    "--config", "path", default="configs/mnist_autoencoder.yaml", show_default=True, help="Config to train."
+)
 def main(path: str) -> None:
-    """Train, and draw originals and reconstructions."""
+    """Train an autoencoder, and draw originals above their reconstructions."""
     config, console = load_config(path), Console()
     parts = open_data(config)
     assert parts.test is not None
@@ -43,7 +45,7 @@ def main(path: str) -> None:
 
 
 def picture(originals: np.ndarray, drawn: np.ndarray) -> Image.Image:
-    """Images (rows, height, width, 1) from 0 to 1, in pairs of lines."""
+    """Return one image of all images (rows, height, width, 1) from 0 to 1: a line of each kind in turns."""
     lines = []
     for start in range(0, len(originals), COLUMNS):
         for images in (originals, drawn):

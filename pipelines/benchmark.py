@@ -1,12 +1,13 @@
-"""Time training steps beside what one would use instead: same data, same initial weights, same batches.
+"""A benchmark: the time of training steps in daskpar and in other libraries, on the same data and weights.
 
     python -m pipelines.benchmark
     python -m pipelines.benchmark --work mlp-small --against torch --rounds 7 --json out.json --html out.html
     python -m pipelines.benchmark --work cnn --layouts '[{"data": 2}, "auto"]'
 
-Each contestant runs in a fresh process, in turns (A B C A B C); medians, and ratios round by round. A peer
-that is not installed (`pip install -e '.[peers]'`) is named and left out. A row whose losses after the timed
-steps differ by over 1 % is void. Rates beside the times are those of a plain product in the same process.
+Each contestant runs in a fresh process, in turns (A B C A B C). Times are medians; ratios are taken round by
+round. A peer that is not installed (`pip install -e '.[peers]'`) is named and left out. A row is void if the
+losses after the timed steps differ by over 1 %. The column "plain product" is the rate of a matrix product,
+measured by the same process right after its steps.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from pipelines.results import machine, show, write_chart
 from pipelines.works import WORKS, Work, prepare
 
 Contestant = tuple[str, str]
-"""(who, setting); of ours the setting is a layout."""
+"""The library and its setting; the setting of daskpar is a layout."""
 
 
 def names(known: Any) -> Any:
-    """A check of a comma-separated option."""
+    """Return a check of a comma-separated option against the known names."""
 
     def check(context: Any, option: Any, text: str) -> list[str]:
         found = [name for name in text.split(",") if name]
@@ -47,7 +48,7 @@ def names(known: Any) -> Any:
 
 
 def layouts(context: Any, option: Any, text: str | None) -> list[Any] | None:
-    """A JSON list of layouts."""
+    """Parse the option of layouts: a JSON list."""
     try:
         found = json.loads(text) if text else None
     except ValueError as error:
@@ -58,12 +59,27 @@ def layouts(context: Any, option: Any, text: str | None) -> list[Any] | None:
 
 
 @click.command()
-@click.option("--work", default=",".join(WORKS), show_default=True, callback=names(WORKS))
-@click.option("--against", default=",".join(SETTINGS), show_default=True, callback=names(SETTINGS))
-@click.option("--layouts", "own", callback=layouts, help="Ours, as a JSON list; else those known to be good.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--json", "path", help="Write what was measured to this file.")
-@click.option("--html", "chart", help="Write a chart of it to this file.")
+@click.option(
+    "--work", default=",".join(WORKS), show_default=True, callback=names(WORKS), help="Networks to train."
+)
+@click.option(
+    "--against",
+    default=",".join(SETTINGS),
+    show_default=True,
+    callback=names(SETTINGS),
+    help="Libraries to run.",
+)
+@click.option(
+    "--layouts",
+    "own",
+    callback=layouts,
+    help="Layouts of daskpar to try, as a JSON list.  [default: a few good ones of each network]",
+)
+@click.option(
+    "--rounds", default=5, show_default=True, type=click.IntRange(1), help="Runs of each contestant."
+)
+@click.option("--json", "path", help="JSON file for all measurements.")
+@click.option("--html", "chart", help="HTML file for a chart.")
 def main(
     work: list[str],
     against: list[str],
@@ -72,8 +88,11 @@ def main(
     path: str | None,
     chart: str | None,
 ) -> None:
-    """Run the benchmark, print its table, and write what was measured."""
-    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # they keep OpenBLAS from the best kernels
+    """Time training steps in daskpar and in other libraries, and print a table."""
+    for name in (
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+    ):  # they prevent OpenBLAS from choosing the best kernels
         os.environ.pop(name, None)
     console = Console(width=None if sys.stdout.isatty() else 160)
     result: dict[str, Any] = {"machine": machine(), "peak_gflops": None, "rows": []}
@@ -90,12 +109,12 @@ def main(
 
 
 def supports(who: str, work: str) -> bool:
-    """Whether a peer has such networks at all."""
+    """Return whether a peer has such networks at all."""
     return who not in ("sklearn", "dask-ml") or work.startswith("mlp")
 
 
 def row(name: str, contestants: Sequence[Contestant], rounds: int, console: Console) -> dict[str, Any]:
-    """Measure one work: our layouts and every peer in turns."""
+    """Measure one network: our layouts and every peer in turns."""
     found: dict[Contestant, list[dict[str, Any]]] = {}
     left_out: dict[str, str] = {}
     with TemporaryDirectory() as folder, Progress(console=console, transient=True) as bar:
@@ -115,7 +134,7 @@ def row(name: str, contestants: Sequence[Contestant], rounds: int, console: Cons
 
 
 def summary(name: str, work: Work, found: dict[Contestant, list[dict[str, Any]]]) -> dict[str, Any]:
-    """What the rounds come to; every peer by the best of its settings."""
+    """Summarise the rounds of a network; each library counts by the best of its settings."""
     times = {key: [m["seconds_per_step"] for m in rounds] for key, rounds in found.items()}
     losses = {f"{who} {how}": m["loss"] for (who, how), rounds in found.items() for m in rounds}
     best = {who: min((k for k in times if k[0] == who), key=lambda k: median(times[k])) for who, _ in times}
@@ -142,7 +161,7 @@ def summary(name: str, work: Work, found: dict[Contestant, list[dict[str, Any]]]
 
 
 def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over rounds, and the spread of the times."""
+    """Return the medians over rounds, and the spread of the times."""
     times = [m["seconds_per_step"] for m in rounds]
     return {
         "seconds_per_step": median(times),
@@ -153,12 +172,12 @@ def figures(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def pairs(theirs: list[float], mine: list[float]) -> list[float]:
-    """Their time over ours, round by round."""
+    """Return their time over ours, round by round."""
     return [a / b for a, b in zip(theirs, mine, strict=False)]
 
 
 def contest(name: str, folder: str, who: str, how: str) -> dict[str, Any] | str:
-    """What a contestant measured, or in a line why it did not."""
+    """Run a contestant; return its measurements, or the last line of its error."""
     command = [sys.executable, "-m", "pipelines.contestant", name, folder, who, how]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

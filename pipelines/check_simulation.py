@@ -1,4 +1,4 @@
-"""What the simulation says of 1 to 8 workers of this machine, beside what a step of theirs takes.
+"""The simulation of 1 to 8 workers, compared with real runs on this machine.
 
 python -m pipelines.check_simulation
 python -m pipelines.check_simulation --kind processes --rows 1024
@@ -29,16 +29,18 @@ LAYOUT = Layout(data=2)
 
 
 def settings(client: object, rows: int, lanes: int) -> Settings:
-    """Every lane has as many rows, whatever their number."""
+    """Return the settings of a run in which each lane has this number of rows."""
     return Settings(MODEL, optimizer={"sgd": 0.01}, batch=rows * lanes, client=client, blas_threads=1)
 
 
 @click.command()
-@click.option("--kind", default="threads", show_default=True)
-@click.option("--rows", default=1024, show_default=True, help="Rows of a lane.")
-@click.option("--steps", default=24, show_default=True, help="A fifth of each run.")
+@click.option(
+    "--kind", default="threads", show_default=True, help="Kind of the cluster: threads or processes."
+)
+@click.option("--rows", default=1024, show_default=True, help="Rows of each lane.")
+@click.option("--steps", default=24, show_default=True, help="Steps of each of five timed stretches.")
 def main(kind: str, rows: int, steps: int) -> None:
-    """Measure tasks and the cluster on two workers, predict one to eight, and run them."""
+    """Measure tasks and the cluster on two workers, predict one to eight workers, and run them."""
     table = Table(
         "workers", "predicted, ms", "measured, ms", "predicted / measured", box=None, pad_edge=False
     )

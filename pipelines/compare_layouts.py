@@ -1,4 +1,4 @@
-"""The ways to cut one training, run one after the other: what each takes, and that it comes to the same.
+"""One training under each layout: the time of a step, and the distance from the parameters of `{data: 1}`.
 
 python -m pipelines.compare_layouts
 python -m pipelines.compare_layouts --kind processes --workers 2 --steps 60
@@ -50,11 +50,13 @@ OTHER = (
 
 
 @click.command()
-@click.option("--kind", default="threads", show_default=True)
-@click.option("--workers", default=2, show_default=True)
-@click.option("--steps", default=48, show_default=True)
+@click.option(
+    "--kind", default="threads", show_default=True, help="Kind of the cluster: threads or processes."
+)
+@click.option("--workers", default=2, show_default=True, help="Number of workers.")
+@click.option("--steps", default=48, show_default=True, help="Steps of each training.")
 def main(kind: str, workers: int, steps: int) -> None:
-    """Train under each layout from the same start, and compare parameters with those of `data: 1`."""
+    """Train under each layout from the same start, and compare the parameters with those of {data: 1}."""
     x, y = Digits().arrays()
     x = x / 16
     table = Table("layout", box=None, pad_edge=False)
@@ -76,7 +78,7 @@ def main(kind: str, workers: int, steps: int) -> None:
             numbers = (f"{pace * 1e3:.1f}", f"{loss:.4f}", f"{apart:.1e}")
             table.add_row(format_layout(layout), *numbers, style=style)
     Console(width=140).print(table)
-    click.echo("Those that average, or apply late, compute something else on purpose (the last four).")
+    click.echo("The last four average replicas or apply gradients late: another training, on purpose.")
 
 
 if __name__ == "__main__":

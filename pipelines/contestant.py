@@ -1,9 +1,10 @@
-"""One contestant of the benchmark, in a process of its own: prints what it measured as one line of JSON.
+"""One contestant of the benchmark in its own process, which prints its measurements as a line of JSON.
 
     python -m pipelines.contestant mlp-small FOLDER ours '{"data": 2}'
     python -m pipelines.contestant mlp-small FOLDER torch threads
 
-FOLDER holds x.npy, y.npy and weights.npz, the same for all. Timed are the steps after the warm-up.
+FOLDER holds x.npy, y.npy and weights.npz, the same for all contestants. The steps after the warm-up are
+timed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipelines.works import WORKS, Work
 
 
 def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """daskpar on a cluster of threads. `setting`: the layout as JSON, or `"auto"`."""
+    """Train with daskpar on a cluster of threads. `setting`: the layout as JSON, or `"auto"`."""
     from daskpar import Callback, Layout, Trainer, open_client
     from daskpar.backend import blas
 
@@ -65,7 +66,7 @@ def ours(work: Work, folder: Path, setting: str) -> dict[str, Any]:
 
 
 def measure(who: str, work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """What a contestant takes a step, and the most memory that it has taken."""
+    """Run a contestant; return its seconds a step, its loss and its peak memory in bytes."""
     run = ours if who == "ours" else import_module(f"pipelines.peers.{peers.MODULES[who]}").run
     found = run(work, folder, setting)
     return {"peak_bytes": peers.peak_bytes(), **found}

@@ -1,4 +1,4 @@
-"""Train on data that already are dask arrays, and predict lazily: nothing is ever gathered in one place.
+"""Training on dask arrays, and lazy predictions: the data is never gathered in one process.
 
 python -m pipelines.dask_arrays
 python -m pipelines.dask_arrays --rows 2000000
@@ -13,10 +13,10 @@ from daskpar import Dense, Layout, Tanh, Trainer, open_client
 
 
 @click.command()
-@click.option("--rows", default=200_000, show_default=True)
-@click.option("--workers", default=2, show_default=True)
+@click.option("--rows", default=200_000, show_default=True, help="Number of random points.")
+@click.option("--workers", default=2, show_default=True, help="Number of workers.")
 def main(rows: int, workers: int) -> None:
-    """Learn y = sin(3a) + b·c from random points."""
+    """Learn y = sin(3a) + b*c from random points in dask arrays, and predict lazily."""
     rng = da.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(rows, 3), chunks=(20_000, 3))
     y = da.sin(3 * x[:, 0]) + x[:, 1] * x[:, 2]

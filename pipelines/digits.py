@@ -1,4 +1,4 @@
-"""Train on scikit-learn's digits from Python, with a cluster of threads in this process.
+"""Training on scikit-learn's digits from Python, with early stopping and a confusion matrix.
 
 python -m pipelines.digits
 python -m pipelines.digits --kind processes --workers 2 --lanes 2
@@ -28,13 +28,13 @@ MODEL = [Flatten(), Dense(128), ReLU(), Dropout(0.2), Dense(10)]
 
 
 @click.command()
-@click.option("--kind", default="threads", show_default=True)
-@click.option("--workers", default=2, show_default=True)
-@click.option("--address")
-@click.option("--lanes", default=2, show_default=True)
-@click.option("--epochs", default=40, show_default=True)
+@click.option("--kind", default="threads", show_default=True, help="threads, processes or address.")
+@click.option("--workers", default=2, show_default=True, help="Number of workers.")
+@click.option("--address", help="Address of a scheduler, for --kind address.")
+@click.option("--lanes", default=2, show_default=True, help="Shares of each batch.")
+@click.option("--epochs", default=40, show_default=True, help="Passes over the data.")
 def main(kind: str, workers: int, address: str | None, lanes: int, epochs: int) -> None:
-    """Train, say how well, and look at a few predictions."""
+    """Train on digits; print the test accuracy, the confusion matrix and some predictions."""
     train, validation, test = split(Digits(), validation=0.1, test=0.2, seed=7, stratified=True)
     with open_client(kind, workers, address) as client:
         click.echo(f"dashboard {client.dashboard_link}")

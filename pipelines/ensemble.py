@@ -1,4 +1,4 @@
-"""Several networks trained at once on scikit-learn's digits, and their predictions averaged.
+"""An ensemble: several networks trained at once on scikit-learn's digits, whose predictions are averaged.
 
 python -m pipelines.ensemble
 python -m pipelines.ensemble --members 8 --kind processes
@@ -13,12 +13,12 @@ from daskpar.data import Digits, split
 
 
 @click.command()
-@click.option("--members", default=5, show_default=True)
-@click.option("--kind", default="threads", show_default=True)
-@click.option("--workers", default=2, show_default=True)
-@click.option("--epochs", default=15, show_default=True)
+@click.option("--members", default=5, show_default=True, help="Number of networks.")
+@click.option("--kind", default="threads", show_default=True, help="threads or processes.")
+@click.option("--workers", default=2, show_default=True, help="Number of workers.")
+@click.option("--epochs", default=15, show_default=True, help="Passes over the data.")
 def main(members: int, kind: str, workers: int, epochs: int) -> None:
-    """Train, and say how well each does, and all of them together."""
+    """Train the networks of an ensemble; print the scores of each, and of all together."""
     train, validation, test = split(Digits(), validation=0.1, test=0.2, seed=7, stratified=True)
     with open_client(kind, workers) as client:
         click.echo(f"dashboard {client.dashboard_link}")

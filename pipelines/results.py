@@ -1,4 +1,4 @@
-"""What the benchmark has found, as a table and as a chart."""
+"""The results of the benchmark as a table and as a chart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOURS = {
 
 
 def machine() -> dict[str, Any]:
-    """What the figures are measured on, and with."""
+    """Describe the machine and the versions that figures are measured with."""
     return {
         "system": platform.platform(),
         "processor": processor(),
@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells."""
+    """Return the processor's name, or an empty text where the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def processor() -> str:
 
 
 def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The table's rows, as text."""
+    """Return the rows of the table as texts."""
     out = []
     for found in result["rows"]:
         name = found["work"] + (" (void: losses differ)" if found["void"] else "")
@@ -76,7 +76,7 @@ def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def notes(result: dict[str, Any]) -> list[str]:
-    """What stands below the table: the machine, and of each work the share of the peak and of scheduling."""
+    """Return the lines below the table: the machine, and each network's share of peak and scheduling."""
     its = result["machine"]
     lib = ", ".join(f"{b['library']} {b['version']} ({b['architecture']})" for b in its["blas"])
     named = ", ".join(f"{name} {version}" for name, version in its["versions"].items())
@@ -92,7 +92,7 @@ def notes(result: dict[str, Any]) -> list[str]:
 
 
 def show(result: dict[str, Any], console: Console) -> None:
-    """Print the table."""
+    """Print the table and its notes."""
     table = Table()
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in COLUMNS[:2] else "right")
@@ -106,7 +106,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def write_chart(result: dict[str, Any], path: Path) -> None:
-    """Bars of milliseconds a step, a plot for each work, with the table; opens without a network."""
+    """Write a page of bar charts of milliseconds a step, with the table; it opens without a network."""
     from bokeh.embed import file_html
     from bokeh.layouts import column, gridplot
     from bokeh.models import Div

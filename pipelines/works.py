@@ -1,4 +1,7 @@
-"""The works of the benchmark: networks, batches and data that all contestants share."""
+"""The works of the benchmark: networks, batches and data that all contestants share.
+
+name -> Work(layers, data, batch, optimizer, steps, ...) -> x.npy, y.npy, weights.npz for every contestant
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ Data = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Work:
-    """A network of these layers, trained on softmax cross-entropy on so many different `batches`.
+    """A network, its data and its training, with softmax cross-entropy.
 
-    `layouts` are those that we try.
+    `data(rows)`: examples and targets. `batches`: number of different batches. `steps`: all steps; the first
+    `warmup` are not timed. `layouts`: those that daskpar tries.
     """
 
     layers: tuple[Any, ...]
@@ -33,10 +37,14 @@ class Work:
 
     @property
     def model(self) -> Sequential:
+        """The network as a layer."""
         return registry.model(list(self.layers))
 
     def flops(self) -> int:
-        """Floating point operations of a step: backward takes twice forward, less the input's gradient."""
+        """Return the floating-point operations of a step.
+
+        The backward pass counts twice the forward pass, without the gradient of the input.
+        """
         x, _ = self.data(1)
         shape, counts = x.shape[1:], []
         for layer in self.model.layers:
@@ -48,7 +56,7 @@ class Work:
 
 
 def pictures(*shape: int) -> Callable[[int], Data]:
-    """Ten classes: a pattern each, under noise."""
+    """Return a function that draws images of ten classes: a pattern for each, with noise."""
 
     def data(rows: int) -> Data:
         rng = np.random.default_rng(0)
@@ -60,7 +68,7 @@ def pictures(*shape: int) -> Callable[[int], Data]:
 
 
 def text(words: int, block: int) -> Callable[[int], Data]:
-    """Sequences in which a word is followed by its successor nine times of ten."""
+    """Return a function that draws sequences; with probability 0.9 a word is followed by its successor."""
 
     def data(rows: int) -> Data:
         rng = np.random.default_rng(0)
@@ -75,6 +83,7 @@ def text(words: int, block: int) -> Callable[[int], Data]:
 
 
 def dense(*sizes: int) -> tuple[Any, ...]:
+    """Return dense layers of these sizes with rectifiers between them."""
     return tuple(part for units in sizes for part in ({"dense": units}, "relu"))[:-1]
 
 
@@ -96,7 +105,7 @@ WORKS = {
 
 
 def prepare(work: Work, folder: Path) -> None:
-    """Write data that can be learnt and initial weights, from seeds."""
+    """Write the data and the initial weights of a work into a folder."""
     x, y = work.data(work.batches * work.batch)
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", y)

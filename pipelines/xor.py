@@ -1,4 +1,4 @@
-"""The smallest network there is, on Dask's threaded scheduler: no cluster, no dashboard.
+"""Exclusive or, learnt by a small network on Dask's threaded scheduler: no cluster, no dashboard.
 
 python -m pipelines.xor
 """
@@ -13,7 +13,7 @@ from daskpar import Dense, Tanh, Trainer
 
 @click.command()
 def main() -> None:
-    """Learn exclusive or."""
+    """Learn exclusive or from its four rows."""
     x = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]])
     y = np.array([0, 1, 1, 0])
     trainer = Trainer(

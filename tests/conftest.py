@@ -13,6 +13,17 @@ from daskpar.backend import kernels
 from daskpar.backend.kernels import reference
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--write-guides`: the tests of guides write the generated parts instead of comparing them."""
+    parser.addoption("--write-guides", action="store_true", help="write the generated parts of guides anew")
+
+
+@pytest.fixture
+def write_guides(request: pytest.FixtureRequest) -> bool:
+    """Whether the generated parts of guides are to be written."""
+    return bool(request.config.getoption("--write-guides"))
+
+
 def pytest_configure() -> None:
     """Hear of interrupts also where the tests were started in the background, which ignores them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

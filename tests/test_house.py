@@ -21,7 +21,7 @@ HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
 errors aliases typed reprs terminal settings backend registry entries yaml_text nn optim data layout tasks
-graph autotune cluster report train dashboard estimators export config build cli
+graph autotune cluster report train callbacks dashboard estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
 STEP = ("layout", "tasks", "graph")

@@ -358,7 +358,7 @@ def test_slices_cannot_share_statistics() -> None:
 def test_recomputed_blocks_cannot_share_statistics() -> None:
     x, y = examples("cnn", "float64")
     model = Sequential((Flatten(), Residual((SHARED, Tanh()), remat=True), Dense(4)))
-    with pytest.raises(InputError, match="residual: a layer with sync: true cannot stand within it"):
+    with pytest.raises(InputError, match="residual: a layer with sync: true cannot be inside it"):
         Trainer(model, client=THREADED, batch=16, layout=Layout(data=2)).fit(x, y)
     Trainer(model, client=THREADED, batch=16).fit(x, y)
 

@@ -1,4 +1,4 @@
-"""`daskpar graph`: the graph of a step, built as training builds it."""
+"""`daskpar graph`: the task graph of a step, built by the emitter that training uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from daskpar.train.tokens import new_token
 
 
 def step_graph(config: Config, steps: int = 1) -> Graph:
-    """`steps` training steps from the initial state on, and the update that ends them."""
+    """Return the graph of the first `steps` training steps, with the report that ends them.
+
+    Transforms are fitted in this process; no cluster is started.
+    """
     _, part, spec = prepare(config)
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
@@ -20,12 +23,12 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     across = config.cluster.kind not in ("threads", "threaded-scheduler")
     emitter = Emitter(spec, model, chunks, across)
     state = emitter.window(graph, emitter.start(graph, 0), [spec.optimizer.lr] * steps)
-    graph.add("report", (state.step,), tasks.report, Ref(emitter.cut(graph, state)[0]))
+    graph.add("report", (state.step,), tasks.report, Ref(emitter.snapshot(graph, state)[0]))
     return _needed(graph, model)
 
 
 def _needed(graph: Graph, model: object) -> Graph:
-    """Leave out chunks that no step draws from, and the description that every task refers to."""
+    """Leave out the chunks that no step draws from, and the model, which every task depends on."""
     used = {d for task in graph.flat().values() for d in task.dependencies}
     for operation, layer in graph.tasks.items():
         graph.tasks[operation] = {

@@ -1,4 +1,4 @@
-"""The dashboard after the end of a run: it stays open for as long as somebody wants to look at it."""
+"""The dashboard after the end of a run, which stays open with `dashboard.hold`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from daskpar.cluster.kind import CLUSTERS
 from daskpar.config import Config
 from daskpar.errors import InputError
 
-_LOOK = 0.5  # seconds between looks at whether the scheduler is still there
+_POLL = 0.5  # seconds between checks that the scheduler is still there
 
 
 def check_hold(config: Config) -> None:
-    """Refuse to hold a dashboard that there is not."""
+    """Refuse to hold the dashboard of a cluster that has none. Raises InputError."""
     kind = config.cluster.kind
     if config.dashboard.hold and not CLUSTERS[kind].distributed:
         raise InputError(
@@ -24,10 +24,10 @@ def check_hold(config: Config) -> None:
 
 
 def hold_dashboard(client: Any, tell: Callable[[str], None]) -> None:
-    """Wait until Ctrl-C, or until the scheduler of a client is gone."""
+    """Wait until Ctrl-C, or until the scheduler of a client is gone. `tell` prints a line."""
     tell(f"dashboard {client.dashboard_link} stays open; Ctrl-C closes it")
     try:
         while client.status in ("running", "connecting"):
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
     except KeyboardInterrupt:
         tell("dashboard closed")

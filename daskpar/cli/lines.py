@@ -1,4 +1,4 @@
-"""Errors in one line with an exit code, and files that are written whole or not at all."""
+"""Errors in one line with an exit code, and output files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import BinaryIO
 from daskpar.cli.terminal import err, warnings_in_lines
 from daskpar.errors import ClusterLostError, InputError, NotFiniteError, one_line
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # the machine's state, not ours: no traceback
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # caused by the machine, not by a bug: no traceback
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
-    """Turn errors into a line and an exit code."""
+def errors_in_one_line() -> Iterator[None]:
+    """Print an error as one line and exit: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C."""
     try:
         with warnings_in_lines():
             yield
@@ -41,9 +41,12 @@ def _end(line: str, code: int) -> None:
 
 @contextmanager
 def writing(path: str) -> Iterator[BinaryIO]:
-    """A file that appears whole or not at all; a device or a pipe is written to as it is."""
+    """Open a file for writing that appears complete or not at all; a device or a pipe is written directly.
+
+    Raises InputError where it cannot be written.
+    """
     target = partial = Path(path)
-    with told_of(path):
+    with name_if_unwritable(path):
         if target.is_file() or not target.exists():
             partial = target.with_name(f".{target.name}.partial")
         try:
@@ -58,8 +61,8 @@ def writing(path: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def told_of(output: str) -> Iterator[None]:
-    """A file that cannot be written is the user's to mend."""
+def name_if_unwritable(output: str) -> Iterator[None]:
+    """Raise an InputError that names the output file, where it cannot be written."""
     try:
         yield
     except OSError as error:

@@ -32,16 +32,26 @@ class ConfigFile(NamedTuple):
 
 
 def config_command(function: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes a config, overrides and imports; the function gets them as one `ConfigFile`."""
+    """Give a command the argument CONFIG and its options; the function gets them as one `ConfigFile`."""
     return click.argument("config_path", metavar="CONFIG")(config_options(function))
 
 
 def config_options(function: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options that go with a config."""
+    """Give a command the options that go with a config."""
 
-    @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Change a value of the config.")
     @click.option(
-        "--import", "imports", multiple=True, metavar="FILE", help="A file or module with blocks of your own."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="A.B=C",
+        help="Set the key A.B of the config to the YAML value C. May be given several times.",
+    )
+    @click.option(
+        "--import",
+        "imports",
+        multiple=True,
+        metavar="FILE",
+        help="Import a Python file or module that registers blocks of your own, here and on the workers.",
     )
     @wraps(function)
     def command(
@@ -52,14 +62,24 @@ def config_options(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: example command lines, which click leaves as they are."""
+    return "\b\n" + "\n".join(
+        ["Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)]
+    )
+
+
 def restored(config: Config) -> Trainer:
-    """A trainer with the state that a run has left. Raises InputError for the run of another config."""
+    """Return a trainer with the state that a run left in its folder.
+
+    Raises InputError where there is no checkpoint, and for the folder of another config's run.
+    """
     from daskpar.build import make_trainer
     from daskpar.cli.same_run import check_same_run
     from daskpar.train.saved import checkpoint_in
 
-    found = checkpoint_in(config.folder)
-    if found is None:
+    checkpoint = checkpoint_in(config.folder)
+    if checkpoint is None:
         raise InputError(f"{config.folder}: no checkpoint there; run `daskpar train` with this config first")
     check_same_run(config)
-    return make_trainer(config).restore(found)
+    return make_trainer(config).restore(checkpoint)

@@ -1,4 +1,4 @@
-"""`daskpar plan`, `compare`, `simulate`: what layouts would take, and what they do."""
+"""The work of `daskpar plan`, `compare` and `simulate`: predictions of layouts, and short runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from daskpar.train.tokens import new_token
 
 @contextmanager
 def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
-    """A planner on the cluster of a config."""
+    """Yield a planner on the cluster of a config. `fresh`: ignore stored measurements."""
     check(config)
     part = open_data(config).train
     with open_cluster(config) as client:
@@ -44,7 +44,7 @@ def planning(config: Config, fresh: bool, tell: Any) -> Iterator[Planner]:
 
 
 def plan(config: Config, fresh: bool, tell: Any) -> list[Choice]:
-    """Every layout with its prediction, the one to take first."""
+    """Return every layout with its prediction or refusal, the best first."""
     with planning(config, fresh, tell) as planner:
         return planner.choices(_own(config), _track)
 
@@ -52,7 +52,10 @@ def plan(config: Config, fresh: bool, tell: Any) -> list[Choice]:
 def compare(
     config: Config, named: Sequence[str], best: int, steps: int, fresh: bool, tell: Any
 ) -> list[Comparison]:
-    """The best few and the named ones, run for a while; the fastest first."""
+    """Run the `best` predictions, the config's own layout and the named ones; return the fastest first.
+
+    `named`: layouts as YAML. `steps`: of each timed stretch. Raises InputError for a layout that is refused.
+    """
     wanted = [*_own(config), *(Layout(**read_layout(text)) for text in named)]
     with planning(config, fresh, tell) as planner:
         choices = planner.choices(wanted, _track)
@@ -69,7 +72,7 @@ def compare(
 
 
 class _Play(NamedTuple):
-    """A layout that is to be simulated on so many workers."""
+    """A layout to simulate on a number of workers."""
 
     layout: str
     spec: Spec
@@ -80,7 +83,11 @@ class _Play(NamedTuple):
 def simulate(
     config: Config, workers: Sequence[int], given: dict[str, Any], fresh: bool, tell: Any
 ) -> tuple[dict[str, list[tuple[int, Prediction]]], Network]:
-    """The config's layout, and others that differ in one thing, on so many workers."""
+    """Simulate the config's layout, and variants of it, on these numbers of workers.
+
+    `given`: values of the network in place of the measured ones, by name; None keeps the measured one.
+    Returns pairs of workers and prediction by layout, and the network that was assumed.
+    """
     with planning(config, fresh, tell) as planner:
         (own,) = _own(config) or [Layout(data=max(2, planner.workers))]
         network = planner.network._replace(cores=None)
@@ -111,7 +118,7 @@ def _track(layouts: Sequence[Layout]) -> Iterator[Layout]:
 
 
 def variants(own: Layout) -> list[Layout]:
-    """A layout, with other fan-ins, and averaged less often."""
+    """Return a layout, the same with other fan-ins, and replicas that are averaged every 64 steps."""
     found = [own]
     if own.update == "sync" and own.grain != "window":
         found += [replace(own, fan_in=n) for n in (2, 16) if n != own.fan_in]
@@ -126,7 +133,7 @@ def _own(config: Config) -> list[Layout]:
 
 
 def choices_table(choices: Sequence[Choice]) -> Table:
-    """Layouts, the one to take first."""
+    """Return a table of layouts with their predictions, in this order; refused ones have the reason only."""
     table = Table("layout", box=None, pad_edge=False)
     for name in ("ms a step", "MB a worker", "MB moved", "tasks"):
         table.add_column(name, justify="right")
@@ -142,7 +149,7 @@ def choices_table(choices: Sequence[Choice]) -> Table:
 
 
 def comparison_table(found: Sequence[Comparison]) -> Table:
-    """Predicted beside measured."""
+    """Return a table of measured and predicted milliseconds a step."""
     table = Table("layout", box=None, pad_edge=False)
     for name in ("measured, ms", "predicted, ms", "predicted / measured"):
         table.add_column(name, justify="right")
@@ -155,7 +162,10 @@ def comparison_table(found: Sequence[Comparison]) -> Table:
 
 
 def scaling_table(found: dict[str, list[tuple[int, Prediction]]], network: Network) -> Table:
-    """What more workers come to, and where the scheduler is the limit."""
+    """Return a table of step time, efficiency and the scheduler's load by layout and workers.
+
+    Rows in which the scheduler is busy for over 90 % of the time are red.
+    """
     table = Table("layout", box=None, pad_edge=False)
     for name in ("workers", "ms a step", "efficiency", "tasks a second", "scheduler busy"):
         table.add_column(name, justify="right")
@@ -169,7 +179,7 @@ def scaling_table(found: dict[str, list[tuple[int, Prediction]]], network: Netwo
 
 
 def write_comparison(found: Sequence[Comparison], path: Path, title: str) -> None:
-    """The bar chart."""
+    """Write a bar chart of predicted and measured milliseconds a step."""
     from daskpar.report.bars import write_bars
 
     bars = [

@@ -42,14 +42,15 @@ def run(
     kind: str,
     fill: int | str | None,
 ) -> int:
-    """Write predictions for the examples in `source`, or for the test part; returns their number.
+    """Write predictions for the examples in the file `source`, or for the test part; return their number.
 
-    `where`: the config's file, for messages.
+    `where`: the config's file, for messages. Raises InputError for files that cannot be read or written, and
+    for examples that do not fit the model.
     """
     ending = Path(output).suffix.lower()
     if ending and ending not in _WRITTEN:
         raise InputError(f"{output}: expected a file that ends with {', '.join(_WRITTEN)}")
-    test = _test_part(config, where) if source is None else None  # refused before there is work to do
+    test = _test_part(config, where) if source is None else None  # refused before the model is loaded
     trainer = restored(config)
     x = test if source is None else read_examples(source, config, trainer)
     try:
@@ -75,9 +76,9 @@ def _test_part(config: Config, where: str) -> np.ndarray:
 
 
 def read_examples(path: str, config: Config, trainer: Trainer) -> Stored:
-    """Return the examples of a `.npy` file or a table, whose columns are compared with those of training.
+    """Return the examples of a `.npy` file or a table, after a check that a table has training's columns.
 
-    The columns to predict, and those that training dropped, are left out where the table has them.
+    The target columns, and those that training dropped, are left out where the table has them.
     """
     table = _TABLES.get(Path(path).suffix.lower())
     if table is None:
@@ -104,11 +105,11 @@ def _targets(config: Config) -> tuple[str, ...]:
 def named_columns(
     predictions: np.ndarray, kind: str, config: Config, trainer: Trainer, output: str
 ) -> dict[str, np.ndarray]:
-    """Return predictions as columns (rows,) with names: classes by theirs, probabilities a column a class."""
+    """Return predictions as named columns (rows,): one of classes, or a column of probabilities a class."""
     if predictions.ndim > 2:
         raise InputError(
-            f"{output}: predictions of shape {predictions.shape[1:]} an example are no table; write a .npy "
-            "file"
+            f"{output}: predictions of shape {predictions.shape[1:]} for each example do not fit into a "
+            "table; write a .npy file"
         )
     spec, targets = trainer.spec_, _targets(config)
     classes = [str(label) for label in _class_names(trainer)]

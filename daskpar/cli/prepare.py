@@ -1,4 +1,4 @@
-"""A run as its config describes it, up to the point where training would begin."""
+"""A run up to its first step: data opened, transforms fitted, model checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskpar.train.tokens import new_token
 
 
 class Prepared(NamedTuple):
-    """A run that has not begun."""
+    """A run before its first step: its trainer, its training part, and the description for its tasks."""
 
     trainer: Trainer
     part: Split
@@ -24,7 +24,10 @@ class Prepared(NamedTuple):
 
 
 def prepare(config: Config) -> Prepared:
-    """Refuses what training would refuse, and fits the transforms, in this process and without a cluster."""
+    """Prepare the run of a config in this process, without a cluster.
+
+    Raises InputError for everything that training would refuse.
+    """
     check(config)
     trainer, part = make_trainer(config), open_data(config).train
     make_order(trainer.settings, part.rows, chunk_rows=part.source.chunk_rows)  # refuses before data are read

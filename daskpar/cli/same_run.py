@@ -1,6 +1,7 @@
-"""A refusal of the folder of another run: its config has another model, loss, data or transforms.
+"""The check that a run's folder belongs to a config.
 
-What does not change the answer may differ: the layout, the cluster, the length of the training, ...
+The model, the loss, the data, the transforms and the seed must be the same. Settings that do not change what
+the model means may differ: the layout, the cluster, the length of the training.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from daskpar.settings import Block
 
 _HARMLESS = ("streams", "chunk_rows", "cache", "distribution", "trainable")
 _BLOCKS = ("transforms", "targets")
-_MOST = 4  # differences that are told
+_MOST = 4  # differences that a message names
 
 
 def check_same_run(config: Config) -> None:
-    """Refuse a run's folder that another config has left; a folder without a config passes.
+    """Refuse a run's folder that was written with another config; a folder without a config passes.
 
-    Raises InputError, in one line that names the keys that differ, with both values.
+    Raises InputError in one line, with the keys that differ and both values.
     """
     stored = config.folder / "config.yaml"
     if not stored.is_file():
@@ -33,19 +34,19 @@ def check_same_run(config: Config) -> None:
     before, now = yaml_text.read(stored), config.model_dump()
     if not isinstance(before, dict):
         raise InputError(f"{stored}: expected the config of the run, got {shown(before)}")
-    defaults = type(config.data)().model_dump()  # of keys that an earlier version did not have
+    defaults = type(config.data)().model_dump()  # for keys that an earlier version did not have
     before["data"] = {**defaults, **(before.get("data") or {})}
     there, here = dict(_compared(before)), dict(_compared(now))
     differing = [key for key in dict.fromkeys([*here, *there]) if not _same(there.get(key), here.get(key))]
-    blocks = tuple(f"{key}." for key in differing)  # the arguments of another block are no news
+    blocks = tuple(f"{key}." for key in differing)  # another block has other arguments anyway
     differing = [key for key in differing if not key.startswith(blocks)]
     if not differing:
         return
-    told = [f"{key}={_shown(there, key)} there, {_shown(here, key)} here" for key in differing[:_MOST]]
+    named = [f"{key}={_shown(there, key)} there, {_shown(here, key)} here" for key in differing[:_MOST]]
     more = f", and {len(differing) - _MOST} more" if len(differing) > _MOST else ""
     raise InputError(
-        f"{config.folder} is the run of another config: {'; '.join(told)}{more}; set it back, or "
-        "name the run that is meant (run.name)"
+        f"{config.folder} is the run of another config: {'; '.join(named)}{more}; set it back, or "
+        "choose another run (run.name)"
     )
 
 
@@ -60,18 +61,18 @@ def _same(there: object, here: object) -> bool:
 
 
 def _compared(values: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """The keys that a trained model depends on, and their values; blocks have all arguments written out."""
+    """Yield the keys that a trained model depends on, and their values; blocks have all arguments."""
     yield from _flat("model", _model(values.get("model")))
     yield from _flat("loss", _built(nn.loss, values.get("loss")))
     data = values.get("data") or {}
     built = {key: [_built(transform, entry) for entry in data.get(key) or ()] for key in _BLOCKS}
     yield from _flat("data", {**data, **built})
     yield "data.distribution", data.get("distribution") == "stratified"
-    yield "train.seed", (values.get("train") or {}).get("seed")  # it draws the rows of each part
+    yield "train.seed", (values.get("train") or {}).get("seed")  # the parts are drawn with it
 
 
 def _model(entries: object) -> object:
-    """The entries of a model's layers with all arguments, or as they stand where one is not known here."""
+    """Return the entries of a model's layers with all arguments, or unchanged where one is unknown."""
     try:
         return [entry_of(layer) for layer in nn.model(entries).layers]
     except InputError:
@@ -79,7 +80,7 @@ def _model(entries: object) -> object:
 
 
 def _built(build: Callable[[object], Block], entry: object) -> object:
-    """An entry with all arguments, or as it stands where its block is not known here."""
+    """Return an entry with all arguments, or unchanged where its block is unknown."""
     try:
         return entry_of(build(entry))  # type: ignore[arg-type]
     except InputError:
@@ -87,7 +88,7 @@ def _built(build: Callable[[object], Block], entry: object) -> object:
 
 
 def _flat(key: str, value: object) -> Iterator[tuple[str, object]]:
-    """The values within lists and mappings, by their full keys; of a block, its name and its arguments."""
+    """Yield the values within lists and mappings by full keys; for a block, its name and arguments."""
     parts: Iterator[tuple[object, object]] = iter(())
     if isinstance(value, list):
         parts = iter(enumerate(value))

@@ -1,4 +1,4 @@
-"""`daskpar sample`: text from a trained model of characters, as it is written."""
+"""`daskpar sample`: text from a trained model of characters, character by character."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ from daskpar.train.sample import check_sampling, continuation, encode
 
 
 def as_typed(argument: str) -> str:
-    """Return an argument as it was typed in UTF-8, also where the locale's encoding is another."""
+    """Return an argument as the user typed it in UTF-8, also where the locale has another encoding."""
     try:
         return os.fsencode(argument).decode("utf-8")
     except UnicodeError:
         return argument
 
 
-def written(
+def sampled_text(
     trainer: Trainer, prompt: str, length: int, temperature: float, top_k: int | None, seed: int
 ) -> Iterator[str]:
-    """The prompt, and then one character after the other; without a prompt, from a new line on."""
+    """Return an iterator over the prompt and then each character that is drawn.
+
+    Without a prompt the model continues a new line, which is not part of the text.
+    Raises InputError for a model that was not trained on text.
+    """
     check_sampling(length, temperature, top_k)
     spec, characters = trainer.spec_, trainer.names_
     shape = spec.out_shape
     if not spec.model.tokens or not characters or len(shape) != 2 or shape[1] < len(characters):
         raise InputError(
-            "this model does not write text; sample takes one that was trained on data.source=text and "
-            "returns an output for each character at each place"
+            "this model does not write text; sample needs a model that was trained on data.source=text and "
+            "has an output for each character at each position"
         )
     known = encode(as_typed(prompt), characters)
     begin = known or [characters.index("\n") if "\n" in characters else 0]

@@ -12,10 +12,10 @@ from daskpar.train.view import RunView
 
 
 class Start(NamedTuple):
-    """The state that a training begins with: that of its own last checkpoint, or another's.
+    """The state that a training begins with: its own last checkpoint, or the state of another run.
 
-    `path`: a run's folder, a checkpoint's, or a file of `Trainer.save`. `strict`: whether all parameters must
-    fit. `fresh_optimizer`: whether step count, history and the optimizer's state begin anew.
+    `path`: the folder of a run or a checkpoint, or a file of `Trainer.save`. `strict`: refuse parameters that
+    do not fit the model. `fresh_optimizer`: begin with a new step count, history and optimizer state.
     """
 
     resume: bool = False
@@ -24,22 +24,22 @@ class Start(NamedTuple):
     strict: bool = True
 
     def check(self) -> None:
-        """Refuse options that do not go together."""
+        """Refuse options that exclude each other. Raises InputError."""
         if self.resume and self.path is not None:
-            raise InputError("--resume goes on with this run, --from begins with another; give one of them")
+            raise InputError("--resume continues this run, --from begins with another; give one of them")
         if self.path is None and (self.fresh_optimizer or not self.strict):
             name = "--not-strict" if not self.strict else "--fresh-optimizer"
             raise InputError(f"{name} goes with --from, which names what to begin with")
 
     def checks(self, config: Config) -> list[Callback]:
-        """Return what refuses to resume the run of another config."""
+        """Return the callback that refuses to resume the run of another config, if the run is resumed."""
         return [SameRun(config)] if self.resume else []
 
 
 class SameRun(Callback):
-    """Refuses, before the first step, to resume the run of another config.
+    """Callback that refuses to resume the run of another config, before the first step.
 
-    What does not fit the checkpoint itself is refused before, in terms of that.
+    A model that does not fit the checkpoint is refused earlier, with the names of its parameters.
     """
 
     def __init__(self, config: Config):

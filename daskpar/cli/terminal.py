@@ -1,4 +1,4 @@
-"""The streams that commands write to: any encoding, any width, a pipe that is closed early.
+"""The streams that commands write to: in any encoding, at any width, to a pipe that may close early.
 
 Everything printed goes through `out`, `err` or `echo`. A character that a stream's encoding lacks is
 replaced, a control character is written as an escape, and markup in names is text like any other.
@@ -23,16 +23,16 @@ err = Terminal(stderr=True, soft_wrap=True)
 
 
 def wide() -> Console:
-    """Return a console that does not fold tables where nobody looks at a terminal."""
+    """Return a console that does not fold tables where standard output is not a terminal."""
     return Terminal(width=None if out.is_terminal else 200)
 
 
 def echo(text: str) -> None:
-    """Write a text to standard output as it is, at once; a command whose reader has gone ends."""
-    if sys.stdout is None:  # closed by whoever started the command
+    """Write a text to standard output unchanged, at once; exit where the reader has closed the pipe."""
+    if sys.stdout is None:  # closed by the parent process
         return
     try:
-        click.echo(text, sys.stdout, nl=False)  # a file of its choice would be in UTF-8 where this is ASCII
+        click.echo(text, sys.stdout, nl=False)  # click would choose UTF-8 where the stream is ASCII
     except BrokenPipeError:
         drop(sys.stdout)
         sys.exit(0)
@@ -42,7 +42,7 @@ class Commands(click.Group):
     """A group of commands that prints to whatever encoding standard output has."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        out.quiet = err.quiet = False  # a reader that has gone was one of an earlier command
+        out.quiet = err.quiet = False  # set by an earlier command whose reader had gone
         with suppress(AttributeError):  # None, or a stream of another kind
             sys.stdout.reconfigure(errors="daskpar-replace")  # type: ignore[union-attr]
         return super().main(*arguments, **options)
@@ -50,7 +50,10 @@ class Commands(click.Group):
 
 @contextmanager
 def warnings_in_lines() -> Iterator[None]:
-    """Print warnings in a line each. NumPy's, about numbers, wait: an error that follows says it better."""
+    """Print each warning in one line.
+
+    NumPy's warnings about numbers are printed at the end: an error that follows explains them better.
+    """
     waiting: dict[str, None] = {}
     before = warnings.showwarning
 

@@ -1,4 +1,4 @@
-"""Things that are done one after another: a bar on a terminal while they are."""
+"""A progress bar on a terminal for work that is done item by item."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def track(items: Sequence[T], console: Console, name: Callable[[T], str]) -> Iterator[T]:
-    """Yield items while a bar shows the `name` of the one that is dealt with, and the time left.
+    """Yield items while a bar shows the `name` of the current one and the time left.
 
-    Nothing is shown where `console` is no terminal.
+    Nothing is shown where `console` is not a terminal.
     """
     if not console.is_terminal:
         yield from items

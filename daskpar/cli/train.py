@@ -1,4 +1,4 @@
-"""`daskpar train`: a cluster, a run, its folder."""
+"""`daskpar train`: open the data, start the cluster, train, and write the folder of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.hold import check_hold, hold_dashboard
-from daskpar.cli.lines import told_of
+from daskpar.cli.lines import name_if_unwritable
 from daskpar.cli.start import Start
 from daskpar.cluster.executor import THREADED
 from daskpar.config import Config
@@ -28,9 +28,10 @@ from daskpar.train.run_folder import RunFolder
 
 
 def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
-    """Train as the config says and write the run's folder.
+    """Train a config's network and write the run's folder.
 
-    `profile`: with where the time went. `evaluate`: whether all parts are evaluated after the last step.
+    `profile`: record all tasks and write a profile. `evaluate`: evaluate all parts after the last step.
+    Raises InputError for bad input, before a cluster is started where possible.
     """
 
     def tell(line: str) -> None:
@@ -47,7 +48,7 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
             tell(f"dashboard {client.dashboard_link}")
         trainer = make_trainer(config, client, [*start.checks(config), folder, progress(console)], profile)
         try:
-            with heard(tell):
+            with announce_logs(tell):
                 if start.path is not None:
                     trainer.restore(start.path, strict=start.strict)
                 trainer.fit(
@@ -58,7 +59,7 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
                 )
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
-                tell(f"{folder.saved} stays; `--resume` goes on from there")
+                tell(f"{folder.saved} is kept; `--resume` continues from there")
             raise
         finish(trainer, config, parts if evaluate else None, folder, tell)
         if profile:
@@ -68,14 +69,14 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
 
 
 @contextmanager
-def heard(tell: Callable[[str], None]) -> Iterator[None]:
-    """Tell what the library has to say meanwhile, e.g. that it compiles kernels."""
+def announce_logs(tell: Callable[[str], None]) -> Iterator[None]:
+    """Print the library's log lines meanwhile, for example that it compiles kernels."""
 
-    class Teller(logging.Handler):
+    class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             tell(record.getMessage())
 
-    library, handler = logging.getLogger("daskpar"), Teller()
+    library, handler = logging.getLogger("daskpar"), Printer()
     level = library.level
     library.addHandler(handler)
     library.setLevel(logging.INFO)
@@ -87,7 +88,10 @@ def heard(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseException | None]:
-    """Evaluate on every part; returns the scores, and what was raised: what was learnt is not lost for it."""
+    """Evaluate on every part; return the scores, and an exception instead of raising it.
+
+    The trained state is on disk by then, and the summary is still to be written.
+    """
     scores: dict[str, Any] = {}
     raised: BaseException | None = None
     for name, part in parts._asdict().items():
@@ -104,7 +108,7 @@ def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseEx
 def finish(
     trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Callable[[str], None]
 ) -> None:
-    """Evaluate on the parts, if any, write the final summary, and say how it went."""
+    """Evaluate on the parts, if any, write the final summary, and print scores and speed."""
     scores: dict[str, Any] = {}
     raised: BaseException | None = None
     if parts is not None and config.train.final_evaluation:
@@ -119,15 +123,15 @@ def finish(
 
 
 def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
-    """Write profile.json and profile.html, and print their table."""
-    found = trainer.trace_.profile()
-    with told_of(str(config.folder)):
-        atomic_write(config.folder / "profile.json", json.dumps(found.as_dict(), indent=2) + "\n")
-        write_timeline(trainer.trace_, found, config.folder / "profile.html", f"{config.run.name}: profile")
-    table = Table(title=in_words(found), caption=f"{config.folder / 'profile.html'} has the timeline")
+    """Write profile.json and profile.html, and print the profile as a table."""
+    profile = trainer.trace_.profile()
+    with name_if_unwritable(str(config.folder)):
+        atomic_write(config.folder / "profile.json", json.dumps(profile.as_dict(), indent=2) + "\n")
+        write_timeline(trainer.trace_, profile, config.folder / "profile.html", f"{config.run.name}: profile")
+    table = Table(title=in_words(profile), caption=f"{config.folder / 'profile.html'} shows the timeline")
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")
-    for name, rows in tables(found).items():
+    for name, rows in tables(profile).items():
         table.add_row(Text(name, "bold"))
         for kind, *values in rows:
             table.add_row(f"  {kind}", *values)

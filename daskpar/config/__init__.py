@@ -1,4 +1,4 @@
-"""Configs: YAML files checked by pydantic models, which are derived from the settings they describe."""
+"""Configs: YAML files, checked by pydantic models that are derived from settings."""
 
 from daskpar.config.load import load_config, read_layout, schema
 from daskpar.config.model import Config, config_class

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in one line."""
+"""Error messages for configs, in one line each."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from daskpar.settings import key_in_section
 from daskpar.train.settings import FIELDS
 
 _ENTRY = frozenset({"str", "dict[str,any]"})
-"""What pydantic adds to the place of a wrong `Entry`."""
+"""Names that pydantic adds to the location of a wrong `Entry`."""
 
 _LABEL = re.compile(r"str|constrained-int|(dict|list|literal)\[.*\]")
-"""The names that it adds to the place of a value that may be of several kinds."""
+"""Names that pydantic adds to the location of a value that may have several types."""
 
 
 def explain(error: ValidationError, model: type[Section]) -> str:
-    """The first thing that is wrong, by its full name; a key that is not known before one that is missing."""
+    """Return the message for the first error, with the key's full name; unknown keys come first.
+
+    `model`: the class of configs that was validated.
+    """
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     if first["type"] == "extra_forbidden":
         return _unknown_key(first["loc"], model)
     entry = not _ENTRY.isdisjoint(first["loc"])
-    if not entry:  # of the kinds of value that a key takes, the one that is nearest to what it got
+    if not entry:  # of the types that a key accepts, the one nearest to the value
         alike = [e for e in error.errors() if e["loc"][:2] == first["loc"][:2]]
         first = max(alike, key=lambda e: len(e["loc"]))
     where = [part for part in first["loc"] if not _LABEL.fullmatch(str(part))]

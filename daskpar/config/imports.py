@@ -1,7 +1,7 @@
-"""Modules of a user's own blocks: named on the command line, or in a config.
+"""Modules that register a user's own blocks: named on the command line, or in a config.
 
-A config may name modules that are installed. A file is run only where the user names it on the command line:
-a config that somebody sent must not run a file that lies about.
+A config may name installed modules. A file runs only where the user names it on the command line, so that a
+config from somebody else cannot run a file of this machine.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from daskpar.errors import InputError, one_line
 
 
 def bring_in(named: Sequence[str], in_config: object, config: str) -> object:
-    """Import modules and files, and return what the config's key `import` is to hold.
+    """Import modules and files, and return the new value of the config's key `import`.
 
-    `named`: those of the command line, e.g. my_blocks.py or my_package.blocks. `in_config`: the value of the
-    key `import` in the file `config`. Raises InputError, in one line.
+    `named`: modules and files of the command line, e.g. my_blocks.py or my_package.blocks. `in_config`: the
+    value of the key `import` in the file `config`. Raises InputError where one cannot be imported.
     """
     kept = [_import_named(name) for name in named]
     if not isinstance(in_config, list) or not all(isinstance(name, str) for name in in_config):
-        return in_config if in_config is not None else kept  # what is wrong with it is told with the rest
+        return in_config if in_config is not None else kept  # refused later, with the other keys
     files = {Path(name).stem for name in kept if _is_file(name)}
     for name in in_config:
         if _is_file(name):
@@ -38,7 +38,7 @@ def bring_in(named: Sequence[str], in_config: object, config: str) -> object:
 
 
 def _import_named(name: str) -> str:
-    """Import what --import names; returns a path as an absolute one."""
+    """Import a module or a file that --import names; return its name, or the file's absolute path."""
     if not _is_file(name):
         _import(name, "--import")
         return name

@@ -1,4 +1,4 @@
-"""Reading configs, and layouts that are written as in a config."""
+"""Functions that read configs, and layouts written as in a config."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from daskpar.errors import InputError, shown
 def load_config(path: str, overrides: tuple[str, ...] = (), imports: tuple[str, ...] = ()) -> Config:
     """Read a config and apply `a.b=c` overrides, whose values are YAML.
 
-    `imports`: files and modules with blocks of a user's own, imported before those that the config names.
-
-    Raises InputError in one line for what is missing, unknown or wrong.
+    `imports`: files and modules with blocks of your own, imported before those that the config names.
+    Raises InputError, in one line, for a key that is missing, unknown or wrong.
     """
     values = yaml_text.read(path)
     if not isinstance(values, dict):
@@ -40,7 +39,7 @@ def load_config(path: str, overrides: tuple[str, ...] = (), imports: tuple[str, 
 
 
 def run_name(path: str) -> str:
-    """Return the name of a run whose config has none: that of the config's file, as far as a name allows it.
+    """Return the default name of a run: that of its config's file, without characters that names lack.
 
     >>> run_name("configs/mnist_mlp.yaml"), run_name("my first run.yaml"), run_name("-")
     ('mnist_mlp', 'my-first-run', 'run')
@@ -49,19 +48,19 @@ def run_name(path: str) -> str:
 
 
 def schema(imports: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The JSON schema of configs, with the keys of the blocks in these files and modules."""
+    """Return the JSON schema of configs, with the keys of blocks that these files and modules register."""
     bring_in(imports, [], "--import")
     return config_class("", "").model_json_schema()
 
 
 def _choice(values: dict[str, Any], section: str, key: str) -> str:
-    """The value of a key whose section has keys that depend on it."""
+    """Return the value of a key that decides which other keys its section has."""
     keys = values.get(section)
     return str(keys.get(key)) if isinstance(keys, dict) else ""
 
 
 def _override(values: dict[str, Any], override: str) -> None:
-    with suppress(UnicodeDecodeError):  # arguments come in the locale's encoding, configs are in UTF-8
+    with suppress(UnicodeDecodeError):  # arguments are in the locale's encoding, configs in UTF-8
         override = os.fsencode(override).decode("utf-8")
     name, equals, text = override.partition("=")
     *path, leaf = name.split(".")
@@ -81,7 +80,11 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def read_layout(text: str) -> dict[str, Any]:
-    """The arguments of a layout that is written as in a config. Raises InputError, in one line."""
+    """Return the arguments of a layout that is written as in a config. Raises InputError, in one line.
+
+    >>> read_layout("{data: 2, shards: 2}")["shards"]
+    2
+    """
     try:
         values = yaml_text.parse(text)
     except InputError as error:

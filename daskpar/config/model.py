@@ -1,4 +1,10 @@
-"""The model of a config: sections that are derived from the settings of what they describe."""
+"""The model of a config: one pydantic section for each part of a run.
+
+    Settings (defaults, bounds, help)  ->  keys of a section  ->  Config
+    Layout, Settings, sources, kinds       `section.py`           checks a YAML file
+
+Most keys are derived from the settings that they describe, so defaults, bounds and help are written once.
+"""
 
 from __future__ import annotations
 
@@ -33,31 +39,43 @@ from daskpar.train.settings import FIELDS, Settings
 
 _SHARE = Annotated[float, Field(ge=0, lt=1)]
 _HELD_OUT = (
-    Key("validation", _SHARE, 0.1, "share of the rows, held out of training"),
-    Key("test", with_none(_SHARE), None, "0.2 if left out, of text 0; mnist has test data of its own"),
+    Key("validation", _SHARE, 0.1, "share of the rows that is held out and evaluated while training"),
+    Key(
+        "test",
+        with_none(_SHARE),
+        None,
+        "share of the rows for the test; 0.2 if left out, 0 for text; mnist has a test set of its own",
+    ),
 )
 _NOT_NEGATIVE = Annotated[int, Field(ge=0)]
 _PATIENCE = Annotated[float, Field(gt=0)]
 
 
 class RunSection(Section):
+    """The section `run`: the folder in which a run leaves its files."""
+
     name: str = Field(
         "run",
         pattern=r"^\w[\w.-]*$",
-        description="the run's folder within `dir`; the name of the file if left out",
+        description="name of the run's folder within `dir`; the config's file name if left out",
     )
-    dir: PathKey = "runs"
+    dir: PathKey = Field("runs", description="folder that holds the folders of runs")
 
 
 class DashboardSection(Section):
-    hold: bool = Field(False, description="keep it open after the end of the run, until Ctrl-C")
+    """The section `dashboard`: Dask's web page of the cluster."""
+
+    hold: bool = Field(False, description="keep the dashboard open after the run, until Ctrl-C")
 
 
 def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
-    """The keys of all sources; where several have one key, it is that of the chosen one."""
+    """Return the section `data` with the keys of all sources.
+
+    Where several sources have the same key, its type and default are those of the chosen source.
+    """
     names = sorted(sources, key=lambda name: name != chosen)
     keys = [(name, key) for name in names for key in keys_of(SOURCES[name], leave_out=Source)]
-    choice = Key("source", Literal[sources], "digits", None)
+    choice = Key("source", Literal[sources], "digits", "kind of the data set")
     made = section(
         "DataSection", [choice, *joined(keys), *keys_of(Source), *_HELD_OUT, *keys_of(Settings, "data")]
     )
@@ -66,16 +84,21 @@ def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
 
 
 def _cluster_section(chosen: str, kinds: tuple[str, ...]) -> type[Section]:
-    """The keys of all kinds of clusters; where several have one key, it is that of the chosen one."""
+    """Return the section `cluster` with the keys of all kinds of clusters.
+
+    Where several kinds have the same key, its type and default are those of the chosen kind.
+    """
     names = sorted(kinds, key=lambda name: name != chosen)
     keys = [(name, key) for name in names for key in keys_of(CLUSTERS[name])]
-    choice = Key("kind", Literal[kinds], "threads", None)
-    patience = Key("patience", _PATIENCE, DEFAULT, "seconds that a cluster without workers is waited for")
+    choice = Key("kind", Literal[kinds], "threads", "kind of the cluster")
+    patience = Key("patience", _PATIENCE, DEFAULT, "seconds to wait for a cluster that has no workers")
     return section("ClusterSection", [choice, *joined(keys), *keys_of(Settings, "cluster"), patience])
 
 
 def _layout_section() -> type[Section]:
-    auto = Key("auto", bool, False, "measure, predict, take the fastest; `layout: auto` for short")
+    auto = Key(
+        "auto", bool, False, "measure, predict and take the fastest layout; `layout: auto` is short for it"
+    )
     made = section("LayoutSection", [auto, *keys_of(Layout)])
     made.renamed, made.other_names = Layout.renamed, Layout.other_names
     return made
@@ -83,9 +106,12 @@ def _layout_section() -> type[Section]:
 
 def _train_section() -> type[Section]:
     stopping = Key(
-        "early_stopping", with_none(section_of(EarlyStopping)), None, "ends a training that stands still"
+        "early_stopping",
+        with_none(section_of(EarlyStopping)),
+        None,
+        "when to end a training that no longer improves",
     )
-    final = Key("final_evaluation", bool, True, "after the last step, evaluate on all data of every part")
+    final = Key("final_evaluation", bool, True, "evaluate on all rows of every part after the last step")
     keys = [
         key._replace(type=_NOT_NEGATIVE) if key.name == "seed" else key for key in keys_of(Settings, "train")
     ]
@@ -117,18 +143,24 @@ def _default(name: str) -> Any:
 
 
 class Config(Section):
-    """A run, whole."""
+    """A config: one run with its data, model, training, layout and cluster."""
 
     __annotations__["import"] = "list[str]"  # a keyword of Python, so it cannot be written as others are
-    locals()["import"] = Field([], description="modules of your own blocks, e.g. my_package.blocks")
+    locals()["import"] = Field(
+        [], description="installed modules that register blocks of your own, e.g. my_package.blocks"
+    )
     run: RunSection = RunSection()
     data: DataSection = DataSection()
-    model: list[Entry]
-    loss: Entry = _default("loss")
-    metrics: Annotated[list[Entry], BeforeValidator(several_in_config)] = Field([])
-    optimizer: Entry = _default("optimizer")
-    schedule: Entry = _default("schedule")
-    regularisation: PenaltySection | None = None
+    model: list[Entry] = Field(description="layers, from the input to the output")
+    loss: Entry = Field(_default("loss"), description="loss that training minimises")
+    metrics: Annotated[list[Entry], BeforeValidator(several_in_config)] = Field(
+        [], description="scores that evaluations report beside the loss"
+    )
+    optimizer: Entry = Field(_default("optimizer"), description="rule that updates parameters")
+    schedule: Entry = Field(_default("schedule"), description="course of the learning rate over the run")
+    regularisation: PenaltySection | None = Field(
+        None, description="penalties on the parameters, added to the loss that training minimises"
+    )
     train: TrainSection = TrainSection()
     layout: Annotated[LayoutSection, BeforeValidator(_named_layout)] = LayoutSection()
     cluster: ClusterSection = ClusterSection()
@@ -137,11 +169,11 @@ class Config(Section):
 
     @property
     def folder(self) -> Path:
-        """Where the run leaves what it found."""
+        """The folder in which the run leaves its files: `dir`/`name`."""
         return Path(self.run.dir).expanduser() / as_path(self.run.name)
 
     def as_yaml(self) -> str:
-        """The config with every default written out."""
+        """Return the config as YAML, with every default written out."""
         return yaml.dump(self.model_dump(), Dumper=yaml_text.Dumper, sort_keys=False)
 
 
@@ -149,7 +181,10 @@ _OURS = tuple(SOURCES), tuple(CLUSTERS)
 
 
 def config_class(source: str, kind: str) -> type[Config]:
-    """The model of configs with this source and kind of cluster, with the keys of all that are registered."""
+    """Return the model of configs for a source and a kind of cluster, by name.
+
+    The model also has the keys of sources and kinds that users registered.
+    """
     known = tuple(SOURCES), tuple(CLUSTERS)
     return Config if known == _OURS else _with_users_own(source, kind, *known)
 

@@ -1,7 +1,10 @@
 """Sections of a config, derived from the dataclasses that they describe.
 
-A field that is declared with `setting` becomes a key: its type, default, bounds and help are written once,
-there. A list in YAML is a tuple in Python, and an `object` is a block by name.
+    rows: int = setting(1, "rows of a window", at_least=1)     a field of a `Block`
+    rows: Annotated[int, Field(ge=1)] = 1                      the key of a section
+
+Type, default, bounds and help of a key are written once, in the field. A list in YAML is a tuple in Python,
+and an `object` is a block by name.
 """
 
 from __future__ import annotations
@@ -37,7 +40,10 @@ Entry = str | dict[str, Any]
 
 
 def as_path(text: str) -> str:
-    """Return a path as Python has it, also where file names are not in UTF-8; refuse what none can be."""
+    """Return a path as Python writes it, also where file names are not in UTF-8.
+
+    Raises PydanticCustomError for a text that no path can have.
+    """
     try:
         if "\0" not in text:
             return os.fsdecode(text.encode("utf-8", "surrogateescape"))
@@ -50,22 +56,22 @@ PathKey = Annotated[str, AfterValidator(as_path)]
 
 
 class Section(BaseModel):
-    """Keys that are not known are refused, and so are values of another type, NaN and infinity."""
+    """Base of all sections, which refuses unknown keys, values of another type, NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Former names of keys, and those that they have today."""
+    """Former names of keys, and their names today."""
     other_names: ClassVar[Mapping[str, tuple[str, ...]]] = SETTINGS
-    """Names that other libraries have for keys."""
+    """Names that other libraries use for keys."""
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Keys are derived, so a type checker does not know them."""
+            """Return the value of a key: keys are derived, so a type checker does not know them."""
 
 
 class Key(NamedTuple):
-    """A key of a section: its name, the type that values in YAML have, its default, and its help."""
+    """A key of a section: its name, the type of its values in YAML, its default, and its help."""
 
     name: str
     type: object
@@ -74,7 +80,7 @@ class Key(NamedTuple):
 
 
 def section(name: str, keys: Sequence[Key]) -> type[Section]:
-    """A section with these keys."""
+    """Return a new section with these keys."""
     declared: dict[str, Any] = {
         key.name: (key.type, pydantic.Field(key.default, description=key.help)) for key in keys
     }
@@ -83,17 +89,17 @@ def section(name: str, keys: Sequence[Key]) -> type[Section]:
 
 @cache
 def section_of(block: type[Block]) -> type[Section]:
-    """The section whose keys are all settings of a block."""
+    """Return the section whose keys are all settings of a block."""
     made = section(f"{block.__name__}Section", tuple(keys_of(block)))
     made.renamed, made.other_names = block.renamed, block.other_names
     return made
 
 
 def keys_of(block: type[Block], within: str | None = None, leave_out: type | None = None) -> Iterator[Key]:
-    """The settings of a block as keys. A setting without a default is a key that may be left out.
+    """Yield the settings of a block as keys. A setting without a default is a key that may be left out.
 
-    `within`: of a block with settings for several sections, the section that is meant. `leave_out`: a class
-    whose settings are not meant.
+    `within`: only the settings that stand in this section. `leave_out`: a base class whose settings are left
+    out.
     """
     hints = get_type_hints(block, include_extras=True)
     inherited = {f.name for f in fields(cast(Any, leave_out))} if leave_out else set()
@@ -119,7 +125,7 @@ def _key(field: Field[object], hint: object) -> Key:
 
 
 def as_key_type(hint: Any, bounds: Bounds) -> Any:
-    """The type that pydantic checks a value in YAML against, for a field with this hint and these bounds."""
+    """Return the type of values in YAML, as pydantic checks it, for a field's hint and bounds."""
     if hint == PathText:
         return PathKey
     if hint is object or hint is Any:
@@ -128,7 +134,7 @@ def as_key_type(hint: Any, bounds: Bounds) -> Any:
         return section_of(cast(Hashable, hint))
     origin, parts = get_origin(hint), get_args(hint)
     if origin is dict:
-        return object  # checked by the `convert` of its setting, whose lines name its entries
+        return object  # checked by the `convert` of its setting, whose messages name the entries
     if origin in (Union, UnionType):
         return Union[tuple(as_key_type(part, bounds) for part in parts)]  # noqa: UP007
     if origin is tuple:
@@ -141,7 +147,7 @@ def as_key_type(hint: Any, bounds: Bounds) -> Any:
 
 
 def _list(parts: tuple[object, ...], bounds: Bounds) -> object:
-    """A list of one type: of any length, or of as many values as the tuple has."""
+    """Return the type of a list: of any length, or with as many values as the tuple has."""
     values = GenericAlias(list, as_key_type(parts[0], bounds))
     if parts[1] is ...:
         return values
@@ -149,7 +155,7 @@ def _list(parts: tuple[object, ...], bounds: Bounds) -> object:
 
 
 def _number(hint: Any, bounds: Bounds) -> Any:
-    """A number within bounds; above a limit, it may still be too small to count."""
+    """Return the type of a number within bounds, which may also have a least value above its limit."""
     least, above = bounds.at_least, bounds.above
     limits = {"gt": above, "lt": bounds.below, "le": bounds.at_most, "ge": least if above is None else None}
     named: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
@@ -166,14 +172,15 @@ def _number(hint: Any, bounds: Bounds) -> Any:
 
 
 def with_none(kind: object) -> object:
-    """A type, or None."""
+    """Return the union of a type and None."""
     return Union[kind, NoneType]  # noqa: UP007
 
 
 def joined(keys: Sequence[tuple[str, Key]]) -> list[Key]:
-    """The keys of several blocks, each with the block's name, as those of one section.
+    """Join the keys of several blocks, given with the blocks' names, into those of one section.
 
-    A key that several have is that of the first. Its help says of which block it is, unless they agree.
+    Where several blocks have the same key, the first one's type and default hold. Its help names the blocks,
+    unless all have the same help.
     """
     by_name: dict[str, list[tuple[str, Key]]] = {}
     for name, key in keys:
@@ -183,7 +190,9 @@ def joined(keys: Sequence[tuple[str, Key]]) -> list[Key]:
 
 def _one(alike: Sequence[tuple[str, Key]]) -> Key:
     first = alike[0][1]
-    helps = {key.help for _, key in alike}
-    if len(alike) > 1 and len(helps) == 1:
+    owners: dict[str | None, list[str]] = {}
+    for name, key in alike:
+        owners.setdefault(key.help, []).append(name)
+    if len(alike) > 1 and len(owners) == 1:
         return first
-    return first._replace(help="; ".join(f"{name}: {key.help}" for name, key in alike))
+    return first._replace(help="; ".join(f"{', '.join(names)}: {help}" for help, names in owners.items()))

@@ -1,4 +1,4 @@
-"""What one would use instead, each at its best honest settings; `SETTINGS` names those that are tried.
+"""The other libraries of the benchmark, each with the settings that are tried (`SETTINGS`).
 
 A module for each peer has `run(work, folder, setting)`, which trains on the data in `folder` and returns
 `seconds_per_step`, `loss` (the mean of the last five steps), and `gflops`, its own rate for a plain product.
@@ -27,7 +27,7 @@ LAST = 5  # steps whose losses are compared
 
 
 def data(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """(examples, targets, initial weights), the same for all."""
+    """Return the examples, the targets and the initial weights that all contestants share."""
     return np.load(folder / "x.npy"), np.load(folder / "y.npy"), dict(np.load(folder / "weights.npz"))
 
 
@@ -40,13 +40,13 @@ def timed(work: Work, rows: int, step: Callable[[slice], Any]) -> dict[str, Any]
             start = time.perf_counter()
         at = k % per_epoch * work.batch
         losses.append(step(slice(at, at + work.batch)))
-    last = float(np.mean([float(value) for value in losses[-LAST:]]))  # waits for what runs ahead
+    last = float(np.mean([float(value) for value in losses[-LAST:]]))  # waits for steps that run ahead
     seconds = time.perf_counter() - start
     return {"seconds_per_step": seconds / (work.steps - work.warmup), "loss": last}
 
 
 def rate(product: Callable[[], Any], size: int) -> float:
-    """GFLOP/s of a product of two square matrices, the median of some."""
+    """Return the GFLOP/s of a product of two square matrices, the median of nine."""
     times = []
     product()
     for _ in range(9):
@@ -57,12 +57,12 @@ def rate(product: Callable[[], Any], size: int) -> float:
 
 
 def numpy_rate(size: int = 2048) -> float:
-    """NumPy's, in float32 on all cores: the peak that shares are given of."""
+    """Return the GFLOP/s of NumPy's product in float32 on all cores: the peak of a machine."""
     a = np.random.default_rng(0).random((size, size), dtype=np.float32)
     return rate(lambda: a @ a, size)
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has taken; `getrusage` would count its parent's, too."""
+    """Return the peak memory of this process in bytes; `getrusage` would count its parent's, too."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -1,6 +1,6 @@
 """dask-ml's Incremental around scikit-learn's MLPClassifier: a block of a Dask array is a batch.
 
-`threads`: on Dask's own threaded scheduler; `cluster`: on the workers of a LocalCluster, as it comes.
+`threads`: on Dask's own threaded scheduler; `cluster`: on the workers of a LocalCluster with its defaults.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pipelines.works import Work
 
 
 def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
+    """Train a work on the data in a folder. `setting`: `threads` or `cluster`."""
     x, y, weights = peers.data(folder)
     net = Incremental(None, shuffle_blocks=False)
     net.estimator_ = classifier(work, x, y, weights)

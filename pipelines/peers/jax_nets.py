@@ -20,6 +20,7 @@ _HEADS = 4
 
 
 def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
+    """Train a work on the data in a folder."""
     images, targets, weights = peers.data(folder)
     x, y = jnp.asarray(images), jnp.asarray(targets)
     params = {name: jnp.asarray(value) for name, value in weights.items()}
@@ -50,7 +51,7 @@ def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
 
 
 def layers(work: Work, params: Named, x: Any) -> Any:
-    """The output of a chain of layers."""
+    """Return the output of a chain of layers."""
     for i, layer in enumerate(work.model.layers):
         weight, bias = params.get(f"{i}.weight"), params.get(f"{i}.bias")
         if layer.kind == "dense":
@@ -68,7 +69,7 @@ def layers(work: Work, params: Named, x: Any) -> Any:
 
 
 def gpt(work: Work, params: Named, x: Any) -> Any:
-    """The output of the language model, with output weights tied to the embedding."""
+    """Return the output of the language model, whose output weights are those of the embedding."""
 
     def norm(h: Any, prefix: str) -> Any:
         mean, variance = h.mean(-1, keepdims=True), h.var(-1, keepdims=True)
@@ -89,11 +90,12 @@ def gpt(work: Work, params: Named, x: Any) -> Any:
 
 
 def sgd(lr: float, params: Named, grads: Named, slots: Any) -> Any:
+    """Return parameters and state after a step of gradient descent."""
     return {name: params[name] - lr * grads[name] for name in params}, slots
 
 
 def adamw(lr: float, params: Named, grads: Named, slots: Any) -> Any:
-    """Without weight decay, as all have it."""
+    """Return parameters and state after a step of AdamW without weight decay, as in all contestants."""
     means, squares, step = slots
     step = step + 1
     means = {n: 0.9 * means[n] + 0.1 * grads[n] for n in params}

@@ -20,14 +20,14 @@ from pipelines.works import WORKS, Work
 
 
 def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
-    """`setting`: `threads`, `compile`, or `ddp`."""
+    """Train a work on the data in a folder. `setting`: `threads`, `compile` or `ddp`."""
     found = distributed(work, folder) if setting == "ddp" else train(work, folder, setting == "compile")
     a = torch.rand(2048, 2048)
     return {**found, "gflops": peers.rate(lambda: a @ a, 2048)}
 
 
 def train(work: Work, folder: Path, compiled: bool, rank: int = 0, ranks: int = 1) -> dict[str, Any]:
-    """Train here, on this rank's share of the rows of each batch."""
+    """Train in this process, on this rank's share of the rows of each batch."""
     images, targets, weights = peers.data(folder)
     if images.ndim == 4:
         images = images.transpose(0, 3, 1, 2)
@@ -52,7 +52,7 @@ def train(work: Work, folder: Path, compiled: bool, rank: int = 0, ranks: int = 
 
 
 def distributed(work: Work, folder: Path) -> dict[str, Any]:
-    """Train in a process for each core; the time is that of the slowest."""
+    """Train in a process for each core; return the time of the slowest."""
     ranks = blas.cores()
     (name,) = (name for name, other in WORKS.items() if other == work)
     with tempfile.TemporaryDirectory() as meeting:

@@ -14,6 +14,7 @@ from pipelines.works import Work
 
 
 def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
+    """Train a work on the data in a folder."""
     x, y, weights = peers.data(folder)
     net = classifier(work, x, y, weights)
 
@@ -25,7 +26,7 @@ def run(work: Work, folder: Path, setting: str) -> dict[str, Any]:
 
 
 def classifier(work: Work, x: np.ndarray, y: np.ndarray, weights: dict[str, np.ndarray]) -> MLPClassifier:
-    """A network with these initial weights, of plain gradient descent as the work has it."""
+    """Return a network with these initial weights that trains by plain gradient descent."""
     sizes = [layer.units for layer in work.model.layers if isinstance(layer, Dense)]
     net = MLPClassifier(
         sizes[:-1],

@@ -1,4 +1,4 @@
-"""The works' networks in PyTorch, at their best honest settings, with our initial weights."""
+"""The networks of the works in PyTorch, in its fastest memory layout, with our initial weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.works import Work
 
 
 def build(work: Work, weights: dict[str, np.ndarray], compiled: bool) -> tuple[Any, Any]:
-    """(network, optimizer) for a work; with `compiled`, through torch.compile."""
+    """Return the network and the optimizer of a work; with `compiled`, through torch.compile."""
     named = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
     tokens = work.model.tokens
     net = GPT(named) if tokens else layers(work, named)
@@ -28,7 +28,7 @@ def build(work: Work, weights: dict[str, np.ndarray], compiled: bool) -> tuple[A
 
 
 def layers(work: Work, named: dict[str, Any]) -> Any:
-    """A Sequential for the layers of a work, one by one."""
+    """Return a Sequential of the layers of a work."""
     out: list[Any] = []
     image: tuple[int, ...] = ()
     for i, layer in enumerate(work.model.layers):
@@ -52,7 +52,7 @@ def layers(work: Work, named: dict[str, Any]) -> Any:
 
 
 def shape_before(work: Work, index: int) -> tuple[int, ...]:
-    """The shape of an example where it reaches a layer."""
+    """Return the shape of an example where it reaches a layer."""
     shape = work.data(1)[0].shape[1:]
     for layer in work.model.layers[:index]:
         shape = layer.init(np.random.default_rng(0), shape)[1]
@@ -60,6 +60,7 @@ def shape_before(work: Work, index: int) -> tuple[int, ...]:
 
 
 def loaded(module: Any, weight: Any, bias: Any) -> Any:
+    """Copy a weight and a bias into a module; return the module."""
     with torch.no_grad():
         module.weight.copy_(weight)
         if bias is not None:
@@ -68,7 +69,7 @@ def loaded(module: Any, weight: Any, bias: Any) -> Any:
 
 
 class Block(nn.Module):
-    """A transformer block from the parameters under `prefix`."""
+    """A transformer block with the parameters under `prefix`."""
 
     def __init__(self, named: dict[str, Any], prefix: str, heads: int = 4):
         super().__init__()

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daskpar.cli import main
-from daskpar.cli.main import told_in_one_line
+from daskpar.cli.lines import errors_in_one_line
 from daskpar.terminal import Terminal
 from daskpar.train.progress.bar import BarProgress
 from daskpar.train.run_folder import RunFolder
@@ -276,7 +276,7 @@ def test_a_config_of_another_encoding_comes_back_when_a_resumed_run_fails(tmp_pa
 def test_an_error_is_a_line(error, code, line):
     @click.command()
     def fail():
-        with told_in_one_line():
+        with errors_in_one_line():
             warnings.showwarning(RuntimeWarning("overflow"), RuntimeWarning, "f.py", 1)
             raise error
 
@@ -288,7 +288,7 @@ def test_an_error_is_a_line(error, code, line):
 def test_warnings_are_lines():
     @click.command()
     def warn():
-        with told_in_one_line():
+        with errors_in_one_line():
             for _ in range(2):
                 warnings.showwarning(RuntimeWarning("overflow\nin cast"), RuntimeWarning, "f.py", 1)
             warnings.showwarning(UserWarning("look"), UserWarning, "f.py", 1)

@@ -90,7 +90,7 @@ OTHER = {
 def test_a_run_of_another_config_is_refused(trained, sets, told):
     line = trained.refused("evaluate", **sets)
     assert line.startswith(f"{trained.run} is the run of another config: ") and told in line
-    assert line.endswith("set it back, or name the run that is meant (run.name)")
+    assert line.endswith("set it back, or choose another run (run.name)")
 
 
 @pytest.mark.parametrize("command", ["predict", "sample", "train --resume"])

@@ -118,8 +118,8 @@ def test_sampling_refused(written, options, message):
 
 def test_other_models_write_no_text(trained):
     assert trained.refused("sample") == (
-        "this model does not write text; sample takes one that was trained on data.source=text and returns "
-        "an output for each character at each place"
+        "this model does not write text; sample needs a model that was trained on data.source=text and has "
+        "an output for each character at each position"
     )
 
 
@@ -138,7 +138,7 @@ def test_what_was_not_trained(project):
             {"data__path": "null"},
             "data.source=text needs data.path, a text in UTF-8; or set DASKPAR_DATA to a",
         ),
-        ({"data__block": 5000}, "too few for 5000 and the one that follows; use a smaller data.block"),
+        ({"data__block": 5000}, "too few for windows of 5000; use a smaller data.block"),
         ({"data__distribution": "uniform"}, "data.distribution=uniform is not for data.source=text"),
         (
             {"model": "[flatten, {dense: 3}]"},

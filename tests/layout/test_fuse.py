@@ -80,7 +80,7 @@ def test_a_window_has_the_steps_of_all_lanes() -> None:
         WindowChunks(range(3)),
     )
     assert after.step.results == {"state 0": (Output(0),) * 3, "gradient 0": ()}
-    assert after.whole_windows and (after.start, after.look) == (before.start, before.look)
+    assert after.whole_windows and (after.start, after.snapshot) == (before.start, before.snapshot)
 
 
 @pytest.mark.parametrize(

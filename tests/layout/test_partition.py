@@ -10,7 +10,7 @@ import pytest
 from daskpar import Layout, Trainer, tasks
 from daskpar.data import Digits
 from daskpar.errors import InputError
-from daskpar.layout.partition import shard_spans
+from daskpar.layout.owners import shard_spans
 from daskpar.tasks.types import Spec
 from daskpar.train.problem import make_order, make_spec
 
@@ -139,6 +139,6 @@ def test_refused(model: Any, layout: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("cut", ["width", "shards"])
 def test_optimizers_of_whole_tensors_are_not_cut(cut: str) -> None:
-    with pytest.raises(InputError, match=rf"layout\.{cut}=2 cuts tensors, of which lamb needs the norms"):
+    with pytest.raises(InputError, match=rf"layout\.{cut}=2 cuts tensors, but lamb needs the norms"):
         spec_of(CNN, Layout(**{cut: 2}), optimizer="lamb")
     spec_of(CNN, Layout(stages=2), optimizer="lamb")

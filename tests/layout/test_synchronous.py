@@ -9,7 +9,7 @@ from specs import spec_of
 from daskpar import Clip, Layout
 from daskpar.layout.plan import (
     FROM_FILE,
-    LOOK,
+    SNAPSHOT,
     AllCarried,
     Carried,
     Chunks,
@@ -93,11 +93,11 @@ def test_the_norm_of_the_whole_gradient_is_known_to_every_owner() -> None:
 
 
 def test_a_look_applies_what_waits_and_gathers_the_whole() -> None:
-    one, parts = plan(Layout(data=2)).look, plan(Layout(stages=2)).look
+    one, parts = plan(Layout(data=2)).snapshot, plan(Layout(stages=2)).snapshot
     assert [(op.function, op.slot, op.needs) for op in one.ops] == [("update", None, "")]
     assert [op.function for op in parts.ops] == ["update_part", "update_part", "gather_state"]
     assert parts.ops[-1].reads == [0, 1]
-    assert one.results == {LOOK: (Output(0),)} and parts.results == {LOOK: (Output(2),)}
+    assert one.results == {SNAPSHOT: (Output(0),)} and parts.results == {SNAPSHOT: (Output(2),)}
 
 
 def test_remainders_of_rounding_are_part_of_the_state() -> None:
@@ -107,9 +107,9 @@ def test_remainders_of_rounding_are_part_of_the_state() -> None:
     residuals = {name for name in found.step.results if name.startswith("residual")}
     assert residuals == {name for name in found.start.results if name.startswith("residual")}
     assert len(residuals) == 2
-    (save,) = named(found.look, "save-residuals")
+    (save,) = named(found.snapshot, "save-residuals")
     carried = {argument.variable for argument in save.arguments if isinstance(argument, Carried)}
-    assert carried == residuals and found.look.results[LOOK] == (Output(1),)
+    assert carried == residuals and found.snapshot.results[SNAPSHOT] == (Output(1),)
 
 
 def test_the_log_of_a_step_is_in_the_first_state() -> None:

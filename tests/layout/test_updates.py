@@ -70,7 +70,7 @@ def test_nothing_is_reduced_and_every_lane_pushes_at_its_rate() -> None:
 
 
 def test_after_a_look_lanes_wait_for_it() -> None:
-    look = plan(Layout(data=2, update="async")).look
+    look = plan(Layout(data=2, update="async")).snapshot
     assert [op.function for op in look.ops] == ["snapshot", "barrier"]
     assert look.ops[0].arguments[-1] == AllCarried(PUSHED)  # all lanes have pushed
     assert look.ops[1].reads == [0] and look.results[BARRIER] == (Output(1),)

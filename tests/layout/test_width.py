@@ -69,7 +69,7 @@ def test_more_branches_than_the_fan_in_are_summed_by_a_tree() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"optimizer": "lamb"}, r"^layout\.width=2 cuts tensors, of which lamb needs the norms"),
+        ({"optimizer": "lamb"}, r"^layout\.width=2 cuts tensors, but lamb needs the norms"),
         (
             {"model": ["flatten", {"dense": 8}, {"batch_norm": {"sync": True}}, {"dense": 10}]},
             r"^layout\.width=2 cannot be had with batch_norm: {sync: true}",

@@ -161,7 +161,7 @@ def test_the_graph_holds_lanes_back_by_the_bound(update: str, bound: int | None)
             expected |= {(step - 1 - bound, other) for other in range(4)}
         assert waits == expected
     assert graph.actors == [graph.key("parameter-server", 0, 0)]
-    _, after = builder.cut(graph, front)
+    _, after = builder.snapshot(graph, front)
     graph_after = builder.window(graph, after, [0.1])
     last = graph.tasks[name][graph_after.logs[0]]
     assert after.values["barrier"][0].key in last.dependencies
@@ -238,7 +238,7 @@ def test_a_slow_worker_does_not_hold_back_others_that_do_not_wait(threads_client
         ({"layout": {"update": "async", "replicas": 2}}, r"layout\.update=async goes with data and shards"),
         (
             {"layout": {"update": "async", "shards": 2}, "clip": Clip(norm=1.0)},
-            r"layout\.shards=2: servers apply",
+            r"layout\.shards=2: each server applies",
         ),
         ({"layout": {"update": "async", "shards": 2}, "optimizer": "lars"}, r"layout\.shards=2 cuts tensors"),
         (

@@ -85,7 +85,7 @@ def test_values_are_let_go_as_the_run_goes(
 
 def test_lineages_end_at_roots(watched: list[Watched], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = fit(evaluate_every="6 epochs").parameters_sha256_
-    monkeypatch.setattr(driver, "_ROOT_TASKS", 20)
+    monkeypatch.setattr(driver, "_RESTART_TASKS", 20)
     rooted = fit(evaluate_every="6 epochs")
     assert rooted.parameters_sha256_ == plain
     roots = [key for graph in watched[1].windows for key in graph.tasks.get("load-state", {})]
@@ -93,7 +93,7 @@ def test_lineages_end_at_roots(watched: list[Watched], monkeypatch: pytest.Monke
 
 
 def test_the_schedulers_memory_does_not_grow_with_the_steps(threads_client: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(driver, "_ROOT_TASKS", 60)
+    monkeypatch.setattr(driver, "_RESTART_TASKS", 60)
     sizes: list[int] = []
 
     def size() -> int:
