@@ -42,7 +42,8 @@ def read_patience(value: float | str | None = None) -> float:
     name = "patience" if value is not None else SETTING
     value = dask.config.get(SETTING, None) if value is None else value
     try:
-        seconds = DEFAULT if value is None else float(parse_timedelta(value, "s"))
+        forever = value == math.inf  # parse_timedelta refuses it
+        seconds = DEFAULT if value is None else math.inf if forever else float(parse_timedelta(value, "s"))
     except (ValueError, TypeError, AttributeError, KeyError, OverflowError):  # all from parse_timedelta
         seconds = math.nan
     if isinstance(value, bool) or not seconds > 0:
