@@ -50,6 +50,7 @@ class Keeper:
         self._pids: dict[int, int] = {}
         self._absent: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
         _keepers[cluster] = self
 
     def start(self, hopeless: Callable[[], bool] = lambda: False) -> None:
@@ -82,6 +83,7 @@ class Keeper:
         )
 
     async def _stop(self) -> None:
+        self._stopped = True  # before Python 3.12, `wait_for` may swallow the cancellation
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -89,7 +91,7 @@ class Keeper:
             await self._close_strays()
 
     async def _watch(self) -> None:
-        while self._cluster.status == Status.running:
+        while self._cluster.status == Status.running and not self._stopped:
             await asyncio.sleep(_POLL)
             for name in self._specs:
                 self._count(name)
