@@ -38,7 +38,7 @@ def test_copies_of_the_whole_state_are_loaded_once() -> None:
     assert (load.function, load.slot, load.arguments) == (
         "begin_state",
         None,
-        (Now.MODEL, Now.FILE, Now.PART),
+        (Now.MODEL, Now.FILE, Now.PREFIX),
     )
     assert start.results == {state_of(0): (Output(0),) * 3}
 
