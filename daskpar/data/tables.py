@@ -8,8 +8,7 @@ memory, so a table may be larger than memory. They are replaced when the table's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING as REQUIRED
-from dataclasses import dataclass, replace
+from dataclasses import MISSING as REQUIRED, dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
