@@ -16,7 +16,7 @@ PROGRAMS = [(guide, text) for guide in guides() for text in blocks(guide, "pytho
 LINES = [(guide, line) for guide in guides() for line in command_lines(guide)]
 
 
-@pytest.mark.parametrize(("guide", "program"), PROGRAMS, ids=[g.parent.name for g, _ in PROGRAMS])
+@pytest.mark.parametrize(("guide", "program"), PROGRAMS, ids=[g.parent.name + g.stem for g, _ in PROGRAMS])
 def test_programs_run(guide: Path, program: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     (tmp_path / "program.py").write_text(program)
