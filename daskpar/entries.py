@@ -1,4 +1,4 @@
-"""Entries: a block as a config names it, e.g. `{"dense": {"units": 10}}`; the inverse of `registry.named`."""
+"""Entries: blocks as configs name them, e.g. `{"dense": {"units": 10}}`. The inverse of `registry.named`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from daskpar.typed import PLAIN_TYPES, plain
 
 
 def name_of(block: object) -> str | None:
-    """Return the name that the class of a block is registered under; None where it is not registered.
+    """Return the registered name of a block's class, or None.
 
-    A subclass that is not registered itself has no name, although it inherits its parent's `kind`.
+    A subclass that is not registered has no name, although it inherits the `kind` of its base.
     """
     table = table_of(type(block))
     names = [] if table is None else [n for n, b in table.blocks.items() if origin(b) == origin(type(block))]
@@ -27,11 +27,11 @@ def name_of(block: object) -> str | None:
 
 
 def entry_of(block: DataclassInstance) -> dict[str, object]:
-    """Return the entry that names a block, with all arguments written out: the inverse of `named`.
+    """Return the entry that names a block, with all its arguments: the inverse of `named`.
 
-    Blocks within the block are entries, too, and tuples are lists, so that JSON and YAML carry it.
+    Blocks within the block become entries, and tuples become lists. JSON and YAML can hold the result.
 
-    Raises InputError where a class is not registered, or an argument is a function, an array or the like.
+    Raises InputError if a class is not registered, or if an argument is a function, an array or the like.
 
     >>> from daskpar.optim.sgd import SGD
     >>> entry_of(SGD(0.1))
@@ -51,7 +51,7 @@ def entry_of(block: DataclassInstance) -> dict[str, object]:
 
 
 def _written(value: object, where: str) -> object:
-    """An argument of a block, or a part of it, as JSON and YAML carry it."""
+    """Return an argument of a block, or a part of it, in a form that JSON and YAML can hold."""
     if is_dataclass(value) and not isinstance(value, type):
         return entry_of(value)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

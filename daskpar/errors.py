@@ -1,4 +1,4 @@
-"""What can go wrong, told in one line: what, where, what was expected, what to do."""
+"""Errors whose messages are one line: what is wrong, where, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ from difflib import get_close_matches
 from reprlib import Repr
 
 LONGEST_LINE = 480
-"""Characters of an error line; what is longer loses its middle."""
+"""Number of characters of an error message. A longer one loses its middle."""
 
 
 class OneLine:
-    """An error whose message says it all; in a notebook it is shown without a traceback."""
+    """Base class of errors whose message is complete. A notebook shows it without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
 
 
 class InputError(OneLine, ValueError):
-    """Something the user gave cannot be used. The command line ends with exit code 2.
+    """An argument, a config or data that cannot be used. The command line exits with code 2.
 
-    The message is one line of at most `LONGEST_LINE` characters, all of them printable, whatever values it
-    was made of.
+    Args:
+        message: The message. It is joined to one line of at most `LONGEST_LINE` (480) printable characters.
+            Default: "".
+
+    Example:
+        >>> from daskpar import Dense, InputError
+        >>> try:
+        ...     Dense(units=0)
+        ... except InputError as error:
+        ...     print(error)
+        dense.units=0 must be above zero
     """
 
     def __init__(self, message: object = ""):
@@ -33,29 +42,44 @@ class ArgumentError(InputError, TypeError):
 
 
 class NotFiniteError(OneLine, ArithmeticError):
-    """The loss, a gradient or a parameter became NaN or infinite.
+    """A loss, a gradient or a parameter that became NaN or infinite.
 
-    The message names the step, and the layer or parameter.
+    The message names the step, and the layer or the parameter. A smaller learning rate or `Clip` often helps.
+
+    Args:
+        message: The message. Default: "".
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Clip, NotFiniteError
+        >>> try:
+        ...     Clip(norm=1.0).apply(np.array([1.0, np.nan]))
+        ... except NotFiniteError as error:
+        ...     print(error)
+        the norm of the gradient is nan
     """
+
+    def __init__(self, message: str = ""):
+        super().__init__(message)
 
 
 class ClusterLostError(OneLine, RuntimeError):
-    """The scheduler went away, or a task's workers kept dying. A run can be resumed elsewhere."""
+    """Loss of the scheduler, or repeated loss of a task's workers. The run can be resumed elsewhere."""
 
 
 class Interrupted(OneLine, KeyboardInterrupt):
-    """Ctrl-C, or an interrupt of the kernel, ended a training; the Trainer has the state of its last step."""
+    """Interruption of a training by Ctrl-C or the kernel. The Trainer holds the state of the last step."""
 
 
 class ServerLostError(RuntimeError):
-    """The worker that held the parameters of lanes that do not meet is gone, and they with it."""
+    """Loss of the worker with the parameter server of asynchronous lanes, and of the parameters with it."""
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
-    """Return `text` in one line of at most `longest` characters, safe to print on a terminal.
+    """Return `text` as one line of at most `longest` characters that is safe to print on a terminal.
 
-    Lines are joined, and a text that is too long loses its middle: names stand at the beginning of an error
-    line, advice at its end.
+    Lines are joined. A text that is too long loses its middle, because names stand at the beginning of an
+    error message and advice at its end.
     """
     text = printable(" ".join(part.strip() for part in text.splitlines()))
     if len(text) <= longest:
@@ -65,17 +89,17 @@ def one_line(text: str, longest: int = LONGEST_LINE) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters, lone surrogates and the like as escapes; line ends stay."""
+    """Return `text` with control characters, lone surrogates and the like as escapes. Line ends are kept."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class _Shown(Repr):
-    """A `repr` that looks at the first few items of a few levels only, so that no value makes it long."""
+    """A `repr` of the first few items of a few levels, so that no value makes it long."""
 
     def repr_int(self, x: int, level: int) -> str:
-        """A number of thousands of digits has no `repr` in decimals."""
+        """Return the `repr` of an integer. Python refuses to convert thousands of digits to decimals."""
         return repr(x) if x.bit_length() < 200 else f"a whole number of {x.bit_length()} bits"
 
     def repr_instance(self, x: object, level: int) -> str:
@@ -89,12 +113,12 @@ _shown.maxstring = _shown.maxlong = _shown.maxother = 120
 
 
 def shown(value: object, longest: int = 200) -> str:
-    """Return `value` as an error line shows it: its `repr`, shortened to `longest` characters."""
+    """Return `value` for an error message: its `repr`, shortened to `longest` characters."""
     return one_line(_shown.repr(value), longest)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
-    """An `InputError` for a name that is not known, with the nearest one that is."""
+    """Return an `InputError` for an unknown name. It suggests the nearest of the `known` names."""
     names = sorted(known)
     near = get_close_matches(shown(name, 100).strip("'"), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
@@ -102,5 +126,5 @@ def unknown(what: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def now_called(section: str, old: str, new: str) -> str:
-    """Return the line that refuses the former name of a setting."""
+    """Return the message that refuses the former name of a setting."""
     return f"{section}.{old} is called {section}.{new} now; write {new}"

@@ -1,21 +1,13 @@
 """Blocks by name: `@register("name")` puts a frozen dataclass into the table of its contract.
 
-A contract (a layer, a loss, an optimizer, a source, ...) has one `Table`. Our own modules register themselves
-when their package is walked, which happens when a name is looked up first. A user's modules do the same when
-they are imported. A config's entry becomes a block by `named`. It is a name (`relu`), a name with its first
-argument (`dense: 512`), with all of them by name (`dense: {units: 512, bias: false}`), or with a list of
-layers (`residual: [...]`).
+Each contract (layer, loss, optimizer, source, ...) has one `Table`. Our own modules register their blocks
+when their package is first searched for a name. A user's modules register theirs when they are imported.
+`named` builds a block from an entry of a config:
 
->>> from dataclasses import dataclass
->>> from daskpar.optim.schedules import Schedule
->>> @register("halves")
-... @dataclass(frozen=True)
-... class Halves(Schedule):
-...     def _after(self, step: int, total: int) -> float:
-...         return 0.5**step
->>> from daskpar.optim.registry import schedule
->>> schedule("halves").factor(3, 10)
-0.125
+    relu                                       a name
+    dense: 512                                 a name and its first argument
+    dense: {units: 512, bias: false}           a name and arguments by name
+    residual: [...]                            a name and a list of layers
 """
 
 from __future__ import annotations
@@ -43,8 +35,10 @@ C = TypeVar("C", bound="DataclassInstance")
 class Table(Mapping[str, type[C]], Generic[C]):
     """The blocks of one contract by name.
 
-    `what`: the contract's name in messages, e.g. "layer". `contract`: the class that its blocks derive from.
-    `package`: the package whose modules hold our own blocks; it is walked when a name is first looked up.
+    Args:
+        what: Name of the contract in messages, e.g. "layer".
+        contract: Base class of its blocks.
+        package: Package whose modules hold our own blocks. They are imported when a name is first looked up.
     """
 
     def __init__(self, what: str, contract: type[C], package: str):
@@ -54,7 +48,7 @@ class Table(Mapping[str, type[C]], Generic[C]):
         _TABLES[contract] = cast("Table[DataclassInstance]", self)
 
     def add(self, name: str, block: type[C]) -> None:
-        """Put a block into the table. Raises InputError where another class has the name."""
+        """Put a block into the table. Raises InputError if another class has the name."""
         before = self.blocks.get(name)
         if before is not None and origin(before) != origin(block):
             raise InputError(
@@ -76,9 +70,10 @@ class Table(Mapping[str, type[C]], Generic[C]):
         return len(self.blocks)
 
     def _walk(self) -> None:
+        """Import all modules of the package, once."""
         if self._walked:
             return
-        self._walked = True  # before its modules are imported, which may look names up
+        self._walked = True  # before the imports, because those modules may look names up
         package = import_module(self.package)
         for module in walk_packages(package.__path__, f"{self.package}."):
             import_module(module.name)
@@ -88,11 +83,37 @@ _TABLES: dict[type, Table[DataclassInstance]] = {}
 
 
 def register(name: str) -> Callable[[type[C]], type[C]]:
-    """Register a frozen dataclass under a name; the contract that it derives from decides the table.
+    """Register a class under a name, so that configs and Trainers can use it by that name.
 
-    The name becomes the class's `kind`. A class may be registered again, as when its module is reloaded.
+    The base class decides the kind of block: `Layer`, `Loss`, `Metric`, `Optimizer`, `Schedule`, `Transform`,
+    `Source`, ... The name becomes the attribute `kind` of the class. A class may be registered again, e.g.
+    when its module is reloaded. Workers in other processes must be able to import its module.
 
-    Raises InputError for what is no dataclass of a contract, and for a name that another class has.
+    Args:
+        name: The name, e.g. "halves".
+
+    Returns:
+        A decorator of classes, to be written above `@dataclass(frozen=True)`.
+
+    Raises:
+        InputError: The class is not a dataclass of a known kind, or another class has the name.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from daskpar import Schedule, register
+        >>> @register("halves")
+        ... @dataclass(frozen=True)
+        ... class Halves(Schedule):
+        ...     every: int = 1
+        ...     def _after(self, step, total):
+        ...         return 0.5 ** (step // self.every)
+
+        A Trainer now accepts it by name, `Trainer(model, schedule={"halves": {"every": 2}})`, and so does a
+        config:
+
+        >>> from daskpar.optim.registry import schedule
+        >>> schedule({"halves": {"every": 2}}).factor(step=6, total=10)
+        0.125
     """
 
     def decorate(block: type[C]) -> type[C]:
@@ -111,12 +132,12 @@ def register(name: str) -> Callable[[type[C]], type[C]]:
 
 
 def table_of(block: type) -> Table[DataclassInstance] | None:
-    """Return the table of the contract that a class derives from, registered or not."""
+    """Return the table of the contract that a class derives from, whether it is registered or not."""
     return next((_TABLES[base] for base in block.__mro__ if base in _TABLES), None)
 
 
 def origin(block: type) -> tuple[str, str]:
-    """Return the file and the name of a class: the same after its module was imported again."""
+    """Return the file and the name of a class. They stay the same when its module is imported again."""
     module = sys.modules.get(block.__module__)
     return getattr(module, "__file__", None) or block.__module__, block.__qualname__
 
@@ -127,9 +148,11 @@ def full_name(block: type) -> str:
 
 
 def named(table: Table[C], entry: object) -> C:
-    """Build the block that `entry` names in `table`; anything already built is returned as it is.
+    """Return the block that `entry` names in `table`. A block is returned as it is.
 
-    Raises InputError for an unknown name or argument, a value of the wrong type, or a block of another kind.
+    Raises:
+        InputError: A name or an argument is unknown, a value has the wrong type, or a block is of another
+            kind.
     """
     what = table.what
     if is_dataclass(entry) and not isinstance(entry, type):
@@ -165,7 +188,7 @@ def _name_and_arguments(what: str, entry: object) -> tuple[object, object]:
 
 
 def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, object]:
-    """The name of a block in `table` and its arguments, for an entry that may call it otherwise.
+    """Return the registered name of a block and its arguments, for a name that may be another library's.
 
     Raises InputError for an unknown name.
     """
@@ -187,13 +210,13 @@ def _named_in(table: Table[C], name: object, arguments: object) -> tuple[str, ob
 
 
 def class_called(name: str) -> str | None:
-    """The name of the class of the block that has this name, or is called so elsewhere; None if unknown.
+    """Return the name of the class that a name means, ours or another library's; None if unknown.
 
     >>> class_called("CrossEntropyLoss")
     'SoftmaxCrossEntropy'
     """
     classes = (_class_in(table, name) for table in _TABLES.values())
-    return next((found for found in classes if found is not None), None)
+    return next((name for name in classes if name is not None), None)
 
 
 def _class_in(table: Table[C], name: str) -> str | None:
@@ -204,7 +227,7 @@ def _class_in(table: Table[C], name: str) -> str | None:
 
 
 def _by_name(what: str, name: object, block: type[DataclassInstance], arguments: object) -> dict[str, object]:
-    """The arguments of a block by their names, which are checked."""
+    """Return the arguments of a block by name, after a check of the names."""
     known = [f.name for f in fields(block) if f.init]
     positional = [f.name for f in fields(block) if f.init and not f.kw_only]
     if arguments is None:
@@ -222,8 +245,8 @@ def _by_name(what: str, name: object, block: type[DataclassInstance], arguments:
 
 
 def _fitting(table: Table[C], name: object, key: str, value: object, hint: object) -> object:
-    """An argument as a value of the type that the block declares."""
-    if hint == GenericAlias(tuple, (table.contract, ...)):  # how a block declares blocks within it
+    """Return an argument as a value of the type that the block declares."""
+    if hint == GenericAlias(tuple, (table.contract, ...)):  # the hint of blocks within a block
         if not isinstance(value, list | tuple):
             raise InputError(f"{table.what} {name!r}: expected a list of layers, got {value!r}")
         return tuple(named(table, part) for part in value)
@@ -233,12 +256,12 @@ def _fitting(table: Table[C], name: object, key: str, value: object, hint: objec
     try:
         return fitted(value, hint)
     except Unfit as error:
-        told = f"{key}: {error}, got {shown(plain(value), 80)}"
-        raise InputError(f"{table.what} {name!r}: {told}") from None
+        got = shown(plain(value), 80)
+        raise InputError(f"{table.what} {name!r}: {key}: {error}, got {got}") from None
 
 
 def _contract_in(hint: object) -> Table[DataclassInstance] | None:
-    """The table of the one block that a hint declares, as `Layer` and `Layer | None` do."""
+    """Return the table of the block type that a hint declares, as `Layer` and `Layer | None` do."""
     options = options_of(hint)
     tables = [table_of(option) for option in options if isinstance(option, type)]
     return None if str in options else next((table for table in tables if table is not None), None)

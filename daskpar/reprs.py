@@ -1,4 +1,4 @@
-"""The `repr` of blocks: a call that makes the same block, without the arguments that are as usual."""
+"""The `repr` of blocks: a call that makes the same block, without arguments that are defaults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
 
 class _Dataclass(Protocol):
-    """An object of a dataclass."""
+    """An instance of a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -16,7 +16,7 @@ class _Dataclass(Protocol):
 def short_repr(block: object) -> str:
     """Return a call of the class that names only the fields that differ from their defaults.
 
-    Fields without a default come first, by position. Blocks that differ have different texts.
+    Fields without a default come first, by position. Different blocks have different texts.
 
     >>> from daskpar import Dense, Layout
     >>> Layout(data=2), Dense(16)
@@ -30,7 +30,7 @@ def short_repr(block: object) -> str:
 
 
 def block_html(block: object) -> str:
-    """Return a block for a notebook: its layers as a list, its other fields with what they mean."""
+    """Return HTML of a block for a notebook: its layers as a list, its other fields with their help texts."""
     helps = {field.name: field.metadata.get("help") or "" for field in _fields(block)}
     lists, rows = [], []
     for name, value, _ in differing(block):
@@ -38,8 +38,8 @@ def block_html(block: object) -> str:
             items = "".join(f"<li><code>{escape(repr(part))}</code></li>" for part in value)
             lists.append(f'<ol start="0" style="margin:0">{items}</ol>')
         else:
-            told = f"<code>{escape(value_repr(value))}</code>", f"<small>{escape(helps[name])}</small>"
-            cells = (escape(name), *told)
+            code, help = escape(value_repr(value)), escape(helps[name])
+            cells = (escape(name), f"<code>{code}</code>", f"<small>{help}</small>")
             rows.append("".join(f'<td style="text-align:left;padding:1px 8px">{cell}</td>' for cell in cells))
     table = "".join(f"<tr>{row}</tr>" for row in rows)
     table = f'<table style="border-collapse:collapse;margin:0">{table}</table>' if rows else ""
@@ -47,14 +47,14 @@ def block_html(block: object) -> str:
 
 
 def differing(block: object) -> list[tuple[str, Any, bool]]:
-    """Return name, value, and whether it has no default, of each field that is not as usual.
+    """Return (name, value, has no default) of each field that differs from its default.
 
-    Those that can only be given by name come last.
+    Fields that can only be given by keyword come last.
     """
     listed = []
     for field in sorted(_fields(block), key=lambda field: bool(field.kw_only)):
         value = getattr(block, field.name, MISSING)
-        if field.repr and value is not MISSING and not _as_usual(field, value):
+        if field.repr and value is not MISSING and not _is_default(field, value):
             listed.append((field.name, value, _required(field)))
     return listed
 
@@ -67,20 +67,20 @@ def _required(field: Field[Any]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING and field.init and not field.kw_only
 
 
-def _as_usual(field: Field[Any], value: object) -> bool:
-    usual = field.default
-    if usual is MISSING and field.default_factory is not MISSING:
-        usual = field.default_factory()
-    if usual is MISSING:
+def _is_default(field: Field[Any], value: object) -> bool:
+    default = field.default
+    if default is MISSING and field.default_factory is not MISSING:
+        default = field.default_factory()
+    if default is MISSING:
         return False
     try:
-        return value is usual or (type(value) is type(usual) and bool(value == usual))
-    except (TypeError, ValueError):  # arrays are neither equal nor not
+        return value is default or (type(value) is type(default) and bool(value == default))
+    except (TypeError, ValueError):  # the comparison of arrays has no single result
         return False
 
 
 def value_repr(value: object) -> str:
-    """Return the `repr` of a value; a tuple of blocks is written as people write it, as a list."""
+    """Return the `repr` of a value. A tuple of blocks is written as a list, as people write it."""
     if _blocks(value):
         return f"[{', '.join(map(repr, value))}]"
     return repr(value)

@@ -1,8 +1,8 @@
-"""The door for settings given from Python: each becomes a plain Python value of its type (`daskpar.typed`).
+"""Validation of settings that are given in Python: each becomes a plain Python value of its declared type.
 
-A block (a layer, an optimizer, a `Layout`, a source, ...) passes through when it is made, before its own
-checks of ranges; a Trainer's arguments when they are set; those of functions by `checked_arguments`. Names in
-YAML pass through `daskpar.registry`, which asks the same questions.
+Blocks (layers, optimizers, layouts, sources, ...) are checked when they are made, before their own checks of
+ranges. The arguments of a Trainer are checked when they are set, those of functions by `checked_arguments`.
+Values in YAML are checked by `daskpar.registry`, with the same rules. The rules are in `daskpar.typed`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from daskpar.typed import LARGEST, checked, is_ours, plain_types, within
 
 F = TypeVar("F", bound=Callable[..., Any])
 PathText = Annotated[str, "path"]
-"""A text that is a path; configs may hold any that the system allows."""
+"""A text that is a path. A config may contain any path that the system allows."""
 
 
 class Bounds(NamedTuple):
-    """Limits of a setting; those of a list hold for each of its numbers. None: no limit."""
+    """Limits of a setting; None is no limit. For a list they limit each of its numbers."""
 
     at_least: float | None = None
     above: float | None = None
@@ -56,21 +56,33 @@ def setting(
     in_config: Callable[[Any], object] | None = None,
     key: str | None = None,
 ) -> Any:
-    """A field of a `Block` with its default, a line of help, and its bounds, all written once.
+    """Return a field of a `Block`, with its default, a line of help and its bounds.
 
-    The door checks the bounds when the block is made; the YAML section and its help are derived from them.
-    `section`: the section of a config in which the field stands; "" for the top, None for none (see
-    `key_in_section`). `convert`: a function that is applied to a value before its type is checked.
-    `in_config`: one that is applied to the value of a key likewise. `key`: the name of the key, where it is
-    not the field's.
+    The bounds are checked when the block is made. The keys of the YAML config and their help texts are
+    derived from the field.
 
-    >>> from dataclasses import dataclass
-    >>> @dataclass(frozen=True)
-    ... class Window(Block):
-    ...     rows: int = setting(1, "rows of a window", at_least=1)
-    >>> Window(rows=0)
-    Traceback (most recent call last):
-    daskpar.errors.InputError: window.rows=0 must be at least 1
+    Args:
+        default: Default value.
+        help: One line for people.
+        at_least: Smallest value allowed.
+        above: Value that must be exceeded.
+        at_most: Largest value allowed.
+        below: Value that must not be reached.
+        choices: Texts allowed.
+        section: Section of the config that holds the field; "" for the top level, None for none (see
+            `key_in_section`).
+        convert: Function that is applied to a value before its type is checked.
+        in_config: Function that is applied likewise to a value from a config.
+        key: Name of the key, if it is not that of the field.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Window(Block):
+        ...     rows: int = setting(1, "rows of a window", at_least=1)
+        >>> Window(rows=0)
+        Traceback (most recent call last):
+        daskpar.errors.InputError: window.rows=0 must be at least 1
     """
     bounds = Bounds(at_least, above, at_most, below, tuple(choices))
     metadata = {"help": help, "bounds": bounds, "section": section, "convert": convert, "key": key}
@@ -79,19 +91,21 @@ def setting(
 
 
 def key_in_section(field: Field[Any]) -> str:
-    """Return the full key of a field in a config; `checkpoint_every` stands as `checkpoint.every`."""
+    """Return the full key of a field in a config, e.g. `checkpoint.every` for `checkpoint_every`."""
     section = field.metadata["section"]
     return f"{section}.{field.name.removeprefix(section + '_')}" if section else field.name
 
 
 class Block:
-    """Base of the frozen dataclasses that people configure: the fields are checked against their hints.
+    """Base class of the frozen dataclasses that users configure. Fields are checked against their type hints.
 
-    `renamed`: former names of fields, and the fields they name today; they are refused with the new name.
-    `other_names`: names that other libraries have for fields; they are refused with ours.
+    Attributes:
+        renamed: Former names of fields, with their names today. The error for a former name says the new one.
+        other_names: Names that other libraries use for fields. The error for them says ours.
 
-    Raises InputError for a field of another type, and for a number that is not finite; ArgumentError for an
-    argument that is no field.
+    Raises:
+        InputError: A field has another type, or a number is not finite.
+        ArgumentError: An argument is not a field.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {}
@@ -108,21 +122,22 @@ class Block:
         return block_html(self)
 
     def _name_in_messages(self, field: str) -> str:
+        """Return the name of a field for messages."""
         return f"{called(self)}.{field}"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__repr__" not in cls.__dict__:
-            cls.__repr__ = short_repr  # type: ignore[method-assign]  # which `dataclass` leaves as it is
-        own = cls.__dict__.get("__post_init__")
-        if own is None:
+            cls.__repr__ = short_repr  # type: ignore[method-assign]  # `dataclass` keeps it
+        post_init = cls.__dict__.get("__post_init__")
+        if post_init is None:
             return
 
-        @wraps(own)
+        @wraps(post_init)
         def checked_post_init(self: Block) -> None:
             _check_types(self)
             _check_bounds(self)
-            own(self)
+            post_init(self)
             _check_finite(self)
 
         cls.__post_init__ = checked_post_init  # type: ignore[method-assign]
@@ -134,7 +149,7 @@ class Block:
 
 
 def _check_arguments(block: type[Block], named: Mapping[str, object]) -> None:
-    """Refuse an argument that `__init__` does not have, with the name that is meant."""
+    """Refuse an argument that `__init__` does not have. The error suggests the right name."""
     parameters = inspect.signature(block.__init__).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return
@@ -145,7 +160,7 @@ def _check_arguments(block: type[Block], named: Mapping[str, object]) -> None:
 
 
 class Declared(NamedTuple):
-    """A field: its name, its hint, its default, and the plain types that it takes as they are."""
+    """A field: its name, its type hint, its default, and the plain types that need no conversion."""
 
     name: str
     hint: Any
@@ -170,7 +185,7 @@ def _check_bounds(block: Block) -> None:
 
 @cache
 def _bounded(block: Any) -> tuple[tuple[str, str, Bounds], ...]:
-    """The fields of a block that were declared with `setting`, their keys in a config, and their bounds."""
+    """Return name, key in a config, and bounds of the fields that were declared with `setting`."""
     declared = [f for f in fields(block) if "bounds" in f.metadata]
     return tuple(
         (f.name, f.metadata["section"] and key_in_section(f), f.metadata["bounds"]) for f in declared
@@ -179,12 +194,12 @@ def _bounded(block: Any) -> tuple[tuple[str, str, Bounds], ...]:
 
 @cache
 def _converted(block: Any) -> tuple[tuple[str, Callable[[Any], object]], ...]:
-    """The fields of a block whose values are converted first."""
+    """Return name and conversion of the fields whose values are converted first."""
     return tuple((f.name, f.metadata["convert"]) for f in fields(block) if f.metadata.get("convert"))
 
 
 def check_bounds(where: str, value: Any, bounds: Bounds) -> None:
-    """Refuse a value outside of bounds; None is within all. Raises InputError, in one line."""
+    """Refuse a value out of its bounds; None is accepted. The InputError begins with `where`."""
     if isinstance(value, str) and bounds.choices and value not in bounds.choices:
         raise InputError(f"{where}={value!r} is not known; use one of {', '.join(map(str, bounds.choices))}")
     for number in within(value, int | float):
@@ -210,14 +225,13 @@ def _check_finite(block: Any) -> None:
 
 @cache
 def _declared(block: Any) -> tuple[Declared, ...]:
-    """The fields of a block; none where a user's block has hints that cannot be resolved."""
+    """Return the fields of a block that are checked; none if its type hints cannot be resolved."""
     try:
         hints = get_type_hints(block)
     except (NameError, TypeError):
         return ()
-    positional_first = sorted(
-        fields(block), key=lambda f: bool(f.kw_only)
-    )  # a metric's name depends on the others
+    # keyword-only fields come last: a metric's default name depends on the others
+    positional_first = sorted(fields(block), key=lambda f: bool(f.kw_only))
     return tuple(
         Declared(f.name, hints[f.name], f.default, plain_types(hints[f.name]))
         for f in positional_first
@@ -226,19 +240,22 @@ def _declared(block: Any) -> tuple[Declared, ...]:
 
 
 def called(block: Any) -> str:
-    """The name of a block, or of a class of blocks, in messages."""
+    """Return the name of a block, or of a class of blocks, for messages."""
     owner = block if isinstance(block, type) else type(block)
     kind = getattr(block, "kind", None)
     return kind if kind and isinstance(kind, str) else owner.__name__.lower()
 
 
 def checked_arguments(where: str = "") -> Callable[[F], F]:
-    """Let a function's arguments pass through the door, by its hints; `where` comes before their names."""
+    """Return a decorator that checks a function's arguments against its type hints.
+
+    Messages put `where` before the name of an argument.
+    """
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
-        several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-        named = [name for name, parameter in signature.parameters.items() if parameter.kind not in several]
+        variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        named = [name for name, parameter in signature.parameters.items() if parameter.kind not in variadic]
 
         @wraps(function)
         def call(*args: Any, **options: Any) -> Any:
@@ -256,11 +273,11 @@ def checked_arguments(where: str = "") -> Callable[[F], F]:
 
 @cache
 def arguments(function: Any) -> dict[str, Any]:
-    """The hints of a function's arguments."""
+    """Return the type hints of a function's arguments."""
     return {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
 
 
 def at_least_one(where: str, value: int | None) -> None:
-    """Refuse a count below 1."""
+    """Refuse a count below 1. Raises InputError."""
     if value is not None and value < 1:
         raise InputError(f"{where}={value} must be at least 1")

@@ -1,7 +1,7 @@
-"""A rich Console for any stream: any encoding, any width, a pipe that is closed early.
+"""A rich Console for any output stream: any encoding, any width, a pipe that is closed early.
 
-A character that a stream's encoding lacks is replaced, a control character is written as an escape, and
-markup in names is text like any other.
+A character that the encoding of the stream lacks is replaced. A control character is written as an escape.
+Markup in names is ordinary text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALIKE = {"×": "x", "−": "-", "…": "...", "—": "-"}
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Encode what an encoding lacks: a character that looks alike, or a question mark."""
+    """Encode characters that an encoding lacks: as one that looks alike, or as a question mark."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
@@ -32,7 +32,7 @@ codecs.register_error("daskpar-replace", _replace)
 
 
 class Terminal(Console):
-    """A rich Console over standard output or error that no text, encoding or closed pipe can break."""
+    """A rich Console for standard output or error that no text, encoding or closed pipe can break."""
 
     def __init__(self, **options: Any):
         plain = {"markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
@@ -41,23 +41,25 @@ class Terminal(Console):
 
     @property
     def encoding(self) -> str:
-        """The encoding of the stream as it is now; without UTF-8, tables are drawn in ASCII."""
+        """The current encoding of the stream. Without UTF-8, tables are drawn in ASCII."""
         return (getattr(self.file, "encoding", None) or "utf-8").lower()
 
     def on_broken_pipe(self) -> None:
-        """Go on in silence when the reader has gone: what a command does matters more than what it says."""
+        """Stop printing when the reader has closed the pipe. The command itself goes on."""
         self.quiet = True
         drop(self.file)
 
 
 class _Printable(RenderHook):
-    """Replaces control characters in all that is printed, but for those of rich itself."""
+    """Render hook that escapes control characters in all output, except those of rich itself."""
 
     def process_renderables(self, renderables: list[Any]) -> list[Any]:
         return [_Clean(renderable) for renderable in renderables]
 
 
 class _Clean:
+    """A renderable with its control characters escaped."""
+
     def __init__(self, renderable: RenderableType):
         self.renderable = renderable
 
@@ -67,7 +69,7 @@ class _Clean:
 
 
 def drop(stream: IO[str]) -> None:
-    """Let what is still written to a stream go nowhere, also what Python flushes when it ends."""
+    """Discard all further output to a stream, including the output that Python flushes when it exits."""
     with suppress(AttributeError, OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

@@ -1,7 +1,7 @@
-"""The types of settings: a value becomes a plain Python value of the type that a hint declares.
+"""The types of settings: conversion of a value to a plain Python value of the type that a hint declares.
 
-NumPy's numbers count as Python's, an array of no axes as its number, lists and arrays as tuples, and paths
-as texts. Nothing else is converted: 16.0 is no whole number, "16" no number, True no 1.
+NumPy scalars and arrays without axes become Python numbers, lists and arrays become tuples, and paths become
+texts. Nothing else is converted: 16.0 is not an integer, "16" is not a number, and True is not 1.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import numpy as np
 from daskpar.errors import InputError, shown
 
 LARGEST = 2**63
-"""Whole numbers must be below this, so that they stay whole numbers in arrays; seeds may be larger."""
+"""Integers must be below this, so that they stay integers in arrays. Seeds may be larger."""
 PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, NoneType)
 
 
 class Unfit(Exception):
-    """A value is not of the type that was asked for; the argument says why."""
+    """A value of the wrong type. The argument is the reason."""
 
 
 def checked(where: str, value: Any, hint: Any) -> Any:
-    """`value` as a plain value of the type `hint`. `where` names the setting.
+    """Return `value` as a plain value of the type `hint`.
 
-    Raises InputError, in one line, for a value of another type.
+    Raises InputError if it has another type. The message begins with `where`, the name of the setting.
     """
     try:
         value = fitted(value, hint)
@@ -42,7 +42,7 @@ def checked(where: str, value: Any, hint: Any) -> Any:
 
 
 def fitted(value: Any, hint: Any) -> Any:
-    """`value` as a plain value of the type `hint`. Raises Unfit where it is of another type."""
+    """Return `value` as a plain value of the type `hint`. Raises Unfit if it has another type."""
     if not is_ours(hint):
         return value
     if get_origin(hint) is Sequence:
@@ -56,13 +56,13 @@ def fitted(value: Any, hint: Any) -> Any:
         value = os.fspath(value)
     try:
         return _adapter(hint).validate_python(plain(value))
-    except ValueError as error:  # pydantic's ValidationError, which is heavy to import
+    except ValueError as error:  # pydantic's ValidationError; its import is slow
         raise Unfit(error.errors()[0]["msg"].lower()) from None  # type: ignore[attr-defined]
 
 
 @cache
 def is_ours(hint: Any) -> bool:
-    """Return whether a hint is one of settings; whatever else users' own blocks hold is left alone."""
+    """Return whether settings may have this type hint. Other values in users' blocks are not checked."""
     if hint in (*PLAIN_TYPES, Path) or is_dataclass(hint) or get_origin(hint) is Sequence:
         return True
     parts = [part for part in get_args(hint) if part is not ...]
@@ -70,7 +70,7 @@ def is_ours(hint: Any) -> bool:
 
 
 def _listed(value: Any, kind: Any) -> Any:
-    """A list or tuple as it is, all of whose parts must be of a kind, where that is a class."""
+    """Return a list or tuple as it is, after a check of the type of its items."""
     if not isinstance(value, list | tuple):
         raise Unfit("input should be a list")
     if kind is not Any and not all(isinstance(part, kind) for part in value):
@@ -86,7 +86,7 @@ def _adapter(hint: Any) -> Any:
 
 
 def _by_instance(hint: Any) -> Any:
-    """A hint in which dataclasses stand for their instances; pydantic would look at their fields."""
+    """Return a hint in which dataclasses stand for their instances; pydantic would validate their fields."""
     from pydantic import InstanceOf
 
     if is_dataclass(hint):
@@ -98,24 +98,24 @@ def _by_instance(hint: Any) -> Any:
 
 
 def options_of(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """Return the types of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
 
 
 def plain(value: Any) -> Any:
-    """NumPy's numbers, and arrays of no axes, as Python's; lists, tuples and other arrays as tuples."""
+    """Return a value with NumPy scalars as Python numbers, and with lists and arrays as tuples."""
     if type(value) in PLAIN_TYPES:
         return value
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
-        return float(value) if isinstance(value, np.floating) else value  # long doubles stay NumPy's
+        return float(value) if isinstance(value, np.floating) else value  # long doubles remain NumPy's
     if isinstance(value, list | tuple):
         return tuple(map(plain, value))
     return plain(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def within(value: Any, kind: Any) -> Iterator[Any]:
-    """The values of a kind in nested tuples."""
+    """Yield the values of a type in nested tuples."""
     if isinstance(value, tuple):
         for part in value:
             yield from within(part, kind)
@@ -124,7 +124,7 @@ def within(value: Any, kind: Any) -> Iterator[Any]:
 
 
 def plain_types(hint: Any) -> tuple[type, ...]:
-    """The plain types that a hint takes; whole numbers pass for numbers."""
+    """Return the plain types that a hint accepts. Integers are accepted as floats."""
     types = tuple(option for option in options_of(hint) if option in PLAIN_TYPES)
     return (*types, int) if float in types else types
 
@@ -140,7 +140,7 @@ _WORDS = {
 
 
 def described(hint: Any) -> str:
-    """A type in words, e.g. "a whole number or None"."""
+    """Return a type in words, e.g. "a whole number or None"."""
     if hint in _WORDS:
         return _WORDS[hint]
     origin, parts = get_origin(hint), get_args(hint)

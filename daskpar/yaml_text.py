@@ -1,8 +1,8 @@
-"""YAML as people write it, read within bounds: size, depth, aliases, kinds of values.
+"""YAML as people write it, read within limits: size, depth, aliases, types of values.
 
-A number is a number in any notation that is not ambiguous (`1e-3` is one), a date is text, and no key is
-given twice. Refused are tags beyond YAML's basic types, octal numbers such as 010, integers of more than
-64 bits, and documents that are large, deep, or large once their aliases are written out.
+A number is a number in any notation that is not ambiguous, e.g. `1e-3`. A date is text. A key must not occur
+twice. These are refused: tags other than YAML's basic types, octal numbers such as 010, integers of more than
+64 bits, and documents that are too large, too deep, or too large once their aliases are expanded.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import yaml
 
 from daskpar.errors import InputError, shown
 
-LARGEST_FILE = 1_000_000
-DEEPEST = 100
-MOST_VALUES = 50_000
+LARGEST_FILE = 1_000_000  # bytes
+DEEPEST = 100  # levels
+MOST_VALUES = 50_000  # with aliases expanded
 PATIENCE = 5.0
-"""Seconds that a pipe may take until it gives the next part of a config."""
+"""Time in seconds to wait for the next part of a config from a pipe."""
 
 _TAG = "tag:yaml.org,2002:"
 _INT = r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)"
@@ -33,9 +33,9 @@ _INFINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader with bounds, and with fewer surprises than YAML 1.1 has."""
+    """A SafeLoader with limits, and with fewer surprises than YAML 1.1."""
 
-    # surrogates stand for the bytes of arguments and file names that are not UTF-8
+    # surrogates represent bytes of arguments and file names that are not UTF-8
     NON_PRINTABLE = re.compile(  # type: ignore[misc]
         "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\udc80-\udcff\ue000-\ufffd\U00010000-\U0010ffff]"
     )
@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
         self.values: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:
-        """Compose a node, counting the values in it as if its aliases were written out."""
+        """Compose a node, and count its values as if its aliases were expanded."""
         event = self.peek_event()
         mark = event.start_mark
         self.depth += 1
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         if isinstance(event, yaml.AliasEvent):
             if node not in self.values:
-                raise _error("an alias of something that it is part of", mark)
+                raise _error("an alias of a value that contains it", mark)
             return node
         count = 1
         if isinstance(node, yaml.CollectionNode):
@@ -64,11 +64,12 @@ class _Loader(yaml.SafeLoader):
             children = [part for pair in node.value for part in pair] if pairs else node.value
             count += sum(self.values[child] for child in children)
         if count > MOST_VALUES:
-            raise _error(f"more than {MOST_VALUES:,} values, those that aliases stand for included", mark)
+            raise _error(f"more than {MOST_VALUES:,} values, with aliases expanded", mark)
         self.values[node] = count
         return node
 
     def compose_mapping_node(self, anchor: Any) -> Any:
+        """Compose a mapping. A key that occurs twice is an error."""
         node = super().compose_mapping_node(anchor)
         keys = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
@@ -78,18 +79,20 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Construct a value; one that its tag does not fit is an error of its line."""
+        """Construct a value. A value that does not fit its tag is an error that names the line."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, ArithmeticError):
             kind = node.tag.removeprefix(_TAG)
-            raise _error(f"{shown(node.value)} is no value of type {kind}", node.start_mark) from None
+            raise _error(f"{shown(node.value)} is not a value of type {kind}", node.start_mark) from None
 
     def construct_undefined(self, node: Any) -> Any:
+        """Refuse a tag that YAML's basic types do not have."""
         tag = node.tag.replace(_TAG, "!!", 1)
-        raise _error(f"tag {shown(tag, 80)} is not for configs; leave it out", node.start_mark)
+        raise _error(f"tag {shown(tag, 80)} is not allowed in configs; leave it out", node.start_mark)
 
     def construct_yaml_int(self, node: Any) -> int:
+        """Construct an integer of at most 64 bits. Leading zeros are an error."""
         text = self.construct_scalar(node)
         if re.fullmatch(r"[-+]?0[0-9_]+", text):
             raise _error(f"{shown(text)}: leave out the leading zeros, or put it in quotes", node.start_mark)
@@ -99,6 +102,7 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_yaml_float(self, node: Any) -> float:
+        """Construct a float. A number that is too large for one is an error; `.inf` is not."""
         text = self.construct_scalar(node).lower().replace("_", "")
         infinite = re.fullmatch(_INFINITE, text)
         value = float(text.replace(".", "", 1) if infinite else text)
@@ -108,9 +112,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class Dumper(yaml.SafeDumper):
-    """Quotes the texts that `_Loader` would take for numbers, and writes out what is there twice."""
+    """A SafeDumper that quotes texts that `_Loader` would read as numbers, and that writes no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """Return True: a value that occurs twice is written twice."""
         return True
 
 
@@ -136,13 +141,14 @@ _Loader.add_constructor(f"{_TAG}float", _Loader.construct_yaml_float)
 
 
 def _error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    """Return an error at a place in the text."""
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def parse(text: str) -> Any:
-    """Return the value of a YAML text: nested dicts and lists of text, numbers, booleans and None.
+    """Return the value of a YAML text: nested dicts and lists of texts, numbers, booleans and None.
 
-    Raises InputError "not valid YAML in line N (why)".
+    Raises InputError "not valid YAML in line N (reason)".
     """
     line, problem = None, ""
     try:
@@ -167,19 +173,19 @@ def parse(text: str) -> Any:
 
 
 def _unshared(value: Any) -> Any:
-    """Return a value in which nothing stands twice: changing one place must not change another."""
+    """Return a value without shared parts, so that a change in one place does not change another."""
     if isinstance(value, dict):
         return {key: _unshared(part) for key, part in value.items()}
     return [_unshared(part) for part in value] if isinstance(value, list) else value
 
 
 def read(path: str | Path) -> Any:
-    """Return the value of a YAML file. Raises InputError, which names the file and, where known, the line."""
+    """Return the value of a YAML file. The InputError for a fault names the file and, if known, the line."""
     try:
         raw = _read_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:  # of a path that no file can have
+    except ValueError as error:  # a path that no file can have
         raise InputError(f"{path}: {error}") from None
     if len(raw) > LARGEST_FILE:
         raise InputError(f"{path}: larger than {LARGEST_FILE:,} bytes; expected a config, not data")
@@ -197,7 +203,7 @@ def read(path: str | Path) -> Any:
 
 
 def _read_bytes(path: str | Path) -> bytes:
-    """Read a file up to the largest size of a config and a byte more; a pipe that stays silent is refused."""
+    """Return the bytes of a file, at most one more than a config may have. A silent pipe is an error."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         regular = stat.S_ISREG(os.fstat(file).st_mode)
@@ -216,7 +222,7 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _await(file: int) -> None:
-    """Wait until there is something to read. Raises OSError if there is not in time."""
+    """Wait until there is something to read. Raises OSError after `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while not select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
         if time.monotonic() > deadline:

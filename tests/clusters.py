@@ -9,8 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
-from distributed import client as clients
+from distributed import Client, LocalCluster, client as clients
 
 from daskpar import open_client
 

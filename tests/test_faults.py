@@ -82,7 +82,7 @@ def test_a_run_survives_the_loss_of_its_parameter_server(
 
         layout = Layout(data=2, update=update)
         found = trained(client, layout, callbacks=[Killer()], **options)
-    assert told and told[0].startswith("the worker that held the parameters is gone; going on from step")
+    assert told and told[0].startswith("the worker that held the parameters is gone; continuing from step")
     steps = [record["step"] for record in found.history_]
     assert steps == sorted(set(steps)) and steps[-1] == found.steps_
     if update == "stale":

@@ -63,7 +63,7 @@ class Interrupt(Callback):
 def test_an_interrupted_run_goes_on_also_from_its_folder(tmp_path: Path) -> None:
     whole = Trainer(MODEL, epochs=6, batch=128).fit(X, Y)
     trainer = Trainer(MODEL, epochs=6, batch=128, callbacks=Interrupt(), folder=tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt, match="`fit` goes on from there"):
+    with pytest.raises(KeyboardInterrupt, match="`fit` continues from there"):
         trainer.fit(X, Y)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"config.yaml", "history.jsonl", "summary.json", "curves.html", "checkpoints"} <= names

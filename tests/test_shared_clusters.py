@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from clusters import SharedCluster, current_client
 
-from daskpar.cluster.clients import THREADED
-from daskpar.cluster.clients import current_client as chosen_client
+from daskpar.cluster.clients import THREADED, current_client as chosen_client
 
 KINDS = pytest.mark.parametrize("kind", ["threads", "processes"])
 

@@ -2,12 +2,14 @@
 
 Two rules hold everywhere, in Python as in YAML:
 
-  * a block by another name is the block, if it means the same: `mse`, `MSELoss`, `Adam`, `Conv2D`. Capitals,
-    `_`, `-` and blanks do not count.
-  * an argument by another name is refused with the right one: `Dense(out_features=4)` says `units`. So a
-    program has one spelling of each.
+- A block may be named by another name if it means the same: `mse`, `MSELoss`, `Adam`, `Conv2D`. Capitals,
+`_`,
+  `-` and spaces are ignored.
+- An argument must have our name, so that a program has one spelling of each. Another library's name is
+refused
+  with ours: the error for `Dense(out_features=4)` says `units`.
 
-A name that has no counterpart is refused with advice. All names stand here, a table a contract.
+A name without a counterpart is refused with advice. All names are in this package, one table a contract.
 
 >>> block_name("loss", "MSELoss")
 'mean_squared_error'
@@ -39,9 +41,10 @@ __all__ = [
 
 
 def block_name(contract: str, name: str) -> Entry | None:
-    """The entry that another name of a block stands for; an `Advice` where there is none, None if unknown.
+    """Return the entry that another name of a block means.
 
-    `contract`: as tables of blocks are called, e.g. "layer".
+    An `Advice` if there is no such block, None if the name is unknown. `contract` is the name of the block's
+    table, e.g. "layer".
     """
     table, key = BLOCKS.get(contract, {}), key_of(name)
     if contract == "loss" and key not in table:
@@ -50,7 +53,7 @@ def block_name(contract: str, name: str) -> Entry | None:
 
 
 def value_name(what: str, name: object, known: Collection[str]) -> str:
-    """The one of the `known` values that is meant. Raises InputError, with the nearest, where none is.
+    """Return the one of the `known` values that is meant. The InputError for others suggests the nearest.
 
     >>> value_name("initialiser", "xavier_uniform", ["glorot", "he"])
     'glorot'
@@ -67,7 +70,7 @@ def value_name(what: str, name: object, known: Collection[str]) -> str:
 
 
 def written_otherwise(name: str, known: Collection[str]) -> str | None:
-    """The one of the `known` names that differs in capitals, `_` and the like only."""
+    """Return the one of the `known` names that differs in capitals, `_` and the like only, or None."""
     key = key_of(name)
     return next((each for each in known if key_of(each) == key or key_of(each) + "loss" == key), None)
 
@@ -75,7 +78,7 @@ def written_otherwise(name: str, known: Collection[str]) -> str | None:
 def argument_name(
     name: str, known: Collection[str], table: Mapping[str, tuple[str, ...]] = ARGUMENTS
 ) -> str | None:
-    """The right name of an argument, one of `known`; an `Advice` where there is none, None if unknown."""
+    """Return our name of an argument, one of `known`; an `Advice` if there is none, None if unknown."""
     same = written_otherwise(name, known)
     right = table.get(key_of(name), ())
     return same or next((each for each in right if each in known or isinstance(each, Advice)), None)
@@ -84,7 +87,7 @@ def argument_name(
 def wrong_argument(
     where: str, name: object, known: Collection[str], table: Mapping[str, tuple[str, ...]] = ARGUMENTS
 ) -> ArgumentError:
-    """The error for an argument that is not `known`, with the right name, advice, or the nearest name."""
+    """Return the error for an unknown argument, with our name, advice, or the nearest name."""
     right = argument_name(name, known, table) if isinstance(name, str) else None
     if isinstance(right, Advice):
         return ArgumentError(f"{where} {name!r}: {right}")

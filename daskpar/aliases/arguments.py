@@ -77,11 +77,11 @@ validation: validation_data validation_split val_data eval_set X_val
 """
 
 
-_AFTER = Advice('activations are layers of their own; write it after this one, e.g. {"dense": 64}, "relu"')
-_ADVICE_OF_MEANS = Advice("leave it out: losses are means over the examples of a batch")
+_AFTER = Advice('an activation is a layer; write it after this one, e.g. {"dense": 64}, "relu"')
+_MEANS = Advice("leave it out: losses are means over the examples of a batch")
 _BETAS = Advice("write beta1 and beta2")
 _SHUFFLE = Advice('write distribution="random" (shuffled) or distribution="uniform" (as the rows are)')
-_DEVICE = Advice('the workers decide; open a cluster with GPUs: open_client("cuda")')
+_DEVICE = Advice('it depends on the workers; open a cluster with GPUs: open_client("cuda")')
 _VALIDATION = Advice("it belongs to fit: fit(X, y, validation=(X_val, y_val)), or a share, validation=0.1")
 
 ARGUMENTS = argument_table(
@@ -95,8 +95,8 @@ ARGUMENTS = argument_table(
     num_features=SHAPES,
     normalized_shape=SHAPES,
     betas=_BETAS,
-    reduction=_ADVICE_OF_MEANS,
-    from_logits=Advice("leave it out: losses take the outputs before softmax or sigmoid"),
+    reduction=_MEANS,
+    from_logits=Advice("leave it out: losses expect the outputs before softmax or sigmoid"),
 )
 """Arguments of blocks."""
 

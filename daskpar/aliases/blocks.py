@@ -1,12 +1,12 @@
-"""Other names of blocks, a table a contract."""
+"""Other names of blocks, one table a contract."""
 
 from __future__ import annotations
 
 from daskpar.aliases.table import SHAPES, Advice, Entry, block_table
 
 _NO_SOFTMAX = Advice(
-    "leave it out: softmax_cross_entropy takes the outputs before it, and predict(kind='probabilities') "
-    "returns them after it"
+    "leave it out: softmax_cross_entropy expects the outputs before softmax, and "
+    "predict(kind='probabilities') applies it"
 )
 _NORMALISE = Advice("use standardise (mean 0, variance 1) or scale (from 0 to 1)")
 
@@ -46,8 +46,8 @@ BLOCKS: dict[str, dict[str, Entry]] = {
         input_layer=SHAPES,
         random_horizontal_flip={"random_flip": {"horizontal": True, "vertical": False}},
         random_vertical_flip={"random_flip": {"horizontal": False, "vertical": True}},
-        time_distributed=Advice("leave it out: dense works at each position of a sequence by itself"),
-        bidirectional=Advice("layers run in one direction each; `reverse: true` is the other"),
+        time_distributed=Advice("leave it out: dense is applied to each position of a sequence"),
+        bidirectional=Advice("a layer runs in one direction; `reverse: true` is the other"),
     ),
     "loss": block_table(
         """
@@ -75,8 +75,12 @@ BLOCKS: dict[str, dict[str, Entry]] = {
         top3={"top_k": {"k": 3}},
         top5={"top_k": {"k": 5}},
         loss=Advice("leave it out: the loss is always reported"),
-        mse=Advice("use rmse, its root, or loss: mean_squared_error, which is always reported"),
-        mae=Advice("use loss: mean_absolute_error, which is always reported, or a function as metric"),
+        mse=Advice(
+            "use rmse, its square root; or loss: mean_squared_error, because the loss is always reported"
+        ),
+        mae=Advice(
+            "use loss: mean_absolute_error, because the loss is always reported; or a function as metric"
+        ),
     ),
     "optimizer": block_table(
         """
@@ -120,11 +124,11 @@ VALUES: dict[str, dict[str, Entry]] = {
         lecun: lecun_normal
         zeros: zero
         """,
-        glorot_normal=Advice("use glorot, which is uniform, of the same variance"),
-        xavier_normal=Advice("use glorot, which is uniform, of the same variance"),
-        he_uniform=Advice("use he, which is normal, of the same variance"),
-        kaiming_uniform=Advice("use he, which is normal, of the same variance"),
-        lecun_uniform=Advice("use lecun, which is normal, of the same variance"),
+        glorot_normal=Advice("use glorot: uniform, with the same variance"),
+        xavier_normal=Advice("use glorot: uniform, with the same variance"),
+        he_uniform=Advice("use he: normal, with the same variance"),
+        kaiming_uniform=Advice("use he: normal, with the same variance"),
+        lecun_uniform=Advice("use lecun: normal, with the same variance"),
     ),
     "kind of prediction": block_table(
         """
@@ -134,4 +138,4 @@ VALUES: dict[str, dict[str, Entry]] = {
         """
     ),
 }
-"""Other names of values that are no blocks."""
+"""Other names of values that are not blocks."""

@@ -1,4 +1,4 @@
-"""The form of tables of other names."""
+"""The form of the tables of other names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Entry = str | dict[str, dict[str, object]]
 
 
 def key_of(name: str) -> str:
-    """A name without regard to how it is written."""
+    """Return a name in lower case, without `_`, `-` and spaces."""
     return "".join(c for c in name.lower() if c.isalnum())
 
 
 def block_table(names: str, **others: str | Entry) -> dict[str, Entry]:
-    """A table of lines `registered name: other names`, and of single names with advice or arguments."""
+    """Return a table of lines `registered name: other names`, and of names with advice or arguments."""
     table: dict[str, Entry] = {}
     for line in names.strip().splitlines():
         name, _, aliases = line.partition(":")
@@ -26,7 +26,7 @@ def block_table(names: str, **others: str | Entry) -> dict[str, Entry]:
 
 
 def argument_table(lines: str, **advice: Advice) -> dict[str, tuple[str, ...]]:
-    """The right names of arguments by other names, in order; what has none has its advice."""
+    """Return our names of arguments by other names, in order. A name without a counterpart has advice."""
     table: dict[str, tuple[str, ...]] = {}
     for line in lines.strip().splitlines():
         name, _, others = line.partition(":")

@@ -1,1 +1,1 @@
-"""The cost of a layout, before anything runs."""
+"""Choosing a layout: measure the tasks of a step, predict its time under each layout, compare."""

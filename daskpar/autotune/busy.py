@@ -1,17 +1,17 @@
-"""A machine that is busy with other things, on which times are not what they would be."""
+"""The check for a busy machine, on which measured times are too long."""
 
 from __future__ import annotations
 
 from daskpar.backend import blas
 
-_SHARE = 0.5  # of the cores that may be in use
+_SHARE = 0.5  # of the cores, up to which a machine counts as quiet
 
 
 def busy_line(cores: int | None = None) -> str | None:
-    """Return a line that says how busy this machine is; None where it is quiet.
+    """Return a line about the load of this machine; None if it is quiet.
 
-    It goes by the load of the last minute, in processes that run or wait to. `cores`: those that there are;
-    None: those that this process may use.
+    The load is the mean number of processes that run or wait to run, over the last minute. `cores` is the
+    number of cores; None counts those that this process may use.
     """
     import psutil
 

@@ -1,4 +1,4 @@
-"""What was measured, kept for the next time: in one small file for each cluster and model."""
+"""The cache of measurements: one small file for each cluster and model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from daskpar.backend.atomic import atomic_write
 
 
 class Cache:
-    """Values by name, in a file of this user's cache folder that is named by what they depend on."""
+    """Values by name, in a file of the user's cache folder.
+
+    The file's name is a hash of `depends_on`, the facts on which the values depend.
+    """
 
     def __init__(self, *depends_on: object):
-        import pooch  # which a run that plans nothing need not wait for
+        import pooch  # slow to import, and needed only by runs that plan
 
         name = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
         self.path = Path(pooch.os_cache("daskpar")) / "plan" / f"{name}.json"
@@ -25,11 +28,11 @@ class Cache:
             pass
 
     def get(self, name: str) -> Any:
-        """The value of this name, or None."""
+        """Return the value of a name, or None."""
         return self._values.get(name)
 
     def put(self, name: str, value: object) -> None:
-        """Keep a value; where there is no room or no right to, it is measured again next time."""
+        """Store a value. If the file cannot be written, the value is measured again next time."""
         self._values[name] = value
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

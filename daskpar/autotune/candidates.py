@@ -1,4 +1,4 @@
-"""The layouts that are worth a thought for so many workers."""
+"""The layouts that are compared for a number of workers."""
 
 from __future__ import annotations
 
@@ -6,33 +6,41 @@ from daskpar.layout.layout import Layout
 
 
 def candidates(workers: int) -> list[Layout]:
-    """Layouts that compute what one worker alone does, and have a place of work for each of `workers`.
+    """Return layouts that compute the same as one worker, and have a slot for each of `workers`.
 
-    Averages and late updates compute something else, and are for a person to choose.
+    Replicas and stale or asynchronous updates change the computation, so they are never chosen automatically.
     """
-    found = [Layout(), Layout(grain="window")]
+    layouts = [Layout(), Layout(grain="window")]
     if workers > 1:
-        found += [Layout(data=workers), Layout(data=workers, grain="window")]
-        found += [Layout(data=workers, shards=workers)]
+        layouts += [Layout(data=workers), Layout(data=workers, grain="window")]
+        layouts += [Layout(data=workers, shards=workers)]
     for cut in range(2, workers + 1):
         lanes, rest = divmod(workers, cut)
         if rest == 0:
-            found += [
+            layouts += [
                 Layout(data=lanes, stages=cut, microbatches=2 * cut),
                 Layout(data=lanes, width=cut),
                 Layout(data=lanes, sequence=cut),
                 Layout(data=lanes, tiles=cut),
             ]
-    return found
+    return layouts
 
 
 def format_layout(layout: Layout) -> str:
-    """The fields of a layout that are not the default, as one writes them in a config."""
+    """Return the fields of a layout that differ from the default, as in a config.
+
+    Example:
+        >>> from daskpar import Layout
+        >>> format_layout(Layout(data=2, grain="window"))
+        '{data: 2, grain: window}'
+    """
     default = vars(Layout())
-    given = {name: value for name, value in vars(layout).items() if value != default[name]}
+    changed = {name: value for name, value in vars(layout).items() if value != default[name]}
     if layout.lanes is not None:
-        given.pop("data", None)
-    return "{" + ", ".join(f"{name}: {_yaml(value)}" for name, value in (given or {"data": 1}).items()) + "}"
+        changed.pop("data", None)
+    return (
+        "{" + ", ".join(f"{name}: {_yaml(value)}" for name, value in (changed or {"data": 1}).items()) + "}"
+    )
 
 
 def _yaml(value: object) -> str:

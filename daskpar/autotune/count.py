@@ -1,4 +1,4 @@
-"""Counting a graph: tasks, hops, and the values that cross between lanes."""
+"""The counts of a graph: tasks, hops, and values that are sent between slots."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from daskpar.graph.graph import Graph
 
 
 class Counts(NamedTuple):
-    """`tasks` by operation, `hops` on the longest path, and `crossings` of values from lane to lane."""
+    """The counts of a graph.
+
+    `tasks` are the numbers of tasks by operation, `hops` the tasks on the longest path, `crossings` the
+    values that another slot needs, once for each such slot.
+    """
 
     tasks: dict[str, int]
     hops: int
@@ -17,20 +21,20 @@ class Counts(NamedTuple):
 
 
 def count(graph: Graph) -> Counts:
-    """Count the tasks of a graph, the longest chain of them, and how often a lane needs another's value."""
+    """Count the tasks of a graph, those on its longest path, and the values that are sent between slots."""
     tasks = graph.flat()
     crossings = {
-        (below, graph.lanes[key])
+        (below, graph.slots[key])
         for key, task in tasks.items()
         for below in task.dependencies
-        if key in graph.lanes and below in graph.lanes and graph.lanes[key] != graph.lanes[below]
+        if key in graph.slots and below in graph.slots and graph.slots[key] != graph.slots[below]
     }
     counted = {operation: len(layer) for operation, layer in graph.tasks.items() if layer}
     return Counts(counted, longest_path(tasks), len(crossings))
 
 
 def longest_path(tasks: Mapping[Any, Any]) -> int:
-    """Tasks on the longest chain of dependencies."""
+    """Return the number of tasks on the longest chain of dependencies."""
     depth: dict[Any, int] = {}
     stack = list(tasks)
     while stack:

@@ -1,4 +1,4 @@
-"""Measuring how long the operations of a model take, here and now."""
+"""The measurement of a model's operations on this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _ROUNDS = 5
 
 
 def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: int) -> list[float]:
-    """Seconds of each operation's forward and backward pass on `rows` rows: the best of a few rounds.
+    """Measure the seconds of each operation's forward and backward pass on `rows` rows.
 
-    On this process's own device, with the parameters that a run begins with and inputs of noise.
+    The result is the best of a few rounds, on the device of this process, with initial parameters and random
+    inputs.
     """
     xp = spec.xp
     params, _ = spec.model.init(init_rng(spec.seed), spec.in_shape)
@@ -53,17 +54,17 @@ def operation_times(spec: Spec, operations: Sequence[program.Operation], rows: i
 
 
 def _settle(xp: ModuleType) -> None:
-    """Wait for a device that works on while the host goes ahead."""
+    """Wait until the device has finished, since kernels on a GPU run asynchronously."""
     if hasattr(xp, "cuda"):
         xp.cuda.get_current_stream().synchronize()
 
 
 def lane_weights(layout: Layout, seconds: Sequence[float]) -> tuple[float, ...]:
-    """Weights in proportion to the speed of each lane's worker, of which several lanes have a share each.
+    """Return weights of lanes in proportion to the speed of their workers; the slowest lane has weight 1.
 
-    `seconds`: what each worker took for the same work.
+    Lanes on the same worker share its speed. `seconds` is the time of each worker for the same work.
     """
     workers = len(seconds)
-    at = [layout.lane_place(lane) * workers // layout.slots for lane in range(layout.data)]
-    speeds = [1 / seconds[worker] / at.count(worker) for worker in at]
+    worker_of = [layout.lane_slot(lane) * workers // layout.slots for lane in range(layout.data)]
+    speeds = [1 / seconds[worker] / worker_of.count(worker) for worker in worker_of]
     return tuple(round(speed / min(speeds), 3) for speed in speeds)

@@ -1,20 +1,24 @@
-"""The prediction of a layout's step: its graph, played through with the tasks' measured times."""
+"""The prediction of a layout's step: its graph is simulated with the measured times of its tasks."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from daskpar.autotune.simulate import Cost, Network, Simulated, simulate
-from daskpar.autotune.timing import Costs, no_data, scaled, sign, step_graph, window_length
+from daskpar.autotune.timing import Costs, no_data, scaled, step_graph, task_kind, window_length
 from daskpar.graph.graph import Key
 from daskpar.tasks.types import Spec
 
-_FIRST, _LAST = 2, 6  # steps between which time is taken: the first ones fill the pipes
+_FIRST, _LAST = 2, 6  # steps between which time is taken: the first steps fill the pipeline
 
 
 class Prediction(NamedTuple):
-    """`seconds` a step; `efficiency`: the share of the time in which workers compute; `memory`: the most
-    bytes that a worker holds; `moved`: bytes from worker to worker a step; `tasks` of a step."""
+    """The predicted cost of a step.
+
+    `seconds` is the time of a step, `efficiency` the share of the time in which workers compute (0 to 1),
+    `memory` the largest number of bytes on a worker, `moved` the bytes that are sent between workers in a
+    step, `tasks` the number of tasks of a step.
+    """
 
     seconds: float
     efficiency: float
@@ -24,21 +28,29 @@ class Prediction(NamedTuple):
 
     @property
     def load(self) -> float:
-        """Tasks a second that the scheduler has to see to."""
+        """The number of tasks per second that the scheduler has to handle."""
         return self.tasks / self.seconds
 
 
 def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool) -> Prediction:
-    """A step on so many workers, whose kinds of tasks take what `costs` says."""
+    """Predict a step.
+
+    Args:
+        spec: The run.
+        costs: Cost of each kind of task.
+        workers: Number of workers.
+        network: Costs of the network and of the scheduler.
+        across_processes: True if workers are processes.
+    """
     layout = spec.layout
 
     def played(steps: int) -> tuple[Simulated, int]:
         graph = step_graph(spec, no_data(spec), steps, across_processes)
         actors = set(graph.actors)
-        asks = 2 * (network.hop + network.scheduler)  # a task that has to do with actors asks each twice
+        asks = 2 * (network.hop + network.scheduler)  # a task calls each of its actors twice
 
         def cost(key: Key) -> Cost:
-            known = costs.get(sign(graph, key), Cost())
+            known = costs.get(task_kind(graph, key), Cost())
             kind = graph.kind(key)
             if kind is not None and kind.steps and not actors.isdisjoint(tasks[key].dependencies):
                 known = known._replace(seconds=known.seconds + asks)
@@ -66,5 +78,5 @@ def predict(spec: Spec, costs: Costs, workers: int, network: Network, across_pro
 def predict_at_scale(
     spec: Spec, costs: Costs, workers: int, network: Network, across_processes: bool
 ) -> Prediction:
-    """As `predict`, for as many lanes as make use of so many workers, each with the rows that it has now."""
+    """Predict a step with as many lanes as `workers` can run, each with as many rows as a lane has now."""
     return predict(scaled(spec, workers), costs, workers, network, across_processes)

@@ -1,4 +1,4 @@
-"""The simulation of a graph on so many workers: its tasks played through, event by event."""
+"""The simulation of a graph on a number of workers, event by event."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from daskpar.graph.graph import Graph, Key
 
 
 class Cost(NamedTuple):
-    """What a task takes: seconds, and bytes of the value that it gives."""
+    """The cost of a task: its seconds, and the bytes of its value."""
 
     seconds: float = 0.0
     size: int = 0
 
 
 class Network(NamedTuple):
-    """What lies between workers.
+    """The costs of the network and of the scheduler.
 
-    `hop`: seconds from the end of a task to the begin of one on another worker that waits for it, `near`: on
-    the same worker (the same, unless given). `scheduler`: seconds for which the scheduler is busy with each
-    task, one after the other. `bandwidth`: bytes a second from worker to worker, each with a line of its own.
-    `cores`: how many tasks can run at once on all workers together, where they share a machine; if there are
-    more workers, what is sent to them and what the scheduler does for them takes time of these cores, too.
+    Args:
+        hop: Seconds from the end of a task to the start of a dependent one on another worker. Default: 0.
+        near: The same on one worker. Default: None, the same as `hop`.
+        scheduler: Seconds that the scheduler is busy with each task, one after the other. Default: 0.
+        bandwidth: Bytes per second between two workers, whose connections are independent. Default: infinite.
+        cores: Number of tasks that can run at once on all workers of one machine. With more workers than
+            cores, sending and scheduling use time of these cores, too. Default: None, no limit.
     """
 
     hop: float = 0.0
@@ -36,9 +38,11 @@ class Network(NamedTuple):
 
 
 class Simulated(NamedTuple):
-    """`seconds` from first to last, `busy` seconds of each worker, and when each task ran (start, stop).
+    """The result of a simulation.
 
-    `moved`: bytes from worker to worker. `memory`: the most bytes that each worker held at once.
+    `seconds` is the time from first to last, `busy` the seconds that each worker computed, `ran` the (start,
+    stop) of each task, `moved` the bytes that were sent between workers, `memory` the largest number of bytes
+    on each worker.
     """
 
     seconds: float
@@ -49,30 +53,34 @@ class Simulated(NamedTuple):
 
     @property
     def idle(self) -> float:
-        """The share of the time in which workers that do anything at all do nothing."""
+        """The share of the time in which workers are idle (0 to 1); workers without tasks do not count."""
         return 1 - sum(self.busy.values()) / (len(self.busy) * self.seconds)
 
 
 def simulate(
-    graph: Graph, cost: Callable[[Key], Cost], workers: int, places: int, network: Network | None = None
+    graph: Graph, cost: Callable[[Key], Cost], workers: int, slots: int, network: Network | None = None
 ) -> Simulated:
-    """Play a graph through. Every task runs as soon as what it needs is there and its worker is free.
+    """Simulate a graph. Every task runs as soon as its inputs are there and its worker is free.
 
-    `places` of work are dealt out to `workers` as training does it; tasks without one run on the first.
+    Args:
+        graph: The graph.
+        cost: Function that returns the cost of a task.
+        workers: Number of workers.
+        slots: Number of slots, which are spread over the workers as in training. Tasks without a slot run on
+            the first worker.
+        network: Costs of the network. Default: no costs.
     """
-    return _Play(graph, cost, workers, places, network or Network()).run()
+    return _Play(graph, cost, workers, slots, network or Network()).run()
 
 
 class _Play:
-    """Two kinds of events, in order of time: a task is due on a worker, and a worker has ended one."""
+    """The state of a simulation. Its events, in order of time: a task is ready, or a task has ended."""
 
-    def __init__(
-        self, graph: Graph, cost: Callable[[Key], Cost], workers: int, places: int, network: Network
-    ):
+    def __init__(self, graph: Graph, cost: Callable[[Key], Cost], workers: int, slots: int, network: Network):
         self.tasks, self.network = graph.flat(), network
         self.crowded = network.cores is not None and workers > network.cores
         self.costs = {key: cost(key) for key in self.tasks}
-        self.home = {key: graph.lanes.get(key, 0) * workers // places for key in self.tasks}
+        self.home = {key: graph.slots.get(key, 0) * workers // slots for key in self.tasks}
         self.below = {
             key: [d for d in task.dependencies if d in self.tasks] for key, task in self.tasks.items()
         }
@@ -86,16 +94,17 @@ class _Play:
         self.due = dict.fromkeys(self.tasks, 0.0)
         self.ready: dict[int, list[tuple[tuple[bool, int], Key]]] = defaultdict(list)
         self.running: set[int] = set()
-        self.starved: list[int] = []  # workers that could begin, were there a core
+        self.starved: list[int] = []  # workers that wait for a core
         self.busy: dict[int, float] = defaultdict(float)
         self.ran: dict[Key, tuple[float, float]] = {}
-        self.events: list[tuple[float, int, int, Key]] = []  # time, 0: due or 1: ended, number, task
-        self.copies: dict[tuple[Key, int], int] = {}  # uses to come of a value on a worker
+        self.events: list[tuple[float, int, int, Key]] = []  # time, 0: ready or 1: ended, number, task
+        self.copies: dict[tuple[Key, int], int] = {}  # future uses of a value on a worker
         self.held: dict[int, int] = defaultdict(int)
         self.most: dict[int, int] = defaultdict(int)
         self.scheduler_free, self.moved = 0.0, 0
 
     def run(self) -> Simulated:
+        """Run all tasks."""
         for key, count in self.waiting.items():
             if not count:
                 self._event(0.0, 0, key)
@@ -103,7 +112,7 @@ class _Play:
             now = self.events[0][0]
             idle = self.starved
             self.starved = []
-            while self.events and self.events[0][0] == now:  # all that happens now, before anybody chooses
+            while self.events and self.events[0][0] == now:  # all events of this time, before workers choose
                 _, kind, _, key = heapq.heappop(self.events)
                 if kind:
                     self._end(now, key)
@@ -135,12 +144,12 @@ class _Play:
         self._event(now + spent, 1, key)
 
     def _overhead(self, key: Key, worker: int) -> float:
-        """Seconds that a task takes of a core besides its own, where there are fewer cores than workers."""
+        """Return the seconds of a core that sending and scheduling use, with fewer cores than workers."""
         if not self.crowded:
             return 0.0
         sent = sum(self.costs[d].size for d in self.below[key] if self.home[d] != worker)
         cores = self.network.cores or 1
-        # between processes a core sends and another receives, whatever it is
+        # between processes, one core sends and another receives
         across_processes = math.isfinite(self.network.bandwidth)
         return self.network.scheduler * (cores if across_processes else 1) + 2 * sent / self.network.bandwidth
 

@@ -1,4 +1,4 @@
-"""The costs of a network, layer by layer: parameters, operations, memory kept for the backward pass."""
+"""The summary of a model, layer by layer: parameters, operations, bytes saved for the backward pass."""
 
 from __future__ import annotations
 
@@ -19,16 +19,24 @@ from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.spans import shapes
 
-_ROWS = 2  # that the network is run on: what it keeps is measured, not guessed
+_ROWS = 2  # rows that the model runs on, to measure the values that it saves
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer, or a block of layers with the sums of its parts, which follow it one level deeper.
+    """One layer, or a block of layers with the sums of its layers, which follow one level deeper.
 
-    `number`: its place, as in the names of its parameters. `flops`, `kept_bytes`: for one example.
-    An array that several layers keep counts for the first of them. `frozen`: how many of the `parameters`
-    are not trained.
+    Args:
+        number: Place of the layer, as in the names of its parameters.
+        depth: Number of blocks around it.
+        layer: Kind of the layer.
+        arguments: Arguments that differ from their defaults.
+        out_shape: Shape of the outputs for one example.
+        parameters: Number of elements of its parameters.
+        flops: Floating-point operations for one example.
+        kept_bytes: Bytes that are saved for the backward pass of one example. An array that several layers
+            save counts for the first of them.
+        frozen: Number of elements that are not trained. Default: 0.
     """
 
     number: str
@@ -43,28 +51,34 @@ class Row:
 
 
 def summarise(model: Sequential, in_shape: Shape, table: ParameterTable | None = None) -> tuple[Row, ...]:
-    """A row for each layer of a model, run in float32. Raises InputError where shapes do not fit.
+    """Return a row for each layer of a model, which is run in float32.
 
-    `table`: the table of its parameters, where that tells which are frozen.
+    Args:
+        model: The model.
+        in_shape: Shape of one example.
+        table: Table of its parameters with those that are frozen. Default: None, none is frozen.
+
+    Raises:
+        InputError: The shapes do not fit.
     """
     params, _ = model.init(np.random.default_rng(0), in_shape)
     table = table or ParameterTable.of(params)
     buffer = table.flatten(params, "float32")
     x = np.zeros((_ROWS, *in_shape), dtype="int32" if model.tokens else "float32")
-    with np.errstate(all="ignore"):  # zeros are no data: what comes out is not looked at
+    with np.errstate(all="ignore"):  # the inputs are zeros, and the outputs are not used
         _, saved, _ = model.run(table.views(buffer), x, Context(training=True))
     return tuple(_rows(model, "", in_shape, saved, 0, _counts(table), {id(buffer), id(x)}))
 
 
 class _Counts(NamedTuple):
-    """Parameters by layer, and how many of them are frozen."""
+    """The numbers of parameters by layer, and of frozen ones."""
 
     all: Counter[str]
     frozen: Counter[str]
 
 
 def _counts(table: ParameterTable) -> _Counts:
-    """Parameters by layer, e.g. of "3" and "3.0" for a parameter 3.0.weight; no running statistics."""
+    """Count parameters by layer, e.g. 3.0.weight for "3" and for "3.0", without running statistics."""
     counts = _Counts(Counter(), Counter())
     for entry in table.entries:
         if not entry.is_statistic:
@@ -90,7 +104,7 @@ def _rows(
         yield from inner
 
 
-class _Part(NamedTuple):
+class _Inner(NamedTuple):
     """A layer directly within a block: its place, its shapes, and the values that it saved."""
 
     path: tuple[int, ...]
@@ -100,8 +114,8 @@ class _Part(NamedTuple):
     saved: Saved
 
 
-def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Part]:
-    """The layers within a block in the order of computing; ends that share its parameters are left out."""
+def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Inner]:
+    """Yield the layers directly within a block, in the order in which they run."""
     children = reordered(block.children())
     kept = _by_place(block.program, saved) if isinstance(block, Container) else {}
     for child, (before, after) in zip(children, shapes(children, shape), strict=True):
@@ -113,31 +127,31 @@ def _parts(block: Layer, shape: Shape, saved: Saved) -> Iterator[_Part]:
         if child.inline and not child.path:
             yield from _parts(child.layer, before, keep)
         else:
-            yield _Part(child.path, child.layer, before, after, keep)
+            yield _Inner(child.path, child.layer, before, after, keep)
 
 
 def _by_place(program: Program, saved: Saved) -> dict[tuple[int, ...], Saved]:
-    """The values that layers saved, by their places; none for a block that keeps its input only."""
-    found: dict[tuple[int, ...], Saved] = {}
+    """Return the values that layers saved, by their places; none for a block that saves only its input."""
+    by_place: dict[tuple[int, ...], Saved] = {}
     if not isinstance(saved, list):
-        return saved if isinstance(saved, dict) else found
+        return saved if isinstance(saved, dict) else by_place
     for operation, keep in zip(program, saved, strict=True):
         if isinstance(operation.layer, FusedLayer):
-            found |= _by_place(operation.layer.operations, keep)
+            by_place |= _by_place(operation.layer.operations, keep)
         elif operation.role == "run" and not operation.shallow:
-            found[operation.path] = keep
-    return found
+            by_place[operation.path] = keep
+    return by_place
 
 
 def _under(path: tuple[int, ...], kept: dict[tuple[int, ...], Saved]) -> dict[tuple[int, ...], Saved]:
-    """The values saved by layers at a place and deeper, by their places from there."""
+    """Return the values saved by layers at a place and within it, by their places from there."""
     return {place[len(path) :]: keep for place, keep in kept.items() if place[: len(path)] == path}
 
 
 def new_bytes(saved: object, seen: set[int]) -> int:
-    """Bytes of the memory that arrays within `saved` lie in and that is not among `seen`, which it joins.
+    """Return the bytes of the arrays within `saved` that are not among `seen`, and add them to `seen`.
 
-    A view keeps the whole array that it looks into.
+    A view counts as the whole array of which it is a part. `seen` are ids of arrays.
     """
     total = 0
     for array in _arrays(saved):
@@ -162,12 +176,12 @@ def _arrays(value: object) -> Iterator[np.ndarray]:
 
 
 def _arguments(layer: Layer) -> str:
-    """The arguments that are not as usual, those that are layers left out: they have rows of their own."""
-    given = []
-    for field in sorted(fields(layer), key=attrgetter("kw_only")):  # what all layers have comes last
+    """Return the arguments that differ from their defaults, without layers, which have rows of their own."""
+    arguments = []
+    for field in sorted(fields(layer), key=attrgetter("kw_only")):  # arguments that all layers have come last
         value = getattr(layer, field.name)
         if value != field.default and not (
             isinstance(value, tuple) and value and isinstance(value[0], Layer)
         ):
-            given.append(f"{field.name}={value}")
-    return " ".join(given)
+            arguments.append(f"{field.name}={value}")
+    return " ".join(arguments)

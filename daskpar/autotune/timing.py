@@ -1,4 +1,4 @@
-"""Measuring the tasks of a layout: a few of its steps are run here, and each task timed and weighed."""
+"""The measurement of a layout's tasks: a few steps run in this process, and each task is timed."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from daskpar.layout.layout import Layout
 from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
 from daskpar.tasks.types import Spec
 
-Sign = tuple[Any, ...]
-"""The kind of a task for its cost: the operation and, of a cut model, the part."""
-Costs = dict[Sign, Cost]
+TaskKind = tuple[Any, ...]
+"""Tasks of the same cost: the name of the operation and, in a model that is cut, the part."""
+Costs = dict[TaskKind, Cost]
 Loading = Callable[[Graph, Key], dict[tuple[int, int], Key]]
-"""Adds the tasks that load the data; returns their keys by (stream, chunk)."""
+"""A function that adds the tasks which load the data and returns their keys by (stream, chunk)."""
 
 _END = "end"
 
 _WINDOW = 8  # steps in one task at grain `window`
 _WARM, _STEPS = 2, 10
-_PATIENCE = 1.5  # seconds for the first steps, above which fewer are measured
+_PATIENCE = 1.5  # seconds for the first steps; if they take longer, fewer steps are measured
 
 
-def sign(graph: Graph, key: Key) -> Sign:
-    """The kind of a task; of a pass through a part of the model, with the part's number."""
+def task_kind(graph: Graph, key: Key) -> TaskKind:
+    """Return the kind of a task; for a pass through a part of the model with the part's number."""
     kind = graph.kind(key)
     assert kind is not None
     if "part" in kind.axes and kind.verb in (FORWARD, BACKWARD):
@@ -50,14 +50,21 @@ def sign(graph: Graph, key: Key) -> Sign:
 
 
 def window_length(layout: Layout) -> int:
-    """Steps that are submitted as one; at grain `window` those of one task, from average to average."""
+    """Return the number of steps that are submitted as one: 1, or the steps of a task at grain `window`."""
     if layout.grain != "window":
         return 1
     return (layout.average_every or _WINDOW) if layout.replicas > 1 else _WINDOW
 
 
 def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) -> Graph:
-    """So many steps of a run, as training submits them; `chunks(graph, model)` adds what loads the data."""
+    """Return a graph of steps as training submits them.
+
+    Args:
+        spec: The run.
+        chunks: Function of (graph, key of the spec) that adds the tasks which load the data.
+        steps: Number of steps.
+        across_processes: True if workers are processes.
+    """
     graph = Graph("0plan")
     model = graph.add("load-model", (), tasks.load_model, spec)
     emitter = Emitter(spec, model, chunks(graph, model), across_processes)
@@ -66,24 +73,24 @@ def step_graph(spec: Spec, chunks: Loading, steps: int, across_processes: bool) 
     for _ in range(steps):
         state = emitter.window(graph, state, [spec.optimizer.lr * 1e-3] * length)
     for key in state.logs:
-        graph.add(_END, (key,), tasks.barrier, Ref(key), lane=graph.lanes.get(key))
+        graph.add(_END, (key,), tasks.barrier, Ref(key), slot=graph.slots.get(key))
     return graph
 
 
-def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool) -> Costs:
-    """Seconds and bytes of each kind of task: medians over some steps, run by `workers` threads at once.
+def measure_tasks(spec: Spec, split: Split, workers: int, across_processes: bool) -> Costs:
+    """Measure the seconds and bytes of each kind of task: medians over some steps, on `workers` threads.
 
-    What threads take from each other, memory's bandwidth for one, is in it.
+    The times include the effects of threads on each other, such as shared memory bandwidth.
     """
     keep_freed_memory()
     layout, tried = spec.layout, spec
-    if layout.grain == "window" and layout.replicas > 1:  # as many steps in a task as the time is known of
+    if layout.grain == "window" and layout.replicas > 1:  # fewer steps in a task, whose time is scaled
         shorter = replace(layout, average_every=min(_WINDOW, window_length(layout)))
         tried = replace(spec, layout=shorter)
     start = time.perf_counter()
-    _run(tried, part, workers, across_processes, _WARM + 1)
+    _run(tried, split, workers, across_processes, _WARM + 1)
     slow = time.perf_counter() - start > _PATIENCE
-    measured = _run(tried, part, workers, across_processes, _WARM + (2 if slow else _STEPS))
+    measured = _run(tried, split, workers, across_processes, _WARM + (2 if slow else _STEPS))
     longer = window_length(layout) / window_length(tried.layout)
     return {
         kind: Cost(
@@ -94,12 +101,14 @@ def measure_tasks(spec: Spec, part: Split, workers: int, across_processes: bool)
     }
 
 
-def _run(spec: Spec, part: Split, workers: int, across_processes: bool, steps: int) -> dict[Sign, list[Cost]]:
-    measured: dict[Sign, list[Cost]] = defaultdict(list)
+def _run(
+    spec: Spec, split: Split, workers: int, across_processes: bool, steps: int
+) -> dict[TaskKind, list[Cost]]:
+    measured: dict[TaskKind, list[Cost]] = defaultdict(list)
     layout = spec.layout
 
     def load(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
-        return add_training_data(graph, model, part, spec)
+        return add_training_data(graph, model, split, spec)
 
     graph = step_graph(spec, load, steps, across_processes)
     first = _WARM * window_length(layout)
@@ -110,11 +119,11 @@ def _run(spec: Spec, part: Split, workers: int, across_processes: bool, steps: i
     return measured
 
 
-def _timed(graph: Graph, task: Task, key: Key, first: int, measured: dict[Sign, list[Cost]]) -> Task:
-    """The task, noting its cost from step `first` on; before that all is slower."""
-    if graph.kind(key) is None:  # of dask.array, which reads the data
+def _timed(graph: Graph, task: Task, key: Key, first: int, measured: dict[TaskKind, list[Cost]]) -> Task:
+    """Return a task that also records its cost, from step `first` on: the first steps are slower."""
+    if graph.kind(key) is None:  # a task of dask.array that reads data
         return task
-    func, kind = task.func, sign(graph, key)
+    func, kind = task.func, task_kind(graph, key)
     counts = len(key) > 1 and isinstance(key[1], int) and key[1] >= first
 
     def run(*arguments: object) -> object:
@@ -129,7 +138,7 @@ def _timed(graph: Graph, task: Task, key: Key, first: int, measured: dict[Sign, 
 
 
 def scaled(spec: Spec, workers: int) -> Spec:
-    """The same with as many slots as workers, each lane with as many rows as it has now."""
+    """Return the run with as many slots as workers; each lane has as many rows as before."""
     layout = spec.layout
     rows = spec.order.batch // layout.lane_count
     many = max(1, workers * layout.lane_count // layout.slots)
@@ -143,12 +152,12 @@ def scaled(spec: Spec, workers: int) -> Spec:
 
 
 def no_data(spec: Spec) -> Loading:
-    """Chunks that take no time, for graphs that are only looked at."""
+    """Return a function that adds chunks without data, for graphs that are only simulated."""
     layout, order = spec.layout, spec.order
 
     def add(graph: Graph, model: Key) -> dict[tuple[int, int], Key]:
         return {
-            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, lane=layout.lane_place(lane))
+            (stream, 0): graph.add("load-data", (stream,), tasks.barrier, slot=layout.lane_slot(lane))
             for lane in range(layout.lane_count)
             for stream in layout.streams(lane, order.streams)
         }

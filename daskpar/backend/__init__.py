@@ -1,1 +1,1 @@
-"""The ground floor: which array module a value belongs to, and random numbers that any cut can draw."""
+"""Lowest layer of daskpar: array modules, random streams, BLAS threads, barriers, files and kernels."""

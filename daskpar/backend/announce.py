@@ -1,4 +1,4 @@
-"""Telling a user that kernels are being compiled, which takes some seconds once."""
+"""Message to a user while kernels are compiled, which takes some seconds once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from daskpar.backend.kernels import are_compiled
 
 @contextmanager
 def announce_compiling(tell: Callable[[str], None]) -> Iterator[None]:
-    """Call `tell` with a line when the first kernel is about to be compiled, and with one at the end."""
-    if not are_compiled():  # the reference needs no compiling
+    """Call `tell` with a line before the first kernel is compiled, and with a line at the end."""
+    if not are_compiled():  # the reference kernels need no compilation
         yield
         return
     from numba.core import event

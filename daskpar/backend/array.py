@@ -1,7 +1,7 @@
-"""Which array module a value belongs to.
+"""Array modules: NumPy or CuPy, chosen by the array itself.
 
-Block operations never name NumPy for data: they ask the array for its own module, so a chunk that lies on
-a GPU stays there. NumPy (>= 2) and CuPy (>= 14) arrays both answer `__array_namespace__`.
+Operations on data never name NumPy. They ask an array for its module, so a chunk on a GPU stays there. Arrays
+of NumPy (>= 2) and CuPy (>= 14) both have `__array_namespace__`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 
 T = TypeVar("T")
 Array = Any
-"""A NumPy or CuPy array: anything that answers `__array_namespace__` with a NumPy-like module."""
+"""A NumPy or CuPy array: any object whose `__array_namespace__` returns a module like NumPy."""
 ArrayModule = Any
-"""`numpy`, `cupy` or another module of the array API. They share no static type: CuPy has no stubs."""
+"""`numpy`, `cupy` or another module of the array API. They have no common static type: CuPy has no stubs."""
 Reduced = tuple[Callable[..., object], tuple[object, ...]]
-"""What `__reduce__` returns: a function, and the arguments to call it with where the value arrives."""
+"""Return value of `__reduce__`: a function, and the arguments that the receiver calls it with."""
 
 
 def array_module(x: Array) -> ArrayModule:
-    """The module whose functions take `x`: `numpy`, `cupy`, ...
+    """Return the module of an array: `numpy`, `cupy` or another.
 
     Raises TypeError for a value that is not an array.
     """
@@ -32,18 +32,18 @@ def array_module(x: Array) -> ArrayModule:
 
 
 PROCESS_DEFAULT = "here"
-"""Stands for the module that this process computes with, where workers are of different kinds."""
+"""Name for the array module of each process, for workers with different modules."""
 _here = "numpy"
 
 
 def use(name: str) -> None:
-    """Say which module this process computes with; arrays that come from elsewhere become its own."""
+    """Set the array module of this process, to which arrays from other processes are converted."""
     global _here
     _here = name
 
 
 def module_named(name: str) -> ArrayModule:
-    """`numpy` or `cupy`, imported only when asked for; `here` for that of this process."""
+    """Import and return the array module of a name; `here` is the module of this process."""
     name = _here if name == PROCESS_DEFAULT else name
     if name == "numpy":
         return np
@@ -53,17 +53,17 @@ def module_named(name: str) -> ArrayModule:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` on the host; a CuPy array is copied, a NumPy array returned as it is."""
+    """Return `x` as a NumPy array; a CuPy array is copied to the host, a NumPy array is not copied."""
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
 def is_floating(x: Array) -> bool:
-    """Return whether `x` holds floating point numbers, on any device."""
+    """Return whether an array has a floating-point dtype, on any device."""
     return np.dtype(x.dtype).kind == "f"
 
 
 def each_array(function: Callable[[Array], Array], value: T) -> T:
-    """`value` with `function` of every array within it, in lists, tuples and dicts."""
+    """Apply `function` to every array in nested lists, tuples and dicts, and return the same structure."""
     if hasattr(value, "__array_namespace__") and not isinstance(value, np.generic):
         return function(value)
     if isinstance(value, tuple) and hasattr(value, "_make"):
@@ -76,29 +76,29 @@ def each_array(function: Callable[[Array], Array], value: T) -> T:
 
 
 def pickle_via_host(parts: tuple[object, ...]) -> Reduced:
-    """How a named tuple is pickled (its `__reduce__`): by way of the host.
+    """Return the `__reduce__` value of a named tuple: it is pickled as NumPy arrays.
 
-    Its arrays arrive as those of the module that the receiver computes with, and aligned: arrays that came
-    over a network begin wherever their message had room. NumPy copies such operands of a matrix product into
-    another order, and the product's last bits then tell where a task happened to run.
+    The receiver converts the arrays to its own module and aligns them. Arrays from a network may start at any
+    address. NumPy copies unaligned operands of a matrix product into another order, so that the last bits of
+    the product would depend on the machine that ran the task.
     """
-    return _arrived, (type(parts), tuple(each_array(to_numpy, part) for part in parts))
+    return _rebuild, (type(parts), tuple(each_array(to_numpy, part) for part in parts))
 
 
-def _arrived(kind: Callable[..., T], parts: tuple[object, ...]) -> T:
-    return kind(*(each_array(_landed, part) for part in parts))
+def _rebuild(kind: Callable[..., T], parts: tuple[object, ...]) -> T:
+    return kind(*(each_array(_to_own_module, part) for part in parts))
 
 
 def native(array: Array) -> Array:
-    """Return an array in the byte order of this machine: compiled kernels know no other."""
+    """Return an array in the byte order of this machine, which compiled kernels need."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def aligned(array: Array) -> Array:
-    """Return an array that begins where its dtype may: one that came over a network may begin anywhere."""
+    """Return an array at an address that is aligned for its dtype; arrays from a network may be unaligned."""
     return array if not isinstance(array, np.ndarray) or array.flags.aligned else array.copy()
 
 
-def _landed(array: np.ndarray) -> Array:
+def _to_own_module(array: np.ndarray) -> Array:
     array = aligned(array)
     return array if _here == "numpy" else module_named(_here).asarray(array)

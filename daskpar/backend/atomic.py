@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-    """Write a file in the place of what was there; text as UTF-8.
+    """Write a file, or replace one, atomically; text is written as UTF-8.
 
-    It is on the disk when this returns. Several threads or processes may write the same file at once: each
-    has a partial file of its own, and the last one stays.
-    Raises OSError, e.g. on a full disk, and leaves what was there.
+    The file is on the disk when this returns. Several threads or processes may write the same file at once:
+    each has its own partial file, and the last one stays.
+    Raises OSError, e.g. on a full disk, and then leaves an existing file unchanged.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:

@@ -1,4 +1,4 @@
-"""Threads that work side by side and wait for each other after each piece of work."""
+"""Barrier for threads that compute together, and a function that runs work in such threads."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from daskpar.backend import blas
 from daskpar.backend.kernels import are_compiled
 
-_LOOKS = 2_000_000  # some milliseconds; who is that late is waited for asleep
-_NAP = 1e-4  # seconds
+_POLLS = 2_000_000  # some milliseconds of busy waiting, after which a thread sleeps between polls
+_NAP = 1e-4  # seconds between polls
 T = TypeVar("T")
 _GONE = np.iinfo(np.int64).max
 
 
 class Barrier:
-    """Where so many threads wait for each other, any number of times.
+    """Barrier of `threads` threads that can be used any number of times.
 
-    They look for each other without going to sleep if each has a core to itself, for waking up takes longer
-    than most waits; with fewer cores, or without Numba, they wait asleep.
+    If each thread has a core, the threads poll for each other, because to wake a thread takes longer than
+    most waits. With fewer cores, or without Numba, they block.
     """
 
     def __init__(self, threads: int):
@@ -41,20 +41,23 @@ class Barrier:
             self._counts = np.zeros(threads * APART, np.int64)
 
     def wait(self, thread: int) -> None:
-        """Wait until all have called this as often as `thread`; raises BrokenBarrierError where one left."""
+        """Wait until all threads have called this as often as `thread` has.
+
+        Raises BrokenBarrierError if a thread has left.
+        """
         if self._barrier is not None:
             self._barrier.wait()
             return
         self._numbers[thread] += 1
-        looks = _LOOKS
-        while not self._meet(self._counts, thread, self._numbers[thread], looks):
+        polls = _POLLS
+        while not self._meet(self._counts, thread, self._numbers[thread], polls):
             time.sleep(_NAP)
-            looks = 1
+            polls = 1
         if self._broken:
             raise threading.BrokenBarrierError
 
     def leave(self) -> None:
-        """Let go of all who wait: somebody will not come."""
+        """Break the barrier for all threads that wait, because this thread will not call `wait` again."""
         self._broken = True
         if self._barrier is not None:
             self._barrier.abort()
@@ -63,20 +66,20 @@ class Barrier:
 
 
 def run_in_threads(threads: int, work: Callable[[int, Callable[[], None]], T]) -> list[T]:
-    """What `work(number, meet)` gives in each of so many threads, this one among them.
+    """Call `work(number, wait)` in each of `threads` threads, and return the results by number.
 
-    `meet()` waits for the others. Where one raises, the others end at their next meeting, and the error of
-    the lowest number is raised here.
+    This thread has number 0. `wait()` is a barrier of all threads. If one raises, the others end at their
+    next barrier, and the error of the lowest number is raised here.
     """
     if threads == 1:
         return [work(0, lambda: None)]
-    meeting = Barrier(threads)
+    barrier = Barrier(threads)
 
     def run(number: int) -> T:
         try:
-            return work(number, lambda: meeting.wait(number))
+            return work(number, lambda: barrier.wait(number))
         except BaseException:
-            meeting.leave()
+            barrier.leave()
             raise
 
     with ThreadPoolExecutor(threads - 1) as pool:

@@ -1,4 +1,4 @@
-"""How many threads a matrix product uses, and which kernels it runs."""
+"""Threads of matrix products: limits on the BLAS libraries of this process, and information on them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from threadpoolctl import ThreadpoolController
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _mine: ContextVar[tuple[limit_threads | _Lasting, ...]] = ContextVar("blas_threads", default=())
-"""The limits that this thread has opened, the newest last. It goes by them: others may be in another run."""
+"""Limits that this thread has opened, the newest last. Other threads may belong to other runs."""
 
 
 class _Lasting(NamedTuple):
-    """The limit that lasts, where those of runs do not count."""
+    """Marker for the limit of `keep_threads`, in place of the limits of runs."""
 
     threads: int | None
     is_open: bool = True
 
 
 class limit_threads:
-    """Use so many threads for each matrix product of this process; as a context manager, for a while.
+    """Limit of the threads of each matrix product in this process; a context manager ends it.
 
-    The number counts for the whole process. Where several threads set one, the thread that did so first
-    decides about the libraries for as long as its limits last, and the next one then; limits may end in any
-    order. So what runs side by side, e.g. the members of an ensemble, computes what it would alone.
+    A limit counts for the whole process. If several threads of Python set limits, the first thread decides
+    for as long as its limits last, then the next one. Limits may end in any order. So runs in parallel
+    threads, e.g. the members of an ensemble, compute the same as alone.
+
+    Args:
+        threads: Number of threads of a matrix product.
     """
 
     _lock = threading.RLock()
@@ -55,7 +58,7 @@ class limit_threads:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.is_open = False  # also for the thread that opened it, where another one closes it
+        self.is_open = False  # read by the thread that opened it, if another thread closes it
         _mine.set(tuple(limit for limit in _mine.get() if limit is not self))
         with limit_threads._lock:
             if self in self._active:
@@ -64,7 +67,7 @@ class limit_threads:
 
 
 def _renew() -> None:
-    """Leave behind, in a forked child, what belongs to threads that are not there."""
+    """Drop, in a forked child, the limits of threads that do not exist there."""
     limits, here = limit_threads, threading.get_ident()
     limits._lock = threading.RLock()
     limits._active[:] = [limit for limit in limits._active if limit.thread == here]
@@ -75,21 +78,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def keep_threads(threads: int) -> None:
-    """Use so many threads for each matrix product from now on, wherever no `limit_threads` says otherwise."""
+    """Set the threads of each matrix product from now on, wherever no `limit_threads` is open."""
     with limit_threads._lock:
         limit_threads._kept = threads
         _decide()
 
 
 def _decide() -> None:
-    """Put in force what the limits say, else what is kept, else what was there before."""
+    """Apply the open limits to the libraries, else the kept number, else the original numbers."""
     limits = limit_threads
     libraries = ThreadpoolController().select(user_api="blas")
     if limits._in_force is None:
         limits._before = {lib["filepath"]: lib["num_threads"] for lib in libraries.info()}
     limits._in_force = limits._active[-1].threads if limits._active else limits._kept
     first = [limit.threads for limit in limits._active if limit.thread == limits._active[0].thread]
-    # threadpoolctl has a rule of its own about threads, by which limits of workers would never take effect
+    # threadpoolctl lets only one thread set limits, so that those of workers would never take effect
     release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", lambda force: None)
     for library in libraries.lib_controllers:
         threads = first[-1] if first else limits._kept or limits._before.get(library.filepath)
@@ -100,7 +103,7 @@ def _decide() -> None:
 
 
 def threads_in_force() -> int | None:
-    """The number that `limit_threads` or `keep_threads` has set; None where neither has."""
+    """Return the number of threads set by `limit_threads` or `keep_threads`, or None."""
     for limit in reversed(_mine.get()):
         if limit.is_open:
             return limit.threads
@@ -109,7 +112,7 @@ def threads_in_force() -> int | None:
 
 @contextmanager
 def lasting_limit() -> Iterator[None]:
-    """Go by what is kept for good, so that what is computed here does not depend on runs in other threads."""
+    """Use the number of `keep_threads` in the block, so that runs in other threads do not matter."""
     token = _mine.set((_Lasting(limit_threads._kept),))
     try:
         yield
@@ -118,12 +121,12 @@ def lasting_limit() -> Iterator[None]:
 
 
 def on_one_core() -> bool:
-    """Return whether a matrix product is to use one core only: others are busy, or there is none."""
+    """Return whether a matrix product must use one core: the others are busy, or there are none."""
     return (threads_in_force() or cores()) == 1
 
 
 class Library(TypedDict):
-    """A BLAS library in force; `architecture`: the kernels that it runs, e.g. `SkylakeX`."""
+    """BLAS library in use; `architecture` names its kernels, e.g. `SkylakeX`."""
 
     library: str
     version: str | None
@@ -132,7 +135,7 @@ class Library(TypedDict):
 
 
 def describe() -> list[Library]:
-    """The BLAS libraries in force: library, version, architecture (e.g. `SkylakeX`), threads."""
+    """Return the BLAS libraries in use, with their versions, architectures and threads."""
     info = ThreadpoolController().select(user_api="blas").info()
     return [
         {

@@ -1,4 +1,4 @@
-"""Flat arrays worked on a piece at a time."""
+"""Flat arrays in pieces that fit a processor's cache."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import numpy as np
 
 from daskpar.backend.array import Array, array_module
 
-_BLOCK = 32_768  # elements: a block of parameters, gradients, slots and scratch stays in a core's cache
+_BLOCK = 32_768  # elements: pieces of parameters, gradients, slots and scratch stay in a core's cache
 
 
 def chunked(first: Array, *others: Array) -> Iterator[tuple[Array, ...]]:
-    """Aligned pieces of flat arrays, small enough for the cache on a CPU, whole on a GPU."""
+    """Yield corresponding pieces of flat arrays (elements,), as views.
+
+    A piece is small enough for a CPU's cache. On a GPU it is the whole array.
+    """
     size = first.shape[0]
     step = _BLOCK if array_module(first) is np else max(size, 1)
     for start in range(0, size, step):

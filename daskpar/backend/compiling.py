@@ -1,8 +1,8 @@
-"""Compiling kernels: one thread at a time, and never in the midst of a fork.
+"""Lock for the compilation of kernels: one thread at a time, and never during a fork.
 
-Threads that import the compiler together may wait for each other for ever, and so may a forked child for a
-thread of its parent that was importing or compiling. Whoever loads kernels holds `LOADING`, and a fork waits
-until nobody loads or compiles.
+Threads that import the compiler at the same time may deadlock. So may a forked child, if a thread of its
+parent was importing or compiling. A thread that loads kernels holds `LOADING`, and a fork waits until no
+thread loads or compiles.
 """
 
 from __future__ import annotations

@@ -1,9 +1,16 @@
-"""Random numbers from a counter: any task can draw its part of a stream, whatever the cut.
+"""Counter-based random numbers: any task can draw its part of a stream, under any layout.
 
-A stream is named by (seed, purpose, step, place) and addressed by row. Rows 3 to 7 of a batch get the same
-numbers when they are drawn alone as when the whole batch is drawn, so a network with dropout computes the
-same under any layout. The generator is Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as
-1, 2, 3", SC'11), whose state is a key and a counter and nothing else.
+A stream is named by (seed, purpose, step, layer) and addressed by the row of the global batch:
+
+    row of the batch    0   1   2   3   4   5   6   7
+    all rows           [a   b   c   d   e   f   g   h]     one lane draws 8 rows
+    lanes of 4 rows    [a   b   c   d] [e   f   g   h]     two lanes draw the same numbers
+
+So a network with dropout computes the same under any layout. The generator is Philox4x64-10, whose state is
+only a key and a counter.
+
+Reference:
+    Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 _WORD = 2**64
-_PER_BLOCK = 16  # one Philox block is 256 bits: sixteen 16-bit numbers
+_PER_BLOCK = 16  # a Philox block of 256 bits is sixteen 16-bit numbers
 
 PURPOSES = {"dropout": 1, "order": 2, "split": 3, "augment": 4}
 
@@ -24,7 +31,7 @@ def _philox(seed: int, purpose: str, counter: tuple[int, int, int, int]) -> np.r
 
 
 def place_id(path: tuple[int, ...]) -> int:
-    """A 64-bit number for a place in a network, e.g. `(2, 0)`: first layer within the third."""
+    """Return a 64-bit number for a layer by its path, e.g. `(2, 0)` for the first layer within the third."""
     number = 0
     for index in path:
         number = (number * 1_000_003 + index + 1) % _WORD
@@ -32,7 +39,7 @@ def place_id(path: tuple[int, ...]) -> int:
 
 
 def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, columns: int) -> np.ndarray:
-    """Uniform uint16 numbers, shape (rows, columns), for `rows` rows of a batch from row `row` on."""
+    """Return uniform uint16 numbers (rows, columns) for `rows` rows of the global batch from row `row` on."""
     blocks = -(-columns // _PER_BLOCK)
     bits = _philox(seed, "dropout", (row * blocks, 0, place_id(path), step)).random_raw(rows * blocks * 4)
     return bits.view(np.uint16).reshape(rows, blocks * _PER_BLOCK)[:, :columns]
@@ -41,7 +48,7 @@ def uniform16(seed: int, step: int, path: tuple[int, ...], row: int, rows: int, 
 def uniform16_within(
     seed: int, step: int, path: tuple[int, ...], row: int, rows: int, columns: int, parts: Sequence[range]
 ) -> np.ndarray:
-    """The numbers of `uniform16` in some of the columns: those in `parts`, one after the other."""
+    """Return the numbers of `uniform16` in the columns of `parts`, side by side in the order of `parts`."""
     blocks = -(-columns // _PER_BLOCK)
     out = np.empty((rows, sum(map(len, parts))), np.uint16)
     for i in range(rows):
@@ -59,10 +66,11 @@ def uniform16_within(
 def whole_numbers(
     seed: int, step: int, path: tuple[int, ...], row: int, rows: int, below: tuple[int, ...]
 ) -> np.ndarray:
-    """Uniform int64 numbers from 0 to below[j] − 1, shape (rows, len(below)), for `rows` rows from `row` on.
+    """Return uniform int64 numbers (rows, len(below)), from 0 to below[j] - 1 in column j.
 
-    Each is drawn from 32 bits: shares are within 2⁻³² of 1 / below[j]. At most eight a row, as many as a
-    block of the generator holds.
+    They belong to `rows` rows of the global batch from row `row` on. Each is drawn from 32 bits, so that its
+    probability is within 2⁻³² of 1 / below[j]. A block of the generator has eight numbers, the maximum for a
+    row. Raises TypeError for more than eight columns.
     """
     if len(below) > 8:
         raise TypeError(f"at most eight whole numbers are drawn for a row, got {len(below)}")
@@ -72,9 +80,9 @@ def whole_numbers(
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """A NumPy generator for one indexed draw, e.g. the order of the rows of (epoch, stream, chunk).
+    """Return a NumPy generator for one indexed draw, e.g. the row order of (epoch, stream, chunk).
 
-    Raises TypeError for more than three indices: a counter has no room for them.
+    Raises TypeError for more than three indices, because a counter has room for three.
     """
     if len(index) > 3:
         raise TypeError(f"a generator takes at most three indices, got {index}")
@@ -83,5 +91,5 @@ def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
 
 
 def init_rng(seed: int) -> np.random.Generator:
-    """A NumPy generator that can spawn others, for initial parameters."""
+    """Return a NumPy generator that can spawn others, for initial parameters."""
     return np.random.default_rng(np.random.SeedSequence(seed % _WORD))

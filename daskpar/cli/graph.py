@@ -23,7 +23,7 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     across = config.cluster.kind not in ("threads", "threaded-scheduler")
     emitter = Emitter(spec, model, chunks, across)
     state = emitter.window(graph, emitter.start(graph, 0), [spec.optimizer.lr] * steps)
-    graph.add("report", (state.step,), tasks.report, Ref(emitter.cut(graph, state)[0]))
+    graph.add("report", (state.step,), tasks.report, Ref(emitter.snapshot(graph, state)[0]))
     return _needed(graph, model)
 
 

@@ -1,4 +1,4 @@
-"""Clusters by kind, the settings of their workers, and the executors of graphs."""
+"""Clusters by kind, the settings of their workers, and executors, which run graphs on them."""
 
 from daskpar.cluster.executor import Executor, choose_executor
 from daskpar.cluster.kind import CLUSTERS, ClusterKind

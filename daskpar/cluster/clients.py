@@ -1,19 +1,20 @@
-"""The door for clients: every client that a training, an evaluation or a plan uses comes in here.
+"""Checks of clients: every client of a training, an evaluation or a plan passes through this module.
 
-Taken are
-  * a distributed `Client` that is open and synchronous, and whose scheduler answers and has workers;
-  * `"threaded-scheduler"`, Dask's own threaded scheduler, which needs no cluster;
-  * None: the current client, and the threaded scheduler where there is none. Within a task of Dask it is the
-    threaded scheduler, so that each task trains on its own worker, and as many train at once as the cluster
-    has threads; with `client=get_client()` a task trains on the whole cluster instead.
+Accepted values of `client`:
 
-Refused in one line, before anything starts, are asynchronous and closed clients, those that a forked child
-has from its parent, those whose scheduler is gone or has no workers, and all that is no client: clusters,
-addresses, kinds of clusters, futures, classes.
+* A distributed `Client` that is open and synchronous, with a scheduler that answers and has workers.
+* `"threaded-scheduler"`: Dask's threaded scheduler, which needs no cluster.
+* None: the current client, or the threaded scheduler if there is none. Within a task of Dask, None is the
+  threaded scheduler: each task trains on its own worker, and the cluster's threads train side by side. With
+  `client=get_client()` a task trains on the whole cluster instead.
 
-Checked where: `current_client` looks at the client itself, `known_workers` asks its scheduler (whenever an
-executor is made, or lanes are counted). `daskpar.cluster.kinds.address` checks addresses before a client is
-made of one. `daskpar.cluster.patience` decides how long a cluster that loses its workers is waited for.
+Everything else is refused in one line before anything starts: asynchronous and closed clients, clients from
+before a fork, clients without a scheduler or workers, and objects that are not clients (clusters, addresses,
+kinds of clusters, futures, classes).
+
+`current_client` checks the client itself. `known_workers` asks its scheduler, when an executor is made or
+lanes are counted. `daskpar.cluster.kinds.address` checks addresses. `daskpar.cluster.patience` decides how
+long to wait for a cluster that has lost its workers.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ _LOOP = (
     "this is the event loop of a Dask worker or client (client.run, or an async task), which must not be "
     "blocked; train in a plain function, with client.submit"
 )
-_ANSWER = 30  # seconds that a scheduler has to answer
-_WORKERS = 120  # seconds that the first worker of a cluster which is starting some has to come
+_ANSWER = 30  # seconds: time limit for a scheduler's answer
+_WORKERS = 120  # seconds: time limit for the first worker of a cluster that is starting
 
 
 class WorkerInfo(TypedDict, total=False):
-    """The part of a scheduler's knowledge of a worker that is used here."""
+    """Scheduler's information on a worker, as far as daskpar uses it."""
 
     name: object
     host: str
@@ -55,21 +56,21 @@ class WorkerInfo(TypedDict, total=False):
 
 
 Workers = dict[str, WorkerInfo]
-"""Workers by address."""
+"""Information on workers, by their address."""
 
 
 def current_client(client: object) -> Client | str:
     """Return the client to use for `client`, which may be None: a usable `Client`, or `THREADED`.
 
-    Raises InputError for a client that cannot be used, and for what is none.
+    Raises InputError for a client that cannot be used, and for an object that is not a client.
     """
     _check_event_loop()
-    given = client is not None
-    if not given:
+    name = "the current client" if client is None else "the client given"
+    if client is None:
         client = _current()
     if client is None or client == THREADED:
         return THREADED
-    _check(client, "the client given" if given else "the current client")
+    _check(client, name)
     check_own(client)
     return client
 
@@ -82,13 +83,13 @@ def _current() -> Client | None:
     with suppress(ValueError):
         if not within_task():
             return Client.current()
-        client = Client.current(allow_global=False)  # of `worker_client`, or of whoever started the worker
+        client = Client.current(allow_global=False)  # from `worker_client`, or from the worker's starter
         return client if client is getattr(get_worker(), "_client", None) else None
     return None
 
 
 def within_task() -> bool:
-    """Return whether this is a worker's thread, in a task of Dask or a method of an actor."""
+    """Return whether this thread of a worker runs a Dask task or a method of an actor."""
     if "distributed.worker" not in sys.modules:
         return False
     from distributed.worker import thread_state
@@ -97,10 +98,10 @@ def within_task() -> bool:
 
 
 def leave_thread_pool() -> Callable[[], None]:
-    """Give the thread of a task back to its worker while the task waits; returns what takes one again.
+    """Leave the worker's thread pool while a task waits, and return the function that rejoins it.
 
-    Tasks that wait for others on threads that those others need would wait for ever. Does nothing elsewhere,
-    nor where the task has seceded already.
+    Otherwise a task could wait for ever for tasks that need its thread. Outside a task, and in a task that
+    has seceded already, nothing happens.
     """
     if not within_task():
         return _stay
@@ -108,7 +109,7 @@ def leave_thread_pool() -> Callable[[], None]:
 
     try:
         secede()
-    except (KeyError, AttributeError):  # has left already; runs on no pool
+    except (KeyError, AttributeError):  # it has left already, or runs in no pool
         return _stay
     return rejoin
 
@@ -118,7 +119,7 @@ def _stay() -> None:
 
 
 def _check_event_loop() -> None:
-    """Refuse to block an event loop of Dask, where `client.run` and async tasks call functions."""
+    """Refuse to block an event loop of Dask, in which `client.run` and async tasks call functions."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return
@@ -132,7 +133,7 @@ def _check_event_loop() -> None:
 
 
 def check_type(client: object) -> object:
-    """Return a client as it is. Raises InputError for what is none, nor `THREADED` or None."""
+    """Return `client` unchanged. Raises InputError unless it is a Client, `THREADED` or None."""
     if client is None or (isinstance(client, str) and client == THREADED):
         return client
     if isinstance(client, str):
@@ -151,15 +152,15 @@ def _check(client: object, name: str) -> None:
     assert isinstance(client, Client)
     if client.status in ("closed", "closing"):
         raise InputError(
-            f"{name} is closed; set `client` to one that is open, to {THREADED!r}, or to None, which takes "
-            "the current one"
+            f"{name} is closed; set `client` to an open one, to {THREADED!r}, or to None for the current "
+            "client"
         )
     if client.asynchronous and not client._asynchronous:
         raise InputError(_LOOP)
     if client.asynchronous or client.status == "newly-created":
         raise InputError(
-            f"{name} is asynchronous, and a training cannot wait for it here; pass a Client that was made "
-            f"without asynchronous=True, or client={THREADED!r}, or train in a thread: asyncio.to_thread(...)"
+            f"{name} is asynchronous, and a training cannot wait for it here; pass a Client made without "
+            f"asynchronous=True, or client={THREADED!r}, or train in a thread: asyncio.to_thread(...)"
         )
     if client.status != "running":
         raise _gone(client)
@@ -170,13 +171,14 @@ def _not_an_address(text: str) -> InputError:
         return InputError(f"client={text!r} is an address; pass distributed.Client({text!r})")
     if text in CLUSTERS:
         return InputError(
-            f"client={text!r} is a kind of cluster; pass what `with open_client({text!r}) as client:` gives"
+            f"client={text!r} is a kind of cluster; write `with open_client({text!r}) as client:` and pass "
+            "the client"
         )
     return InputError(f"client={text!r}: expected a distributed.Client, None or {THREADED!r}")
 
 
 def _description(thing: object) -> str:
-    """Say what something is that is no client, and what to pass instead."""
+    """Return text for a message: the type of an object that is not a client, and what to pass instead."""
     from concurrent.futures import Executor
 
     from distributed import Future, Scheduler, Worker
@@ -190,11 +192,11 @@ def _description(thing: object) -> str:
     if isinstance(thing, Scheduler | Worker):
         return f"a {kind}; pass Client({thing.address!r})"
     if isinstance(thing, Future):
-        return "a Future; pass the client that it is of, future.client"
+        return "a Future; pass its client, future.client"
     if isinstance(thing, Executor) and hasattr(thing, "_client"):
-        return f"a {kind}; pass the client that it is of"
+        return f"a {kind}; pass the client that it was made from"
     if hasattr(thing, "__enter__") and kind == "_GeneratorContextManager":
-        return "what open_client returns; write `with open_client(...) as client:`"
+        return "the context manager of open_client; write `with open_client(...) as client:`"
     return f"{kind}; write `with open_client(...) as client:`, or pass None or {THREADED!r}"
 
 
@@ -204,15 +206,15 @@ def _address(client: Client) -> str:
 
 def _gone(client: Client) -> InputError:
     return InputError(
-        f"client: the scheduler at {_address(client)} does not answer; make a Client of a cluster that runs"
+        f"client: the scheduler at {_address(client)} does not answer; make a Client of a running cluster"
     )
 
 
 def known_workers(client: Client) -> Workers:
-    """Return what the scheduler of a client knows of its workers, by address.
+    """Return the information on its workers that a client's scheduler has, by address.
 
-    Waits for the first one where the client's cluster is starting some. Raises InputError where the scheduler
-    does not answer, and where it has no workers.
+    Waits for the first worker if the client's cluster is starting workers. Raises InputError if the scheduler
+    does not answer or has no workers.
     """
     deadline = time.monotonic() + _WORKERS
     while True:
@@ -243,7 +245,7 @@ def _are_coming(client: Client) -> bool:
 
 
 def worker_count(client: Client | str) -> int:
-    """The lanes that suit a client's cluster: one for each worker, or for each thread of a single one."""
+    """Return the number of lanes for a client's cluster: its workers, or the threads of a single worker."""
     if client == THREADED:
         return blas.cores()
     workers = list(known_workers(client).values())

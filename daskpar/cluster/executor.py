@@ -1,4 +1,4 @@
-"""Executors of graphs: Dask's threaded scheduler, or a cluster behind a client. The graphs are the same."""
+"""Executors: they run the same graphs on Dask's threaded scheduler, or on a cluster through its client."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskpar.backend import blas
 from daskpar.backend.array import PROCESS_DEFAULT
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
 from daskpar.cluster.clients import THREADED, Workers, current_client, known_workers, leave_thread_pool
-from daskpar.cluster.patience import LOOK, Patience
+from daskpar.cluster.executor_protocol import Done as Done
+from daskpar.cluster.executor_protocol import Executor as Executor
+from daskpar.cluster.patience import POLL, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError
 from daskpar.graph.dask_api import DataNode
@@ -23,58 +25,12 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 T = TypeVar("T")
-Done = Callable[[Key], object]
 
 _LOST = "the worker that held the parameters is gone"
 
 
-class Executor(Protocol):
-    """Runs graphs and holds the values of the keys that were asked for, until they are released."""
-
-    in_process: bool
-    """True where tasks run in this process, so that arrays need not be sent."""
-    module: str
-    """The array module of the workers: `cupy` where all have a GPU, `here` where some have, else `numpy`."""
-
-    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
-        """Start computing `keys`; tasks of the graph may refer to keys held from before.
-
-        `done` hears of each finished task, where the tasks are computed before this returns.
-        """
-
-    def result(self, key: Key) -> Any:
-        """The value of a key, waiting for it; raises what its task raised."""
-
-    def release(self, keys: Iterable[Key]) -> None:
-        """Let go of keys."""
-
-    def everywhere(self, function: Callable[..., object], *args: object) -> None:
-        """Call a function in every process that runs tasks and is not this one."""
-
-    def on_each(self, function: Callable[..., T], *args: object) -> list[T]:
-        """What a function gives in a task on each worker, all at once, in the order of the workers."""
-
-    def describe(self) -> dict[str, list[blas.Library]]:
-        """The BLAS in force, by worker."""
-
-    def record(self) -> Record:
-        """Begin to record the tasks of the graphs that are submitted from now on."""
-
-    def capacity(self, lanes: int) -> tuple[int, int]:
-        """(cores that tasks may compute on, those that a task of one of so many lanes computes on)."""
-
-    def set_lanes(self, lanes: int) -> None:
-        """Share the cores among so many lanes from now on, as if opened for them."""
-
-    def at_close(self, undo: Callable[[], object]) -> None:
-        """Call `undo` when this is closed."""
-
-    def close(self) -> None:
-        """Let go of everything, and undo what was set in this process."""
-
-
-class ThreadedExecutor:
-    """Dask's own threaded scheduler: no cluster, no dashboard; `submit` returns when all is computed."""
+class ThreadedExecutor(Executor):
+    """Executor on Dask's threaded scheduler, without a cluster; `submit` returns when all is computed."""
 
     in_process = True
     module = "numpy"
@@ -97,12 +53,12 @@ class ThreadedExecutor:
         missing = needed - tasks.keys()
         if not missing <= self._values.keys():
             raise InputError(
-                "the data are on a cluster, as persisted, and the threaded scheduler cannot reach them; pass "
-                "its client (within a task, client=get_client())"
+                "the data are persisted on a cluster, and the threaded scheduler cannot read them; pass the "
+                "cluster's client (within a task, client=get_client())"
             )
-        held = {key: DataNode(key, self._values[key]) for key in missing}
-        hear = None if done is None else [(None, None, None, lambda key, *_: done(key), None)]
-        values = get({**tasks, **held}, wanted, num_workers=blas.cores(), callbacks=hear)
+        kept = {key: DataNode(key, self._values[key]) for key in missing}
+        callbacks = None if done is None else [(None, None, None, lambda key, *_: done(key), None)]
+        values = get({**tasks, **kept}, wanted, num_workers=blas.cores(), callbacks=callbacks)
         self._values.update(zip(wanted, values, strict=True))
 
     def result(self, key: Key) -> Any:
@@ -139,10 +95,13 @@ class ThreadedExecutor:
         self._undo.close()
 
 
-class ClusterExecutor:
-    """A Dask cluster, through its client. Within a task, its thread is given back until this is closed."""
+class ClusterExecutor(Executor):
+    """Executor on a Dask cluster, through its client.
 
-    _refresh = 1.0  # seconds that a list of workers is taken to hold
+    Within a task of Dask, the task leaves the worker's thread pool until the executor is closed.
+    """
+
+    _refresh = 1.0  # seconds that a list of workers is valid
 
     def __init__(self, client: Client, lanes: int, threads: int | None = None):
         self.client = client
@@ -154,10 +113,9 @@ class ClusterExecutor:
         self._patience = Patience(client)
         self._seen = -math.inf
         self._workers: Workers = {}
-        self._take_in(known_workers(client))
-        found = self._workers
-        self.in_process = all(address.startswith("inproc://") for address in found)
-        gpus = ["GPU" in worker["resources"] for worker in found.values()]
+        self._set_workers(known_workers(client))
+        self.in_process = all(address.startswith("inproc://") for address in self._workers)
+        gpus = ["GPU" in worker["resources"] for worker in self._workers.values()]
         self.module = "numpy" if not any(gpus) else "cupy" if all(gpus) else PROCESS_DEFAULT
         self._undo = ExitStack()
         self._undo.callback(_rejoin, leave_thread_pool())
@@ -169,18 +127,18 @@ class ClusterExecutor:
 
     def set_lanes(self, lanes: int) -> None:
         workers = self._workers
-        with self._telling():
+        with self._one_line_errors():
             setup.prepare(self.client, workers, lanes, self._threads)
         if setup.in_this_process(workers):
             self._undo.push(_set_up_this_process(lanes, self._threads))
 
     def workers(self) -> Workers:
-        """What is known of the workers by address, in the order of their names."""
+        """Return the scheduler's information on the workers by address, in the order of their names."""
         if time.monotonic() - self._seen > self._refresh:
-            self._take_in(self.client.scheduler_info(n_workers=-1)["workers"])
+            self._set_workers(self.client.scheduler_info(n_workers=-1)["workers"])
         return self._workers
 
-    def _take_in(self, workers: Workers) -> None:
+    def _set_workers(self, workers: Workers) -> None:
         self._workers = dict(sorted(workers.items(), key=lambda pair: setup.natural(pair[1]["name"])))
         self._seen = time.monotonic()
 
@@ -189,7 +147,7 @@ class ClusterExecutor:
             self._record.submitted(graph)
         wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
-        with self._telling():
+        with self._one_line_errors():
             futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
         self._futures.update(zip(wanted, futures, strict=True))
         self._actors.update(graph.actors)
@@ -198,30 +156,30 @@ class ClusterExecutor:
         return self._awaited(self._futures[key])
 
     def _awaited(self, future: Future) -> Any:
-        """The value of a future, waiting for it as long as the cluster can be expected to compute it."""
+        """Wait for the value of a future while the cluster can be expected to compute it."""
         self._patience.begin()
         while True:
-            with self._telling():
+            with self._one_line_errors():
                 try:
-                    return future.result(timeout=LOOK)
+                    return future.result(timeout=POLL)
                 except TimeoutError:
-                    if future.status == "error":  # what the task itself has raised
+                    if future.status == "error":  # the task itself has raised a TimeoutError
                         raise future.exception() from None
-                    # what waits for an actor that is lost may wait for ever, but the actor itself has failed
+                    # A task that waits for a lost actor may never end, but the actor's future has failed.
                     if any(self._futures[actor].status == "error" for actor in self._actors):
                         raise ServerLostError(_LOST) from None
                     self._patience.check()
-                except UnboundLocalError:  # distributed's `sync`: a result came with the time-out
-                    if future.status == "error":  # what the task itself has raised
+                except UnboundLocalError:  # of distributed's `sync`, if the result arrives at the time-out
+                    if future.status == "error":  # the task itself has raised it
                         raise
-                except (RuntimeError, OSError) as error:  # what distributed says of a lost actor
+                except (RuntimeError, OSError) as error:  # distributed's errors for a lost actor
                     if "Actor" not in str(error):
                         raise
                     raise ServerLostError(_LOST) from None
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn what distributed raises when a cluster is lost into a line."""
+    def _one_line_errors(self) -> Iterator[None]:
+        """Turn distributed's errors for a lost cluster into a ClusterLostError of one line."""
         from distributed import KilledWorker
         from distributed.client import ClosedClientError, FutureCancelledError
         from distributed.comm import CommClosedError
@@ -235,21 +193,21 @@ class ClusterExecutor:
             ) from None
         except (FutureCancelledError, ClosedClientError, CommClosedError):
             raise ClusterLostError(
-                f"the scheduler at {self._address} went away, or lost what it held"
+                f"the scheduler at {self._address} is gone, or has lost its results"
             ) from None
 
     def release(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._actors.discard(key)
-            if key in self._futures:  # the traceback of what it raised may hold it for long
+            if key in self._futures:  # released by hand, because a traceback may refer to the future for long
                 self._futures.pop(key).release()
 
     def everywhere(self, function: Callable[..., object], *args: object) -> None:
         if not self.in_process:
-            self.client.run(function, *args, on_error="ignore")  # a worker that dies here is missed later
+            self.client.run(function, *args, on_error="ignore")  # a lost worker is noticed later
 
     def on_each(self, function: Callable[..., T], *args: object) -> list[T]:
-        with self._telling():
+        with self._one_line_errors():
             futures = [
                 self.client.submit(function, *args, workers=[w], allow_other_workers=True, pure=False)
                 for w in self.workers()
@@ -257,7 +215,7 @@ class ClusterExecutor:
         return [self._awaited(future) for future in futures]
 
     def describe(self) -> dict[str, list[blas.Library]]:
-        with self._telling():
+        with self._one_line_errors():
             return setup.describe(self.client)
 
     def record(self) -> Record:
@@ -265,35 +223,35 @@ class ClusterExecutor:
         return self._record
 
     def capacity(self, lanes: int) -> tuple[int, int]:
-        found = self.workers()
-        here = self.in_process or {worker["host"] for worker in found.values()} == {"127.0.0.1"}
-        each = setup.blas_threads(setup.lanes_per_host(found, lanes), self._threads)
-        return (blas.cores() if here else sum(worker["nthreads"] for worker in found.values())), each
+        workers = self.workers()
+        local = self.in_process or {worker["host"] for worker in workers.values()} == {"127.0.0.1"}
+        each = setup.blas_threads(setup.lanes_per_host(workers, lanes), self._threads)
+        return (blas.cores() if local else sum(worker["nthreads"] for worker in workers.values())), each
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
     def close(self) -> None:
-        self.release(list(self._futures))  # what nobody wants any more the scheduler drops, running or not
+        self.release(list(self._futures))  # the scheduler cancels tasks without futures
         self._undo.close()
 
 
 def _rejoin(take_thread: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the worker is closing, and takes nobody any more
+    with suppress(RuntimeError):  # the worker is closing
         take_thread()
 
 
 def _set_up_this_process(lanes: int, threads: int | None) -> blas.limit_threads:
-    """Set up this process for tasks as a plugin sets up workers elsewhere; undone by its `__exit__`."""
+    """Set up this process for tasks, as the plugin sets up worker processes; `__exit__` undoes it."""
     keep_freed_memory()
     return blas.limit_threads(setup.blas_threads(lanes, threads)).__enter__()
 
 
 def choose_executor(client: object, lanes: int, threads: int | None = None) -> Executor:
-    """An executor for `client`: a distributed Client, or `THREADED` for Dask's own threaded scheduler.
+    """Return an executor for `client`: a distributed Client, or `THREADED` for Dask's threaded scheduler.
 
-    None is the current client, and `THREADED` where there is none. Raises InputError for a client that cannot
-    be used; see `daskpar.cluster.clients`.
+    None is the current client, or `THREADED` if there is none. Raises InputError for a client that cannot be
+    used; see `daskpar.cluster.clients`.
     """
     client = current_client(client)
     return ThreadedExecutor(lanes, threads) if client == THREADED else ClusterExecutor(client, lanes, threads)

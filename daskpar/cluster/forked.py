@@ -1,7 +1,7 @@
-"""Things that a forked child must not take over from its parent: threads that are gone, and connections.
+"""Reset of Dask's threads after a fork, and refusal of clients from before the fork.
 
-A child has the thread that forked and no other. Dask's pools of threads are made anew in it; a client's
-connections stay the parent's, so clients from before the fork are refused. The child may open one of its own.
+A forked child has only the thread that forked. So Dask's thread pools are replaced in the child. The
+connections of a client belong to the parent, so its clients are refused. The child may open its own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def check_own(client: Client) -> None:
     """Raise InputError for a client that was made before this process was forked."""
     if client in _inherited:
         raise InputError(
-            "the client belongs to the process that this one was forked from; open one here, give "
-            'client="threaded-scheduler", or start processes by spawn'
+            "the client belongs to the process that this one was forked from; open one here, pass "
+            'client="threaded-scheduler", or start processes with the method spawn'
         )
 
 
@@ -42,7 +42,7 @@ def _renew() -> None:
     if distributed is not None:
         _inherited.update(distributed.Client._instances)
     utils: ModuleType | None = sys.modules.get("distributed.utils")
-    if utils is not None:  # one thread, which tasks to run are unpacked in
+    if utils is not None:  # the thread that unpickles tasks
         vars(utils)["_offload_executor"] = ThreadPoolExecutor(1, thread_name_prefix="Dask-Offload")
 
 

@@ -1,9 +1,8 @@
-"""Keeping the worker processes of a local cluster alive: starting them, and starting them anew.
+"""Start and restart of the worker processes of a local cluster.
 
-A nanny starts its worker again when the process ends, but not when it ends while the nanny starts, and Dask's
-local clusters give up a nanny whose worker stays away. A Keeper looks at all nannies twice a second and
-replaces those that have no worker and are not about to start one. It counts every process that was started in
-place of another, which is what `daskpar.cluster.patience` goes by.
+A nanny restarts its worker when the process ends, except while the nanny itself starts. Dask's local clusters
+drop a nanny whose worker stays absent. A Keeper polls all nannies twice a second, and replaces those that
+have no worker and are not starting one. It counts the restarts, which `daskpar.cluster.patience` limits.
 """
 
 from __future__ import annotations
@@ -22,26 +21,25 @@ if TYPE_CHECKING:
     from distributed import Client, Nanny, SpecCluster
 
 WorkerSpec = dict[str, Any]
-"""A worker as a `SpecCluster` wants it: a class, and its options."""
-_LOOK = 0.5  # seconds between looks
-_ABSENT = 4  # looks at which a nanny must be without a process before it is replaced
-_ATTEMPTS = 3  # at starting all workers
-_START = 300  # seconds that workers have to start
+"""Specification of a worker for `SpecCluster`: a class and its options."""
+_POLL = 0.5  # seconds between polls
+_ABSENT = 4  # polls without a process before a nanny is replaced
+_ATTEMPTS = 3  # attempts to start all workers
+_START = 300  # seconds: time limit for the start of the workers
 
 _keepers: WeakKeyDictionary[SpecCluster, Keeper] = WeakKeyDictionary()
 
 
 def keeper_of(client: Client) -> Keeper | None:
-    """Return the Keeper of the cluster that a client was made of, if there is one."""
+    """Return the Keeper of a client's cluster, or None if it has none."""
     cluster = getattr(client, "cluster", None)
     return None if cluster is None else _keepers.get(cluster)
 
 
 class Keeper:
-    """Keeps as many workers alive as a `SpecCluster` is to have.
+    """Keeper of a cluster's workers, which restarts those that end.
 
-    `specs`: the workers by name, as in `SpecCluster.worker_spec`. `starts`: how many processes were started
-    in place of others that had ended.
+    `specs` are the workers by name, as in `SpecCluster.worker_spec`. `starts` counts the restarted processes.
     """
 
     def __init__(self, cluster: SpecCluster, specs: Mapping[int, WorkerSpec]):
@@ -55,15 +53,16 @@ class Keeper:
         _keepers[cluster] = self
 
     def start(self, hopeless: Callable[[], bool] = lambda: False) -> None:
-        """Start all workers. Raises InputError where they end while they start, again and again.
+        """Start all workers.
 
-        `hopeless`: whether there is no point in trying again.
+        `hopeless` returns whether another attempt cannot help. Raises InputError if workers end during their
+        start in every attempt.
         """
         self._cluster.worker_spec.update(self._specs)
         self._cluster.sync(self._start, hopeless)
 
     def stop(self) -> None:
-        """Leave the workers alone from now on."""
+        """Stop restarting workers."""
         self._cluster.sync(self._stop)
 
     async def _start(self, hopeless: Callable[[], bool]) -> None:
@@ -79,7 +78,7 @@ class Keeper:
                 break
         raise InputError(
             f"the cluster did not start: its worker processes ended while they started, {_ATTEMPTS} times; "
-            'a program that starts some keeps what it does under `if __name__ == "__main__":`'
+            'a program that starts workers must keep its work under `if __name__ == "__main__":`'
         )
 
     async def _stop(self) -> None:
@@ -91,7 +90,7 @@ class Keeper:
 
     async def _watch(self) -> None:
         while self._cluster.status == Status.running:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
             for name in self._specs:
                 self._count(name)
             lost = [name for name in self._specs if self._absent[name] >= _ABSENT]
@@ -104,7 +103,7 @@ class Keeper:
                 await self._correct()
 
     def _count(self, name: int) -> None:
-        """Take note of what became of a worker since the last look."""
+        """Update the process and the number of absences of a worker."""
         nanny = self._cluster.workers.get(name)
         pid = None if nanny is None else nanny.pid
         if pid is not None and pid != self._pids.get(name):
@@ -123,18 +122,18 @@ class Keeper:
             await _close(nanny)
 
     async def _correct(self) -> None:
-        """Have the cluster start the workers that it lacks."""
+        """Let the cluster start the workers that it lacks."""
         try:
             await asyncio.wait_for(self._cluster._correct_state(), _START)
-        except Exception:  # a worker has ended while it started; which one shows
+        except Exception:  # a worker has ended during its start; `_is_up` finds it
             await self._close_strays()
 
     async def _close_strays(self) -> None:
-        """Close nannies that were about to start when that was broken off: the cluster does not know them."""
+        """Close the nannies of an interrupted start, which the cluster does not know."""
         known = set(self._cluster.workers.values())
         await asyncio.gather(*(_close(nanny) for nanny in set(self._cluster._created) - known))
 
 
 async def _close(nanny: Nanny) -> None:
-    with suppress(Exception):  # whatever state it is in, it is not to come back
+    with suppress(Exception):  # its state does not matter, because it is dropped
         await asyncio.wait_for(nanny.close(), 10)

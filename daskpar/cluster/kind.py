@@ -1,4 +1,4 @@
-"""The contract of a kind of cluster."""
+"""Interface of a kind of cluster, and the fields that several kinds have."""
 
 from __future__ import annotations
 
@@ -17,30 +17,42 @@ THREADED = "threaded-scheduler"
 
 @dataclass(frozen=True)
 class ClusterKind(Block):
-    """A kind of cluster. Its fields are its keys in the section `cluster` of a config.
+    """Base class of the kinds of clusters.
 
-    A kind of one's own is registered, and returns a client from `client`:
+    Fields of a subclass are keys of the section `cluster` in a config, and keywords of `open_client`. To add
+    a kind, register a frozen dataclass that overrides `client`.
 
-    >>> from daskpar.registry import register
-    >>> @register("doctest-cluster")
-    ... @dataclass(frozen=True)
-    ... class Toy(ClusterKind):
-    ...     rooms: int = setting(1, "rooms of the cluster", at_least=1)
-    >>> Toy(rooms=0)
-    Traceback (most recent call last):
-    daskpar.errors.InputError: cluster.rooms=0 must be at least 1
+    Example:
+        >>> from contextlib import contextmanager
+        >>> from dataclasses import dataclass
+        >>> from daskpar import open_client, register
+        >>> from daskpar.cluster import ClusterKind
+        >>> @register("example-cluster")
+        ... @dataclass(frozen=True)
+        ... class ExampleCluster(ClusterKind):
+        ...     rooms: int = setting(1, "number of rooms, for kind example-cluster", at_least=1)
+        ...
+        ...     @contextmanager
+        ...     def client(self):
+        ...         yield f"a client of {self.rooms} rooms"
+        >>> with open_client("example-cluster", rooms=3) as client:
+        ...     print(client)
+        a client of 3 rooms
+        >>> ExampleCluster(rooms=0)
+        Traceback (most recent call last):
+        daskpar.errors.InputError: cluster.rooms=0 must be at least 1
     """
 
     kind: ClassVar[str] = "cluster"
     distributed: ClassVar[bool] = True
-    """True for a kind with a distributed scheduler."""
+    """True if the cluster has a scheduler of `distributed`."""
     apart: ClassVar[bool] = True
-    """True where its workers are processes apart from the client's."""
+    """True if the workers are in other processes than the client."""
 
     def client(self) -> AbstractContextManager[Client | str]:
-        """A client as a context: closed at its end, with whatever was started for it.
+        """Return a context manager that opens a client, and at its end closes all that it started.
 
-        Raises InputError, in one line, where the cluster cannot be had.
+        Raises InputError, in one line, if the cluster does not start or does not answer.
         """
         raise TypeError(f"{type(self).__name__} has no client")
 
@@ -53,15 +65,32 @@ CLUSTERS = Table("cluster.kind", ClusterKind, "daskpar.cluster.kinds")
 
 @dataclass(frozen=True)
 class WithWorkers(ClusterKind):
-    """A kind that starts so many workers."""
+    """Base class of kinds that start a number of workers.
 
-    workers: int = setting(2, "workers to start; of threads, threads of one worker", at_least=1)
+    Args:
+        workers: Number of workers to start. Default: 2.
+    """
+
+    workers: int = setting(
+        2,
+        "number of workers, for kinds processes and kubernetes; for kind threads, threads of one worker",
+        at_least=1,
+    )
 
 
 @dataclass(frozen=True)
 class WithDashboard(ClusterKind):
-    """A kind whose scheduler runs on this machine, and its dashboard with it."""
+    """Base class of kinds that start a scheduler with a dashboard on this machine.
+
+    Args:
+        dashboard_port: Port of the dashboard. 0 is any free port. None is 8787, or any free port if 8787 is
+            in use. Default: None.
+    """
 
     dashboard_port: int | None = setting(
-        None, "8787, or any free one if taken", at_least=0, at_most=2**16 - 1
+        None,
+        "port of the dashboard, for kinds threads, processes and cuda; 0: any free port; null: 8787 if free, "
+        "else any free port",
+        at_least=0,
+        at_most=2**16 - 1,
     )

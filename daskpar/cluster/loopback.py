@@ -1,4 +1,4 @@
-"""Pieces of clusters on this machine: free ports, workers that are kept alive, and silence meanwhile."""
+"""Parts that clusters on this machine share: free ports, workers that are restarted, and quiet logs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _PORT = 8787
 
 
 def links_to_this_machine() -> dask.config.set:
-    """Let the link of a dashboard name the loopback interface, which is all that it listens on."""
+    """Set the dashboard's link to the loopback interface, the only one that the dashboard listens on."""
     return dask.config.set({"distributed.dashboard.link": "{scheme}://127.0.0.1:{port}/status"})
 
 
 @contextmanager
 def kept_alive(cluster: SpecCluster, workers: Mapping[int, WorkerSpec]) -> Iterator[Client]:
-    """A client of a cluster whose worker processes are started here, and anew where they end.
+    """Start worker processes of a cluster, restart those that end, and yield a client.
 
-    `workers`: by name, as `SpecCluster` wants them. The cluster is closed by the caller.
+    `workers` are specifications by name, as `SpecCluster` expects them. The caller closes the cluster.
     """
     from distributed import Client
 
@@ -51,7 +51,7 @@ def kept_alive(cluster: SpecCluster, workers: Mapping[int, WorkerSpec]) -> Itera
 
 @contextmanager
 def quiet(*names: str) -> Iterator[None]:
-    """Keep these parts of distributed from logging, with tracebacks, what is mended or told in a line."""
+    """Silence the logs of these parts of distributed, because daskpar handles or reports their errors."""
     loggers = [logging.getLogger(f"distributed.{name}") for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -65,7 +65,7 @@ def quiet(*names: str) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Children that start here leave Ctrl-C to this process: a terminal sends it to all of them."""
+    """Let child processes that start in the block ignore Ctrl-C, which a terminal sends to all processes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -78,15 +78,18 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Around the start of a scheduler on this machine, in this process, before anyone can visit its pages."""
+    """Prepare this process for the start of a scheduler in the block: its pages, warnings and Ctrl-C."""
     mend_pages()
     with warnings.catch_warnings(), uninterrupted():
-        warnings.filterwarnings("ignore", "Port .* is already in use")  # by a run that began just now
+        warnings.filterwarnings("ignore", "Port .* is already in use")  # another run may start right now
         yield
 
 
 def free_port(port: int | None) -> int:
-    """`port` if it is free; for None 8787, or 0 (any) where that is taken."""
+    """Return `port` if it is free. For None, return 8787 if it is free, else 0, which is any port.
+
+    Raises InputError if `port` is in use.
+    """
     if port == 0 or _is_free(_PORT if port is None else port):
         return _PORT if port is None else port
     if port is None:

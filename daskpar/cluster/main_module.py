@@ -1,9 +1,10 @@
-"""The main module of a program that starts worker processes: each of them runs it again (spawning).
+"""Care for the main module of a program that starts worker processes, which each spawned process runs again.
 
-A program without `if __name__ == "__main__":` would so start workers within its workers: `refuse_in_a_worker`
-ends such a worker at once and leaves a mark by which the program itself learns why. A main module that is no
-file, as of `python - < file`, or one that was deleted, cannot be run again, and need not be: what is defined
-there travels by value. So it is hidden from the workers.
+A program without `if __name__ == "__main__":` would start workers within its workers. `refuse_in_a_worker`
+ends such a worker at once and leaves a file as a mark, so that the program can report the reason.
+
+A main module without a file, as with `python - < file` or a deleted file, cannot be run again. It need not
+be, because its functions are pickled by value. So it is hidden from the workers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _MARK = "DASKPAR_STARTS_WORKERS"
 
 
 def refuse_in_a_worker() -> None:
-    """End this process if it is a worker that is just running its program's main module again.
+    """End this process if it is a worker that is running its program's main module again.
 
-    Raises InputError where a process may not start others, since it is a worker itself.
+    Raises InputError in a worker process, which may not start other processes.
     """
     process = multiprocessing.current_process()
     if getattr(process, "_inheriting", False):
@@ -35,15 +36,15 @@ def refuse_in_a_worker() -> None:
     if process.daemon:
         raise InputError(
             "cluster.kind=processes: this process is a worker itself and may not start others; use "
-            "kind=threads or threaded-scheduler, or train on the cluster that it is of: client=get_client()"
+            "kind=threads or threaded-scheduler, or train on the worker's own cluster: client=get_client()"
         )
 
 
 @contextmanager
 def watched() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether a worker has run into `refuse_in_a_worker` meanwhile.
+    """Yield a function that returns whether `refuse_in_a_worker` has ended a worker during the block.
 
-    Raises InputError, naming the guard, in place of any error that comes of it.
+    If it has, an error of the block is replaced by an InputError that names the missing guard.
     """
     before = os.environ.get(_MARK)
     with TemporaryDirectory(prefix="daskpar-") as folder:
@@ -56,7 +57,7 @@ def watched() -> Iterator[Callable[[], bool]]:
                 raise
             raise InputError(
                 f"{_name()}: worker processes run this file again, and would start workers of their own; "
-                'put all but imports and definitions under `if __name__ == "__main__":`'
+                'put everything but imports and definitions under `if __name__ == "__main__":`'
             ) from None
         finally:
             if before is None:
@@ -71,7 +72,7 @@ def _name() -> str:
 
 @contextmanager
 def hidden_if_no_file() -> Iterator[None]:
-    """Hide the main module from processes that start meanwhile where it is no file that they could run."""
+    """Hide the main module from processes that start in the block if it has no file to run again."""
     names = vars(sys.modules["__main__"])
     spec = names.get("__spec__")
     path = spec.origin if spec is not None else names.get("__file__")

@@ -1,4 +1,4 @@
-"""Clients of clusters by kind; each kind is a module of `daskpar.cluster.kinds`, or a user's own."""
+"""Clients of clusters, opened by the kind of the cluster (`daskpar.cluster.kinds`, or a user's own kind)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _SETTINGS: dict[str, object] = {
     "distributed.scheduler.allowed-failures": 10,
-    # What Dask does now and then beside the work, on the same cores: at its own intervals, 20 and 10 ms, it
-    # takes 4 ms of each 69 ms of two lanes (the benchmark's CNN), and 6 % of the small MLP's time.
+    # Dask's periodic callbacks share the cores with the training. At the default intervals of 20 and 10 ms
+    # they use 4 ms of each 69 ms of two lanes (the benchmark's CNN), and 6 % of the small MLP's time.
     "distributed.admin.tick.interval": "500ms",
     "distributed.worker.profile.interval": "100ms",
-    # Else Dask gives up a nanny whose worker is away for 15 s, as it may well be on a busy machine.
+    # By default Dask drops a nanny whose worker is absent for 15 s, which happens on a busy machine.
     "distributed.deploy.lost-worker-timeout": "365 days",
 }
 
@@ -40,17 +40,47 @@ def open_client(
     patience: float | str | None = None,
     **more: object,
 ) -> Iterator[Any]:
-    """A client of a cluster of this kind, closed at the end with the cluster it started.
+    """Open a client of a cluster as a context manager.
 
-    For `threaded-scheduler`, which needs neither, its name. Local clusters listen on the loopback interface
-    only. `dashboard_port`: None takes 8787, or any free port where that is taken; 0 any. `more`: fields of a
-    kind of one's own. A kind takes of all these what it has fields for.
+    The end of the `with` block closes the client, and the cluster if it was started here. Local clusters
+    listen on the loopback interface only. A kind ignores the arguments that it has no fields for.
 
-    Worker processes run the program's main module again, so a program that uses `processes` or `cuda` keeps
-    what it does under `if __name__ == "__main__":`. Those that end are started anew, within bounds. A cluster
-    of another kind that has no workers left is waited for as long as `patience` says, in seconds or as a text
-    such as "5 minutes"; None: 10 minutes, or what `daskpar.patience` of Dask's configuration says.
-    Raises InputError where the cluster cannot be had.
+    Worker processes import the program's main module again. So a program that uses `processes` or `cuda`
+    must keep its work under `if __name__ == "__main__":`. Their workers that end are started again, up to a
+    limit.
+
+    Args:
+        kind: Kind of the cluster, or the name of a registered `ClusterKind`. Default: "threads".
+
+            - "threads": one worker with several threads in this process.
+            - "processes": worker processes of one thread each on this machine.
+            - "threaded-scheduler": Dask's threaded scheduler, without a cluster.
+            - "address": a cluster that runs already.
+            - "cuda": one worker process per visible GPU of this machine.
+            - "kubernetes": pods, through the Dask operator.
+        workers: Number of workers, for `processes` and `kubernetes`. For `threads`, the number of threads.
+            Default: 2.
+        address: Address of the scheduler for `address`, e.g. "tcp://10.0.0.1:8786". Default: None.
+        dashboard_port: Port of the dashboard for `threads`, `processes` and `cuda`. 0 is any free port. None
+            is 8787, or any free port if 8787 is in use. Default: None.
+        image: Container image with daskpar installed, for `kubernetes`. Default: None.
+        namespace: Kubernetes namespace of the pods; None is that of the Kubernetes context. Default: None.
+        patience: Time to wait for workers when a cluster has lost all of them, in seconds or as a text such
+            as "5 minutes". None is `daskpar.patience` of Dask's configuration, or else 10 minutes.
+            Default: None.
+        **more: Fields of a registered `ClusterKind`.
+
+    Returns:
+        A context manager with a `distributed.Client`, or the text "threaded-scheduler" for that kind.
+
+    Raises:
+        InputError: The kind or an argument is not valid, or the cluster does not start or does not answer.
+
+    Example:
+        >>> from daskpar import open_client
+        >>> with open_client("threads", workers=2, dashboard_port=0) as client:
+        ...     client.submit(sum, [1, 2, 3]).result()
+        6
     """
     if kind not in CLUSTERS:
         raise InputError(f"cluster.kind={kind!r} is not known; use one of {', '.join(CLUSTERS)}")
@@ -73,9 +103,9 @@ def open_client(
 
 @contextmanager
 def open_cluster(cluster: ClusterKind, patience: float | str | None = None) -> Iterator[Client | str]:
-    """A client of a cluster, closed at the end with what was started for it; `patience` as in `open_client`.
+    """Open a client of a cluster and close both at the end; `patience` is that of `open_client`.
 
-    Raises InputError where the cluster cannot be had.
+    Raises InputError if the cluster does not start or does not answer.
     """
     seconds = read_patience(patience)
     if not cluster.distributed:

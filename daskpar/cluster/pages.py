@@ -1,14 +1,14 @@
-"""Pages of Dask's dashboard, mended for graphs that train step after step.
+"""Corrections of pages of Dask's dashboard for graphs of a training, which repeat step after step.
 
-The page of task groups draws each group to the right of those that it depends on, and fails where there is no
-such order (https://github.com/dask/distributed/issues/5100). Groups are named by operation, so those of a
-training depend on each other in a circle, and now and then on one whose tasks are all forgotten:
+The page of task groups draws each group to the right of its dependencies, and fails if the dependencies form
+a circle (https://github.com/dask/distributed/issues/5100). Groups are named by operation, so those of a
+training form a circle. A group may also depend on one whose tasks are all forgotten:
 
     load-data ─> grad ─> reduce-gradient ─> update
                   └<──────── next step ────────┘
 
-Names that number the steps would break the circle, but the scheduler and its pages keep something for each
-group that ever was. So the circle is broken where the page is drawn.
+Groups with a step number in their name would break the circle, but the scheduler and its pages keep data for
+every group for ever. So the circle is broken when the page is drawn.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ logger = logging.getLogger(__name__)
 _OF_PAGES = re.compile(r"[/\\](bokeh[/\\]server|distributed[/\\]dashboard)[/\\]")
 
 Place = dict[str, int]
-"""`x`, the column, and `y`, the row of a group."""
+"""Position of a group: `x` is its column, `y` its row."""
 Arrows = dict[str, list[str]]
-"""The groups that arrows come from, `nstart`, and that they go to, `nend`."""
+"""Arrows between groups: `nstart` are the groups at their starts, `nend` those at their ends."""
 
 
 def mend_pages() -> None:
-    """Mend the pages that the scheduler of this process shows; a second time does nothing.
+    """Correct the pages of the scheduler in this process; a second call does nothing.
 
-    Warns where distributed has changed. A scheduler without bokeh has no pages. Whatever still fails, e.g.
-    where a browser goes away while it connects, is logged in a line.
+    Logs a warning if this version of distributed has other pages. A scheduler without bokeh has no pages. Any
+    other error, e.g. of a browser that disconnects early, is logged as one line.
     """
     logging.getLogger("tornado.application").addFilter(in_one_line)
     try:
@@ -51,7 +51,9 @@ def mend_pages() -> None:
         build, update = graph.__init__, graph.update
         assert callable(groups.update_layout)
     except (AttributeError, AssertionError):
-        logger.warning("distributed has other pages /graph and /groups than those mended here; they may fail")
+        logger.warning(
+            "the pages /graph and /groups of this version of distributed are unknown to daskpar and may fail"
+        )
         return
 
     @wraps(build)
@@ -64,9 +66,9 @@ def mend_pages() -> None:
     @wraps(update)
     def update_in_step(page: Any) -> None:
         nodes, edges = page.node_source.data["x"], page.edge_source.data["x"]
-        ours = isinstance(page.layout, StepLayout)  # not where the page was opened before this
-        if ours and not page.layout.skip_forgotten(len(nodes), len(edges)):
-            page.invisible_count = math.inf  # so that it begins anew
+        corrected = isinstance(page.layout, StepLayout)  # False if the page was opened before this
+        if corrected and not page.layout.skip_forgotten(len(nodes), len(edges)):
+            page.invisible_count = math.inf  # makes the page start again
         update(page)
 
     groups.update_layout = _update_layout
@@ -75,7 +77,10 @@ def mend_pages() -> None:
 
 
 def in_one_line(record: logging.LogRecord) -> bool:
-    """Replace the traceback of an error in a page by a line; a filter that lets every record pass."""
+    """Replace the traceback of an error in a page by one line.
+
+    It is a log filter that passes every record.
+    """
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
         files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -86,9 +91,9 @@ def in_one_line(record: logging.LogRecord) -> bool:
 
 
 def mend_worker_pages() -> None:
-    """Mend the pages that workers of this process show; a second time does nothing.
+    """Correct the pages of the workers in this process; a second call does nothing.
 
-    Their page /status looks for transfers in a log that has only those which are done, and only the last.
+    Their page /status reads transfers from a log, by counts that include unfinished and dropped transfers.
     """
     try:
         from distributed.dashboard.components.worker import CommunicatingStream as Transfers
@@ -114,7 +119,7 @@ def mend_worker_pages() -> None:
 
 
 def _update_layout(page: Any) -> tuple[dict[str, Place], dict[str, Arrows]]:
-    """The places of the groups on the page `TaskGroupGraph`, and the arrows that end at each of them."""
+    """Return the positions of the groups on the page `TaskGroupGraph`, and the arrows to each group."""
     groups = page.scheduler.task_groups
     below = {
         name: {other.name for other in group.dependencies if other.name in groups} - {name}
@@ -128,10 +133,11 @@ def _update_layout(page: Any) -> tuple[dict[str, Place], dict[str, Arrows]]:
 
 
 def in_order(below: Mapping[str, set[str]], start: Mapping[str, float]) -> dict[str, set[str]]:
-    """Return names, each after those `below` it, with these; those that would close a circle are left out.
+    """Sort names so that each comes after its dependencies `below`, and return these by name.
 
-    `start`: when each began to compute, or 0. A circle begins at the name that began first. Where none did,
-    it begins at the one that most others are below of already.
+    Dependencies that would close a circle are left out. `start` is the time at which a group started to
+    compute, or 0. A circle starts at the group that started first. If none has started, it starts at the
+    group with the most dependencies already sorted.
     """
     above: dict[str, list[str]] = {name: [] for name in below}
     for name, others in below.items():
@@ -156,7 +162,7 @@ def in_order(below: Mapping[str, set[str]], start: Mapping[str, float]) -> dict[
 
 
 def place(ordered: Mapping[str, Set[str]]) -> dict[str, Place]:
-    """Return a place for each name, to the right of those that it depends on, which come before it."""
+    """Return a position for each name, to the right of its dependencies, which precede it in `ordered`."""
     places: dict[str, Place] = {}
     taken: set[tuple[int, int]] = set()
     for name, others in ordered.items():

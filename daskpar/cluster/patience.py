@@ -1,8 +1,8 @@
-"""The time that a cluster which has lost its workers is waited for, and what is said meanwhile.
+"""Time limits for a cluster that has lost its workers, and warnings while a training waits for it.
 
-Workers of a local cluster of our own are started anew, by `daskpar.cluster.keeper`; when they keep dying,
-that ends here. Other clusters are waited for as long as their patience lasts: `cluster.patience` of a config,
-`open_client(patience=...)`, or for any client `dask.config.set({"daskpar.patience": "5 minutes"})`.
+`daskpar.cluster.keeper` restarts the workers of local clusters that daskpar started; the number of restarts
+is limited here. For other clusters the time is limited: by `cluster.patience` of a config, by
+`open_client(patience=...)`, or for any client by `dask.config.set({"daskpar.patience": "5 minutes"})`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ if TYPE_CHECKING:
 
 SETTING = "daskpar.patience"
 DEFAULT = 600.0  # seconds
-LOOK = 1.0  # seconds between looks at what is known here
-_ASK = 5.0  # seconds between questions to the scheduler
-_SAY = 20.0  # seconds between lines
-_STARTS = 5  # of each worker of our own, in 30 s or more, without a result between them
-_DYING = 30.0
+POLL = 1.0  # seconds between calls of `Patience.check`
+_ASK = 5.0  # seconds between polls of the scheduler
+_WARN = 20.0  # seconds between warnings
+_STARTS = 5  # restarts of each local worker without a result, after which a training gives up
+_DYING = 30.0  # seconds that the restarts must last at least
 
 logger = logging.getLogger(__name__)
 
 
 def read_patience(value: float | str | None = None) -> float:
-    """Return a patience in seconds: `value`, or what the Dask configuration says, or 10 minutes.
+    """Return a patience in seconds: `value`, or the one in Dask's configuration, or 10 minutes.
 
-    `value`: seconds, a text such as "5 minutes", or infinity. Raises InputError for anything else.
+    `value` is a number of seconds, a text such as "5 minutes", or infinity. Raises InputError for anything
+    else.
     """
     name = "patience" if value is not None else SETTING
     value = dask.config.get(SETTING, None) if value is None else value
     try:
         seconds = DEFAULT if value is None else float(parse_timedelta(value, "s"))
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):  # parse_timedelta raises any
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):  # all from parse_timedelta
         seconds = math.nan
     if isinstance(value, bool) or not seconds > 0:
         raise InputError(f'{name}={value!r}: expected seconds above 0, or a text such as "5 minutes"')
@@ -50,7 +51,7 @@ def read_patience(value: float | str | None = None) -> float:
 
 
 class Patience:
-    """Decides, while a result is waited for, whether to go on waiting."""
+    """Decision, while a training waits for a result, whether to wait longer."""
 
     def __init__(self, client: Client):
         self._client = client
@@ -59,16 +60,16 @@ class Patience:
         self._keeper: Keeper | None = keeper_of(client)
 
     def begin(self) -> None:
-        """Begin to wait for a result: the one before has come, so that the cluster is alive."""
+        """Start to wait for a result; the previous one has arrived, so the cluster is alive."""
         now = time.monotonic()
         self._idle_since: float | None = None
         self._asked = now
-        self._said = now
+        self._warned = now
         self._begun = now
         self._starts = self._keeper.starts if self._keeper else 0
 
     def check(self) -> None:
-        """Say what is waited for, now and then. Raises ClusterLostError where it will not come."""
+        """Warn at intervals that the cluster cannot compute. Raises ClusterLostError after the time limit."""
         if self._keeper is not None:
             self._check_starts(self._keeper)
         now = time.monotonic()
@@ -84,20 +85,20 @@ class Patience:
         waited = now - self._idle_since
         if waited >= self._seconds:
             raise ClusterLostError(f"{trouble}; gave up after {waited:.0f} s (cluster.patience)")
-        if now - self._said >= min(_SAY, self._seconds / 2):
-            self._said = now
+        if now - self._warned >= min(_WARN, self._seconds / 2):
+            self._warned = now
             logger.warning("%s; waiting (%.0f of %g s)", trouble, waited, self._seconds)
 
     def _check_starts(self, keeper: Keeper) -> None:
         starts = keeper.starts - self._starts
         if starts > _STARTS * keeper.size and time.monotonic() - self._begun > _DYING:
             raise ClusterLostError(
-                f"the workers at {self._address} ended again and again: {starts} were started anew, and none "
-                "gave a result; if they ran out of memory, use fewer workers or smaller chunks (chunk_rows)"
+                f"the workers at {self._address} ended again and again: {starts} were started anew, without "
+                "a result; if they ran out of memory, use fewer workers or smaller chunks (chunk_rows)"
             )
 
     def _trouble(self) -> str | None:
-        """Say why nothing can compute; None where something can."""
+        """Return the reason why no worker can compute, or None if some can."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
             return f"no workers are left at {self._address}"
@@ -110,7 +111,7 @@ class Patience:
 
 
 def _memory(workers: Workers) -> str:
-    """Memory in use and its limit, of the worker that has most of it in use."""
+    """Return as text the memory in use and its limit, for the worker with the most memory in use."""
     used, limit = max(
         (worker.get("metrics", {}).get("memory") or 0, worker.get("memory_limit") or 0)
         for worker in workers.values()

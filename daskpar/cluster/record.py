@@ -1,4 +1,4 @@
-"""Recording tasks as they run: when, in which thread, and how long values were on their way to them."""
+"""Records of the tasks that ran: start, end, thread, and the time that their inputs took to arrive."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from daskpar.layout.plan import Kind
 if TYPE_CHECKING:
     from distributed import Client
 
-_POLL = 20_000  # tasks submitted between questions to the scheduler, which remembers 100,000
+_POLL = 20_000  # submitted tasks between two polls of the scheduler, which keeps the last 100,000
 
 
 class Record(Protocol):
-    """The tasks that ran of submitted graphs; `below`: the dependencies of each of them."""
+    """Record of the tasks of submitted graphs."""
 
     below: dict[Key, tuple[Key, ...]]
+    """Dependencies of each task."""
 
     def submitted(self, graph: Graph) -> None:
-        """Take note of the tasks of a graph."""
+        """Add the tasks of a graph to the record."""
 
     def ran(self) -> list[TaskRun]:
-        """The tasks that have run so far, each as it ran last."""
+        """Return the tasks that have run so far, each with its last run."""
 
 
-class _Noted:
+class _Submitted(Record):
     def __init__(self) -> None:
         self.below: dict[Key, tuple[Key, ...]] = {}
         self._kinds: dict[Key, Kind] = {}
@@ -36,13 +37,13 @@ class _Noted:
         self.below.update({key: tuple(task.dependencies) for key, task in graph.flat().items()})
 
     def _kind(self, key: Key) -> Kind:
-        """The operation of a task; one that was built elsewhere is named by its key."""
+        """Return the operation of a task, or one named by its key for a task that daskpar did not build."""
         name = str(key[0] if isinstance(key, tuple) else key)
         return self._kinds.get(key) or Kind(name, name, steps=False)
 
 
-class ThreadedRecord(_Noted):
-    """Of Dask's threaded scheduler, by dask's own profiler."""
+class ThreadedRecord(_Submitted):
+    """Record of tasks on Dask's threaded scheduler, from Dask's profiler."""
 
     def __init__(self) -> None:
         from dask.diagnostics import Profiler
@@ -53,22 +54,22 @@ class ThreadedRecord(_Noted):
 
     def ran(self) -> list[TaskRun]:
         self._profiler.unregister()
-        found = (
+        runs = (
             TaskRun(task.key, self._kind(task.key), str(task.worker_id), task.start_time, task.end_time)
             for task in self._profiler.results
         )
-        return [task for task in found if task.key in self.below]
+        return [task for task in runs if task.key in self.below]
 
 
-class ClusterRecord(_Noted):
-    """Of a cluster, by the scheduler's task stream: what its dashboard shows."""
+class ClusterRecord(_Submitted):
+    """Record of tasks on a cluster, from the task stream that the dashboard shows."""
 
     def __init__(self, client: Client):
         super().__init__()
         self._client = client
         self._ran: dict[Key, TaskRun] = {}
         self._since = 0
-        client.get_task_stream(count=0)  # the scheduler begins to keep it when it is first asked for
+        client.get_task_stream(count=0)  # the first request starts the recording on the scheduler
 
     def submitted(self, graph: Graph) -> None:
         super().submitted(graph)

@@ -1,13 +1,14 @@
-"""What daskpar sets on a cluster's scheduler and workers; the one place that touches distributed's internals.
+"""Settings of a cluster's scheduler and workers; the only module that uses distributed's internals.
 
-* BLAS threads: cores of the host ÷ lanes on it. It depends on the layout and the machine, not on how many
-  workers there happen to be, since the number of threads may show in the last bit of a product.
-* Memory: a worker process keeps what it frees, for the next step needs blocks of the same sizes.
-* Batching latency: the scheduler sends to a worker at most every 5 ms and a worker to the scheduler every
-  2 ms (`BatchedSend.interval`). A chain of training steps waits for each of them, so they are set to 0.
-* Interrupts: Ctrl-C, and the interrupt of a notebook's kernel, reach every process of the terminal or kernel,
-  so also the workers of a LocalCluster. They are the client's business: a nanny's worker ignores them.
-* Pages of the dashboard that fail for graphs that train; see `daskpar.cluster.pages`.
+* BLAS threads: cores of the host ÷ lanes on it. The number of threads may change the last bit of a product,
+  so it depends on the layout and the machine, and not on the current number of workers.
+* Memory: a worker process keeps the memory that it frees, because the next step needs blocks of the same
+  sizes.
+* Batching latency: by default the scheduler sends to a worker at most every 5 ms, and a worker to the
+  scheduler every 2 ms (`BatchedSend.interval`). Each training step waits for both, so they are set to 0.
+* Interrupts: Ctrl-C and the interrupt of a notebook's kernel reach every process of the terminal or kernel,
+  including the workers of a LocalCluster. Only the client handles them: a nanny's worker ignores them.
+* Dashboard: its pages that fail for graphs of a training are corrected; see `daskpar.cluster.pages`.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerSetup(WorkerPlugin):
-    """Sets every worker up, also those that join or restart later.
+    """Plugin that sets up every worker, also workers that join or restart later.
 
-    Workers that are threads of the client's process leave its BLAS to the client. A worker process is set up
-    as the others are, also where the client is in one of its tasks.
+    Workers in the client's process leave the BLAS settings to the client. Worker processes are all set up
+    alike, also one with the client in a task.
     """
 
     name = "daskpar-worker"
@@ -64,23 +65,23 @@ class WorkerSetup(WorkerPlugin):
 
 
 def ignore_interrupts() -> None:
-    """Ignore Ctrl-C in a process that another one has started and will end."""
+    """Ignore Ctrl-C in a process that was started by another process, which will end it."""
     started = multiprocessing.parent_process() is not None
     if started and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def has_a_worker(actor: Any) -> bool:
-    """Return whether an actor still lives on some worker, as the scheduler knows it; asked within a task.
+    """Ask the scheduler, from within a task, whether an actor is still on a worker.
 
-    Not by `get_client`: its client becomes the current one of this process.
+    `get_client` is not used here, because its client would become the current one of this process.
     """
     worker = get_worker()
     return any(sync(worker.loop, worker.scheduler.who_has, keys=[actor.key]).values())
 
 
 class QuietTasks(WorkerPlugin):
-    """Keeps workers from logging what a task raised: it is raised again, and told, where it is waited for."""
+    """Plugin that silences the workers' logs of task errors, which the client raises again."""
 
     name = "daskpar-quiet"
 
@@ -94,7 +95,7 @@ class QuietTasks(WorkerPlugin):
 
 
 class SchedulerSetup(SchedulerPlugin):
-    """Sets the scheduler's latency towards every worker, and mends its dashboard."""
+    """Plugin that lets the scheduler send to workers without delay, and corrects its dashboard."""
 
     name = "daskpar-scheduler"
     idempotent = True
@@ -109,48 +110,51 @@ class SchedulerSetup(SchedulerPlugin):
 
 
 def send_at_once(server: Scheduler | Worker, attribute: str, item: str | None = None) -> bool:
-    """Let a `BatchedSend` of a server send without waiting; warns where distributed has changed."""
+    """Let a `BatchedSend` of a server send without delay, and return whether this was possible.
+
+    Logs a warning if this version of distributed has no such attribute.
+    """
     try:
         stream = getattr(server, attribute)
         if item is not None:
             stream = stream[item]
-        stream.interval += 0  # fails where there is no such thing
+        stream.interval += 0  # raises if there is no such attribute
         stream.interval = 0
         return True
     except (AttributeError, KeyError, TypeError):
-        logger.warning("distributed has no %s to speed up; steps will take some ms longer each", attribute)
+        logger.warning("distributed has no %s to speed up; each step will take some ms longer", attribute)
         return False
 
 
 def blas_threads(lanes_per_host: int, threads: int | None = None) -> int:
-    """Threads for each matrix product: those asked for, or the host's cores shared among its lanes."""
+    """Return the threads of a matrix product: `threads` if set, else the host's cores per lane."""
     return threads or max(1, blas.cores() // max(1, lanes_per_host))
 
 
 def lanes_per_host(workers: Workers, lanes: int) -> int:
-    """How many of so many lanes a host of these workers has at most."""
+    """Return the largest number of lanes on a host, for `lanes` lanes on these workers."""
     return -(-lanes // max(1, len({worker["host"] for worker in workers.values()})))
 
 
 def in_this_process(workers: Iterable[str]) -> bool:
-    """Return whether some of these workers, by address, are threads of this process."""
+    """Return whether some of these workers, given by address, run in this process."""
     return not {worker.address_safe for worker in Worker._instances}.isdisjoint(workers)
 
 
 def prepare(client: Client, workers: Workers, lanes: int, threads: int | None = None) -> None:
-    """Set up the scheduler and all `workers` (by address) of a client for training in so many lanes."""
+    """Set up the scheduler and all workers of a client for a training in `lanes` lanes."""
     share(client)
     client.register_plugin(SchedulerSetup())
     client.register_plugin(WorkerSetup(lanes_per_host(workers, lanes), threads))
 
 
 def describe(client: Client) -> dict[str, list[blas.Library]]:
-    """The BLAS in force on each worker, by name."""
-    found = client.run(blas.describe, on_error="ignore")  # a worker that ends meanwhile is missed later
+    """Return the BLAS libraries in use on each worker, by the worker's name."""
+    libraries = client.run(blas.describe, on_error="ignore")  # a lost worker is noticed later
     names = {a: str(w["name"]) for a, w in client.scheduler_info(n_workers=-1)["workers"].items()}
-    return {names.get(address, address): info for address, info in sorted(found.items())}
+    return {names.get(address, address): info for address, info in sorted(libraries.items())}
 
 
 def natural(name: object) -> tuple[tuple[int, int, str], ...]:
-    """Return what sorts worker 2 before 10, whatever their names look like."""
+    """Return the sort key of a name in natural order: worker 2 before worker 10."""
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(name)) if p)

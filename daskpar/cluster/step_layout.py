@@ -1,7 +1,7 @@
-"""The page /graph of Dask's dashboard, with the steps of a training from left to right.
+"""Page /graph of Dask's dashboard with the steps of a training from left to right.
 
-Dask places a task at the mean height of those that it depends on. The data are loaded once and read in every
-step, so their edges to all steps would hide everything else. Here each operation of a step has a row:
+Dask draws a task at the mean height of its dependencies. The data are loaded once and read in every step, so
+their edges to all steps would hide everything else. Here each operation of a step has a row:
 
     load-data  ■
     grad 0        ■     ■     ■
@@ -20,12 +20,12 @@ from distributed.diagnostics.graph_layout import GraphLayout
 from daskpar.graph.tokens import ends_in_token
 
 COLUMNS = 60
-"""Columns that the page shows: the last ones, until somebody zooms or pans."""
-_ROWS = 64  # of one operation; tasks beyond share the last
+"""Number of columns that the page shows: the last ones, unless a reader zooms or pans."""
+_ROWS = 64  # rows of one operation; further tasks share the last row
 
 
 class StepLayout(GraphLayout):
-    """Places of tasks: those of a training in rows by operation, all others as Dask places them."""
+    """Positions of tasks on the page: those of a training in rows by operation, others by Dask's rule."""
 
     x: dict[Any, float]
     y: dict[Any, float]
@@ -57,17 +57,17 @@ class StepLayout(GraphLayout):
         for key in reversed(ours):
             if _in_step(key):
                 self._move_to_dependents(key)
-        self._leave_out(edges)
+        self._remove_common_edges(edges)
 
     def reset_index(self) -> None:
         super().reset_index()
-        self._leave_out(0)
+        self._remove_common_edges(0)
 
     def skip_forgotten(self, nodes: int, edges: int) -> bool:
-        """Number what is yet to be shown after the `nodes` and `edges` that are, without what is gone.
+        """Renumber new tasks and edges after the `nodes` and `edges` on the page, without forgotten ones.
 
-        Dask's page skips tasks that were forgotten before it could show them, and takes each later one for
-        another. Returns whether this was enough: not where the page was emptied.
+        Dask's page skips tasks that the scheduler forgot before the page showed them, and then confuses all
+        later tasks. Returns False if the page was emptied meanwhile and must start again.
         """
         if self.next_index - len(self.new) != nodes or self.next_edge_index - len(self.new_edges) != edges:
             return False
@@ -82,7 +82,7 @@ class StepLayout(GraphLayout):
         return True
 
     def _row(self, key: tuple[Any, ...]) -> int:
-        """The row of a task: that of the same task in other steps."""
+        """Return the row of a task, which it shares with the same task of other steps."""
         name = key_split(key)
         row: tuple[object, ...] = (name, *key[2:]) if _in_step(key) else (name,)
         if row not in self.rows:
@@ -91,16 +91,16 @@ class StepLayout(GraphLayout):
         return self.rows[row]
 
     def _move_to_dependents(self, key: tuple[Any, ...]) -> None:
-        """Place a task right before those that wait for it: it may depend on nothing of the step before."""
+        """Move a task right before its dependents, because it may depend on nothing of the previous step."""
         after = [self.x[each.key] for each in self.scheduler.tasks[key].dependents if each.key in self.x]
         self.x[key] = max(self.x[key], min(after, default=0) - 1)
 
-    def _leave_out(self, first: int) -> None:
-        """Leave out, of the edges from `first` on, those that begin at what all steps read."""
+    def _remove_common_edges(self, first: int) -> None:
+        """Remove the edges, from number `first` on, that start at tasks read by all steps."""
         edges = self.new_edges[first:]
         kept = [(a, b) for a, b in edges if not _ours(a) or _in_step(a)]
         number = self.next_edge_index - len(edges)
-        self.index_edge.update(dict.fromkeys(edges, math.inf))  # the page passes over what it does not have
+        self.index_edge.update(dict.fromkeys(edges, math.inf))  # the page skips edges with this index
         self.index_edge.update({edge: i for i, edge in enumerate(kept, number)})
         self.new_edges[first:] = kept
         self.next_edge_index = number + len(kept)
@@ -111,5 +111,5 @@ def _ours(key: object) -> bool:
 
 
 def _in_step(key: tuple[Any, ...]) -> bool:
-    """Return whether a task of ours has the number of a step."""
+    """Return whether a task of daskpar has a step number."""
     return len(key) > 1 and isinstance(key[1], int)

@@ -1,4 +1,4 @@
-"""A look, before training, whether workers that are other processes see a folder of the client's."""
+"""Check before a training that worker processes share a folder with the client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from daskpar.errors import InputError
 
 
 def check_shared(executor: Executor, folder: Path, advice: str) -> None:
-    """Have every worker process read a file in `folder` and write an answer beside it.
+    """Let every worker process read a file in `folder` and write an answer beside it.
 
-    Workers that are threads of this process are not asked; one that dies meanwhile is missed later.
-    Raises InputError, in a line that names the worker and the folder and ends with `advice`.
+    Workers in this process are not asked. The loss of a worker during the check is noticed later.
+    Raises InputError with the worker, the folder and `advice` if a worker does not see the file.
     """
     if executor.in_process or not isinstance(executor, ClusterExecutor):
         return
@@ -33,7 +33,7 @@ def check_shared(executor: Executor, folder: Path, advice: str) -> None:
 
 
 def answer(place: str, token: str) -> tuple[str, str]:
-    """On a worker: (the answer's file, what is wrong with the folder)."""
+    """Write the answer of a worker, and return the answer's file name and the problem, or ""."""
     mine = Path(place) / uuid4().hex
     try:
         if (Path(place) / "client").read_text() != token:
@@ -53,7 +53,7 @@ def _refuse_unshared(
 ) -> None:
     for address, (name, problem) in sorted(answers.items()):
         if not problem and not (place / name).is_file():
-            problem = "what it writes there does not arrive"
+            problem = "its file there does not appear here"
         if problem:
             worker = f"worker {names.get(address, address)} at {address}"
             raise InputError(f"{worker} does not see the folder {folder} ({problem}); {advice}")

@@ -1,8 +1,8 @@
-"""Files with a user's own blocks as modules, in this process and in those of a cluster.
+"""Files with a user's own blocks, loaded as modules in this process and in the processes of a cluster.
 
-Blocks are pickled by reference to their module. A file that is named on the command line is no module that a
-worker could import, so its text is sent to every worker, also to one that joins or is started anew later, and
-to the scheduler. Modules that are imported by a dotted name have to be installed where the workers are.
+Blocks are pickled by reference to their module, and a worker cannot import a file that was named on a command
+line. So the text of the file is sent to the scheduler and to every worker, also to workers that join or
+restart later. Modules with a dotted name must be installed on the workers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class UserModule(NamedTuple):
-    """A file as a module: its name, its path, and its text."""
+    """Module from a user's file: its name, its path, and its text."""
 
     name: str
     path: str
@@ -32,14 +32,14 @@ class UserModule(NamedTuple):
 
 
 _loaded: dict[str, UserModule] = {}
-"""The files that this process has loaded by `load_file`, by name of the module."""
+"""Files that this process has loaded with `load_file`, by module name."""
 
 
 def load_file(path: str) -> str:
-    """Import a file as the module of its name, and return its absolute path; a second time does nothing.
+    """Import a file as the module of its name, and return its absolute path.
 
-    Raises InputError for a file that cannot be read, and for one whose name another module has; whatever the
-    file itself raises goes on.
+    A file that is loaded already is not run again. Raises InputError for a file that cannot be read, and for
+    a file with the name of another module. Errors of the file's code are passed on.
     """
     path = os.path.abspath(os.path.expanduser(path))
     name = Path(path).stem
@@ -58,7 +58,7 @@ def load_file(path: str) -> str:
 
 
 def _file_of(name: str) -> str | None:
-    """The file of the module that `import name` gives; None where there is none."""
+    """Return the file of the module that `import name` would import, or None if there is none."""
     if name in sys.modules:
         return str(getattr(sys.modules[name], "__file__", None) or "a part of Python")
     spec = importlib.util.find_spec(name)
@@ -66,7 +66,7 @@ def _file_of(name: str) -> str | None:
 
 
 def _run(module: UserModule) -> None:
-    """Make a module, unless it is there. Its folder becomes the last that modules are looked for in."""
+    """Make a module unless it exists, and append its folder to the module search path."""
     if module.name in sys.modules:
         return
     made = ModuleType(module.name)
@@ -83,7 +83,7 @@ def _run(module: UserModule) -> None:
 
 
 def share(client: Client) -> None:
-    """Give the files that this process has loaded to the scheduler and the workers of a client."""
+    """Send the files that this process has loaded to the scheduler and the workers of a client."""
     if _loaded:
         modules = tuple(_loaded.values())
         client.register_plugin(ModulesOnScheduler(modules))
@@ -91,7 +91,7 @@ def share(client: Client) -> None:
 
 
 class ModulesOnWorkers(WorkerPlugin):
-    """Makes modules of a user's files on every worker, also on those that join or restart later."""
+    """Plugin that loads a user's modules on every worker, also on workers that join or restart later."""
 
     name = "daskpar-user-modules"
 
@@ -104,7 +104,7 @@ class ModulesOnWorkers(WorkerPlugin):
 
 
 class ModulesOnScheduler(SchedulerPlugin):
-    """Makes modules of a user's files on the scheduler, which unpickles graphs."""
+    """Plugin that loads a user's modules on the scheduler, which unpickles graphs."""
 
     name = "daskpar-user-modules-on-scheduler"
     idempotent = True

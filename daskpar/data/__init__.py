@@ -1,6 +1,18 @@
-"""Data: sources that any worker can read, which rows serve what, and in which order they are drawn."""
+"""Data: sources, splits, transforms, and the order in which rows are drawn.
 
-# Sources register themselves in this order, in which messages name them:
+The classes that most people need:
+
+    Source   examples and targets of one origin, e.g. `Csv("a.csv", target="price")`
+    Parts    a Split each for training, validation and test: shares of the rows of a source
+    Sampler  the order of the training rows: a function of seed, epoch and step
+    Chunk    rows as arrays, transformed and in the precision of the run
+
+A source is split into parts. Rows of a part become chunks, on which a training step computes:
+
+    Source -- split --> Parts -- Sampler, read, Transform --> Chunk --> step
+"""
+
+# Sources are registered in this order. Messages list them in the same order.
 # isort: off
 from daskpar.data.mnist import Digits, Mnist, find_mnist
 from daskpar.data.files import Npy, Npz
@@ -10,8 +22,11 @@ from daskpar.data.tables import Arrow, Csv, Parquet
 from daskpar.data.zarr_groups import Zarr
 
 # isort: on
-from daskpar.data.categories import OneHot
+from daskpar.data.categories import NumberLabels, OneHot
 from daskpar.data.chunk import Chunk
+from daskpar.data.encode import Encode
+from daskpar.data.fitted import Fitted, Transform
+from daskpar.data.impute import Impute
 from daskpar.data.in_memory import hold
 from daskpar.data.sampler import Sampler, choose_streams
 from daskpar.data.source import SOURCES, Source
@@ -24,11 +39,15 @@ __all__ = [
     "Chunk",
     "Csv",
     "Digits",
+    "Encode",
+    "Fitted",
     "Images",
+    "Impute",
     "Inputs",
     "Mnist",
     "Npy",
     "Npz",
+    "NumberLabels",
     "OneHot",
     "Parquet",
     "Parts",
@@ -38,6 +57,7 @@ __all__ = [
     "Split",
     "Standardise",
     "Text",
+    "Transform",
     "Zarr",
     "choose_streams",
     "find_mnist",

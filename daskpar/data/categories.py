@@ -1,6 +1,6 @@
-"""Categories and labels: values that are told apart, not calculated with.
+"""Categories and labels: values that are compared, not calculated with.
 
-Whole numbers stay whole numbers, however large: beside 2**53 neighbours are one number in float64.
+Whole numbers are compared as whole numbers: from 2**53 on, two neighbours are one number in float64.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from daskpar.data.fitted import Fitted, Label, Measure, Transform
 from daskpar.errors import InputError
 from daskpar.registry import register
 
-_MOST = 10_000  # values of a column, or labels
+_MOST = 10_000  # different values of a column, or labels
 
 
 @register("categories")
 @dataclass(frozen=True)
 class Categories(Fitted):
-    """Each column becomes one column a category; a value not seen in training gives zeros."""
+    """One-hot columns (rows, categories of all columns); a value not seen in training becomes zeros.
+
+    `values`: the categories of each column, sorted.
+    """
 
     values: tuple[tuple[Label, ...], ...]
 
@@ -34,7 +37,7 @@ class Categories(Fitted):
         return xp.concatenate(hot, axis=1).astype(dtype)
 
     def decode(self, classes: np.ndarray) -> np.ndarray:
-        if len(self.values) != 1 or classes.ndim != 1:  # several columns, or an answer an output
+        if len(self.values) != 1 or classes.ndim != 1:  # several columns, or one class for each output
             return classes
         return _array(self.values[0])[classes]
 
@@ -46,21 +49,21 @@ class Categories(Fitted):
 @register("labels")
 @dataclass(frozen=True)
 class Labels(Fitted):
-    """Labels (rows, ...) become the numbers of classes: places in `values`, sorted, from 0 on."""
+    """Class numbers of labels (rows, ...): their indices in the sorted `values`, from 0."""
 
     values: tuple[Label, ...]
 
     def apply(self, x: Array) -> Array:
-        known, given = _array(self.values), to_numpy(x)
-        if given.dtype.kind not in {"U": "U", "f": "fiub"}.get(known.dtype.kind, "iub"):
+        known, labels = _array(self.values), to_numpy(x)
+        if labels.dtype.kind not in {"U": "U", "f": "fiub"}.get(known.dtype.kind, "iub"):
             known_ones = listed(self.values)
-            raise InputError(f"targets are {given.dtype}; expected labels as in training: {known_ones}")
-        alike = given.astype(known.dtype, copy=False)  # a wrapped number is found out below
+            raise InputError(f"targets are {labels.dtype}; expected labels as in training: {known_ones}")
+        alike = labels.astype(known.dtype, copy=False)  # a number that wraps is refused below
         classes = np.searchsorted(known, alike).clip(max=len(known) - 1)
-        strange = known[classes] != given
+        strange = known[classes] != labels
         if strange.any():
             raise InputError(
-                f"label {given[strange][0]!s} is none of the {len(known)} of training: {listed(self.values)}"
+                f"label {labels[strange][0]!s} is none of the {len(known)} of training: {listed(self.values)}"
             )
         return classes
 
@@ -75,7 +78,33 @@ class Labels(Fitted):
 @register("one_hot")
 @dataclass(frozen=True)
 class OneHot(Transform):
-    """Each column becomes one column a category of the training part."""
+    """One-hot encoding: each column becomes one column for each of its values in the training part.
+
+    The columns of a feature are side by side, in the order of its sorted values. A value that did not occur
+    in training becomes zeros. For columns of texts, or for some columns only, use `daskpar.data.Encode`.
+
+    For targets (`targets=["one_hot"]`), a classifier predicts the labels again.
+
+    Shape:
+        - Input: (rows, ...), numbers of any dtype; targets may be texts.
+        - Output: (rows, categories of all features), in the precision of the run.
+
+    Raises:
+        InputError: A feature has more than 10,000 different values.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import OneHot
+        >>> x = np.array([[7, 2], [9, 2], [7, 5]])
+        >>> step = OneHot()
+        >>> fitted = step.fit(step.measure(x))
+        >>> fitted.apply(x)  # 7, 9, 2, 5
+        array([[1., 0., 1., 0.],
+               [0., 1., 1., 0.],
+               [1., 0., 0., 1.]], dtype=float32)
+        >>> fitted.apply(np.array([[8, 2]]))
+        array([[0., 0., 1., 0.]], dtype=float32)
+    """
 
     def measure(self, x: np.ndarray) -> Measure:
         columns = x.reshape(len(x), math.prod(x.shape[1:]))
@@ -93,10 +122,29 @@ class OneHot(Transform):
 @register("labels")
 @dataclass(frozen=True)
 class NumberLabels(Transform):
-    """For targets: labels of any kind become classes from 0 on, sorted; predictions are labels again.
+    """Class numbers for targets: sorted labels become 0, 1, 2, ...; predictions are labels again.
 
-    Texts, and whole numbers of arrays and files, are numbered without being asked, where the model has an
-    output for each label of the data.
+    Labels are texts, whole numbers, bools or floats. A Trainer applies it by itself to texts, and to whole
+    numbers that are not 0, 1, 2, ... already, where the model has one output for each label. Name it
+    (`targets=["labels"]`) where that does not happen, e.g. for floats.
+
+    Shape:
+        - Input: (rows, ...), labels of one dtype.
+        - Output: (rows, ...), int64.
+
+    Raises:
+        InputError: There are more than 10,000 different labels.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar.data import NumberLabels
+        >>> y = np.array(["dog", "cat", "dog"])
+        >>> step = NumberLabels()
+        >>> fitted = step.fit(step.measure(y))
+        >>> fitted.apply(y)
+        array([1, 0, 1])
+        >>> fitted.decode(np.array([0, 1])).tolist()
+        ['cat', 'dog']
     """
 
     def measure(self, x: np.ndarray) -> Measure:
@@ -112,7 +160,10 @@ class NumberLabels(Transform):
 
 
 def labels_in(y: np.ndarray) -> Labels | None:
-    """The labels of all targets (rows,) or (rows, 1); None where they are classes 0, 1, 2, ... already."""
+    """Return the labels among targets (rows,) or (rows, 1); None if they are classes 0, 1, 2, ... already.
+
+    Also None where there are too many different values for labels.
+    """
     y = y.reshape(-1)
     if y.dtype.kind in "iu":
         low, high = int(y.min()), int(y.max())
@@ -123,9 +174,9 @@ def labels_in(y: np.ndarray) -> Labels | None:
 
 
 def matches(column: Array, known: Sequence[Label]) -> Array:
-    """Compare each value of a column with each known one: (rows, values) of booleans.
+    """Return whether each value of a column (rows,) equals each known value: booleans (rows, values).
 
-    Compared as they are: whole numbers are neither rounded to a float nor wrapped to a narrower type.
+    Whole numbers are neither rounded to a float nor wrapped to a narrower type.
     """
     xp = array_module(column)
     dtype = column.dtype
@@ -142,7 +193,7 @@ def matches(column: Array, known: Sequence[Label]) -> Array:
 
 
 def _array(values: Sequence[Label]) -> np.ndarray:
-    """Return the values in one dtype: NumPy would make floats of 0 and 2**63."""
+    """Return the values as an array of one dtype; NumPy would convert 0 and 2**63 to floats."""
     wide = any(isinstance(value, int) and value >= 2**63 for value in values)
     return np.array(values, dtype=np.uint64 if wide else None)
 

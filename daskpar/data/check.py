@@ -1,21 +1,23 @@
-"""The door for data: examples and targets that people bring become arrays here, or are refused.
+"""Checks of the examples and targets that people pass: they become arrays, or are refused.
 
-Taken:
+Accepted:
 
-* NumPy arrays, lists, tensors of torch, JAX, CuPy and others: an array on the host, in its byte order.
-* Frames and series of pandas, polars, Arrow, arrays of xarray: numbers. Bools and nullable integers count,
-  missing values are NaN. Frames with columns of texts or categories become records (`daskpar.data.records`),
-  which transforms make numbers of.
-* Sparse matrices of SciPy: rows that are made dense a chunk at a time (`daskpar.data.sparse`).
-* dask arrays, frames and series: blocks, each compared with what the array says of it when it is loaded.
-* Labels (texts, categories, whole numbers, bools): as they are. `daskpar.data.categories` numbers them.
+* NumPy arrays, lists, tensors of torch, JAX, CuPy and others: they become an array on the host, in the host's
+  byte order.
+* Frames and series of pandas, polars and Arrow, and arrays of xarray: they become numbers. Bools and nullable
+  integers are numbers, missing values are NaN. Frames with columns of texts or categories become records
+  (`daskpar.data.records`), which transforms encode.
+* Sparse matrices of SciPy: their rows are made dense one chunk at a time (`daskpar.data.sparse`).
+* dask arrays, frames and series: each block is compared with its declared shape and dtype when it is loaded.
+* Labels (texts, categories, whole numbers, bools): they are kept. `daskpar.data.categories` numbers them.
 
-Refused, by that word: masked values, units, dates, complex numbers, Python objects, texts as examples.
+Refused, with a message that names the reason: masked values, units, dates, complex numbers, Python objects,
+and texts as examples.
 
-Checked at the door, before anything runs: the container, the dtype, one target a row. Checked of every chunk
-where it is loaded, on a worker (`daskpar.tasks.load`): the lengths, the shapes against model and loss,
-NaN and infinite values, ids and classes against the model, before any cast. Compiled kernels check the
-numbers that they go to memory by.
+Checked here, before anything runs: the container, the dtype, and one target for each row. Checked for every
+chunk when a worker loads it (`daskpar.tasks.load`), before any cast: lengths, shapes against model and loss,
+NaN and infinite values, and ids and classes against the model. Compiled kernels check the indices with which
+they access memory.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ def as_array(values: object, where: str, what: str = "examples") -> Stored: ...
 def as_array(values: object, where: str, what: str = "examples") -> Stored:
     """Return an array (rows, ...) of numbers, or of labels for targets; `SparseRows` for a sparse matrix.
 
-    `what`: examples or targets. Raises InputError, which begins with `where`, for what cannot be trained on.
+    `what`: "examples" or "targets", for messages. Raises InputError, which begins with `where`, for values
+    that cannot be trained on.
     """
     if isinstance(values, SparseRows):
         return values
@@ -68,8 +71,9 @@ def as_array(values: object, where: str, what: str = "examples") -> Stored:
 def as_examples(values: object, where: str, known: Features = ()) -> tuple[Stored, Features]:
     """Return examples as an array or as records (rows,), and the columns of a frame, which have names.
 
-    `known`: the columns that a model was trained on, which those of a frame are compared with; rows without
-    names are taken in their order. Raises InputError for what cannot be trained on, and for other columns.
+    `known`: the columns that a model was trained on. The columns of a frame must equal them; rows without
+    names are used in their order. Raises InputError, which begins with `where`, for values that cannot be
+    trained on, and for other columns.
     """
     if is_frame(values):
         return _of_frame(values, where, "examples", known)
@@ -82,13 +86,16 @@ def as_examples(values: object, where: str, known: Features = ()) -> tuple[Store
 
 
 def _of_frame(values: Frame, where: str, what: str, known: Features = ()) -> tuple[np.ndarray, Features]:
-    found, features = from_frame(values, where, what, known)
-    array = _converted(found, where, what)
+    rows, features = from_frame(values, where, what, known)
+    array = _converted(rows, where, what)
     return (array if is_records(array.dtype) else check_values(array, where, what)), features
 
 
 def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.ndarray:
-    """Return a NumPy array of numbers, or of labels; masked values and Python objects are refused."""
+    """Return a NumPy array of numbers or of labels in native byte order.
+
+    Raises InputError for masked values, Python objects and other dtypes.
+    """
     if isinstance(array, np.ma.MaskedArray):
         masked = int(np.ma.count_masked(array))
         if masked:
@@ -106,7 +113,7 @@ def check_values(array: np.ndarray, where: str, what: str = "examples") -> np.nd
 
 
 def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
-    """Refuse a dtype that is none of numbers, nor of labels where `what` is targets."""
+    """Refuse a dtype other than numbers; for targets, labels are accepted too. Raises InputError."""
     dtype = np.dtype(dtype)
     if dtype.kind in (_LABELS if what == "targets" else _NUMBERS):
         return
@@ -123,9 +130,9 @@ def check_dtype(dtype: DTypeLike, where: str, what: str = "examples") -> None:
 def check_pair(
     x: Stored | DaskArray, y: Stored | DaskArray, where: str, may_be_records: bool = False
 ) -> None:
-    """Refuse arrays that cannot be examples and their targets.
+    """Refuse arrays that cannot be examples and their targets. Raises InputError.
 
-    `may_be_records`: examples are of a frame, which may have become records.
+    `may_be_records`: the examples may be records, made from a frame.
     """
     for what, part in (("examples", x), ("targets", y)):
         if not getattr(part, "shape", ()):
@@ -138,7 +145,7 @@ def check_pair(
         raise InputError(f"{where}: zero rows; expected at least one example")
     if not (may_be_records and is_records(x.dtype)):
         check_dtype(x.dtype, where)
-    lazy_labels = y.dtype.kind == "O" and not isinstance(y, np.ndarray)  # what they are, blocks will tell
+    lazy_labels = y.dtype.kind == "O" and not isinstance(y, np.ndarray)  # the blocks show what objects are
     if y is not x and not lazy_labels:
         check_dtype(y.dtype, where, "targets")
 
@@ -146,19 +153,20 @@ def check_pair(
 def check_block(
     block: object, where: str, what: str, place: tuple[int, ...], shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
-    """Return a block of a dask array, dense and of the dtype that the array says; refuse another shape.
+    """Return a block of a dask array, dense and in the declared dtype.
 
-    `place`: the block's number along each axis. `shape`, `dtype`: what the array says of this block.
+    `place`: the number of the block along each axis. `shape`, `dtype`: those that the dask array declares for
+    this block. Raises InputError for a block of another shape or kind.
     """
     name = f"{where}: block {place[0] if len(place) == 1 or not any(place[1:]) else place} of the {what}"
     values = as_array(block, name, what)
     array = values[:] if isinstance(values, SparseRows) else values
     if array.shape != shape:
         if array.shape[1:] == shape[1:]:
-            told = f"{array.shape[0]} rows where the dask array says {shape[0]}"
+            fault = f"{array.shape[0]} rows where the dask array says {shape[0]}"
         else:
-            told = f"the shape {array.shape} where the dask array says {shape}"
-        raise InputError(f"{name} has {told}; call compute_chunk_sizes() on what filters rows, before fit")
+            fault = f"the shape {array.shape} where the dask array says {shape}"
+        raise InputError(f"{name} has {fault}; call compute_chunk_sizes() on what filters rows, before fit")
     if np.dtype(dtype).kind == "O" or array.dtype == dtype:
         return array
     if not np.can_cast(array.dtype, dtype, "same_kind"):
@@ -167,7 +175,7 @@ def check_block(
 
 
 def _refuse_units(values: object, where: str, what: str) -> None:
-    """Refuse quantities of pint, astropy and unyt: an array of their numbers has lost the unit."""
+    """Refuse quantities of pint, astropy and unyt, since an array of their numbers loses the unit."""
     unit = getattr(values, "units", None) or getattr(values, "unit", None)
     for name in ("magnitude", "value", "v"):
         if unit is not None and isinstance(getattr(values, name, None), np.ndarray | float | int):
@@ -177,18 +185,18 @@ def _refuse_units(values: object, where: str, what: str) -> None:
 
 
 def _converted(values: object, where: str, what: str) -> np.ndarray:
-    """Return `values` as NumPy has it, masks kept."""
+    """Return `values` as a NumPy array; masks are kept. Raises InputError if that fails."""
     if isinstance(values, np.ma.MaskedArray):
         return values
     if isinstance(values, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in values):
         return np.ma.stack(values)
     try:
-        if hasattr(values, "detach"):  # a tensor that may require a gradient, or lie on a device
+        if hasattr(values, "detach"):  # a tensor that may require a gradient, or be on a device
             values = values.detach().cpu()
         if hasattr(values, "__cuda_array_interface__") and hasattr(values, "get"):
             values = values.get()
         return np.asarray(values)
-    except Exception as error:  # each library has its own
+    except Exception as error:  # each library has exceptions of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{where}: {what} of type {type(values).__name__} cannot become an array ({reason}); "
@@ -197,7 +205,7 @@ def _converted(values: object, where: str, what: str) -> np.ndarray:
 
 
 def _from_objects(array: np.ndarray, where: str, what: str) -> np.ndarray:
-    """Return the texts that an array of objects holds, as labels; anything else is refused by its place."""
+    """Return an array of objects as labels if all are texts; refuse other objects by their place."""
     if array.dtype.kind == "T":
         return np.asarray(array, dtype=str)
     wanted = "labels" if what == "targets" else "numbers"

@@ -1,4 +1,4 @@
-"""A chunk: rows of examples and targets, ready for a network."""
+"""Chunks: rows of examples and targets, transformed and in the precision of the run; batches of them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,17 @@ from daskpar.errors import InputError
 
 
 class Chunk(NamedTuple):
-    """Examples and targets, row by row.
+    """Examples, targets and weights of some rows, on the host or on a device.
 
-    `x` (rows, ...): in the precision of the run, or int32 for tokens. Tokens whose rows overlap in memory
-    stay as they are stored, and become int32 as they are drawn. `y` (rows, ...): classes as they are,
-    numbers in the precision of the run. `weights` (rows,): in that precision, where rows do not count alike.
+    `x` (rows, ...) is in the precision of the run, or int32 for tokens. Tokens whose rows overlap in memory
+    keep their dtype, and become int32 when a batch is drawn. `y` (rows, ...): classes keep their dtype,
+    numbers are in the precision of the run. `weights` (rows,) are in that precision; None: all rows have
+    weight 1.
+
+    >>> import numpy as np
+    >>> from daskpar.data import Chunk
+    >>> Chunk(np.zeros((5, 3), "float32"), np.arange(5))
+    Chunk(x=(5, 3) float32, y=(5,) int64)
     """
 
     x: Array
@@ -41,6 +47,11 @@ class Chunk(NamedTuple):
 
     def __reduce__(self) -> Reduced:
         return pickle_via_host(self)
+
+    def __repr__(self) -> str:
+        parts = zip(self._fields, self, strict=True)
+        arrays = ", ".join(f"{name}={a.shape} {a.dtype}" for name, a in parts if a is not None)
+        return f"{type(self).__name__}({arrays})"
 
 
 def prepare(
@@ -54,19 +65,25 @@ def prepare(
     x_dtype: str | None = None,
     weights: Array | None = None,
 ) -> Chunk:
-    """A chunk from rows as they are stored: transforms applied, cast, NaN refused.
+    """Return a chunk of rows as they are stored: transformed, checked, cast, and moved to the device.
 
-    `x_dtype`: another dtype for the examples, e.g. int32 for tokens. `weights`: those of the rows, or None.
+    `name`: the part of the data, for messages. `precision`: the dtype of the run, e.g. "float32".
+    `transforms`, `targets`: fitted transforms of `x` and of `y`. `module`: "numpy" or "cupy". `x_dtype`:
+    dtype of the examples where it differs from `precision`, e.g. int32 for tokens. `weights`: (rows,), or
+    None.
+
+    Raises InputError for NaN and infinite values, before and after the transforms, for different numbers of
+    rows, and for weights below 0.
     """
     xp, x_dtype = module_named(module), x_dtype or precision
     if len(x) != len(y):
         raise InputError(f"{name} data: {len(x)} rows of examples but {len(y)} labels; expected one a row")
     stays = np.dtype(x_dtype).kind == "i" and overlaps(x)
-    texts = np.dtype(y.dtype).kind == "U"  # which no device takes, and become numbers here
+    texts = np.dtype(y.dtype).kind == "U"  # no device stores texts; they become numbers below
     x = on_device(x, xp)
     x = x if fills(transforms) else _finite(name, x, "examples")
     y = _finite(name, y if texts else xp.asarray(y), "targets")
-    with np.errstate(over="ignore"):  # told below, by name
+    with np.errstate(over="ignore"):  # refused below, by name
         x = x if stays else aligned(xp.asarray(transformed(x, transforms, x_dtype)))
         if targets and isinstance(targets[0], Examples):
             y = x
@@ -80,7 +97,7 @@ def prepare(
 
 
 def _weights(name: str, weights: Array, rows: int, precision: str) -> np.ndarray:
-    """Return the weights of a chunk's rows in the precision of the run, or refuse them."""
+    """Return weights (rows,) in the precision of the run. Raises InputError if they are no weights."""
     weights = one_a_row(to_numpy(weights), rows, f"{name} data")
     with np.errstate(over="ignore"):
         cast = aligned(weights.astype(precision))
@@ -91,7 +108,7 @@ def _weights(name: str, weights: Array, rows: int, precision: str) -> np.ndarray
 
 
 def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array:
-    """Examples with the transforms applied, in the run's precision.
+    """Return examples (rows, ...) with the transforms applied, in the precision of the run.
 
     Wide integers and float64 are cast last: 1,700,000,001 and 1,700,000,002 are one number in float32.
     """
@@ -103,17 +120,17 @@ def transformed(x: Array, transforms: Sequence[Fitted], precision: str) -> Array
 
 
 def on_device(x: Array, xp: ArrayModule) -> Array:
-    """Return examples as arrays of `xp`; records stay on the host, where transforms make numbers of them."""
+    """Return examples as arrays of the module `xp`; records stay on the host until they are transformed."""
     return x if is_records(x.dtype) else xp.asarray(x)
 
 
 def fills(transforms: Sequence[Fitted]) -> bool:
-    """Return whether transforms put values in the place of missing ones."""
+    """Return whether any of the transforms replaces missing values."""
     return any(fitted.fills for fitted in transforms)
 
 
 def overlaps(values: Array) -> bool:
-    """Return whether rows of an array share memory, as windows of a text do: a copy would be far larger."""
+    """Return whether rows of an array share memory, as windows of a text do; copies would be far larger."""
     if not getattr(values, "size", 0) or not hasattr(values, "strides"):
         return False
     reach = sum((n - 1) * abs(step) for n, step in zip(values.shape, values.strides, strict=True))
@@ -121,7 +138,7 @@ def overlaps(values: Array) -> bool:
 
 
 def not_finite(values: Array) -> Array:
-    """Return (rows,) booleans: which rows hold NaN or infinite values."""
+    """Return booleans (rows,), True for rows with NaN or infinite values."""
     xp = array_module(values)
     if not is_floating(values):
         return xp.zeros(len(values), dtype=bool)
@@ -131,7 +148,7 @@ def not_finite(values: Array) -> Array:
 def _finite(name: str, values: Array, what: str) -> Array:
     advice = "clean the data first"
     if what != "targets":
-        advice += ", or put values in the place of missing ones: transforms: [impute]"
+        advice += ", or replace missing values: transforms: [impute]"
     if is_records(values.dtype):
         numbers = [column.name for column in kinds(values.dtype) if column.kind == NUMBER]
         strange = [repr(n) for n in numbers if not_finite(values[n][:, None]).any()]
@@ -144,7 +161,10 @@ def _finite(name: str, values: Array, what: str) -> Array:
 
 
 def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[Chunk]) -> Chunk:
-    """The rows of a batch that lie in `pieces`, each given with its chunk, in order."""
+    """Return the rows of a batch: those of `pieces` in order, each from the chunk at the same index.
+
+    `order`: the sampler, which knows the order of the rows within a chunk in this epoch.
+    """
     xp = array_module(chunks[0].x)
     rows = [
         (order.row_order(epoch, p.stream, p.chunk, c.y), p.start, p.stop)
@@ -161,23 +181,23 @@ def draw(order: Sampler, epoch: int, pieces: Sequence[Piece], chunks: Sequence[C
         xp.empty((total, *y.shape[1:]), dtype=y.dtype),
         None if weights is None else xp.empty(total, dtype=weights.dtype),
     )
-    hint = {"mode": "clip"} if xp is np else {}  # NumPy writes straight into `out` only with this mode
-    at = 0
+    hint = {"mode": "clip"} if xp is np else {}  # NumPy needs this mode to write to `out` without a copy
+    first = 0
     for (index, start, stop), chunk in zip(rows, chunks, strict=True):
         for into, part in zip(out, chunk, strict=True):
             if into is None or part is None:
                 continue
-            target = into[at : at + stop - start]
+            target = into[first : first + stop - start]
             if index is None:
                 target[...] = part[start:stop]
-            elif overlaps(part) or part.dtype != target.dtype:  # `take` would copy all of the part first
+            elif overlaps(part) or part.dtype != target.dtype:  # `take` would copy the whole part first
                 target[...] = part[xp.asarray(index[start:stop])]
             else:
                 xp.take(part, xp.asarray(index[start:stop]), axis=0, out=target, **hint)
-        at += stop - start
+        first += stop - start
     return out
 
 
 def _drawn(x: Array) -> DTypeLike:
-    """The dtype of examples in a batch."""
+    """Return the dtype of these examples in a batch."""
     return "int32" if x.dtype.kind in "iu" else x.dtype

@@ -1,4 +1,4 @@
-"""Data that already are dask arrays: their own graph loads them, wherever they come from."""
+"""Sources over dask arrays and dataframes: tasks of their own graphs load the rows on the workers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 
 from daskpar.data.check import as_array, as_examples, check_block, check_dtype, check_pair
+from daskpar.data.described import source_text
 from daskpar.data.frame_columns import features_of, frame_records
 from daskpar.data.frames import common_dtype, dtypes_of
 from daskpar.data.records import NUMBER, TEXT, Features, check_features
@@ -29,14 +30,14 @@ Key = tuple[str | int, ...]
 BlockInfo = TypedDict(
     "BlockInfo", {"chunk-location": list[int], "chunk-shape": list[int], "dtype": np.dtype}, total=False
 )
-"""What dask.array tells of a block."""
+"""Facts about a block that dask.array passes to functions of blocks."""
 
 
 @dataclass(frozen=True, eq=False)
 class DaskArrays(Source):
-    """Examples, targets and weights as dask arrays, which tasks read; nothing is computed here.
+    """Examples, targets and weights as dask arrays; nothing is computed until a task needs the rows.
 
-    `weights` is None where all rows count alike.
+    `weights`: None if all rows have weight 1. `token`: distinguishes this source from others.
     """
 
     x: Any
@@ -44,6 +45,9 @@ class DaskArrays(Source):
     weights: Any = None
     token: str = field(default_factory=lambda: uuid4().hex)
     features: Features = ()
+
+    def __repr__(self) -> str:
+        return source_text(self)
 
     def __hash__(self) -> int:
         return hash(self.token)
@@ -76,17 +80,17 @@ class DaskArrays(Source):
         return self.weights is not None
 
     def blocks(self, rows: Rows) -> tuple[dict[Key, object], Key, Key]:
-        """(graph, key of the examples, key of the targets) for `rows`, each as one block."""
+        """Return (graph, key of the examples, key of the targets) of some rows, each as one block."""
         graph, (x, y) = self._blocks(rows, self.x, self.y)
         return graph, x, y
 
     def target_blocks(self, rows: Rows) -> tuple[dict[Key, object], Key]:
-        """(graph, key of the targets) for `rows`, as one block."""
+        """Return (graph, key of the targets) of some rows, as one block."""
         graph, (y,) = self._blocks(rows, self.y)
         return graph, y
 
     def weight_blocks(self, rows: Rows) -> tuple[dict[Key, object], Key]:
-        """(graph, key of the weights) for `rows`, as one block."""
+        """Return (graph, key of the weights) of some rows, as one block."""
         graph, (weights,) = self._blocks(rows, self.weights)
         return graph, weights
 
@@ -105,7 +109,7 @@ class DaskArrays(Source):
 
 
 class Column:
-    """One of the arrays of a source (0: examples, 1: targets), for dask.array to slice on the workers."""
+    """An array of a source (0: examples, 1: targets) that dask.array slices on the workers."""
 
     def __init__(self, source: Source, which: int):
         self.source, self.which = source, which
@@ -124,10 +128,13 @@ def from_dask(
     known: Features = (),
     sample_weight: Any = None,
 ) -> DaskArrays:
-    """A source over dask arrays, or dask dataframes and series.
+    """Return a source over dask arrays, dataframes and series; one of `x`, `y` may be a plain array.
 
-    Where one of them is a plain array, `hold(array, array)` keeps it outside of the graph. `known`: the
-    columns of training, which those of a frame are compared with.
+    `hold(x, y)` makes a source of a plain array, which keeps it out of the graph. `where` begins error
+    messages. `known`: the columns of training, which those of a dataframe must equal. `sample_weight`
+    (rows,): an array, a dask array, or None.
+
+    Raises InputError for blocks of unknown length, other dtypes than numbers, and other columns than `known`.
     """
     import dask.array as da
 
@@ -146,7 +153,7 @@ def from_dask(
 
 
 def _weights(values: Any, rows: int, where: str) -> Any:
-    """Return weights (rows,) as an array or a dask array, whose values are checked as they are loaded."""
+    """Return weights (rows,) as an array or a dask array; its values are checked when they are loaded."""
     if is_dask(values):
         return one_a_row(checked_blocks(values, where, WHAT), rows, where)
     return as_weights(values, rows, where)
@@ -155,7 +162,7 @@ def _weights(values: Any, rows: int, where: str) -> Any:
 def lazy_examples(x: Any, where: str, known: Features = ()) -> tuple[DaskArray, Features]:
     """Return a dask array of numbers or of records (rows,), and the columns of a dask dataframe.
 
-    `known`: the columns that a model was trained on, which those of a dataframe are compared with.
+    `known`: the columns that a model was trained on; those of a dataframe must equal them. Raises InputError.
     """
     frame = x if hasattr(type(x), "to_dask_array") and x.ndim == 2 else None
     if frame is None:
@@ -168,10 +175,10 @@ def lazy_examples(x: Any, where: str, known: Features = ()) -> tuple[DaskArray, 
 
 
 def _record_blocks(frame: DaskFrame, features: Features, where: str) -> DaskArray:
-    """Return a dask array of the rows of a dask dataframe as records, a block a partition."""
+    """Return the rows of a dask dataframe as records, one block for each partition."""
     import dask.array as da
 
-    lengths = [int(n) for n in frame.map_partitions(len).compute()]  # which must be counted
+    lengths = [int(n) for n in frame.map_partitions(len).compute()]  # dask does not know the lengths
     like = np.empty(0, _record_dtype(features))
     blocks = [
         da.from_delayed(part, (length,), meta=like)
@@ -185,33 +192,33 @@ def _record_blocks(frame: DaskFrame, features: Features, where: str) -> DaskArra
 
 
 def _records(frame: Frame, features: Features, where: str) -> np.ndarray:
-    """Return a partition as records; its own columns are looked at, as objects tell late what they are."""
-    found = features_of(frame, where, features)
-    check_features(features, found, where)
+    """Return a partition as records, after comparing its columns: only values show the kind of objects."""
+    check_features(features, features_of(frame, where, features), where)
     return frame_records(frame, features, where, objects=True).astype(_record_dtype(features))
 
 
 def _record_dtype(features: Features) -> np.dtype:
-    """Return the dtype of records that is the same for all partitions, whatever they hold."""
+    """Return the dtype of records, the same for all partitions: texts are Python objects."""
     return np.dtype([(column.name, "O" if column.kind == TEXT else "f8") for column in features])
 
 
 def _nothing(rows: Sized) -> np.ndarray:
-    """Return as many rows without columns: what is held comes in pairs."""
+    """Return as many rows without columns, since `hold` expects a pair of arrays."""
     return np.empty((len(rows), 0))
 
 
 def checked_blocks(part: DaskFrame | DaskArray, where: str, what: str = "examples") -> DaskArray:
-    """Return a dask array from a dask array, dataframe or series, with blocks that are checked when loaded.
+    """Return a dask array, dataframe or series as a dask array whose blocks are checked when they are loaded.
 
-    See `daskpar.data.check.check_block`. Raises InputError for an unknown length, or a dtype of no numbers.
+    See `daskpar.data.check.check_block`. Raises InputError for an unknown length, and for other dtypes than
+    numbers.
     """
     import dask.array as da
 
     if hasattr(type(part), "to_dask_array"):
-        part = _numbers(part, where, what).to_dask_array(lengths=True)  # which must be counted
+        part = _numbers(part, where, what).to_dask_array(lengths=True)  # counts the rows
     if not isinstance(part, da.Array) and isinstance(getattr(part, "data", None), da.Array):
-        part = part.data  # of xarray
+        part = part.data  # an array of xarray
     if not isinstance(part, da.Array):
         raise InputError(f"{where}: expected a dask array, dataframe or series, got {type(part).__name__}")
     if any(math.isnan(n) for n in part.shape):
@@ -220,7 +227,7 @@ def checked_blocks(part: DaskFrame | DaskArray, where: str, what: str = "example
         )
     if not part.shape:
         raise InputError(f"{where}: {what} must have an axis of rows, got a single value")
-    labels = what == "targets" and part.dtype.kind in "OST"  # texts: which objects they are, blocks will tell
+    labels = what == "targets" and part.dtype.kind in "OST"  # the blocks show what objects are
     if not labels:
         check_dtype(part.dtype, where, what)
     dtype = part.dtype.newbyteorder("=")
@@ -228,8 +235,8 @@ def checked_blocks(part: DaskFrame | DaskArray, where: str, what: str = "example
 
 
 def _checked(block: object, where: str, what: str, block_info: Mapping[int | None, BlockInfo]) -> np.ndarray:
-    place, told = block_info[0]["chunk-location"], block_info[None]
-    return check_block(block, where, what, tuple(place), tuple(told["chunk-shape"]), told["dtype"])
+    place, declared = block_info[0]["chunk-location"], block_info[None]
+    return check_block(block, where, what, tuple(place), tuple(declared["chunk-shape"]), declared["dtype"])
 
 
 def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
@@ -238,7 +245,7 @@ def _numbers(frame: DaskFrame, where: str, what: str) -> DaskFrame:
     columns = dtypes_of(meta)
     dtype = common_dtype(columns, where, what, labels=what == "targets" and len(columns) == 1)
     if dtype is None:
-        return frame.astype(object)  # of strings, dask would warn that it does the same
+        return frame.astype(object)  # dask would do the same for strings, with a warning
     if all(column == dtype for column in columns.values()):
         return frame
     nullable = not all(isinstance(column, np.dtype) for column in columns.values())
@@ -250,7 +257,7 @@ def _as_dtype(frame: Frame, dtype: np.dtype) -> Frame:
 
 
 def _as_floats(frame: Frame, dtype: np.dtype) -> Frame:
-    """Return the frame with missing values as NaN, which only floats have."""
+    """Return the frame as floats, with missing values as NaN."""
     wide = np.result_type(dtype, np.float64)
     values = frame.to_numpy(dtype=wide, na_value=np.nan)
     named = {"name": frame.name} if frame.ndim == 1 else {"columns": frame.columns}

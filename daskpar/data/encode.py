@@ -1,4 +1,4 @@
-"""Texts and categories of tables as numbers: a column for each category, or the number of the category."""
+"""Texts and categories of tables as numbers: one-hot columns, or the number of the category."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KEEP, _ONE_HOT, _EMBED = "keep", "one_hot", "embed"
 @register("encoded")
 @dataclass(frozen=True)
 class Encoded(Fitted):
-    """Tables as arrays of numbers (rows, columns): each column kept, one-hot in its place, or numbered.
+    """Tables as arrays of numbers (rows, columns): each column kept, one-hot encoded, or numbered.
 
-    Numbers of categories come last, a column each: 1, 2, ... in the order of `values`, 0 for a category that
-    training did not have, which one-hot is zeros. `names`: of the columns of records, empty for arrays.
-    `roles`: of each column, `keep`, `one_hot` or `embed`.
+    Kept and one-hot columns stay in order. Numbers of categories come last, one column each: 1, 2, ... in the
+    order of `values`, and 0 for a category that training did not have (zeros where it is one-hot encoded).
+    `names`: the columns of records; () for arrays. `roles`: `keep`, `one_hot` or `embed` for each column.
     """
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Encoded(Fitted):
 
     @property
     def embedded(self) -> tuple[int, ...]:
-        """Return the count of numbers of each of the last columns, 0 included."""
+        """The number of different values, 0 included, of each numbered column."""
         return tuple(len(v) + 1 for v, role in zip(self.values, self.roles, strict=True) if role == _EMBED)
 
     def apply(self, x: Array) -> Array:
@@ -56,7 +56,7 @@ class Encoded(Fitted):
 
 
 def _numbered(values: Array, known: tuple[Label, ...]) -> Array:
-    """Return the number of each value (rows,): 1, 2, ... in the order of the `known` ones, 0 for others."""
+    """Return numbers (rows,) of values: 1, 2, ... in the order of `known`, and 0 for other values."""
     if values.dtype.kind == "U" and known:
         sorted_ones = np.array(known)
         place = np.searchsorted(sorted_ones, values).clip(max=len(known) - 1)
@@ -68,23 +68,53 @@ def _numbered(values: Array, known: tuple[Label, ...]) -> Array:
 @register("encode")
 @dataclass(frozen=True)
 class Encode(Transform):
-    """Columns of texts or categories become numbers, fitted on the training part.
+    """Encoding of the columns of a table that hold texts or categories as numbers.
 
-    `rest`: what becomes of columns of texts that are not named. `one_hot` makes a column for each category,
-    with zeros for one that training did not have. `embed` makes the number of the category, for the layer
-    `embed_columns`, which has a vector for each and one for all that training did not have. `one_hot`,
-    `embed`: columns by name or number, which may hold whole numbers. A missing text is a category, too.
+    A column is either one-hot encoded, or replaced by the number of its category for the layer
+    `daskpar.EmbedColumns`, which learns a vector for each. The categories are those of the training part. A
+    category that training did not have becomes zeros, or number 0. A missing text is a category, too. Columns
+    of numbers are kept unless they are named.
 
-    >>> import numpy as np
-    >>> x = np.array([[7.0, 2.0], [9.0, 5.0], [8.0, 2.0]])
-    >>> step = Encode(one_hot=(1,)).on_columns((), x[:0])
-    >>> step.fit(step.measure(x)).apply(x).tolist()
-    [[7.0, 1.0, 0.0], [9.0, 0.0, 1.0], [8.0, 1.0, 0.0]]
+    Args:
+        rest: Encoding of columns of texts that are not named: "one_hot" or "embed". Default: "one_hot".
+        one_hot: Names or numbers (from 0) of columns that are one-hot encoded. Default: ().
+        embed: Names or numbers (from 0) of columns that are replaced by numbers of categories. These columns
+            come last. Default: ().
+
+    Shape:
+        - Input: (rows, columns), or records (rows,) with columns of texts.
+        - Output: (rows, kept columns + categories of one-hot columns + numbered columns).
+
+    Raises:
+        InputError: A column is not there, is named twice, or has more than 10,000 categories; or examples
+            are not a table.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar.data import Encode
+        >>> x = np.array([[7.0, 2.0], [9.0, 5.0], [8.0, 2.0]])
+        >>> step = Encode(one_hot=(1,)).on_columns((), x[:0])
+        >>> step.fit(step.measure(x)).apply(x).tolist()
+        [[7.0, 1.0, 0.0], [9.0, 0.0, 1.0], [8.0, 1.0, 0.0]]
+
+        Categories as numbers; 6 did not occur in training:
+
+        >>> step = Encode(embed=(1,)).on_columns((), x[:0])
+        >>> step.fit(step.measure(x)).apply(np.array([[7.0, 5.0], [7.0, 6.0]])).tolist()
+        [[7.0, 2.0], [7.0, 0.0]]
     """
 
-    rest: str = setting(_ONE_HOT, "of columns of texts that are not named", choices=(_ONE_HOT, _EMBED))
-    one_hot: tuple[str | int, ...] = setting((), "columns that become a column a category")
-    embed: tuple[str | int, ...] = setting((), "columns that become numbers, for embed_columns")
+    rest: str = setting(
+        _ONE_HOT,
+        "encoding of columns of texts that are not named: one_hot or embed",
+        choices=(_ONE_HOT, _EMBED),
+    )
+    one_hot: tuple[str | int, ...] = setting(
+        (), "names or numbers (from 0) of columns to encode as one column for each category"
+    )
+    embed: tuple[str | int, ...] = setting(
+        (), "names or numbers (from 0) of columns to encode as numbers of categories, for embed_columns"
+    )
     keeps_missing = True
 
     def on_columns(self, features: Features, example: np.ndarray) -> Transform:
@@ -127,7 +157,7 @@ class _EncodeColumns(Transform):
     def _few(self, values: np.ndarray, place: int) -> np.ndarray:
         if len(values) > _MOST:
             raise InputError(
-                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; is it one? drop it"
+                f"encode: column {self.names[place]!r} has over {_MOST:,} categories; drop it if it is none"
             )
         return values
 

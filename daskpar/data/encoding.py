@@ -1,11 +1,13 @@
-"""Decode the bytes of a text, and refuse those that decode without an error into something else.
+"""The encodings of text files: bytes become a text, unless they were probably meant as something else.
 
 mark at the beginning   EF BB BF   FF FE       FE FF       FF FE 00 00   00 00 FE FF
 encoding                UTF-8      UTF-16-LE   UTF-16-BE   UTF-32-LE     UTF-32-BE
 
-Without a mark a text is in UTF-8. ASCII in UTF-16 or UTF-32 without a mark is valid UTF-8 with null
-characters between the letters, so null characters are refused. So are texts of which more than 1 % is control
-characters (UTF-16 of other alphabets, binary data), and ISO-2022 (Japanese, Korean and Chinese in 7 bits).
+Without a mark a text is in UTF-8. Other encodings may decode as UTF-8 without an error, and are recognised:
+
+* UTF-16 and UTF-32 without a mark have null characters between ASCII letters;
+* UTF-16 of other alphabets, and binary data, have more than 1 % of control characters;
+* ISO-2022 (Japanese, Korean and Chinese in 7 bits) has escapes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from daskpar.errors import InputError
 
 logger = logging.getLogger("daskpar.data")
 
-_MARKS = (  # those of UTF-32 first: they begin with those of UTF-16
+_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -30,10 +32,10 @@ _CONTROL = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # all but \t \n \v \
 
 
 def decode(raw: bytes, name: str) -> str:
-    r"""Return the text that bytes hold, without byte order marks and with lines that end with \n.
+    r"""Return the text of some bytes, without byte order marks and with lines that end with \n.
 
-    `name`: the file, for messages. Marks within the text, left where marked files were joined, are dropped
-    as well. Raises InputError.
+    `name`: the file, for messages. Marks within the text, which are left where files were joined, are dropped
+    as well. Raises InputError for bytes that are no text in a known encoding.
     """
     mark, encoding = next(((m, e) for m, e in _MARKS if raw.startswith(m)), (b"", "utf-8"))
     try:
@@ -52,7 +54,7 @@ def decode(raw: bytes, name: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Return a text, or a prompt, as models see it: no byte order marks, and \n for \r\n and \r."""
+    r"""Return a text or a prompt without byte order marks, and with \n for \r\n and \r."""
     return text.replace(_MARK, "").replace("\r\n", "\n").replace("\r", "\n")
 
 

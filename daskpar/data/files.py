@@ -1,8 +1,8 @@
 """`.npy` and `.npz` files, mapped into memory.
 
-A header has to promise exactly the bytes that follow it. Arrays in an uncompressed `.npz` are mapped, so
-their check sums (CRC-32) are computed once, by the first process that opens the file; see `Npz`. A `.npy`
-file has none. Pickled arrays (of objects) are refused.
+A file is refused unless its header declares exactly the number of bytes that follow. Arrays in an
+uncompressed `.npz` are mapped, so their check sums (CRC-32) are compared once, by the first process that
+opens the file; see `Npz`. A `.npy` file has no check sum. Pickled arrays (of objects) are refused.
 """
 
 from __future__ import annotations
@@ -26,26 +26,52 @@ from daskpar.errors import InputError
 from daskpar.registry import register
 from daskpar.settings import PathText, setting
 
-_BLOCK = 1 << 22  # bytes of a check sum at a time
-_LONGEST = 1 << 16  # bytes of a header; NumPy itself takes no more than 10,000
+_BLOCK = 1 << 22  # bytes that are read at a time
+_LONGEST = 1 << 16  # bytes of a header; NumPy itself accepts at most 10,000
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_READERS[(3, 0)] = np.lib.format.read_array_header_2_0  # UTF-8 in names of fields, which are refused
-_checked: dict[str, Stamp] = {}  # files whose check sums this process has computed
+_READERS[(3, 0)] = np.lib.format.read_array_header_2_0  # differs only in names of fields, which are refused
+_checked: dict[str, Stamp] = {}  # stamps of files whose check sums this process has compared
 
 
 @register("npz")
 @dataclass(frozen=True)
 class Npz(Source):
-    """One `.npz` file with arrays `x` and `y`. Uncompressed ones are mapped, compressed ones read whole.
+    """One `.npz` file of `numpy.savez` with arrays `x` and `y`, and perhaps `weights`.
 
-    An array `weights` (rows,), where there is one, are the weights of the rows.
+    `x` (rows, ...) are numbers. `y` (rows, ...) are numbers or texts. `weights` (rows,) are numbers from 0
+    on; without them all rows have weight 1.
 
-    Opening an uncompressed file reads it once, as fast as the disk and about 1 GB/s allow, to compare its
-    check sums. A worker that opens the very file that the client has checked (`checked`: its stamp) does
-    not do so again, and reads the rows that it needs alone; one that has another copy of it does.
+    Arrays of `numpy.savez` are mapped into memory, and only the rows that are used are read. Arrays of
+    `numpy.savez_compressed` are read whole by each process. The last 16 files stay open in each process.
+
+    The first process that opens an uncompressed file reads it once to compare its check sums, at up to about
+    1 GB/s. A worker that opens the same file as the client does not repeat that; one that has a copy does.
+
+    Args:
+        path: The file.
+        max_value: Largest raw value of the examples; training uses `x / max_value`. None: as they are.
+            Keyword only. Default: None.
+        checked: Stamp of the file whose check sums were compared; set when a source is pickled. Keyword only.
+
+    Raises:
+        InputError: The file is missing, damaged, or lacks `x` or `y`; or the arrays have different numbers of
+            rows or other dtypes.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from daskpar.data import Npz
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> np.savez(f"{folder.name}/line.npz", x=np.arange(6.0).reshape(3, 2), y=np.array([0, 1, 0]))
+        >>> source = Npz(f"{folder.name}/line.npz")
+        >>> source.rows, source.x_shape, source.y_dtype
+        (3, (2,), dtype('int64'))
+        >>> source.read_targets(slice(0, 2)).tolist()
+        [0, 1]
+        >>> folder.cleanup()
     """
 
-    path: PathText = setting(MISSING, "the file")
+    path: PathText = setting(MISSING, "a .npz file with arrays x and y, and perhaps weights")
     needs: ClassVar[str] = "data.path, a file with arrays x and y"
     checked: Stamp = field(default=(), kw_only=True, compare=False, repr=False)
 
@@ -77,14 +103,42 @@ class Npz(Source):
 @register("npy")
 @dataclass(frozen=True)
 class Npy(Source):
-    """Two `.npy` files: examples and targets; and a third, where rows have weights."""
+    """Two `.npy` files of `numpy.save`, with examples and targets; a third may have weights.
 
-    x: PathText = setting(MISSING, "the file of the examples")
-    y: PathText = setting(MISSING, "the file of the targets")
-    weights: PathText | None = setting(None, "the file of the weights of the rows")
+    The files are mapped into memory, and only the rows that are used are read. The last 16 pairs stay open in
+    each process.
+
+    Args:
+        x: File of the examples (rows, ...), numbers.
+        y: File of the targets (rows, ...), numbers or texts.
+        weights: File of the weights (rows,) or (rows, 1), numbers from 0 on. None: all rows have weight 1.
+            Default: None.
+        max_value: Largest raw value of the examples; training uses `x / max_value`. None: as they are.
+            Keyword only. Default: None.
+
+    Raises:
+        InputError: A file is missing or damaged, or the arrays have different numbers of rows or other
+            dtypes.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from daskpar.data import Npy
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> np.save(f"{folder.name}/x.npy", np.array([[0, 255], [51, 0]], dtype="uint8"))
+        >>> np.save(f"{folder.name}/y.npy", np.array([1.5, 2.5]))
+        >>> source = Npy(f"{folder.name}/x.npy", f"{folder.name}/y.npy", max_value=255)
+        >>> source.read(slice(1, 2))
+        (memmap([[51,  0]], dtype=uint8), memmap([2.5]))
+        >>> folder.cleanup()
+    """
+
+    x: PathText = setting(MISSING, "a .npy file of examples (rows, ...)")
+    y: PathText = setting(MISSING, "a .npy file of targets (rows, ...)")
+    weights: PathText | None = setting(None, "a .npy file of weights (rows,), numbers from 0 on")
     needs: ClassVar[str] = "data.x and data.y, two .npy files"
     frames: ClassVar[bool] = False
-    """True where the examples may be records, which frames have become."""
+    """True where the examples may be records, made from the rows of a frame."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,7 +163,7 @@ class Npy(Source):
 
 
 class _Header(NamedTuple):
-    """The header of an array, `start` bytes long."""
+    """The header of an array; the values begin `start` bytes after its beginning."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -134,13 +188,13 @@ def _open_weights(path: str, rows: int, stamped: Stamp) -> np.ndarray:
 
 
 def _as_weights(weights: np.ndarray, rows: int, path: str) -> np.ndarray:
-    """Return the weights of a file as (rows,); their values are checked as they are read."""
+    """Return the weights of a file as (rows,); their values are checked when they are read."""
     check_dtype(weights.dtype, path, WHAT)
     return one_a_row(weights, rows, path)
 
 
 def open_npy(path: str) -> np.ndarray:
-    """A `.npy` file, mapped into memory. Raises InputError where it is missing or damaged."""
+    """Return the array of a `.npy` file, mapped. Raises InputError if the file is missing or damaged."""
     size = check_file(path, "a .npy file")
     with decoding(path, "a .npy file"):
         with open(path, "rb") as file:
@@ -165,7 +219,7 @@ def _open_npz(path: str, stamped: Stamp, checked: bool) -> tuple[np.ndarray, np.
 
 
 def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np.ndarray:
-    """An array of the archive; where it is stored as it is, a map of that part of the file."""
+    """Return an array of an archive; an uncompressed one is a map of its part of the file."""
     info = archive.getinfo(f"{name}.npy")
     if info.flag_bits & 1:
         raise InputError(f"{path}: array {name} is encrypted; save it without a password")
@@ -182,13 +236,13 @@ def _member(path: str, archive: zipfile.ZipFile, name: str, checked: bool) -> np
         start = info.header_offset + 30 + name_length + extra_length
         if not checked and _crc(file, start, info.file_size) != info.CRC:
             raise InputError(
-                f"{path}: array {name} is damaged, its check sum (CRC-32) is another; copy it anew"
+                f"{path}: array {name} is damaged, its check sum (CRC-32) differs; copy it again"
             )
     return _map(path, header, start + header.start)
 
 
 def _read_header(file: IO[bytes], size: int) -> _Header:
-    """The header that an array of `size` bytes begins with. Raises ValueError, and what NumPy raises."""
+    """Return the header of an array of `size` bytes. Raises ValueError, or an error of NumPy's."""
     version = np.lib.format.read_magic(file)
     if version not in _READERS:
         raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
@@ -197,7 +251,7 @@ def _read_header(file: IO[bytes], size: int) -> _Header:
     if length > _LONGEST:  # before it is read: a compressed one may be of any size
         raise ValueError(f"a header of {length} bytes")
     raw += file.read(length)
-    # of Python 2, of names of dtypes, and of what looks like a number in a damaged header
+    # warnings about headers of Python 2, about names of dtypes, and about damaged numbers
     with without_warnings(r"Reading `\.npy`|Data type alias|invalid "):
         shape, fortran, dtype = _READERS[version](io.BytesIO(raw))
     if dtype.hasobject:
@@ -219,7 +273,7 @@ def _map(path: str, header: _Header, start: int) -> np.ndarray:
 
 
 def _read(file: IO[bytes], header: _Header) -> np.ndarray:
-    """The array that follows its header. Reads to the end, where the check sum is compared."""
+    """Return the array after its header. Reads to the end, where zipfile compares the check sum."""
     values = np.empty(header.shape, header.dtype, header.order)
     raw = values.reshape(-1, order="A").view(np.uint8) if values.nbytes else np.empty(0, np.uint8)
     filled = 0
@@ -234,7 +288,7 @@ def _read(file: IO[bytes], header: _Header) -> np.ndarray:
 
 
 def _crc(file: IO[bytes], start: int, size: int) -> int:
-    """CRC-32 of some bytes of a file."""
+    """Return the CRC-32 of `size` bytes of a file, from `start` on."""
     file.seek(start)
     crc = 0
     while size > 0 and (block := file.read(min(_BLOCK, size))):

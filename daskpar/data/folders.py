@@ -1,9 +1,9 @@
-"""List the pictures of a folder, one folder within it for each class.
+"""The list of the images in a folder that has a folder for each class.
 
-Names that begin with a dot, and what macOS, Windows and network storage leave behind (`_LEFT`), are passed
-over. So are files of other endings and folders within the folders of classes, and pictures beside those
-folders. How many of each is said in one line when a folder is listed. Entries with the ending of a picture
-that are no files (named pipes, links to nothing) are refused by name: pictures would be missing.
+Some entries are passed over: names that begin with a dot, files that macOS, Windows and network storage leave
+behind (`_LEFT`), files with other endings, folders within the folders of classes, and images beside those
+folders. One log line counts them when a folder is listed. Entries with the ending of an image that are no
+files (named pipes, broken links) are refused by name, because images would be missing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEFT = {
 
 
 class Listing(NamedTuple):
-    """`classes`: names, sorted; `files`: paths, class by class; `labels` (files,): class of each, int32."""
+    """The images of a folder: sorted class names, paths class by class, and labels (files,) int32."""
 
     classes: tuple[str, ...]
     files: tuple[str, ...]
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """Entries of one folder: names of `folders` and `files`, and what was passed over: (kind, path)."""
+    """The entries of one folder: names of folders and files, and (kind, path) of those passed over."""
 
     folders: tuple[str, ...]
     files: tuple[str, ...]
@@ -47,15 +47,15 @@ class _Folder(NamedTuple):
 
 
 def find_images(path: str) -> Listing:
-    """Return the pictures of a folder; listed anew where it, or a folder of a class, has changed.
+    """Return the images of a folder; it is listed again only if it or a folder of a class has changed.
 
-    Raises InputError for a folder that does not hold a folder of pictures for each class.
+    Raises InputError unless the folder has a folder of images for each class.
     """
     return _listing(path, folder_version(path))
 
 
 def folder_version(path: str) -> tuple[Stamp, ...]:
-    """Return the stamps of a folder and of those of its classes."""
+    """Return the stamps of a folder and of the folders of its classes."""
     top = stamp(path)
     return top, *(stamp(os.path.join(path, name)) for name in _classes(path, top).folders)
 
@@ -63,7 +63,7 @@ def folder_version(path: str) -> tuple[Stamp, ...]:
 @lru_cache(maxsize=16)
 def _classes(path: str, stamped: Stamp) -> _Folder:
     if not os.path.isdir(path):
-        raise InputError(f"{path}: no such folder; expected one with a folder of pictures for each class")
+        raise InputError(f"{path}: no such folder; expected one with a folder of images for each class")
     entries = _entries(path)
     if not entries.folders:
         raise InputError(f"{path}: no folders of classes in it; expected e.g. {Path(path) / 'cat' / '1.png'}")
@@ -75,30 +75,26 @@ def _listing(path: str, stamps: tuple[Stamp, ...]) -> Listing:
     top = _classes(path, stamps[0])
     files: list[str] = []
     labels: list[int] = []
-    strays = [("a picture outside the folders of classes", str(Path(path) / f)) for f in top.files]
-    passed = [*top.passed, *(stray for stray in strays if _is_picture(stray[1]))]
+    strays = [("an image outside the folders of classes", str(Path(path) / f)) for f in top.files]
+    passed = [*top.passed, *(stray for stray in strays if _is_image(stray[1]))]
     for number, name in enumerate(top.folders):
         folder = Path(path) / name
         entries = _entries(folder)
         ignored = [*entries.passed, *(("a folder within a class", str(folder / f)) for f in entries.folders)]
-        pictures = [str(folder / f) for f in entries.files if _is_picture(f)]
-        ignored += [
-            ("a file of another ending", str(folder / f)) for f in entries.files if not _is_picture(f)
-        ]
-        if not pictures:
+        images = [str(folder / f) for f in entries.files if _is_image(f)]
+        ignored += [("a file of another ending", str(folder / f)) for f in entries.files if not _is_image(f)]
+        if not images:
             holds = f"; it holds {_counted(ignored)}" if ignored else ""
-            raise InputError(
-                f"{folder}: no pictures in it; expected files such as {', '.join(ENDINGS)}{holds}"
-            )
-        files += pictures
-        labels += [number] * len(pictures)
+            raise InputError(f"{folder}: no images in it; expected files such as {', '.join(ENDINGS)}{holds}")
+        files += images
+        labels += [number] * len(images)
         passed += ignored
     if passed:
-        # Worker processes list the same folder: there it is no news.
+        # Worker processes list the same folder; one warning, by the client, is enough.
         level = logging.WARNING if parent_process() is None else logging.DEBUG
-        logger.log(level, "%s: %d pictures; passed over %s", printable(path), len(files), _counted(passed))
+        logger.log(level, "%s: %d images; passed over %s", printable(path), len(files), _counted(passed))
     array = np.array(labels, dtype=np.int32)
-    array.flags.writeable = False  # shared by all who ask
+    array.flags.writeable = False  # all sources of this folder share it
     return Listing(top.folders, tuple(files), array)
 
 
@@ -111,18 +107,18 @@ def _entries(folder: str | Path) -> _Folder:
             elif os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 folders.append(entry.name)
             else:
-                if _is_picture(entry.name) and not entry.is_file(follow_symlinks=False):
-                    check_file(entry.path, "a picture")  # a link to one, or refused as what it is
+                if _is_image(entry.name) and not entry.is_file(follow_symlinks=False):
+                    check_file(entry.path, "an image")  # a link to one, or refused as what it is
                 files.append(entry.name)
     return _Folder(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(passed)))
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in ENDINGS
 
 
 def _counted(passed: Iterable[tuple[str, str]]) -> str:
-    """Return the number of entries of each kind, each with the first of them."""
+    """Return the number of entries of each kind, each with its first path, for a message."""
     kinds: dict[str, list[str]] = {}
     for kind, path in passed:
         kinds.setdefault(kind, []).append(path)

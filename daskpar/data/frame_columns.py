@@ -1,4 +1,4 @@
-"""The columns of a frame of pandas: their names and kinds, and records made of them."""
+"""The columns of a pandas frame: their names and kinds, and records made of its rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daskpar.errors import InputError
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-_OBJECTS = {  # pandas' names of what a column of objects holds
+_OBJECTS = {  # pandas' name of the type of a column of objects: its kind
     "string": TEXT,
     "boolean": NUMBER,
     "integer": NUMBER,
@@ -24,13 +24,13 @@ _EMPTY = "empty"
 
 
 def features_of(frame: DataFrame, where: str, known: Features = (), lazy: bool = False) -> Features:
-    """Return the names and kinds of a frame's columns.
+    """Return the names and kinds of the columns of a frame.
 
-    Nothing where all hold numbers and the names are no texts of their own each, e.g. numbers. `known`: the
-    columns of training, whose kind a column without any value takes. `lazy`: the frame is an empty example
-    of what is yet to come, so columns of objects count as texts.
+    () if all columns hold numbers and the names are not unique texts, e.g. 0, 1, 2. `known`: the columns of
+    training; a column without any value has the kind it had there. `lazy`: the frame is an empty example of a
+    dask dataframe, so columns of objects count as texts.
 
-    Raises InputError that names the columns of anything else, e.g. dates.
+    Raises InputError, which names the columns, for other kinds, e.g. dates.
     """
     names = [str(name) for name in frame.columns]
     trained = {column.name: column.kind for column in known}
@@ -45,7 +45,7 @@ def features_of(frame: DataFrame, where: str, known: Features = (), lazy: bool =
             f"{_advice([kinds[i] for i in strange])}, or drop them"
         )
     kinds = [_settled(kind, trained.get(name)) for kind, name in zip(kinds, names, strict=True)]
-    for i, column in enumerate(columns):  # a column of no value has no kind of its own
+    for i, column in enumerate(columns):  # a column without values has the kind of training
         if kinds[i] != trained.get(names[i], kinds[i]) and bool(column.isna().all()) and not lazy:
             kinds[i] = trained[names[i]]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -63,13 +63,13 @@ def _settled(kind: str, trained: str | None) -> str:
 
 
 def _kind(column: Series, lazy: bool) -> str:
-    """Return the kind of a column: `number`, `text`, `empty`, or pandas' name of something else."""
+    """Return the kind of a column: `number`, `text` or `empty`, or the name of another type."""
     from pandas.api import types
 
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
-        held = "string" if lazy else types.infer_dtype(column, skipna=True)
-        return _OBJECTS.get(held, held)
+        inferred = "string" if lazy else types.infer_dtype(column, skipna=True)
+        return _OBJECTS.get(inferred, inferred)
     if type(dtype).__name__ == "CategoricalDtype" or types.is_string_dtype(dtype):
         return TEXT
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
@@ -84,7 +84,7 @@ def _advice(kinds: list[str]) -> str:
 
 
 def without_objects(frame: DataFrame) -> DataFrame:
-    """Return a frame whose columns of objects, which hold numbers or None, are float64."""
+    """Return a frame of numbers with its columns of objects (numbers or None) as float64."""
     objects = [i for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, np.dtype) and dtype.kind == "O"]
     if not objects:
         return frame
@@ -95,9 +95,10 @@ def without_objects(frame: DataFrame) -> DataFrame:
 
 
 def frame_records(frame: DataFrame, features: Features, where: str, objects: bool = False) -> np.ndarray:
-    """Return the rows of a frame as records. With `objects`, texts are Python's: their length may differ.
+    """Return the rows of a frame as records (rows,).
 
-    Raises InputError where a column is of another kind than `features` says.
+    `objects`: texts are Python objects, so that all partitions of a dask dataframe have one dtype. Raises
+    InputError if a column is of another kind than in `features`.
     """
     columns = {}
     for i, feature in enumerate(features):
@@ -122,8 +123,8 @@ def _numbers(column: Series, name: str, where: str) -> np.ndarray:
 
 
 def _texts(column: Series) -> np.ndarray:
-    """Return the texts of a column (rows,) as Python's, categories as texts; those that are missing, too."""
+    """Return a column (rows,) of texts or categories as Python texts; `MISSING` for a missing one."""
     from pandas import factorize
 
     codes, values = factorize(column)
-    return np.array([*map(str, values), MISSING], object)[codes]  # -1 is missing
+    return np.array([*map(str, values), MISSING], object)[codes]  # code -1 is a missing value

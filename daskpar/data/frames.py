@@ -1,4 +1,4 @@
-"""Frames and series: columns of numbers and texts, whatever their library keeps them as."""
+"""Frames and series of pandas, polars, Arrow and xarray as arrays of numbers, or as records."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 Dtypes = Mapping[str | int, object]
-"""The dtypes of columns, NumPy's or a library's own, by name, or by number where names are not unique."""
+"""The dtypes of columns, of NumPy or another library, by name, or by number if a name is not unique."""
 
 
 class Frame(Protocol):
     """A frame or series of pandas, of polars or Arrow, or an array of xarray."""
 
     @property
-    def data(self) -> object: ...
-    def to_pandas(self) -> object: ...
+    def data(self) -> object:
+        """The array of xarray's DataArray."""
+        ...
+
+    def to_pandas(self) -> object:
+        """Return the same as a pandas frame or series."""
+        ...
 
 
 def is_frame(values: object) -> TypeGuard[Frame]:
-    """Return whether `values` is a frame or series of pandas, or turns into one; or an array of xarray."""
+    """Return whether `values` is a frame or series of any library, or an array of xarray."""
     if _is_pandas(values):
         return True
     kinds = ("DataFrame", "Series", "Table", "ChunkedArray", "DataArray", "Dataset", "LazyFrame")
@@ -36,12 +41,13 @@ def is_frame(values: object) -> TypeGuard[Frame]:
 
 
 def from_frame(values: Frame, where: str, what: str, known: Features = ()) -> tuple[object, Features]:
-    """Return the numbers of a frame (rows, columns) or series (rows,), and the names of its columns.
+    """Return the numbers of a frame (rows, columns) or series (rows,), and the columns of the frame.
 
-    Examples with texts or categories among them become records (`daskpar.data.records`), targets of one
-    column a series of labels. Bools and nullable integers become numbers, missing values NaN. `known`: the
-    columns that a model was trained on. Raises InputError that names the columns that hold something else,
-    or are others than the known ones.
+    Examples with columns of texts or categories become records (`daskpar.data.records`). Targets of one
+    column may be labels. Bools and nullable integers become numbers, missing values NaN. `known`: the columns
+    that a model was trained on.
+
+    Raises InputError for columns with other values, and for other columns than the known ones; it names them.
     """
     kind = type(values).__name__
     if kind == "Dataset" or kind == "LazyFrame":
@@ -50,7 +56,7 @@ def from_frame(values: Frame, where: str, what: str, known: Features = ()) -> tu
         return values.data, ()
     frame = values if _is_pandas(values) else _to_pandas(values)
     if not _is_pandas(frame):
-        return frame, ()  # a library without pandas at hand: NumPy has the last word
+        return frame, ()  # pandas is not installed; NumPy converts it
     if what != "examples" or frame.ndim == 1:
         return _numbers(frame, where, what), ()
     features = features_of(frame, where, known)
@@ -78,7 +84,7 @@ def _numbers(values: DataFrame | Series, where: str, what: str) -> np.ndarray:
 
 
 def dtypes_of(frame: DataFrame | Series) -> Dtypes:
-    """Return the dtypes of a frame's columns by name, or that of a series by no name."""
+    """Return the dtypes of the columns of a frame by name; the name of a series is ""."""
     if frame.ndim == 1:
         return {"": frame.dtype}
     names = [str(name) if list(frame.columns).count(name) == 1 else i for i, name in enumerate(frame.columns)]
@@ -86,9 +92,9 @@ def dtypes_of(frame: DataFrame | Series) -> Dtypes:
 
 
 def common_dtype(columns: Dtypes, where: str, what: str, labels: bool = False) -> np.dtype | None:
-    """Return the dtype that holds the numbers of all columns, given their dtypes by name.
+    """Return the dtype that can represent the numbers of all columns.
 
-    None where a single column of `labels` holds no numbers. Raises InputError for columns of anything else.
+    None for a single column of `labels` that are not numbers. Raises InputError for other columns.
     """
     from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
@@ -107,7 +113,7 @@ def common_dtype(columns: Dtypes, where: str, what: str, labels: bool = False) -
 
 
 def _numpy_dtype(dtype: object) -> np.dtype:
-    """Return the NumPy dtype of a column's numbers: Int64, int64[pyarrow] and Sparse[int64] are int64."""
+    """Return the NumPy dtype of a column of numbers: int64 for Int64, int64[pyarrow] and Sparse[int64]."""
     for name in ("numpy_dtype", "subtype"):
         inner = getattr(dtype, name, None)
         if isinstance(inner, np.dtype) and inner.kind in "fiub":
@@ -129,5 +135,5 @@ def _is_pandas(values: object) -> TypeGuard[DataFrame | Series]:
 def _to_pandas(values: Frame) -> object:
     try:
         return values.to_pandas()
-    except Exception:  # without pandas or pyarrow, or by a method of another meaning
+    except Exception:  # pandas or pyarrow is missing, or the method means something else
         return values.to_numpy() if hasattr(values, "to_numpy") else values

@@ -1,9 +1,9 @@
-"""Pictures in a folder, one folder within it for each class.
+"""Images in a folder that has a folder for each class.
 
 pets/cat/1.jpg   pets/cat/2.png   pets/dog/1.jpg        classes: cat 0, dog 1
 
-A picture is turned as its EXIF says, and nothing else of its metadata matters. Of several frames the first
-counts; transparency is dropped. Pictures of 16 bits a grey pixel are refused, as is what cannot be decoded.
+An image is turned as its EXIF orientation says; other metadata are ignored. Of several frames the first is
+used. Transparency is dropped. Grey images of 16 bits a pixel are refused, and so are damaged files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 _EXIF = b"Exif\0\0"
-_TURNS = {  # orientations of EXIF, as Pillow names what undoes them
+_TURNS = {  # EXIF orientation: Pillow's name of the operation that undoes it
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
     4: "FLIP_TOP_BOTTOM",
@@ -39,7 +39,7 @@ _TURNS = {  # orientations of EXIF, as Pillow names what undoes them
     8: "ROTATE_90",
 }
 _LARGEST = 65_535
-"""Pixels along a side that pictures are resized to."""
+"""Most pixels along a side of a resized image."""
 
 
 def _checked_size(size: object) -> object:
@@ -52,17 +52,49 @@ def _checked_size(size: object) -> object:
 @register("images")
 @dataclass(frozen=True)
 class Images(Source):
-    """Pictures (rows, height, width, channels) of bytes and classes (rows,), in the order of their names.
+    """Image files in a folder that has a folder for each class.
 
-    Those of another size are resized to `size` (height, width), those of another mode become RGB
-    (3 `channels`) or grey (1). Only the rows that are read are decoded, by whoever reads them.
+    Examples (rows, height, width, channels) are uint8 from 0 to 255, targets (rows,) are int32: the indices
+    of the sorted names of the folders. Files end with .png, .jpg, .jpeg, .bmp, .ppm or .webp.
+
+    Files are decoded when their rows are read, on the worker that reads them. Images of another size are
+    resized (bilinear, without keeping the ratio of the sides); images of another mode are converted. Only the
+    list of files is kept in each process, until a folder changes. Reading needs Pillow
+    (`pip install 'daskpar[images]'`).
+
+    Args:
+        path: The folder that has a folder for each class.
+        size: Height and width in pixels, each from 1 to 65,535.
+        channels: 3 for RGB, 1 for grey. Default: 3.
+        max_value: Largest raw value of a pixel; training uses `x / max_value`. Keyword only. Default: 255.
+
+    Raises:
+        InputError: The folder is missing or has no folders with images, a file is damaged, or Pillow is not
+            installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import PIL.Image
+        >>> from daskpar.data import Images
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> for name, grey in (("cat", 0), ("dog", 255)):
+        ...     Path(folder.name, name).mkdir()
+        ...     PIL.Image.new("L", (4, 4), grey).save(Path(folder.name, name, "1.png"))
+        >>> source = Images(folder.name, size=(2, 2), channels=1)
+        >>> source.names, source.rows, source.x_shape
+        (('cat', 'dog'), 2, (2, 2, 1))
+        >>> x, y = source.read(slice(1, 2))
+        >>> x.ravel().tolist(), y.tolist()
+        ([255, 255, 255, 255], [1])
+        >>> folder.cleanup()
     """
 
-    path: PathText = setting(MISSING, "a folder")
+    path: PathText = setting(MISSING, "a folder that has a folder of images for each class")
     size: tuple[int, int] = setting(
-        MISSING, "height and width that they are resized to", at_least=1, convert=_checked_size
+        MISSING, "height and width in pixels, to which images are resized", at_least=1, convert=_checked_size
     )
-    channels: int = setting(3, "1 for grey, 3 for colours", choices=(1, 3))
+    channels: int = setting(3, "channels of an image: 1 for grey, 3 for RGB", choices=(1, 3))
     max_value: float | None = field(default=255.0, kw_only=True, metadata=MAX_VALUE)
     needs: ClassVar[str] = "data.path, a folder of classes, and data.size, e.g. [32, 32]"
 
@@ -97,7 +129,7 @@ class Images(Source):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes: the names of their folders, sorted."""
+        """The names of the classes: those of the folders, sorted."""
         return self._listing().classes
 
     @property
@@ -119,22 +151,22 @@ class Images(Source):
         return self.labels()[rows]
 
     def _listing(self) -> Listing:
-        _pillow()  # before a folder is listed for nothing
+        _pillow()  # refuses before a large folder is listed
         return find_images(self.path)
 
 
 def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
-    """A picture as bytes (height, width, channels). Raises InputError that names a damaged file."""
+    """Return an image as uint8 (height, width, channels). Raises InputError for a damaged file."""
     image = _pillow()
-    raw = read_bytes(path, "a picture")
-    with decoding(path, "a picture"):
+    raw = read_bytes(path, "an image")
+    with decoding(path, "an image"):
         opened = _open(image, raw, path)
-        if opened.mode[0] in "IF":  # 16 or 32 bits a pixel, which Pillow would cut off at 255
-            raise InputError(f"{path}: {opened.mode} pixels; expected pictures of 8 bits a channel")
-        check_memory(path, 8 * opened.width * opened.height, "the picture")
+        if opened.mode[0] in "IF":  # 16 or 32 bits a pixel: Pillow would clip at 255
+            raise InputError(f"{path}: {opened.mode} pixels; expected images of 8 bits a channel")
+        check_memory(path, 8 * opened.width * opened.height, "the image")
         opened.load()
         turn = _TURNS.get(orientation(opened.info))
-        opened.info.pop("transparency", None)  # which is dropped, as the fourth channel of others is
+        opened.info.pop("transparency", None)  # is dropped, like a fourth channel
         picture = opened.convert("RGB" if channels == 3 else "L")
         if turn is not None:
             picture = picture.transpose(image.Transpose[turn])
@@ -145,7 +177,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
 
 
 def _open(image: ModuleType, raw: bytes, path: Path) -> Picture:
-    """Pillow's picture, of which the header is read. Warnings about metadata are of no use here."""
+    """Return Pillow's image after reading its header, without warnings about metadata."""
     with without_warnings(module=r"PIL\b"):
         try:
             try:
@@ -153,12 +185,12 @@ def _open(image: ModuleType, raw: bytes, path: Path) -> Picture:
             except Exception:
                 if not raw.startswith(b"\xff\xd8") or _EXIF not in raw:
                     raise
-            # Pillow looks for the resolution of a JPEG in its EXIF, and fails on some values.
+            # Pillow reads the resolution of a JPEG from its EXIF, and fails on some values.
             opened = image.open(io.BytesIO(raw.replace(_EXIF, b"Left\0\0")))
             opened.info["exif"] = raw[raw.index(_EXIF) :]
             return opened
         except image.UnidentifiedImageError:
-            raise InputError(f"{path}: not a readable picture (of no format that is known)") from None
+            raise InputError(f"{path}: not a readable image (its format is not known)") from None
 
 
 def _pillow() -> ModuleType:

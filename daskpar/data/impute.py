@@ -1,4 +1,4 @@
-"""Missing values: NaN, and texts that are missing, become a value of their column."""
+"""Missing values: NaN and missing texts are replaced by a value for each column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _STRATEGIES = "mean", "median", "most_frequent", "constant"
 @register("imputed")
 @dataclass(frozen=True)
 class Imputed(Fitted):
-    """Columns, by number, whose missing values become `values`; `names`: of all columns, for records."""
+    """Replacement of missing values in the `columns`, by number, by one of `values` for each.
+
+    `names`: the names of all columns of records; () for arrays.
+    """
 
     names: tuple[str, ...]
     columns: tuple[int, ...]
@@ -43,12 +46,12 @@ class Imputed(Fitted):
         changed = {}
         for i, value in zip(self.columns, self.values, strict=True):
             name = self.names[i]
-            held = x[name]
+            stored = x[name]
             if isinstance(value, str):
-                held = texts(held)
-                changed[name] = np.where(held == MISSING, value, held)
-            elif held.dtype.kind == "f":
-                changed[name] = np.where(np.isnan(held), value, held)
+                stored = texts(stored)
+                changed[name] = np.where(stored == MISSING, value, stored)
+            elif stored.dtype.kind == "f":
+                changed[name] = np.where(np.isnan(stored), value, stored)
         for name, values in changed.items():
             dtypes[name] = values.dtype
         filled = np.empty(len(x), list(dtypes.items()))
@@ -60,22 +63,45 @@ class Imputed(Fitted):
 @register("impute")
 @dataclass(frozen=True)
 class Impute(Transform):
-    """Missing values become the mean, the median or the most frequent value of their column, or a constant.
+    """Replacement of missing values in the columns of a table: NaN in numbers, and missing texts.
 
-    `columns`: those meant, by name or number; all that the strategy can do something for if left out: columns
-    of numbers for `mean` and `median`, of the kind of the `value` for `constant`. The median and the most
-    frequent value are exact, for which the different values of a column have to fit into memory.
+    The replacement is computed from the training part, for each column by itself. Median and most frequent
+    value are exact, so the different values of each column must fit into memory. Of values that are equally
+    frequent, the smallest counts. Put it first in `transforms`; only `encode` may come before it.
 
-    >>> import numpy as np
-    >>> x = np.array([[1.0, 5.0], [np.nan, 7.0], [4.0, np.nan]])
-    >>> step = Impute("mean").on_columns((), x[:0])
-    >>> step.fit(step.measure(x)).apply(x).tolist()
-    [[1.0, 5.0], [2.5, 7.0], [4.0, 6.0]]
+    Args:
+        strategy: The replacement: "mean", "median" or "most_frequent" value of the column, or "constant".
+            Mean and median are for numbers. Default: "mean".
+        value: The constant, a number or a text; only for the strategy "constant". Default: None.
+        columns: Names or numbers (from 0) of columns. (): all columns that the strategy applies to, which
+            are those of numbers for "mean" and "median", and those of the kind of `value` for "constant".
+            Default: ().
+
+    Shape:
+        - Input: (rows, columns), or records (rows,).
+        - Output: the same shape and dtype.
+
+    Raises:
+        InputError: The strategy does not fit a column or `value`, a column is not there, examples are not a
+            table, or a column has no value in the training part.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar.data import Impute
+        >>> x = np.array([[1.0, 5.0], [np.nan, 7.0], [4.0, np.nan]])
+        >>> step = Impute("mean").on_columns((), x[:0])
+        >>> fitted = step.fit(step.measure(x))
+        >>> fitted.apply(x).tolist()
+        [[1.0, 5.0], [2.5, 7.0], [4.0, 6.0]]
     """
 
-    strategy: str = setting("mean", "mean, median, most_frequent or constant", choices=_STRATEGIES)
-    value: float | str | None = setting(None, "the constant")
-    columns: tuple[str | int, ...] = setting((), "names or numbers of columns; all if left out")
+    strategy: str = setting(
+        "mean", "replacement of missing values: mean, median, most_frequent or constant", choices=_STRATEGIES
+    )
+    value: float | str | None = setting(None, "constant for the strategy constant: a number or a text")
+    columns: tuple[str | int, ...] = setting(
+        (), "names or numbers (from 0) of columns; all that the strategy applies to if left out"
+    )
     keeps_missing = True
 
     def __post_init__(self) -> None:
@@ -93,9 +119,9 @@ class Impute(Transform):
         chosen = places(self.kind, self.columns, table)
         for i in chosen:
             if wanted not in (None, table[i].kind):
-                told = f" {self.value!r}" if self.strategy == "constant" else ""
+                constant = f" {self.value!r}" if self.strategy == "constant" else ""
                 raise InputError(
-                    f"impute: {self.strategy}{told} is nothing for column {table[i].name!r}, which holds "
+                    f"impute: {self.strategy}{constant} does not fit column {table[i].name!r}, which holds "
                     f"{table[i].kind}s; use most_frequent, or another constant"
                 )
         if not chosen:
@@ -106,7 +132,7 @@ class Impute(Transform):
 
 @dataclass(frozen=True)
 class _ImputeColumns(Transform):
-    """`Impute` for columns by number; its measure is a sum and a count, or values and their counts."""
+    """`Impute` for columns by number; measures sum and count of a column, or its values and their counts."""
 
     strategy: str
     value: float | str | None
@@ -154,13 +180,13 @@ class _ImputeColumns(Transform):
         if self.strategy == "mean":
             return float(first / count)
         if self.strategy == "most_frequent":
-            found = first[np.argmax(count)].item()
-            return found if isinstance(found, str) else float(found)
+            commonest = first[np.argmax(count)].item()
+            return commonest if isinstance(commonest, str) else float(commonest)
         ends = np.cumsum(count)
         low, high = (int(np.searchsorted(ends, place, side="right")) for place in _middle(int(ends[-1])))
         return float(first[low] / 2 + first[high] / 2) if low != high else float(first[low])
 
 
 def _middle(count: int) -> tuple[int, int]:
-    """Return the places of the two values in the middle of so many sorted ones; one twice if it is odd."""
+    """Return the indices of the two middle values among `count` sorted ones; the same twice if odd."""
     return (count - 1) // 2, count // 2

@@ -1,8 +1,8 @@
-"""NumPy arrays given from Python.
+"""Sources over arrays that are passed from Python.
 
-Arrays never travel inside a graph. Where workers are threads of this process the graph carries a token, and
-the arrays stay where they are; for workers elsewhere they are written once to `.npy` files, which every
-worker maps into memory.
+Arrays are never part of a graph. If the workers are threads of this process, the graph carries a token, and
+the arrays stay where they are. For workers in other processes the arrays are written once to `.npy` files,
+which every worker maps into memory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from uuid import uuid4
 import numpy as np
 
 from daskpar.data.check import as_array, as_examples, check_pair
+from daskpar.data.described import source_text
 from daskpar.data.files import Npy, open_npy, stamp
 from daskpar.data.reading import Stamp
 from daskpar.data.records import Features
@@ -25,15 +26,18 @@ from daskpar.data.weights import as_weights
 from daskpar.errors import InputError
 
 _held: dict[str, tuple[Stored, np.ndarray, np.ndarray | None]] = {}
-_PARTS = "data", "indices", "indptr"  # the arrays of a sparse matrix
+_PARTS = "data", "indices", "indptr"  # the arrays of a sparse matrix of compressed rows
 
 
 @dataclass(frozen=True)
-class Held(Source):
-    """Arrays of this process, by token; `features`: the columns of examples that have names."""
+class InMemory(Source):
+    """Arrays of this process, by token; `features`: name and kind of columns, () without names."""
 
     token: str
     features: Features = ()
+
+    def __repr__(self) -> str:
+        return source_text(self)
 
     def arrays(self) -> tuple[Stored, np.ndarray]:
         return self._held()[:2]
@@ -51,25 +55,27 @@ class Held(Source):
         return self.arrays()[1]
 
     def release(self) -> None:
+        """Let go of the arrays."""
         _held.pop(self.token, None)
 
 
 @dataclass(frozen=True)
 class Spilled(Npy):
-    """Arrays of this process, written to files for workers elsewhere."""
+    """Arrays of this process, written to files for workers in other processes."""
 
     features: Features = field(default=(), kw_only=True)
     frames: ClassVar[bool] = True
 
     def release(self) -> None:
+        """Remove the files."""
         _remove(self.x, self.y, self.weights)
 
 
 @dataclass(frozen=True)
 class SpilledSparse(Source):
-    """A sparse matrix of this process and its targets, written to files for workers elsewhere.
+    """A sparse matrix of this process and its targets, written to files for workers in other processes.
 
-    `x`: the paths of the matrix's arrays, as compressed rows. `y`: that of the targets. `weights`: that of
+    `x`: paths of the arrays of the matrix, in compressed rows. `y`: path of the targets. `weights`: path of
     the weights of the rows, or None.
     """
 
@@ -88,10 +94,11 @@ class SpilledSparse(Source):
         return None if self.weights is None else open_npy(self.weights)
 
     def release(self) -> None:
+        """Remove the files."""
         _remove(*self.x, self.y, self.weights)
 
 
-Given = Held | Spilled | SpilledSparse
+Given = InMemory | Spilled | SpilledSparse
 
 
 def _remove(*paths: str | None) -> None:
@@ -108,9 +115,29 @@ def hold(
     known: Features = (),
     sample_weight: object = None,
 ) -> Given:
-    """A source over arrays given from Python; with `folder`, through files in it.
+    """Return a source over arrays, frames or lists; `release` lets go of them.
 
-    `known`: the columns of training, which those of a frame are compared with.
+    Args:
+        x: Examples (rows, ...): an array of NumPy or another library, a list, a frame, or a sparse matrix.
+        y: Targets (rows, ...): the same, or texts. `y` may be `x` itself.
+        folder: Folder to write `.npy` files to, for workers in other processes. None: the arrays stay in
+            memory, and only threads of this process can read them. Default: None.
+        where: Beginning of error messages. Default: "fit".
+        known: Name and kind of the columns of training, which the columns of a frame must equal. Default: ().
+        sample_weight: Weights (rows,) or (rows, 1), numbers from 0 on. None: all rows have weight 1.
+            Default: None.
+
+    Raises:
+        InputError: The values are no numbers, have different numbers of rows, or other columns than `known`.
+
+    Example:
+        >>> from daskpar.data import hold
+        >>> source = hold([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], ["a", "b", "a"])
+        >>> source
+        InMemory(3 rows, x: 2 float64, y: texts, 2 classes: a, b)
+        >>> source.read(slice(1, 2))
+        (array([[3., 4.]]), array(['b'], dtype='<U1'))
+        >>> source.release()
     """
     same = x is y
     x, features = as_examples(x, where, known)
@@ -120,7 +147,7 @@ def hold(
     token = uuid4().hex
     if folder is None:
         _held[token] = (x, y, weights)
-        return Held(token, features)
+        return InMemory(token, features)
     weights_file = None
     if weights is not None:
         weights_file = str(folder / f"{token}-weights.npy")

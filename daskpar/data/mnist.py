@@ -32,13 +32,36 @@ _MD5 = {  # of the gzip files that the mirrors carry
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
-_AXES = 64  # of a NumPy array
+_AXES = 64  # axes that a NumPy array can have
 
 
 @register("digits")
 @dataclass(frozen=True)
 class Digits(Source):
-    """scikit-learn's 1,797 handwritten digits: images (rows, 8, 8, 1) from 0 to 16 and classes (rows,)."""
+    """The 1,797 handwritten digits of scikit-learn: small, and there without a download.
+
+    Examples (1797, 8, 8, 1) are uint8 from 0 to 16, targets (1797,) are classes 0 to 9 in int32. They are
+    read from scikit-learn's installation and kept in memory in each process.
+
+    Args:
+        max_value: Largest raw value of the examples; training uses `x / max_value`. Keyword only.
+            Default: 16.
+
+    Raises:
+        InputError: scikit-learn is not installed.
+
+    Example:
+        >>> from daskpar.data import Digits
+        >>> source = Digits()
+        >>> source.rows, source.x_shape, source.x_dtype
+        (1797, (8, 8, 1), dtype('uint8'))
+        >>> source.read_targets(slice(0, 4)).tolist()
+        [0, 1, 2, 3]
+
+    Reference:
+        Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits", UCI Machine Learning
+        Repository.
+    """
 
     max_value: float | None = field(default=16.0, kw_only=True, metadata=MAX_VALUE)
 
@@ -49,9 +72,45 @@ class Digits(Source):
 @register("mnist")
 @dataclass(frozen=True)
 class Mnist(Source):
-    """Images (rows, 28, 28, 1) of bytes and classes (rows,), part `train` or `test` (LeCun et al. 1998)."""
+    r"""MNIST, handwritten digits of 28 x 28 pixels, from its IDX files, gzipped or not.
 
-    folder: PathText = setting(MISSING, "a folder", key="path")
+    Examples (rows, 28, 28, 1) are uint8 from 0 to 255, targets (rows,) are classes 0 to 9 in int32. There are
+    60,000 rows in the part "train" and 10,000 in the part "test". A file is read whole, and kept in memory in
+    each process.
+
+    Args:
+        folder: A folder with the IDX files, e.g. `train-images-idx3-ubyte.gz`. `find_mnist()` returns one,
+            and downloads the files if need be. The key in a config is `data.path`.
+        part: "train" or "test". Default: "train".
+        max_value: Largest raw value of the examples; training uses `x / max_value`. Keyword only.
+            Default: 255.
+
+    Raises:
+        InputError: A file is missing or damaged, or the part has another name.
+
+    Example:
+        Two rows in the format of MNIST, the second an image of ones:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from daskpar.data import Mnist
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784) + b"\x01" * 784
+        >>> labels = bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3])
+        >>> _ = Path(folder.name, "train-images-idx3-ubyte").write_bytes(images)
+        >>> _ = Path(folder.name, "train-labels-idx1-ubyte").write_bytes(labels)
+        >>> x, y = Mnist(folder.name).arrays()
+        >>> x.shape, int(x[1].sum()), y.tolist()
+        ((2, 28, 28, 1), 784, [7, 3])
+        >>> folder.cleanup()
+
+    Reference:
+        LeCun, Bottou, Bengio and Haffner 1998, "Gradient-based learning applied to document recognition".
+    """
+
+    folder: PathText = setting(
+        MISSING, "a folder with the IDX files of MNIST; $DASKPAR_DATA or a download if left out", key="path"
+    )
     part: str = "train"
     max_value: float | None = field(default=255.0, kw_only=True, metadata=MAX_VALUE)
 
@@ -78,14 +137,35 @@ class Mnist(Source):
 
 @checked_arguments("data.")
 def find_mnist(folder: str | None = None) -> str:
-    """The folder with the IDX files: the one given, `$DASKPAR_DATA/mnist`, or a download checked by hash."""
-    given = folder or os.environ.get("DASKPAR_DATA")
-    if given:
-        given = absolute(given, "the folder of MNIST")
-        for place in (Path(given) / "mnist", Path(given)):
+    """Return a folder with the IDX files of MNIST; download them if there is none.
+
+    The files are looked for in `mnist` within the folder, then in the folder itself. A download is checked by
+    its hash and kept in this user's cache folder, `~/.cache/daskpar/mnist` on Linux.
+
+    Args:
+        folder: The folder. None: the environment variable `DASKPAR_DATA`, or else a download.
+            Default: None.
+
+    Raises:
+        InputError: The folder has none of the files, or the download fails.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from daskpar.data import find_mnist
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> _ = Path(folder.name, "train-images-idx3-ubyte").write_bytes(b"")
+        >>> find_mnist(folder.name) == folder.name
+        True
+        >>> folder.cleanup()
+    """
+    top = folder or os.environ.get("DASKPAR_DATA")
+    if top:
+        top = absolute(top, "the folder of MNIST")
+        for place in (Path(top) / "mnist", Path(top)):
             if any(_existing(place, name) for names in _FILES.values() for name in names):
                 return str(place)
-        raise InputError(f"{given}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz")
+        raise InputError(f"{top}: no MNIST files there; expected e.g. mnist/train-images-idx3-ubyte.gz")
     return _download()
 
 
@@ -97,7 +177,7 @@ def _download() -> str:
     try:
         for name, md5 in _MD5.items():
             pooch.retrieve(f"{_MIRROR}{name}.gz", known_hash=f"md5:{md5}", fname=f"{name}.gz", path=cache)
-    except Exception as error:  # requests, urllib3, sockets and hashes fail each in their own way
+    except Exception as error:  # requests, urllib3, sockets and hashes have errors of their own
         raise InputError(
             f"MNIST could not be downloaded ({type(error).__name__}); set DASKPAR_DATA to a folder that "
             "holds mnist/train-images-idx3-ubyte.gz and its three companions"
@@ -133,10 +213,12 @@ def _open(folder: str, part: str, stamped: Stamp) -> tuple[np.ndarray, np.ndarra
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An array from an IDX file of bytes, gzipped or not.
+    """Return the array (uint8) of an IDX file of bytes, gzipped or not.
 
-    The format: two zero bytes, the type (8 for bytes), the number of axes, the length of each as a
+    The format: two zero bytes, the type (8 for bytes), the number of axes, the length of each axis as a
     big-endian 32-bit integer, then the values in C order (http://yann.lecun.com/exdb/mnist/).
+
+    Raises InputError for a file that is missing, damaged or of another format.
     """
     size = check_file(path, "an IDX file")
     with decoding(path, "an IDX file", "cannot be read, truncated or damaged"), open(path, "rb") as plain:
@@ -146,7 +228,10 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, size: int | None) -> np.ndarray:
-    """`size`: bytes of the file, where it is not compressed. No more is read than the header promises."""
+    """Return the array of an open IDX file; no more is read than the header declares.
+
+    `size`: bytes of the file; None if it is compressed.
+    """
     name, begin = path, file.read(4)
     if len(begin) < 4 or begin[:3] != b"\0\0\x08":
         raise InputError(f"{name}: not an IDX file of bytes; expected it to begin with 00 00 08")
@@ -177,7 +262,7 @@ def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, size: int | None) -> n
 
 @lru_cache(maxsize=1)
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    # Read from the file that scikit-learn ships: importing its datasets would take as long as the training.
+    # Importing scikit-learn's datasets takes as long as the training, so its file is read directly.
     from importlib.util import find_spec
 
     spec = find_spec("sklearn")

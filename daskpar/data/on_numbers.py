@@ -1,4 +1,4 @@
-"""Transforms of numbers, applied to the number columns of records; texts pass as they are."""
+"""Transforms of numbers, applied to the columns of numbers of records; texts are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OnNumbers(Fitted):
 
 @dataclass(frozen=True)
 class NumbersOf(Transform):
-    """A transform of arrays (rows, columns) that sees the number columns of records."""
+    """A transform of arrays (rows, columns), applied to the columns of numbers of records."""
 
     inner: Transform
 

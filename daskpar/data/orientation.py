@@ -1,8 +1,8 @@
-"""The orientation of a picture, read from its EXIF or XMP and from nothing else of them.
+"""The orientation of an image, from its EXIF or XMP.
 
-EXIF is a small TIFF file: a byte order (II or MM), the number 42, and the place of a directory of entries of
-12 bytes (tag, type, count, value). Cameras and editors write all sorts of values into the other fields, and
-libraries fail on them, so only the entry of the orientation is looked at.
+EXIF is a small TIFF file: a byte order (II or MM), the number 42, and the offset of a directory of entries of
+12 bytes (tag, type, count, value). Cameras and editors write malformed values into the other entries, and
+libraries fail on them. So only the entry of the orientation is read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])")
 
 
 def orientation(info: Mapping[str, object]) -> int:
-    """Return the orientation, 1 to 8, that Pillow's `info` of a picture holds; 1 where there is none.
+    """Return the orientation, 1 to 8, in Pillow's `info` of an image; 1 if there is none.
 
-    EXIF comes first, then XMP, as in Pillow's `exif_transpose`. What is damaged counts as missing.
+    EXIF comes first, then XMP, as in Pillow's `exif_transpose`. Damaged metadata count as missing.
     """
     exif = info.get("exif")
     if exif is None:
@@ -31,7 +31,7 @@ def orientation(info: Mapping[str, object]) -> int:
 
 
 def _in_exif(raw: bytes) -> int | None:
-    """The value of the orientation's entry; None where there is no such entry."""
+    """Return the value of the orientation's entry; None if there is no such entry."""
     while raw.startswith(b"Exif\0\0"):
         raw = raw[6:]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(raw[:4])
@@ -57,7 +57,7 @@ def _in_xmp(packet: object) -> int | None:
 
 
 def _from_text(profile: object) -> bytes | None:
-    """EXIF in hexadecimal, as ImageMagick writes it into PNG: three lines, then the digits."""
+    """Return EXIF from the hexadecimal text that ImageMagick writes into PNG: three lines, then digits."""
     if not isinstance(profile, str):
         return None
     try:

@@ -1,12 +1,14 @@
-"""The door for paths: files and folders that people name, and folders of this process's own.
+"""Paths that people pass, made absolute; and temporary folders of this process.
 
-Takes: text, `Path` or bytes; relative paths mean the folder that this process is in when they are given, and
-`~` the home. They are made absolute there and then (`absolute`), since workers, or this process later on, may
-be in another folder. Symbolic links stay as they are named. What a config says is kept as it is written; the
-sources and Trainers made from it have absolute paths.
-Refuses: what is no path, an empty one, a relative one where the folder that this process is in is gone.
-Checked elsewhere: whether a file is there and readable, by the source that opens it; whether the workers see
-a folder, before training, by `daskpar.cluster.storage`.
+Accepted: text, `Path` or bytes. Relative paths are relative to the current folder of this process, and `~` is
+the home folder. They are made absolute at once (`absolute`), because workers, or this process later, may be
+in another folder. Symbolic links are kept. A config keeps paths as they are written; sources and Trainers
+made from it have absolute ones.
+
+Refused: values that are no paths, empty paths, and relative paths if the current folder no longer exists.
+
+Checked elsewhere: that a file exists and can be read, by the source that opens it; that the workers see a
+folder, by `daskpar.cluster.storage` before a training.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from daskpar.errors import InputError
 
 
 def absolute(path: object, what: str = "path") -> str:
-    """Return a path as an absolute one, with `~` expanded. Raises InputError; `what` names the argument."""
+    """Return a path as an absolute one, with `~` expanded; `what` names the argument in messages.
+
+    Raises InputError if it is no path.
+    """
     try:
         text = os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
@@ -34,12 +39,12 @@ def absolute(path: object, what: str = "path") -> str:
         return os.path.abspath(os.path.expanduser(text))
     except FileNotFoundError:
         raise InputError(
-            f"{what}: {text} is relative, and the folder that this process is in is gone; give it whole"
+            f"{what}: {text} is relative, but the current folder no longer exists; pass an absolute path"
         ) from None
 
 
 class OwnFolder:
-    """A temporary folder of this process, removed by `remove`; a forked child leaves it to its parent."""
+    """A temporary folder of this process; `remove` deletes it, except in a forked child."""
 
     def __init__(self, within: Path | None = None):
         if within is not None:
@@ -49,11 +54,11 @@ class OwnFolder:
 
     @property
     def is_ours(self) -> bool:
-        """Return whether this process made it, and it is still there."""
+        """True if this process made the folder and it still exists."""
         return self.process == os.getpid() and self.path.is_dir()
 
     def remove(self) -> None:
-        """Remove it, and the `.scratch` it lies in once that is empty."""
+        """Delete the folder, and the folder `.scratch` around it once that is empty."""
         if self.process != os.getpid():
             return
         rmtree(self.path, ignore_errors=True)
@@ -63,7 +68,7 @@ class OwnFolder:
 
 
 def lasting_folder() -> Path:
-    """A folder that goes with this process."""
+    """Return a temporary folder that is deleted when this process ends."""
     return _lasting(os.getpid()).path
 
 

@@ -1,8 +1,8 @@
 """Checks of a file before it is read, shared by all readers of files.
 
-A reader asks `check_file` (a file, and not a pipe that would block) and `check_memory` (before memory is
-taken for a size that a header declares), and decodes within `decoding`: whatever a decoder raises about a
-file becomes one line that names the file. `stamp` is the key of every cache of what was read.
+A reader calls `check_file` (a regular file, and not a pipe that would block) and `check_memory` (before it
+allocates memory of a size that a header declares). It decodes within `decoding`, which turns any error of a
+decoder into one line that names the file. `stamp` is the key of every cache of file contents.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from daskpar.errors import InputError
 
 Stamp = tuple[int, ...]
 
-_TICK = 20_000_000  # nanoseconds: clocks of file systems advance in steps of up to 10 ms
-_SHOWN = 200  # characters of another library's message
+_TICK = 20_000_000  # nanoseconds; clocks of file systems advance in steps of up to 10 ms
+_SHOWN = 200  # most characters of another library's message
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -33,10 +33,10 @@ _filters = threading.Lock()
 
 
 def stamp(path: str | os.PathLike[str]) -> Stamp:
-    """Return numbers that change when a file is written anew, or an entry of a folder is added or removed.
+    """Return numbers that change when a file is rewritten, or an entry of a folder is added or removed.
 
-    A file that was written a moment ago is waited for (20 ms at most): if it were written again within the
-    same step of the file system's clock, both would have the same stamp.
+    They are () if the file is not there. If the file was written less than 20 ms ago, the function sleeps 20
+    ms first: two versions within one step of the file system's clock would have the same stamp.
     """
     try:
         status = os.stat(path)
@@ -51,17 +51,17 @@ def stamp(path: str | os.PathLike[str]) -> Stamp:
 
 
 def cause(error: BaseException) -> str:
-    """Return what another library says about an error, in one short line."""
+    """Return the message of another library's error in one short line."""
     line = next(iter(str(error).splitlines()), "").strip() or type(error).__name__
     line = "".join(c if c.isprintable() else "?" for c in line)
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
 def check_file(path: str | os.PathLike[str], expected: str) -> int:
-    """Return the size of a regular file in bytes. Raises InputError for all else.
+    """Return the size of a regular file in bytes. Raises InputError for anything else.
 
-    `expected`: a noun phrase that the message ends with. A named pipe, which would block whoever opens it
-    until someone writes to it, is refused as folders, sockets and devices are.
+    `expected`: a noun phrase that ends the message. Folders, sockets, devices and named pipes are refused;
+    opening a named pipe would block until another process writes to it.
     """
     try:
         status = os.stat(path)
@@ -86,9 +86,9 @@ def _is_link(path: str | os.PathLike[str]) -> bool:
 def check_memory(
     path: str | os.PathLike[str], size: int, what: str, instead: str = "use a smaller file"
 ) -> None:
-    """Refuse data that declare more bytes than there is memory for, before any is taken.
+    """Refuse data that need more bytes than there is memory, before any is allocated.
 
-    `what`: the data, e.g. "array x"; `instead`: advice. Raises InputError.
+    `size`: bytes. `what`: the data, e.g. "array x". `instead`: advice. Raises InputError.
     """
     if size > 1 << 24 and size > available_memory():
         raise InputError(
@@ -97,7 +97,10 @@ def check_memory(
 
 
 def read_bytes(path: str | os.PathLike[str], expected: str, copies: int = 1) -> bytes:
-    """Return all bytes of a regular file; decoding it will take `copies` times as many. Raises InputError."""
+    """Return all bytes of a regular file, if there is memory for `copies` times as many to decode them.
+
+    Raises InputError, which ends with what was `expected`.
+    """
     check_memory(path, check_file(path, expected) * copies, "its content")
     with decoding(path, expected), open(path, "rb") as file:
         return file.read()
@@ -105,10 +108,10 @@ def read_bytes(path: str | os.PathLike[str], expected: str, copies: int = 1) -> 
 
 @contextmanager
 def decoding(path: str | os.PathLike[str], expected: str, problem: str = "") -> Iterator[None]:
-    """Turn whatever is raised about the content of a file into one InputError that names the file.
+    """Turn any exception about the content of a file into one InputError that names the file.
 
-    `expected`: a noun phrase with its article. `problem`: what the line says; "not a readable ..." if empty.
-    Decoders document few of the exceptions that damaged files make them raise, so the list is left open.
+    `expected`: a noun phrase with its article. `problem`: the message; "not a readable ..." if empty.
+    Decoders document few of the exceptions that damaged files cause, so all are caught.
     """
     try:
         yield
@@ -125,8 +128,8 @@ def decoding(path: str | os.PathLike[str], expected: str, problem: str = "") -> 
 def without_warnings(message: str = "", module: str = "") -> Iterator[None]:
     """Ignore warnings that match these patterns.
 
-    Filters are shared by all threads, so one thread at a time changes them; the patterns have to be narrow
-    for the case that other code restores filters in between.
+    All threads share the filters, so a lock lets one thread at a time change them. Keep the patterns narrow,
+    because other code may restore the filters in between.
     """
     with _filters, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=message, module=module)

@@ -1,11 +1,11 @@
-"""Records: rows with named columns of numbers and texts side by side, as frames and tables hold them.
+"""Records: rows with named columns of numbers and of texts, from frames and tables.
 
 age   city     smoker        a structured array of NumPy: float64, text, bool
 31.0  Lyon     True          a missing number is NaN, a missing text is `MISSING`
 NaN   (none)   False
 
-Columns that hold numbers alone are plain arrays (rows, columns); records are what has a text among them. They
-stay on the host until transforms have made numbers of them.
+If all columns are numbers, examples are a plain array (rows, columns). With a column of texts among them they
+are records (rows,), which stay on the host until transforms have encoded the texts.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from numpy.typing import DTypeLike
 from daskpar.errors import InputError, shown
 
 MISSING = "\uffff"
-"""The text that stands for none: no character (Unicode 16, section 23.7)."""
+"""The text for a missing value: a noncharacter (Unicode 16, section 23.7)."""
 NUMBER, TEXT = "number", "text"
 
 
 class Column(NamedTuple):
-    """A column's name, and its kind: `number` (bools, too) or `text` (categories, too)."""
+    """A column: its name, and its kind, "number" (also for bools) or "text" (also for categories)."""
 
     name: str
     kind: str = NUMBER
 
 
 Features = tuple[Column, ...]
-"""The columns of examples, in order; empty where they have no names."""
+"""The columns of examples, in order; () if they have no names."""
 
 
 def is_records(dtype: DTypeLike) -> bool:
-    """Return whether a dtype is that of records."""
+    """Return whether a dtype has named fields."""
     return np.dtype(dtype).names is not None
 
 
 def to_records(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return records (rows,) with these columns (rows,) each."""
+    """Return records (rows,) with these columns, each (rows,)."""
     dtype = np.dtype([(name, values.dtype) for name, values in columns.items()])
     records = np.empty(len(next(iter(columns.values()))), dtype)
     for name, values in columns.items():
@@ -55,7 +55,7 @@ def kinds(dtype: DTypeLike) -> Features:
 
 
 def texts(values: np.ndarray) -> np.ndarray:
-    """Return a column of texts (rows,) as NumPy's own, where blocks of dask hold Python's."""
+    """Return a column of texts (rows,) in a text dtype; blocks of dask arrays have Python objects."""
     return values.astype(str) if values.dtype.kind == "O" else values
 
 
@@ -66,14 +66,14 @@ def names_of(features: Features, kind: str) -> tuple[str, ...]:
 
 def numbers(records: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return columns of numbers (rows, columns) in float64."""
-    found = np.empty((len(records), len(names)))
+    columns = np.empty((len(records), len(names)))
     for i, name in enumerate(names):
-        found[:, i] = records[name]
-    return found
+        columns[:, i] = records[name]
+    return columns
 
 
 def with_numbers(records: np.ndarray, names: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """Return records with other numbers (rows, columns) in some columns, which become float64."""
+    """Return records with new numbers (rows, columns) in the columns `names`, which become float64."""
     dtype = [(name, "f8" if name in names else records.dtype[name]) for name in records.dtype.names or ()]
     changed = np.empty(len(records), dtype)
     for name in records.dtype.names or ():
@@ -82,9 +82,10 @@ def with_numbers(records: np.ndarray, names: Sequence[str], values: np.ndarray) 
 
 
 def from_rows(values: object, features: Features, where: str) -> np.ndarray:
-    """Return records of rows (rows, columns) of Python's numbers and texts, in the order of `features`.
+    """Return records (rows,) of rows (rows, columns) of Python objects, in the order of `features`.
 
-    None and NaN are missing. Raises InputError for another number of columns, and for values of another kind.
+    None and NaN are missing values. Raises InputError, which begins with `where`, for another number of
+    columns, and for values of another kind.
     """
     rows = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     if rows.ndim != 2 or rows.shape[1] != len(features):
@@ -113,14 +114,14 @@ def _column(values: np.ndarray, column: Column, where: str) -> np.ndarray:
         ) from None
 
 
-def check_features(known: Features, given: Features, where: str) -> None:
-    """Refuse columns that are not those of training, in their order; nothing is said where one has no names.
+def check_features(known: Features, features: Features, where: str) -> None:
+    """Refuse columns other than those of training, or in another order; columns without names are accepted.
 
-    Raises InputError that names the first difference.
+    Raises InputError, which begins with `where` and names the first difference.
     """
-    if not known or not given:
+    if not known or not features:
         return
-    old, new = [column.name for column in known], [column.name for column in given]
+    old, new = [column.name for column in known], [column.name for column in features]
     missing = [name for name in old if name not in new]
     strange = [name for name in new if name not in old]
     if missing:
@@ -136,14 +137,14 @@ def check_features(known: Features, given: Features, where: str) -> None:
                 f"{where}: column {place} is {now!r} where training had {was!r}; give the columns in the "
                 "order of training, e.g. frame[trainer.feature_names_in_]"
             )
-    for column, other in zip(known, given, strict=True):
+    for column, other in zip(known, features, strict=True):
         if column.kind != other.kind:
             raise InputError(
                 f"{where}: column {column.name!r} held {column.kind}s in training, now {other.kind}s; "
-                "give it as it was"
+                "convert it back"
             )
 
 
 def listed_names(features: Features) -> str:
-    """Return the names of columns for a message."""
+    """Return the names of at most eight columns, for a message."""
     return ", ".join(repr(column.name) for column in features[:8]) + (", ..." if len(features) > 8 else "")

@@ -1,14 +1,15 @@
-"""The order in which rows are drawn: a pure function of (seed, epoch, step), whatever the layout.
+"""The order in which rows are drawn: a function of (seed, epoch, step), the same for every layout.
 
-A batch is drawn from several *streams* side by side. Each stream owns its own rows for good, cut into
-chunks, and gives an equal share of every batch; a lane owns whole streams, so its chunks never move.
+The rows are divided among several *streams*, which are the shards of the sampler. The rows of a stream are
+cut into chunks. Every batch has an equal share of each stream. A lane (a share of the batch) owns whole
+streams, so its chunks never move.
 
     batch of step k:   | stream 0 | stream 1 | stream 2 | stream 3 |
     Layout(data=1)     |  lane 0 ...................................|
     Layout(data=2)     |  lane 0 ............|  lane 1 .............|
 
-The batch is the same for 1, 2 or 4 lanes: that is what makes a run resumable under another layout and every
-layout comparable with a single device. The last batch of an epoch holds what is left.
+The batch is the same for 1, 2 or 4 lanes. A run can therefore resume under another layout, and every layout
+can be compared with a single device. The last batch of an epoch has the rows that are left.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from daskpar.errors import InputError
 from daskpar.settings import Block, at_least_one
 
 KINDS = ("random", "uniform", "stratified")
-_STREAMS = 16
+_STREAMS = 16  # most streams of a batch, unless there are more lanes
 
 
 class Piece(NamedTuple):
-    """Rows `start` to `stop` of a chunk, in that chunk's order of the epoch."""
+    """Rows `start` to `stop` of a chunk, counted in the order of that chunk in the epoch."""
 
     stream: int
     chunk: int
@@ -41,14 +42,35 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler(Block):
-    """How `rows` rows are drawn in batches.
+    """The order in which `rows` rows are drawn in batches.
 
-    `uniform`: in order; stream g takes the g-th share of each batch. `random`: stream g owns the g-th
-    stripe of the rows; chunks are shuffled within the stream and rows within the chunk, anew each epoch.
-    `stratified`: as random, with the classes spread evenly over streams, chunks and batches.
+    Args:
+        rows: Number of rows of the training part.
+        batch: Rows of a batch.
+        streams: Number of streams; see `choose_streams`.
+        chunk_rows: Most rows of a chunk.
+        kind: "uniform" draws rows in order: stream g has the g-th share of each batch. "random" gives stream
+        g
+            the g-th stripe of the rows, and each epoch shuffles chunks within the stream and rows within the
+            chunk. "stratified" is as "random", with classes spread evenly over streams, chunks and batches.
+            Default: "random".
+        seed: Seed of the shuffles. Default: 0.
+        drop_last: Leave out the last batch of an epoch if it is smaller. Default: False.
+        first_step: Step of the run that draws the first batch; above 0 where a training goes on with other
+            data. Default: 0.
 
-    `first_step`: the step of a run at which it begins to draw from these rows; above 0 where a training goes
-    on with other data.
+    Raises:
+        InputError: `batch`, `streams` or `chunk_rows` is below 1, or `batch` is above `rows`.
+
+    Example:
+        >>> from daskpar.data import Sampler
+        >>> order = Sampler(rows=10, batch=4, streams=1, chunk_rows=8, kind="uniform")
+        >>> order.steps
+        3
+        >>> [order.count(step, range(1)) for step in range(order.steps)]
+        [4, 4, 2]
+        >>> order.pieces(epoch=0, step=2, streams=range(1))
+        (Piece(stream=0, chunk=1, start=3, stop=5),)
     """
 
     rows: int
@@ -68,27 +90,27 @@ class Sampler(Block):
 
     @property
     def share(self) -> int:
-        """Rows that a stream gives to a full batch."""
+        """The number of rows of a stream in a full batch."""
         return self.batch // self.streams
 
     @property
     def steps(self) -> int:
-        """Steps in an epoch."""
+        """The number of steps in an epoch."""
         return self.rows // self.batch if self.drop_last else -(-self.rows // self.batch)
 
     def size(self, stream: int) -> int:
-        """Rows that a stream owns."""
+        """Return the number of rows of a stream."""
         if self.kind != "uniform":
             return (stream + 1) * self.rows // self.streams - stream * self.rows // self.streams
         full, rest = divmod(self.rows, self.batch)
         return full * self.share + min(max(rest - stream * self.share, 0), self.share)
 
     def bounds(self, stream: int) -> tuple[int, ...]:
-        """Where the chunks of a stream begin and end within it."""
+        """Return the bounds of the chunks of a stream, counted in the rows of the stream."""
         return bounds(self.size(stream), self.chunk_rows)
 
     def positions(self, stream: int, chunk: int) -> slice | np.ndarray:
-        """Which of the rows 0 to `rows` make up a chunk."""
+        """Return the positions in the training part, from 0 to `rows`, of the rows of a chunk."""
         start, stop = self.bounds(stream)[chunk : chunk + 2]
         if self.kind != "uniform":
             first = stream * self.rows // self.streams
@@ -99,12 +121,12 @@ class Sampler(Block):
         return batch * self.batch + stream * self.share + within
 
     def count(self, step: int, streams: range) -> int:
-        """Rows that `streams` give to step `step` of an epoch."""
+        """Return the number of rows of some streams in step `step` of an epoch."""
         taken = step * self.share
         return sum(min(self.share, max(0, self.size(g) - taken)) for g in streams)
 
     def place(self, step: int) -> tuple[int, int]:
-        """Return the epoch of a step of the run, and its number within the epoch."""
+        """Return the epoch of a step of the run, and the number of the step within the epoch."""
         return divmod(step - self.first_step, self.steps)
 
     def drawn(self, step: int) -> int:
@@ -114,7 +136,7 @@ class Sampler(Block):
         return epochs * in_epoch + within * self.batch
 
     def pieces(self, epoch: int, step: int, streams: range) -> tuple[Piece, ...]:
-        """The pieces of chunks that make up the rows of `streams` in a batch, in order."""
+        """Return the pieces of chunks that make up the rows of some streams in a batch, in order."""
         return _pieces(self, epoch if self._shuffles_chunks else 0, step, streams)
 
     @cached_property
@@ -122,14 +144,22 @@ class Sampler(Block):
         return self.kind != "uniform" and max(map(self.size, range(self.streams))) > self.chunk_rows
 
     def row_order(self, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray | None:
-        """The order of the rows within a chunk in an epoch; None where it is as they are stored."""
+        """Return the order (rows,) of the rows within a chunk in an epoch; None if they stay in order.
+
+        `targets` (rows, ...): those of the chunk, classes or one-hot rows if `kind` is "stratified".
+        """
         if self.kind == "uniform":
             return None
         return _row_order(self, epoch, stream, chunk, targets)
 
 
 def bounds(rows: int, chunk_rows: int) -> tuple[int, ...]:
-    """Where chunks of nearly equal size begin and end, none above `chunk_rows`."""
+    """Return the bounds of chunks of nearly equal size, none larger than `chunk_rows`.
+
+    >>> from daskpar.data.sampler import bounds
+    >>> bounds(10, 4)
+    (0, 3, 6, 10)
+    """
     chunks = max(1, -(-rows // chunk_rows))
     return tuple(c * rows // chunks for c in range(chunks + 1))
 
@@ -153,7 +183,7 @@ def _pieces(order: Sampler, epoch: int, step: int, streams: range) -> tuple[Piec
 
 @lru_cache(maxsize=4096)
 def _chunk_order(order: Sampler, epoch: int, stream: int) -> tuple[tuple[int, int], ...]:
-    """(chunk, rows) in the order of the epoch."""
+    """Return (chunk, rows) of each chunk of a stream, in the order of the epoch."""
     sizes = [(c, stop - start) for c, (start, stop) in enumerate(pairwise(order.bounds(stream)))]
     if order.kind == "uniform" or len(sizes) == 1:
         return tuple(sizes)
@@ -166,25 +196,26 @@ _row_orders: dict[tuple[object, ...], np.ndarray] = {}
 
 def _row_order(order: Sampler, epoch: int, stream: int, chunk: int, targets: Array) -> np.ndarray:
     labels = None
-    if order.kind == "stratified":  # the labels shape the order, so they are part of the key
+    if order.kind == "stratified":  # the order depends on the labels, so they are part of the key
         labels = to_numpy(targets)
         labels = labels if labels.ndim == 1 else labels.argmax(axis=-1)
     mark = None if labels is None else crc32(labels.tobytes())
     key = (order, epoch, stream, chunk, len(targets), mark)
-    found = _row_orders.get(key)
-    if found is None:
+    rows = _row_orders.get(key)
+    if rows is None:
         rng = generator(order.seed, "order", chunk + 1, stream + 1, epoch)
-        found = rng.permutation(len(targets)) if labels is None else stratify(labels, rng)
-        while len(_row_orders) >= 512:  # threads may race here: each would store the same values
+        rows = rng.permutation(len(targets)) if labels is None else stratify(labels, rng)
+        while len(_row_orders) >= 512:  # threads may race here, but all store the same values
             _row_orders.pop(next(iter(_row_orders), key), None)
-        _row_orders[key] = found
-    return found
+        _row_orders[key] = rows
+    return rows
 
 
 def stratify(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random order of rows in which every stretch holds the classes in their overall proportions.
+    """Return a random order (rows,) of rows in which every stretch has the classes in their proportions.
 
-    The i-th of the n rows of a class (shuffled) is placed at (i + u) / n of the way, u drawn per class.
+    The i-th of the n shuffled rows of a class is placed at (i + u) / n of the length, with u in [0, 1) drawn
+    for each class.
     """
     shuffled = rng.permutation(len(labels))
     classes, inverse, counts = np.unique(labels[shuffled], return_inverse=True, return_counts=True)
@@ -196,11 +227,23 @@ def stratify(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def choose_streams(batch: int, lanes: int) -> int:
-    """As many streams as divide the batch, up to 16 and with as many factors of two as there are.
+    """Return a number of streams that divides the batch: up to 16, with as many factors of two as possible.
 
-    So they are the same for 1, 2, 4, … lanes: so is what each step computes.
+    For 1, 2, 4, ... lanes it is the same number, and so are the batches.
 
-    Raises InputError where the lanes cannot share the batch evenly.
+    Args:
+        batch: Rows of a batch.
+        lanes: Number of lanes of the layout.
+
+    Raises:
+        InputError: `lanes` does not divide `batch`.
+
+    Example:
+        >>> from daskpar.data import choose_streams
+        >>> [choose_streams(96, lanes) for lanes in (1, 2, 4)]
+        [16, 16, 16]
+        >>> choose_streams(96, 3)
+        12
     """
     if batch % lanes:
         fit = [n for n in range(1, batch + 1) if batch % n == 0]

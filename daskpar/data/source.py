@@ -1,4 +1,11 @@
-"""Where data come from: a frozen, picklable description that any worker can read rows through."""
+"""The contract of data sources: frozen, picklable descriptions that any worker reads rows through.
+
+    client                             workers
+    Npz("a.npz")  -- pickled, small -> Npz("a.npz").read(slice(0, 8192))    rows of chunk 0
+                                       Npz("a.npz").read(slice(8192, ...))  rows of chunk 1
+
+A graph carries the description. The rows themselves are read where they are needed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +22,7 @@ from daskpar.registry import Table
 from daskpar.settings import Block, setting
 
 Rows = slice | np.ndarray
-"""Which rows to read: a slice, or integer indices."""
+"""Rows to read: a slice, or integer indices."""
 
 
 class Divided(NamedTuple):
@@ -28,9 +35,9 @@ class Divided(NamedTuple):
 
 MAX_VALUE = setting(
     None,
-    "the raw value that becomes 1, e.g. 255 for bytes of npz",
+    "raw value that becomes 1, e.g. 255 for bytes; every x is divided by it",
     above=0,
-    at_least=1e-30,  # whose reciprocal float32 still holds
+    at_least=1e-30,  # float32 still holds its reciprocal
     at_most=1e30,
 ).metadata
 """The help and the bounds of `max_value`, which sources declare with defaults of their own."""
@@ -38,31 +45,58 @@ MAX_VALUE = setting(
 
 @dataclass(frozen=True)
 class Source(Block):
-    """Examples and targets of one origin, row by row.
+    """The contract of data: examples and targets of one origin, row by row.
 
-    A subclass says how its arrays are opened; opening is cheap the second time in the same process, and
-    reading rows of a memory-mapped file touches those rows only. `max_value` is the largest raw
-    value of pixels (255 for bytes): training then sees x / max_value, from 0 to 1.
+    A source is a frozen dataclass of paths and numbers that holds no arrays. It is pickled and sent to the
+    workers, and each reads the rows that it needs. A subclass implements `arrays`. All other methods have
+    defaults that build on it, so override them only where the origin can answer faster or knows more.
 
-    Fields that are declared with `setting` are keys of the section `data` of a config, once the class is
-    registered.
+    Fields that are declared with `daskpar.settings.setting` become keys of the section `data` of a config
+    when the class is registered with `daskpar.register("name")`.
 
-    >>> @dataclass(frozen=True)
-    ... class Parabola(Source):
-    ...     points: int = setting(100, "rows", at_least=2)
-    ...     def arrays(self):
-    ...         x = np.linspace(-1, 1, self.points, dtype="float32")[:, None]
-    ...         return x, x[:, 0] ** 2
-    >>> from daskpar import Trainer
-    >>> Trainer([{"dense": 1}], loss="mse").fit(Parabola(64)).steps_
-    2
+    `arrays` is called each time that rows are read. Cache what opening a file yields, e.g. with
+    `functools.lru_cache` over the path and the `version`, or map the file into memory, as
+    `numpy.load(path, mmap_mode="r")` does. A worker reads a chunk of training rows once, and keeps it in
+    memory while the training runs.
+
+    Args:
+        max_value: Largest raw value of the examples, e.g. 255 for pixels of bytes. Training and prediction
+            use `x / max_value`. None: examples are used as they are. Keyword only. Default: None.
+
+    Attributes:
+        kind: The registered name, e.g. "npz"; "" before the class is registered.
+        needs: The keys of a config that have no default, in words, for error messages.
+        unfit: Keys of the section `data` that have no meaning for this source and are refused.
+
+    Raises:
+        InputError: A field has a value of the wrong type or outside of its bounds.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> import numpy as np
+        >>> from daskpar import Source, Trainer
+        >>> from daskpar.settings import setting
+        >>> @dataclass(frozen=True)
+        ... class Parabola(Source):
+        ...     points: int = setting(100, "number of rows", at_least=2)
+        ...     def arrays(self):
+        ...         x = np.linspace(-1, 1, self.points, dtype="float32")[:, None]
+        ...         return x, x[:, 0] ** 2
+        >>> source = Parabola(5)
+        >>> source.rows, source.x_shape, source.y_dtype
+        (5, (1,), dtype('float32'))
+        >>> source.read(slice(0, 2))
+        (array([[-1. ],
+               [-0.5]], dtype=float32), array([1.  , 0.25], dtype=float32))
+        >>> Trainer([{"dense": 1}], loss="mse").fit(Parabola(64)).steps_
+        2
     """
 
     kind: ClassVar[str] = ""
     needs: ClassVar[str] = ""
-    """The keys that must be given, in words, for messages."""
+    """The keys of a config that have no default, in words, for messages."""
     unfit: ClassVar[tuple[str, ...]] = ()
-    """Keys of the section `data` that have no meaning for this source, and are refused."""
+    """Keys of the section `data` that have no meaning for this source and are refused."""
 
     renamed: ClassVar[Mapping[str, str]] = {"peak": "max_value"}
 
@@ -70,9 +104,13 @@ class Source(Block):
 
     @classmethod
     def from_keys(cls, keys: Mapping[str, object]) -> Self:
-        """The source that keys of the section `data` describe; those left out are None.
+        """Return the source that the section `data` of a config describes.
 
-        Raises InputError where one is missing.
+        Args:
+            keys: Values by key; None or "" for a key that the config leaves out.
+
+        Raises:
+            InputError: A key without a default is missing.
         """
         values: dict[str, object] = {}
         for declared in fields(cls):
@@ -86,103 +124,144 @@ class Source(Block):
         return build(**values)
 
     def arrays(self) -> tuple[Stored, np.ndarray]:
-        """All examples (rows, ...) and all targets (rows, ...), opened rather than read."""
-        raise TypeError(f"{type(self).__name__} is no source")
+        """Return all examples (rows, ...) and all targets (rows, ...).
+
+        Open the data rather than read it where that is possible: the arrays only need `shape`, `dtype`,
+        `len` and indexing by a slice or by integers, so `numpy.memmap` or an array of Zarr will do. Examples
+        are numbers of any dtype, or records (`daskpar.data.records`). Targets are numbers or texts. Axis 0
+        is the row in both.
+
+        Raises:
+            InputError: The data cannot be read. Name the file and what was expected.
+        """
+        raise TypeError(f"{type(self).__name__} has no arrays(); a Source must implement it")
 
     @property
     def rows(self) -> int:
+        """The number of rows."""
         return len(self.arrays()[0])
 
     @property
     def x_shape(self) -> tuple[int, ...]:
+        """The shape of one example, without the axis of rows."""
         return self.arrays()[0].shape[1:]
 
     @property
     def x_dtype(self) -> np.dtype:
+        """The dtype of the examples as they are stored."""
         return self.arrays()[0].dtype
 
     @property
     def y_shape(self) -> tuple[int, ...]:
+        """The shape of one target, without the axis of rows; () for a class or a number a row."""
         return self.arrays()[1].shape[1:]
 
     @property
     def y_dtype(self) -> np.dtype:
+        """The dtype of the targets as they are stored."""
         return self.arrays()[1].dtype
 
     @property
     def version(self) -> tuple[int, ...]:
-        """Numbers that change when the files behind the source are written anew; none for arrays."""
+        """Numbers that change when the files behind the source are rewritten; () for arrays.
+
+        They are part of the keys of caches. See `daskpar.data.reading.stamp`.
+        """
         return ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the classes are called, in order; nothing where they have no names."""
+        """The names of the classes in the order of their numbers, or the vocabulary of tokens; () if none."""
         return ()
 
     @property
     def features(self) -> Features:
-        """The columns of examples, in order; nothing where they have no names."""
+        """The name and kind of each column of the examples, in order; () where columns have no names."""
         return ()
 
     def like(self, features: Features) -> Source:
-        """The same data with columns of these kinds, where a file leaves open of which kind they are."""
+        """Return the same data with columns of these kinds.
+
+        A CSV file does not say whether a column of digits holds numbers or texts. Data for prediction is
+        therefore read with the kinds that the columns had in training. Default: return the source itself.
+        """
         return self
 
     @property
     def tokens(self) -> bool:
-        """Return whether examples are numbers of words or characters, which no arithmetic is done on."""
+        """True where examples are the numbers of words or characters: no arithmetic is done on them."""
         return False
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk, unless one asks for another number."""
+        """The number of rows of a chunk where the settings do not say. Default: 8192."""
         return 8192
 
     def once(self) -> Source:
-        """The same data to evaluate on: each value once, where training draws rows that overlap."""
+        """Return the source to evaluate on, in which each value occurs once.
+
+        It differs from the source itself where training draws rows that overlap, as windows of a text do.
+        """
         return self
 
     def test_source(self) -> Source | None:
-        """Test data of its own; None where a share of the rows is held out."""
+        """Return the test data that comes with the origin; None if a share of the rows is held out."""
         return None
 
     def divided(self, validation: float, test: float) -> Divided | None:
-        """Sources for training, validation and test; None where rows may be dealt out as one likes."""
+        """Return sources for training, validation and test; None if any row may go into any part.
+
+        Args:
+            validation: Share of the data for validation, from 0 to 1.
+            test: Share of the data for the test, from 0 to 1.
+        """
         return None
 
     def split(self, share: float) -> tuple[Source, Source] | None:
-        """This source less a share of it, and that share; None where rows may be dealt out as one likes."""
+        """Return this source less a share of its data, and that share; None if any row may go into either.
+
+        Args:
+            share: Share of the data for the second source, from 0 to 1.
+        """
         return None
 
     def read(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """The examples and targets of `rows`, as they are stored."""
+        """Return examples (n, ...) and targets (n, ...) of n `rows`, in the dtypes they are stored in."""
         x, y = self.arrays()
         return x[rows], y[rows]
 
     def read_targets(self, rows: Rows) -> np.ndarray:
-        """The targets of `rows` alone, as they are stored."""
+        """Return the targets (n, ...) of n `rows`; the examples are not read."""
         return self.arrays()[1][rows]
 
     def row_weights(self) -> np.ndarray | None:
-        """One weight a row (rows,), opened rather than read; None where all rows count alike."""
+        """Return one weight for each row (rows,), at least 0; None: all rows have weight 1."""
         return None
 
     @property
     def weighted(self) -> bool:
-        """Return whether rows have weights."""
+        """True where rows have weights."""
         return self.row_weights() is not None
 
     def read_weights(self, rows: Rows) -> np.ndarray | None:
-        """The weights of `rows`, as they are stored."""
+        """Return the weights (n,) of n `rows` as they are stored; None: all rows have weight 1."""
         weights = self.row_weights()
         return None if weights is None else weights[rows]
 
     def labels(self) -> np.ndarray:
-        """One integer class a row, for stratified sampling."""
+        """Return one integer class for each row (rows,), for stratified sampling.
+
+        Raises:
+            InputError: The targets are not one class for each row.
+        """
         return class_numbers(self.arrays()[1])
 
     def plain_targets(self) -> np.ndarray | None:
-        """All targets as they are stored, where looking at them costs little and nobody has numbered them."""
+        """Return all targets (rows, ...) as they are stored, to number the labels among them.
+
+        None if reading all of them is expensive, or if they are class numbers 0, 1, 2, ... by definition.
+        Default: None.
+        """
         return None
 
 
@@ -190,7 +269,10 @@ SOURCES = Table("data.source", Source, "daskpar.data")
 
 
 def class_numbers(y: np.ndarray) -> np.ndarray:
-    """Return integer classes (rows,) from labels (rows,) or (rows, 1), or from one-hot rows."""
+    """Return integer classes (rows,) from labels (rows,) or (rows, 1), or from one-hot rows.
+
+    Raises InputError for other targets.
+    """
     y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim == 2 and all((np.count_nonzero(rows, axis=1) == 1).all() for rows in (y[:100], y)):
         return y.argmax(axis=1)

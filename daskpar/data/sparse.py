@@ -1,4 +1,4 @@
-"""Sparse matrices: rows that are made dense as they are read, a chunk at a time."""
+"""Sparse matrices of SciPy: rows are made dense when they are read, one chunk at a time."""
 
 from __future__ import annotations
 
@@ -8,33 +8,40 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 Index = slice | np.ndarray | tuple[slice | np.ndarray, ...]
-"""Rows, or rows and columns, to read."""
+"""Rows to read, or rows and columns."""
 
 
 class Compressed(Protocol):
-    """A matrix of SciPy as compressed rows (CSR): its arrays, and rows of it as a matrix again."""
+    """The part of the interface of SciPy's compressed sparse rows (CSR) that is used here."""
 
     data: np.ndarray
     indices: np.ndarray
     indptr: np.ndarray
 
     def __getitem__(self, rows: Index) -> Compressed: ...
-    def toarray(self) -> np.ndarray: ...
+    def toarray(self) -> np.ndarray:
+        """Return the dense array."""
+        ...
 
 
 class SparseMatrix(Protocol):
-    """A sparse matrix or array of SciPy, of any format."""
+    """The part of the interface of any sparse matrix or array of SciPy that is used here."""
 
     ndim: int
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def tocsr(self) -> Compressed: ...
-    def toarray(self) -> np.ndarray: ...
+    def tocsr(self) -> Compressed:
+        """Return the matrix in compressed rows."""
+        ...
+
+    def toarray(self) -> np.ndarray:
+        """Return the dense array."""
+        ...
 
 
 class SparseRows:
-    """A sparse matrix (rows, columns) that answers like an array; reading rows makes those rows dense."""
+    """A sparse matrix (rows, columns) with the interface of an array; indexing returns dense rows."""
 
     ndim = 2
 
@@ -50,7 +57,7 @@ class SparseRows:
 
 
 Stored = np.ndarray | SparseRows
-"""Examples or targets as they are stored, row by row."""
+"""Examples or targets in storage, row by row."""
 
 
 def is_sparse(values: object) -> TypeGuard[SparseMatrix]:

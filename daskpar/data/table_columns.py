@@ -1,4 +1,4 @@
-"""Columns of tables by name or number, for transforms that treat them apart: arrays and records alike."""
+"""Columns of tables by name or number, for transforms that treat each column by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from daskpar.errors import InputError, unknown
 def require_columns(transform: str, features: Features, example: np.ndarray) -> Features:
     """Return the columns of examples: of records, or of an array (rows, columns) with or without names.
 
-    `example`: some rows, of which dtype and shape are looked at. Raises InputError for other shapes.
+    `example`: rows, or none, with the dtype and shape of the examples. Columns without names are called "0",
+    "1", ... Raises InputError if the examples are not a table.
     """
     if is_records(example.dtype):
         return kinds(example.dtype)
@@ -27,24 +28,24 @@ def require_columns(transform: str, features: Features, example: np.ndarray) -> 
 
 
 def places(transform: str, chosen: Sequence[str | int], table: Features) -> tuple[int, ...]:
-    """Return the numbers of columns that are named, or given by number.
+    """Return the numbers (from 0) of columns that are chosen by name or number.
 
-    Raises InputError for one that is not there, with the nearest name.
+    Raises InputError for a column that is not there, with the nearest name.
     """
     names = [column.name for column in table]
-    found = []
+    numbers = []
     for name in chosen:
         if isinstance(name, str):
             if name not in names:
                 raise unknown(f"transform {transform}: column", name, names)
-            found.append(names.index(name))
+            numbers.append(names.index(name))
         elif 0 <= name < len(names):
-            found.append(name)
+            numbers.append(name)
         else:
             raise InputError(f"transform {transform}: column {name} of {len(names)}; they count from 0")
-    return tuple(found)
+    return tuple(numbers)
 
 
 def column(x: np.ndarray, names: Sequence[str], place: int) -> np.ndarray:
-    """Return a column (rows,) of records that have `names`, or of an array (rows, columns) without."""
+    """Return a column (rows,) of records with these `names`, or of an array (rows, columns) if ()."""
     return texts(x[names[place]]) if names else x[:, place]

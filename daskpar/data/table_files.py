@@ -1,7 +1,7 @@
 """Reading files of tables batch by batch, with pyarrow: CSV, Parquet and Arrow (Feather).
 
-A file is read twice: once for the kind of each column, its gaps and its longest text (`survey`), once for its
-values (`fill`). Neither needs the whole of it in memory.
+A file is read twice. `survey` finds the kind of each column, its missing values and its longest text. The
+second pass (`daskpar.data.table_arrays`) copies the values. Neither needs the whole file in memory.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from pyarrow import DataType as ArrowType
     from pyarrow.csv import CSVStreamingReader
 
-_ROWS = 65_536  # of a batch
+_ROWS = 65_536  # rows of a batch
 _LONGEST = 1_000  # characters of a text that may be a category
 _ENDINGS = {
     "csv": (".csv", ".tsv", ".txt"),
     "parquet": (".parquet", ".pq"),
     "ipc": (".arrow", ".feather", ".ipc"),
 }
-_TRIED = "int64", "double", "bool", "timestamp[us]"  # types that a column of a CSV file may hold, in order
+_TRIED = "int64", "double", "bool", "timestamp[us]"  # types to try for a column of a CSV file, in this order
 _NUMERIC = _TRIED[:2]
-_CODES = r"^[+-]?0\d"  # such as postcodes, which are no numbers
+_CODES = r"^[+-]?0\d"  # e.g. postcodes: as numbers they would lose their zeros
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,26 @@ class TableFile:
     separator: str = ","
 
     def files(self) -> list[str]:
-        """Return the files, sorted. Raises InputError where there are none."""
+        """Return the paths of the files, sorted. Raises InputError if there are none."""
         path = Path(self.path)
         endings = _ENDINGS[self.format]
         if path.is_dir():
-            found = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in endings)
+            files = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in endings)
         elif any(c in self.path for c in "*?["):
-            found = sorted(glob(self.path))
+            files = sorted(glob(self.path))
         else:
-            found = [self.path]
-        if not found:
+            files = [self.path]
+        if not files:
             raise InputError(f"{self.path}: no files that end with {', '.join(endings)}")
-        for file in found:
+        for file in files:
             check_file(file, f"a {self.format} file")
-        return found
+        return files
 
     def names(self) -> list[str]:
-        """Return the names of the columns, in order; each must be another, and the same in all files."""
+        """Return the names of the columns, in order.
+
+        Raises InputError if two columns of a file have one name, or if files have different columns.
+        """
         first, *others = self.files()
         names = self._names(first)
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -85,7 +88,7 @@ class TableFile:
             return [str(name) for name in dataset.dataset(file, format=self.format).schema.names]
 
     def batches(self, columns: Sequence[str]) -> Iterator[RecordBatch]:
-        """Read some columns, some rows at a time; those of a CSV file as texts."""
+        """Yield batches of rows of these columns; the columns of a CSV file are texts."""
         for file in self.files():
             with decoding(file, f"a {self.format} file"):
                 if self.format == "csv":
@@ -120,8 +123,11 @@ def require_pyarrow(what: str) -> ModuleType:
 
 
 @dataclass
-class Found:
-    """The content of a column so far: rows, gaps, the longest text, and the types it may still be."""
+class ColumnSurvey:
+    """The content of a column so far: rows, missing values, longest text, and the types that still fit.
+
+    `gaps`: the number of missing values. `other`: the name of a type that is neither numbers nor texts.
+    """
 
     rows: int = 0
     gaps: int = 0
@@ -131,49 +137,55 @@ class Found:
 
     @property
     def kind(self) -> str:
-        """`number` or `text`, or the name of a type that is neither."""
+        """The kind of the column: `number` or `text`, or the name of a type that is neither."""
         if self.other or (self.types and self.types[0].startswith("timestamp")):
             return self.other or "dates"
         return NUMBER if self.types else TEXT
 
     @property
     def dtype(self) -> np.dtype:
-        """The dtype of NumPy that holds the column."""
+        """The NumPy dtype that can represent the column."""
         if self.kind == TEXT:
             return np.dtype(f"U{self.longest}")
         return np.dtype(np.float64 if self.gaps else self.types[0])
 
 
-def survey(file: TableFile, columns: Sequence[str], texts: Sequence[str] = ()) -> dict[str, Found]:
-    """Return what each column holds. `texts`: columns that are texts, whatever they look like."""
+def survey(file: TableFile, columns: Sequence[str], texts: Sequence[str] = ()) -> dict[str, ColumnSurvey]:
+    """Return the survey of each column by name, after reading all files.
+
+    `texts`: columns that hold texts even if all their values look like numbers.
+    """
     guessed = set(columns) - set(texts) if file.format == "csv" else set()
-    found = {name: Found(types=_TRIED if name in guessed else ()) for name in columns}
+    surveys = {name: ColumnSurvey(types=_TRIED if name in guessed else ()) for name in columns}
     for batch in file.batches(columns):
         for name in columns:
-            _look(found[name], batch.column(name))
-    return found
+            _add_batch(surveys[name], batch.column(name))
+    return surveys
 
 
-def _look(found: Found, column: ChunkedArray) -> None:
+def _add_batch(survey: ColumnSurvey, column: ChunkedArray) -> None:
+    """Extend the survey of a column by a batch of it."""
     import pyarrow as pa
     from pyarrow import compute
 
     column = _plain(column)
     kind: ArrowType = column.type
-    found.rows += len(column)
-    found.gaps += column.null_count
+    survey.rows += len(column)
+    survey.gaps += column.null_count
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        found.longest = max(found.longest, compute.max(compute.utf8_length(column)).as_py() or 0)
-        if found.types and column.null_count < len(column):
+        survey.longest = max(survey.longest, compute.max(compute.utf8_length(column)).as_py() or 0)
+        if survey.types and column.null_count < len(column):
             values = compute.utf8_trim_whitespace(column.drop_null())
             coded = compute.any(compute.match_substring_regex(values, _CODES)).as_py()
-            found.types = tuple(t for t in found.types if _casts(values, t) and not (coded and t in _NUMERIC))
+            survey.types = tuple(
+                t for t in survey.types if _casts(values, t) and not (coded and t in _NUMERIC)
+            )
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        found.types = ("bool" if pa.types.is_boolean(kind) else str(np.dtype(kind.to_pandas_dtype())),)
+        survey.types = ("bool" if pa.types.is_boolean(kind) else str(np.dtype(kind.to_pandas_dtype())),)
     elif pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        found.types = ("double",)
+        survey.types = ("double",)
     else:
-        found.other = "dates" if pa.types.is_temporal(kind) else str(kind)
+        survey.other = "dates" if pa.types.is_temporal(kind) else str(kind)
 
 
 def _casts(values: ChunkedArray, kind: str) -> bool:
@@ -188,14 +200,14 @@ def _casts(values: ChunkedArray, kind: str) -> bool:
 
 
 def _plain(column: ChunkedArray) -> ChunkedArray:
-    """Return a column with categories as what they stand for."""
+    """Return a column with the values of its categories instead of their codes."""
     import pyarrow as pa
 
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def values_of(column: ChunkedArray, dtype: np.dtype) -> np.ndarray:
-    """Return a column of a batch as NumPy has it, in a dtype that a survey has found."""
+    """Return a column of a batch as a NumPy array (rows,) of the dtype of its survey."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -217,6 +229,6 @@ def values_of(column: ChunkedArray, dtype: np.dtype) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=dtype)
 
 
-def too_long(found: Found) -> bool:
-    """Return whether texts are longer than categories are."""
-    return found.longest > _LONGEST
+def too_long(survey: ColumnSurvey) -> bool:
+    """Return whether the longest text of a column is too long for a category."""
+    return survey.longest > _LONGEST

@@ -1,4 +1,10 @@
-"""The place of a table's arrays: in memory, or as `.npy` files in this user's cache folder, mapped."""
+"""Storage of a table's arrays: in memory, or as `.npy` files in this user's cache folder.
+
+    ~/.cache/daskpar/tables/<hash of path and options>-<hash of the files' stamps>/x.npy, y.npy, columns.json
+
+Files are written to a temporary folder that is renamed when it is complete, so another process never sees
+half a table.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +23,19 @@ from daskpar.data.reading import Stamp
 from daskpar.errors import InputError
 
 LARGE = 256 << 20
-"""Bytes of a table from which on it is converted into files."""
+"""Bytes of the arrays of a table above which they are stored in files."""
 
 
 Kept = tuple[np.ndarray, np.ndarray, list[list[str]]]
-"""Examples, targets, and the name and kind of each column."""
+"""Examples, targets, and [name, kind] of each column."""
 
 
 class Store:
-    """The arrays of one table as it is now. Files of the same table as it was earlier are removed."""
+    """The arrays of one table in its present version; files of earlier versions are removed.
+
+    `table`: the table and how it is read, as a value whose `repr` is unique. `version`: the stamps of its
+    files.
+    """
 
     def __init__(self, table: object, version: Stamp):
         self._name = sha256(repr(table).encode()).hexdigest()[:24]
@@ -33,7 +43,7 @@ class Store:
         self._partial: Path | None = None
 
     def _folder(self) -> Path:
-        import pooch  # which a run on small tables need not wait for
+        import pooch  # imported late: it is slow, and small tables do not need it
 
         return Path(pooch.os_cache("daskpar")) / "tables"
 
@@ -42,7 +52,7 @@ class Store:
         return self._folder() / f"{self._name}-{self._version}"
 
     def read(self) -> Kept | None:
-        """Return the arrays and their description, where they were converted before."""
+        """Return the arrays and their columns if they were converted before, else None."""
         try:
             described = json.loads((self._target / "columns.json").read_text())
             return self._mapped(self._target, described)
@@ -53,7 +63,10 @@ class Store:
         return open_npy(str(folder / "x.npy")), open_npy(str(folder / "y.npy")), described
 
     def empty(self, kinds: Sequence[tuple[np.dtype, tuple[int, ...]]], rows: int) -> list[np.ndarray]:
-        """Return arrays (rows, ...) to be filled, of these dtypes and shapes of a row."""
+        """Return arrays (rows, ...) to be filled; `kinds`: dtype and shape of a row, for each.
+
+        Above `LARGE` bytes they are mapped from files. Raises InputError if these cannot be written.
+        """
         size = sum(dtype.itemsize * int(np.prod(shape)) * rows for dtype, shape in kinds)
         if size <= LARGE:
             return [np.empty((rows, *shape), dtype) for dtype, shape in kinds]
@@ -74,7 +87,7 @@ class Store:
     def finish(
         self, x: np.ndarray, y: np.ndarray, described: list[list[str]]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return arrays that were filled; those in files get their place first."""
+        """Return the filled arrays; those in files are moved into the cache first."""
         if self._partial is None:
             return x, y
         for array in (x, y):
@@ -86,6 +99,6 @@ class Store:
                 rmtree(old, ignore_errors=True)
         try:
             os.replace(self._partial, self._target)
-        except OSError:  # another process was first
+        except OSError:  # another process has converted the same table
             rmtree(self._partial, ignore_errors=True)
         return self._mapped(self._target, described)[:2]

@@ -1,51 +1,62 @@
 """Tables in files: CSV, Parquet and Arrow, with columns of numbers and of texts, and a column to predict.
 
-Small tables are read into memory. Larger ones are converted once into `.npy` files in this user's cache
-folder (`~/.cache/daskpar/tables`), which are mapped: a table may be larger than memory.
+A table whose arrays take up to 256 MiB is read into memory, once in each process. A larger one is converted
+once into `.npy` files in this user's cache folder (`~/.cache/daskpar/tables` on Linux). These are mapped into
+memory, so a table may be larger than memory. They are replaced when the table's files change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from daskpar.data.paths import absolute
 from daskpar.data.reading import Stamp, stamp
-from daskpar.data.records import NUMBER, TEXT, Column, Features, is_records, names_of
+from daskpar.data.records import Features
 from daskpar.data.source import Source
-from daskpar.data.table_files import Found, TableFile, survey, too_long, values_of
-from daskpar.data.table_store import Store
-from daskpar.errors import InputError, unknown
+from daskpar.data.table_arrays import Choice, Opened, open_table
+from daskpar.data.table_files import TableFile
+from daskpar.errors import InputError
 from daskpar.registry import register
 from daskpar.settings import PathText, setting
 
 
-class Opened(NamedTuple):
-    """A table as arrays: examples (rows, columns) or records (rows,), targets, the columns of examples."""
-
-    x: np.ndarray
-    y: np.ndarray
-    features: Features
-
-
 @dataclass(frozen=True)
 class Table(Source):
-    """A file of a table, a folder of such files, or a pattern such as `part-*.csv`.
+    """A table in a file, in the files of a folder, or in all files that match a pattern.
 
-    `target`: the column to predict, or several. `columns`: those that are examples, in the order of the
-    file; all but the targets if left out. `drop`: columns to leave out. `known`: the columns that a model was
-    trained on; what they hold does not follow from what it looks like in this file then.
+    Examples (rows, columns) have the common dtype of their columns. With a column of texts among them they
+    are records (rows,) (`daskpar.data.records`), and a Trainer needs `transforms=["encode"]`. Targets of one
+    column have the shape (rows,) and may be texts. Those of several columns have the shape (rows, targets).
+
+    Several files are read in the order of their names and need the same columns.
+
+    Args:
+        path: A file, a folder of files, or a pattern such as "part-*.csv".
+        target: Name of the column to predict, or names of several. (): no targets, as for an autoencoder
+            (`targets=["inputs"]`) or for prediction. Default: ().
+        columns: Names of the columns of the examples, which are used in the order of the file. (): all but
+            the target. Default: ().
+        drop: Names of columns to leave out. Default: ().
+        known: Names and kinds of the columns that a model was trained on. A column of a CSV file is then read
+            with that kind; see `like`. Default: (), the values of a column decide.
+        max_value: None; tables have no pixels.
+
+    Raises:
+        InputError: A file is missing or damaged, a name is no column, a column holds dates, lists or long
+            texts, or a target is missing in some rows.
     """
 
-    path: PathText = setting(REQUIRED, "a file, a folder of files, or a pattern")
-    target: str | tuple[str, ...] = setting((), "the column to predict, or several")
-    columns: tuple[str, ...] = setting((), "columns of the examples; all but the target if left out")
-    drop: tuple[str, ...] = setting((), "columns to leave out")
+    path: PathText = setting(REQUIRED, "a file, a folder of files, or a pattern such as part-*.csv")
+    target: str | tuple[str, ...] = setting((), "name of the column to predict, or a list of names")
+    columns: tuple[str, ...] = setting(
+        (), "names of the columns of the examples; all but the target if left out"
+    )
+    drop: tuple[str, ...] = setting((), "names of columns to leave out")
     known: Features = ()
     format: ClassVar[str] = ""
     unfit: ClassVar[tuple[str, ...]] = ("max_value",)
@@ -68,16 +79,17 @@ class Table(Source):
         return source
 
     @property
-    def _file(self) -> TableFile:
+    def file(self) -> TableFile:
+        """The files of the table, with their format."""
         return TableFile(self.path, self.format, getattr(self, "separator", ","))
 
     def names_of_columns(self) -> list[str]:
-        """Return the names of all columns of the file, in order."""
-        return self._file.names()
+        """Return the names of all columns of the file, in order. Raises InputError if it cannot be read."""
+        return self.file.names()
 
     @property
     def version(self) -> Stamp:
-        return tuple(number for file in self._file.files() for number in stamp(file))
+        return tuple(number for file in self.file.files() for number in stamp(file))
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return self._opened[:2]
@@ -88,7 +100,8 @@ class Table(Source):
 
     @property
     def _opened(self) -> Opened:
-        return _open(self, self.version)
+        target = (self.target,) if isinstance(self.target, str) else self.target
+        return open_table(self.file, Choice(target, self.columns, self.drop, self.known), self.version)
 
     def plain_targets(self) -> np.ndarray:
         return self.arrays()[1]
@@ -100,15 +113,54 @@ class Table(Source):
 @register("csv")
 @dataclass(frozen=True)
 class Csv(Table):
-    """A text file of a table, with names of columns in its first line.
+    r"""A table in text files of comma-separated values, with the names of the columns in the first line.
 
-    A column holds whole numbers, numbers, bools, or else texts, by all of its values; empty ones, `NA`, `NaN`
-    and `null` are missing. Codes such as 00123 are texts.
+    All values of a column decide what it holds: int64, float64, bools, or else texts. Empty values, `NA`,
+    `NaN` and `null` are missing: NaN in float64, or a missing text. Codes such as 00123 are texts. Dates are
+    refused. With a column of texts among the examples, a Trainer needs `transforms=["encode"]`.
+
+    Files of a folder end with .csv, .tsv or .txt, and are read in the order of their names. Reading needs
+    pyarrow (`pip install 'daskpar[dataframe]'`).
+
+    The table is read into memory once in each process. Above 256 MiB it is converted once into files in the
+    cache folder of this user, `~/.cache/daskpar/tables` on Linux, and mapped from there.
+
+    Args:
+        path: A file, a folder of files, or a pattern such as "part-*.csv".
+        target: Name of the column to predict, or names of several. Default: ().
+        columns: Names of the columns of the examples. Default: (), all but the target.
+        drop: Names of columns to leave out. Default: ().
+        known: Names and kinds of the columns in training; see `like`. Default: ().
+        max_value: None; tables have no pixels.
+        separator: The character between values, e.g. ";". Default: ",".
+
+    Raises:
+        InputError: A file is missing or damaged, a name is no column, a column holds dates or long texts, a
+            target is missing in some rows, or `separator` is not one character.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from daskpar.data import Csv
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "flats.csv")
+        >>> _ = path.write_text("rooms,city,price\n3,Lyon,250\n2,Nice,\n,Lyon,180\n")
+        >>> source = Csv(path, target="rooms", drop=["city"])
+        >>> source.names_of_columns()
+        ['rooms', 'city', 'price']
+        >>> x, y = Csv(path, target="city").arrays()
+        >>> x
+        array([[  3., 250.],
+               [  2.,  nan],
+               [ nan, 180.]])
+        >>> y.tolist()
+        ['Lyon', 'Nice', 'Lyon']
+        >>> folder.cleanup()
     """
 
     format: ClassVar[str] = "csv"
     needs: ClassVar[str] = "data.path, a file with names of columns in its first line"
-    separator: str = setting(",", "what stands between values")
+    separator: str = setting(",", "character between values, e.g. a semicolon; one character")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,7 +171,36 @@ class Csv(Table):
 @register("parquet")
 @dataclass(frozen=True)
 class Parquet(Table):
-    """A Parquet file, or a folder of them."""
+    """A table in Parquet files.
+
+    Columns have the dtypes of the file; whole numbers with missing values become float64. Files of a folder
+    end with .parquet or .pq. Reading needs pyarrow (`pip install 'daskpar[dataframe]'`). What is kept in
+    memory and in the cache folder is as for `Csv`.
+
+    Args:
+        path: A file, a folder of files, or a pattern such as "part-*.parquet".
+        target: Name of the column to predict, or names of several. Default: ().
+        columns: Names of the columns of the examples. Default: (), all but the target.
+        drop: Names of columns to leave out. Default: ().
+        known: Names and kinds of the columns in training. Default: ().
+        max_value: None; tables have no pixels.
+
+    Raises:
+        InputError: A file is missing or damaged, a name is no column, a column holds dates, lists or long
+            texts, or a target is missing in some rows.
+
+    Example:
+        >>> import tempfile
+        >>> import pandas
+        >>> from daskpar.data import Parquet
+        >>> frame = pandas.DataFrame({"width": [1.0, 2.0], "height": [3.0, 4.0], "kind": ["a", "b"]})
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> frame.to_parquet(f"{folder.name}/shapes.parquet")
+        >>> source = Parquet(folder.name, target="kind")
+        >>> source.rows, source.x_shape, source.features[0].name
+        (2, (2,), 'width')
+        >>> folder.cleanup()
+    """
 
     format: ClassVar[str] = "parquet"
     needs: ClassVar[str] = "data.path, a .parquet file"
@@ -128,95 +209,36 @@ class Parquet(Table):
 @register("arrow")
 @dataclass(frozen=True)
 class Arrow(Table):
-    """A file of Arrow's IPC format, or Feather."""
+    """A table in files of Arrow's IPC format, also known as Feather.
+
+    Columns have the dtypes of the file; whole numbers with missing values become float64. Files of a folder
+    end with .arrow, .feather or .ipc. Reading needs pyarrow (`pip install 'daskpar[dataframe]'`). What is
+    kept in memory and in the cache folder is as for `Csv`.
+
+    Args:
+        path: A file, a folder of files, or a pattern such as "part-*.arrow".
+        target: Name of the column to predict, or names of several. Default: ().
+        columns: Names of the columns of the examples. Default: (), all but the target.
+        drop: Names of columns to leave out. Default: ().
+        known: Names and kinds of the columns in training. Default: ().
+        max_value: None; tables have no pixels.
+
+    Raises:
+        InputError: A file is missing or damaged, a name is no column, a column holds dates, lists or long
+            texts, or a target is missing in some rows.
+
+    Example:
+        >>> import tempfile
+        >>> import pandas
+        >>> from daskpar.data import Arrow
+        >>> frame = pandas.DataFrame({"x": [1.0, 2.0, 3.0], "y": [2.0, 4.0, 6.0]})
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> frame.to_feather(f"{folder.name}/line.feather")
+        >>> Arrow(f"{folder.name}/line.feather", target="y").read(slice(0, 2))
+        (array([[1.],
+               [2.]]), array([2., 4.]))
+        >>> folder.cleanup()
+    """
 
     format: ClassVar[str] = "ipc"
     needs: ClassVar[str] = "data.path, an .arrow or .feather file"
-
-
-@lru_cache(maxsize=8)
-def _open(table: Table, version: Stamp) -> Opened:
-    file = table._file
-    targets, examples = _roles(table, file.names())
-    store = Store((table.path, table.format, file.separator, targets, examples, table.known), version)
-    kept = store.read()
-    if kept is not None:
-        x, y, columns = kept
-        return Opened(x, y, tuple(Column(*column) for column in columns))
-    found = survey(file, (*examples, *targets), names_of(table.known, TEXT))
-    features = tuple(Column(name, _kind(table, name, found[name])) for name in examples)
-    rows = found[examples[0]].rows
-    if not rows:
-        raise InputError(f"{table.path}: zero rows; expected at least one example")
-    dtypes = {name: column.dtype for name, column in found.items()}
-    _check_targets(table, targets, found)
-    x, y = store.empty([_dtype(examples, dtypes), _dtype(targets, dtypes, target=True)], rows)
-    start = 0
-    for batch in file.batches((*examples, *targets)):
-        stop = start + batch.num_rows
-        for into, names in ((x, examples), (y, targets)):
-            for i, name in enumerate(names):
-                values = values_of(batch.column(name), dtypes[name])
-                if is_records(into.dtype):
-                    into[name][start:stop] = values
-                elif into.ndim == 1:
-                    into[start:stop] = values
-                else:
-                    into[start:stop, i] = values
-        start = stop
-    x, y = store.finish(x, y, [list(column) for column in features])
-    return Opened(x, y, features)
-
-
-def _roles(table: Table, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the targets and of the columns of examples."""
-    targets = table.target
-    for key, chosen in (("target", targets), ("columns", table.columns), ("drop", table.drop)):
-        for name in chosen:
-            if name not in names:
-                raise unknown(f"{table.path}: data.{key}: column", name, names)
-    left_out = {*targets, *table.drop}
-    examples = tuple(n for n in names if n not in left_out and n in (table.columns or names))
-    if not examples:
-        raise InputError(f"{table.path}: data.target and data.drop leave no columns of examples")
-    return tuple(targets), examples
-
-
-def _kind(table: Table, name: str, found: Found) -> str:
-    """Return the kind of a column; refuse dates, lists and texts that are no categories."""
-    kind = found.kind
-    if kind not in (NUMBER, TEXT):
-        advice = "give numbers, e.g. days since the first" if kind == "dates" else "give numbers or texts"
-        raise InputError(f"{table.path}: column {name!r} holds {kind}; {advice}, or data.drop: [{name}]")
-    if kind == TEXT and too_long(found):
-        raise InputError(
-            f"{table.path}: column {name!r} holds texts of up to {found.longest:,} characters, which are no "
-            f"categories; data.drop: [{name}]"
-        )
-    return kind
-
-
-def _check_targets(table: Table, targets: Sequence[str], found: Mapping[str, Found]) -> None:
-    for name in targets:
-        kind = _kind(table, name, found[name])
-        if kind == TEXT and len(targets) > 1:
-            raise InputError(
-                f"{table.path}: target {name!r} holds texts; of several targets each is a number"
-            )
-        if found[name].gaps:
-            raise InputError(
-                f"{table.path}: target {name!r} is missing in {found[name].gaps} of {found[name].rows} rows; "
-                "leave those rows out"
-            )
-
-
-def _dtype(
-    names: Sequence[str], dtypes: Mapping[str, np.dtype], target: bool = False
-) -> tuple[np.dtype, tuple[int, ...]]:
-    """Return the dtype and the shape of a row of an array of some columns, which may be records."""
-    held = [dtypes[name] for name in names]
-    if target and len(names) == 1:
-        return held[0], ()
-    if any(dtype.kind == "U" for dtype in held):
-        return np.dtype([(name, dtypes[name]) for name in names]), ()
-    return np.result_type(*held) if held else np.dtype(np.float32), (len(names),)

@@ -1,8 +1,8 @@
 """A text file as windows of characters, for models that continue a text.
 
 text      F i r s t   C i t i z e n        block 4
-examples  [F i r s]                        training begins a window at every character;
-targets     [i r s t]                      evaluation lays windows side by side
+example   [F i r s]                        in training, a window begins at every character;
+target      [i r s t]                      in evaluation, windows do not overlap
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EXPECTED = "a text file in UTF-8"
 
 
 class Encoded(NamedTuple):
-    """A text as numbers: `tokens` (characters,) are places in `vocabulary`, the sorted characters."""
+    """A text as numbers: `tokens` (characters,) are indices into `vocabulary`, the sorted characters."""
 
     tokens: np.ndarray
     vocabulary: str
@@ -39,16 +39,54 @@ class Encoded(NamedTuple):
 @register("text")
 @dataclass(frozen=True)
 class Text(Source):
-    """Windows of `block` characters (rows, block), and the characters that follow each (rows, block).
+    r"""Windows of a text file, for models that predict the next character.
 
-    They are drawn from the share `low` to `high` of a text and begin `every` characters apart. The text is
-    in UTF-8, or in UTF-16 or UTF-32 with a byte order mark; its lines end with \\n (see `decode`). A
-    character's number is its place among the characters of the whole file, sorted (as nanoGPT prepares
-    shakespeare_char). Training windows overlap in memory: they are views of one array of bytes.
+    An example is a window of `block` characters, its target the same window one character later. Both are
+    numbers (rows, block) in the smallest unsigned dtype that can represent the vocabulary. A character's
+    number is its index among the sorted characters of the whole file.
+
+    Training begins a window at every character. These windows are views that overlap in memory. For
+    validation, test and evaluation, windows do not overlap; see `once`. The parts follow each other in the
+    text: training first, then validation, then test.
+
+    The file is in UTF-8, or in UTF-16 or UTF-32 with a byte order mark. Line ends \r\n and \r become \n. The
+    numbers of the last 4 texts are kept in memory in each process.
+
+    Args:
+        path: The file. A config that leaves out `data.path` uses `$DASKPAR_DATA/tinyshakespeare.txt`.
+        block: Characters of a window. Default: 64.
+        low: Beginning of the used part of the text, as a share from 0 to 1. Default: 0.
+        high: End of the used part of the text, as a share from 0 to 1. Default: 1.
+        every: Characters between the beginnings of two windows. Default: 1.
+        max_value: None; characters are not scaled.
+
+    Raises:
+        InputError: The file is missing, is no text, has fewer than two different characters, or is too short
+            for a window; or a number is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from daskpar.data import Text
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name, "abc.txt")
+        >>> _ = path.write_text("abcabcab")
+        >>> source = Text(path, block=3)
+        >>> source.names
+        ('a', 'b', 'c')
+        >>> x, y = source.read(slice(0, 2))
+        >>> x.tolist(), y.tolist()
+        ([[0, 1, 2], [1, 2, 0]], [[1, 2, 0], [2, 0, 1]])
+        >>> source.rows, source.once().rows
+        (5, 2)
+        >>> folder.cleanup()
+
+    Reference:
+        The numbers are those of nanoGPT's `shakespeare_char`. https://github.com/karpathy/nanoGPT
     """
 
-    path: PathText = setting(MISSING, "a file")
-    block: int = setting(64, "characters of an example", at_least=1)
+    path: PathText = setting(MISSING, "a text file; $DASKPAR_DATA/tinyshakespeare.txt if left out")
+    block: int = setting(64, "characters of a window", at_least=1)
     low: float = 0.0
     high: float = 1.0
     every: int = 1
@@ -77,14 +115,14 @@ class Text(Source):
         if len(within) <= self.block:
             raise InputError(
                 f"{self.path}: {len(within)} characters from {self.low:.0%} to {self.high:.0%} of "
-                f"the text are too few for {self.block} and the one that follows; use a smaller data.block"
+                f"the text are too few for windows of {self.block}; use a smaller data.block"
             )
         windows = np.lib.stride_tricks.sliding_window_view(within, self.block + 1)[:: self.every]
         return windows[:, :-1], windows[:, 1:]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The characters, by number."""
+        """The characters in the order of their numbers."""
         return tuple(read_text(self.path, stamp(self.path)).vocabulary)
 
     @property
@@ -93,16 +131,16 @@ class Text(Source):
 
     @property
     def chunk_rows(self) -> int:
-        # A stream's rows in one chunk: their order is drawn over all of them, so that a run much shorter than
-        # an epoch sees the whole text, and windows that are views cost nothing. Side by side they are
-        # evaluated, where more chunks are more tasks at once.
+        # The training windows of a stream are one chunk and are shuffled together, so that a run much shorter
+        # than an epoch sees all of the text. As views they take no memory. Evaluation uses windows that do
+        # not overlap, in smaller chunks, which are more tasks at once.
         return self.rows if self.every == 1 else 512
 
     def once(self) -> Text:
         return replace(self, every=self.block)
 
     def divided(self, validation: float, test: float) -> Divided:
-        """One after the other in the text: what is held out was never read."""
+        """Return sources that follow each other in the text, so no character is in two of them."""
         for name, share in (("validation", validation), ("test", test)):
             if not 0 <= share < 1:
                 raise InputError(f"data.{name}={share} must be at least 0 and below 1")
@@ -113,7 +151,7 @@ class Text(Source):
         sources = replace(self, high=first), held_out, replace(self, low=second).once() if test else None
         for source in sources:
             if source is not None:
-                source.arrays()  # refuses what is too short
+                source.arrays()  # refuses a part that is too short
         return Divided(*sources)
 
     def split(self, share: float) -> tuple[Text, Text]:
@@ -123,7 +161,19 @@ class Text(Source):
 
 @checked_arguments("data.")
 def find_text(path: str | None) -> str:
-    """The file given, or `$DASKPAR_DATA/tinyshakespeare.txt`."""
+    """Return the path of a text: the given one, or `$DASKPAR_DATA/tinyshakespeare.txt`.
+
+    Args:
+        path: The file, or None. It is not checked that it is there.
+
+    Raises:
+        InputError: `path` is None, and `DASKPAR_DATA` is not set.
+
+    Example:
+        >>> from daskpar.data import find_text
+        >>> find_text("poems.txt")
+        'poems.txt'
+    """
     folder = os.environ.get("DASKPAR_DATA")
     if path is None and folder is None:
         raise InputError(
@@ -135,7 +185,10 @@ def find_text(path: str | None) -> str:
 
 @lru_cache(maxsize=4)
 def read_text(path: str, stamped: Stamp) -> Encoded:
-    """The characters of a file as numbers. Raises InputError for what is no text."""
+    """Return the characters of a file as numbers. Raises InputError if it is no text.
+
+    `stamped`: the stamp of the file, which is part of the cache's key.
+    """
     raw = read_bytes(path, _EXPECTED, copies=10)
     text = decode(raw, path)
     codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")

@@ -1,34 +1,35 @@
-"""Preparing chunks: standardise, scale, one-hot; fitted on the training part, chunk by chunk.
+"""Transforms of numbers: standardise and scale; and the functions that undo the transforms of targets.
 
-A transform measures each chunk (`measure`), adds the measures of chunks (`combine`) and becomes a `Fitted`
-(`fit`), a plain value that travels with the run and lies in its checkpoints.
+They are fitted on the training part, chunk by chunk, as `daskpar.data.fitted` describes. The fitted values
+are part of the run's specification and of its checkpoints.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
-from daskpar.data.fitted import FITTED, TRANSFORMS, Fitted, Label, Measure, Transform
+from daskpar.data.fitted import TRANSFORMS, Fitted, Label, Measure, Transform
+from daskpar.data.fitted_json import from_json as from_json
+from daskpar.data.fitted_json import to_json as to_json
 from daskpar.data.on_numbers import NumbersOf
 from daskpar.data.records import Features, is_records
-from daskpar.errors import InputError, unknown
+from daskpar.errors import InputError
 from daskpar.registry import named, register
 
-_FAR = 1e3  # a mean, in deviations: beyond it float32 has too few digits for their difference
-_ROUNDING = 4 * np.finfo(np.float64).eps  # of a feature: what differs by no more is constant
+_FAR = 1e3  # standard deviations between 0 and the mean, beyond which float32 has too few digits for x - mean
+_ROUNDING = 4 * np.finfo(np.float64).eps  # relative range of a feature, up to which it counts as constant
 
 
 @register("pixels")
 @dataclass(frozen=True)
 class Pixels(Fitted):
-    """x / max_value: pixels from 0 to 1."""
+    """Pixels from 0 to 1: `x / max_value`."""
 
     max_value: float
 
@@ -39,7 +40,7 @@ class Pixels(Fitted):
 @register("affine")
 @dataclass(frozen=True)
 class Affine(Fitted):
-    """(x - shift) · factor, feature by feature; `shape` is that of one example."""
+    """An affine map of each feature: `(x - shift) * factor`; `shape` is the shape of one example."""
 
     shift: tuple[float, ...]
     factor: tuple[float, ...]
@@ -51,11 +52,11 @@ class Affine(Fitted):
         dtype = x.dtype if floating and self.fits(x.dtype) else xp.float64
         shift = xp.asarray(self.shift, dtype=dtype).reshape(self.shape)
         factor = xp.asarray(self.factor, dtype=dtype).reshape(self.shape)
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its chunk
+        with np.errstate(invalid="ignore", over="ignore"):  # chunks are checked for infinite values later
             return ((x - shift) * factor).astype(x.dtype if floating else dtype, copy=False)
 
     def fits(self, dtype: DTypeLike) -> bool:
-        """Return whether numbers of `dtype` hold x, and digits enough for x less its shift."""
+        """Return whether `dtype` has the range for x and enough digits for x - shift."""
         shift, factor = np.abs(self.shift), np.abs(self.factor)
         largest = float(np.finfo(dtype).max) / _FAR
         near = (shift * factor < _FAR) & (shift < largest) & (1 / largest < factor) & (factor < largest)
@@ -63,7 +64,7 @@ class Affine(Fitted):
 
     def undo(self, values: Array) -> Array:
         xp = array_module(values)
-        wide = values.astype(xp.float64)  # a mean far from zero leaves float32 no digits for the rest
+        wide = values.astype(xp.float64)  # float32 has no digits left beside a mean far from zero
         shape = values.shape[1:] if math.prod(self.shape) == math.prod(values.shape[1:]) else self.shape
         factor = xp.asarray(self.factor, dtype=xp.float64).reshape(shape)
         spread = xp.where(factor == 0, 0.0, 1 / xp.where(factor == 0, 1.0, factor))
@@ -76,9 +77,9 @@ class Affine(Fitted):
 @register("examples")
 @dataclass(frozen=True)
 class Examples(Fitted):
-    """The targets are the examples, after their own transforms; `flat` where the model's outputs are.
+    """Targets that are the transformed examples themselves; `flat` where the model's outputs are flat.
 
-    `prepare` sees to it, which has both; where there are only targets, they pass.
+    `daskpar.data.chunk.prepare` has examples and targets, and passes the examples to `apply`.
     """
 
     flat: bool = False
@@ -89,7 +90,7 @@ class Examples(Fitted):
 
 @dataclass(frozen=True)
 class _Numeric(Transform):
-    """A transform of numbers, which of records sees the columns of numbers alone."""
+    """A transform of numbers; of records it transforms only the columns of numbers."""
 
     def on_columns(self, features: Features, example: np.ndarray) -> Transform:
         return NumbersOf(self) if is_records(example.dtype) else self
@@ -98,10 +99,44 @@ class _Numeric(Transform):
 @register("standardise")
 @dataclass(frozen=True)
 class Standardise(_Numeric):
-    """Mean 0 and variance 1 for each feature; a feature that never varies becomes 0.
+    """Standardisation of each feature: `(x - mean) / standard deviation`.
 
-    Chunks are combined by count, mean and the root of the squared distances (Chan, Golub and LeVeque 1983).
-    Distances are divided by a power of two before they are squared, so that no square overflows or vanishes.
+    Mean and standard deviation (of the population, as in scikit-learn's `StandardScaler`) are those of the
+    training part, for each element of an example, in float64. A feature that never varies becomes 0.
+
+    For targets (`targets=["standardise"]`), predictions are returned in the original units. Of records, only
+    the columns of numbers are standardised.
+
+    Raises:
+        InputError: The range of a feature is too wide or too narrow for float64.
+
+    Shape:
+        - Input: (rows, ...), numbers of any dtype.
+        - Output: (rows, ...), in the precision of the run.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Standardise
+        >>> x = np.array([[1.0, 50.0], [3.0, 50.0]])
+        >>> step = Standardise()
+        >>> fitted = step.fit(step.measure(x))
+        >>> fitted.apply(x)
+        array([[-1.,  0.],
+               [ 1.,  0.]])
+        >>> fitted.undo(np.array([[2.0, 0.0]]))
+        array([[ 4., 50.]])
+
+        A Trainer fits it chunk by chunk:
+
+        >>> from daskpar import Trainer
+        >>> trainer = Trainer([{"dense": 1}], loss="mse", transforms=["standardise"])
+        >>> trainer.fit(x, x[:, :1]).predict(x).shape
+        (2, 1)
+
+    Reference:
+        Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance: analysis and
+        recommendations". Chunks are combined by count, mean and the root of the sum of squared distances.
+        Distances are divided by a power of two before they are squared, so that no square overflows.
     """
 
     def measure(self, x: np.ndarray) -> Measure:
@@ -134,7 +169,31 @@ class Standardise(_Numeric):
 @register("scale")
 @dataclass(frozen=True)
 class Scale(_Numeric):
-    """From 0 to 1 for each feature over the training part; a feature that never varies becomes 0."""
+    """Scaling of each feature to the range from 0 to 1: `(x - min) / (max - min)`.
+
+    Minimum and maximum are those of the training part, for each element of an example. Values outside of that
+    range, in other data, become less than 0 or more than 1. A feature that never varies becomes 0.
+
+    For targets (`targets=["scale"]`), predictions are returned in the original units. Of records, only the
+    columns of numbers are scaled.
+
+    Raises:
+        InputError: The range of a feature is too wide or too narrow for float64.
+
+    Shape:
+        - Input: (rows, ...), numbers of any dtype.
+        - Output: (rows, ...), in the precision of the run.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Scale
+        >>> x = np.array([[2.0], [4.0], [6.0]])
+        >>> step = Scale()
+        >>> fitted = step.fit(step.measure(x))
+        >>> fitted.apply(np.array([[4.0], [7.0]]))
+        array([[0.5 ],
+               [1.25]])
+    """
 
     def measure(self, x: np.ndarray) -> Measure:
         return x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
@@ -151,7 +210,19 @@ class Scale(_Numeric):
 @register("inputs")
 @dataclass(frozen=True)
 class Inputs(Transform):
-    """For targets, alone: the examples themselves are what is learnt, as by an autoencoder."""
+    """Targets that are the examples themselves, as for an autoencoder; the only entry of `targets`.
+
+    The given targets are not used. Where the model's outputs are flat, so are these targets.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Trainer
+        >>> x = np.eye(4, dtype="float32")
+        >>> layers = [{"dense": 2}, {"dense": 4}]
+        >>> autoencoder = Trainer(layers, loss="mse", targets=["inputs"]).fit(x, x)
+        >>> autoencoder.predict(x).shape
+        (4, 4)
+    """
 
 
 def _ends(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -159,15 +230,16 @@ def _ends(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[np.ndarray,
 
 
 def _affine(kind: str, shift: np.ndarray, divisor: np.ndarray, low: np.ndarray, high: np.ndarray) -> Affine:
-    """(x - shift) / divisor for features from `low` to `high`; 0 where these differ by rounding alone.
+    """Return the map (x - shift) / divisor of features with values from `low` to `high`.
 
-    Raises InputError where float64 cannot hold the divisor of finite features, or one by it.
+    Features whose ends differ only by rounding are mapped to 0. Raises InputError where float64 cannot hold
+    the divisor of finite features, or its reciprocal.
     """
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         constant = high - low <= _ROUNDING * np.maximum(np.abs(low), np.abs(high))
         factor = np.where(constant, 0.0, 1 / divisor)
         lost = ~constant & (np.isinf(shift) | np.isinf(factor) | ~(factor > 0))
-    lost &= np.isfinite(low) & np.isfinite(high)  # what is not finite is refused with its chunk
+    lost &= np.isfinite(low) & np.isfinite(high)  # chunks are checked for infinite values afterwards
     if lost.any():
         first = int(np.argmax(np.ravel(lost)))
         ends = " to ".join(f"{float(np.ravel(end)[first]):.3g}" for end in (low, high))
@@ -183,58 +255,37 @@ def _floats(values: np.ndarray) -> tuple[float, ...]:
 
 
 def transform(entry: object) -> Transform:
+    """Return the transform of an entry: a `Transform`, a name, or a mapping of a name to its arguments.
+
+    Raises InputError for an unknown name or argument.
+
+    >>> from daskpar.data import transform
+    >>> transform({"encode": {"one_hot": ["city"]}})
+    Encode(one_hot=('city',))
+    """
     return named(TRANSFORMS, entry)
 
 
 def undo(targets: Sequence[Fitted], values: Array) -> Array:
-    """Return numbers (rows, ...) of a model in the units of its targets before they were transformed."""
+    """Return predicted numbers (rows, ...) in the units of the targets before their transforms."""
     for fitted in reversed(targets):
         values = fitted.undo(values)
     return values
 
 
 def dtype_of_units(targets: Sequence[Fitted], dtype: DTypeLike) -> np.dtype:
-    """Return the dtype that `undo` needs: `dtype`, or float64 where that lacks range or digits."""
+    """Return the dtype for `undo`: `dtype`, or float64 where `dtype` lacks range or digits."""
     fit = all(fitted.fits(dtype) for fitted in targets if isinstance(fitted, Affine))
     return np.dtype(dtype) if fit else np.dtype(np.float64)
 
 
 def decode(targets: Sequence[Fitted], classes: np.ndarray) -> np.ndarray:
-    """Return the labels of class numbers, as the targets held them before they were transformed."""
+    """Return the labels (rows,) of class numbers (rows,), as the targets had them before their transforms."""
     for fitted in reversed(targets):
         classes = fitted.decode(classes)
     return classes
 
 
 def labels_of(targets: Sequence[Fitted]) -> tuple[Label, ...]:
-    """Return the labels that transforms of targets number, in order; empty where none does."""
+    """Return the labels in the order of their class numbers; () where no transform numbers labels."""
     return next((fitted.labels for fitted in targets if fitted.labels), ())
-
-
-def to_json(fitted: Fitted) -> dict[str, object]:
-    """A fitted transform as JSON carries it. Raises InputError where its class is not registered."""
-    if FITTED.get(fitted.kind) is not type(fitted):
-        name = type(fitted).__name__
-        raise InputError(f"transforms: {name} is not registered; put @register({name.lower()!r}) before it")
-    values = {field.name: getattr(fitted, field.name) for field in fields(fitted)}
-    return {
-        "transform": fitted.kind,
-        **{name: to_json(value) if isinstance(value, Fitted) else value for name, value in values.items()},
-    }
-
-
-Json = Any  # whatever JSON holds: the fields of a transform say which
-
-
-def from_json(value: dict[str, Any]) -> Fitted:
-    """The inverse of `to_json`."""
-
-    def tuples(v: Json) -> Json:
-        if isinstance(v, dict):
-            return from_json(v)
-        return tuple(tuples(part) for part in v) if isinstance(v, list) else v
-
-    kind = value["transform"].lower()  # checkpoints of earlier versions have the name of the class
-    if kind not in FITTED:
-        raise unknown(FITTED.what, kind, FITTED)
-    return FITTED[kind](**{k: tuples(v) for k, v in value.items() if k != "transform"})

@@ -1,8 +1,8 @@
-"""Weights of rows: `sample_weight`, and the weights of classes. A row of weight 2 counts as two rows of 1.
+"""Weights of rows (`sample_weight`) and of classes (`class_weight`).
 
-They flow with the rows, from the source through the chunks to the loss and the metrics, which are means over
-weights, Σ w·value / Σ w: the same factor for all weights changes nothing, and a row of weight 0 is as if it
-were not there.
+A row of weight 2 counts as two rows of weight 1, and a row of weight 0 as none. Loss and metrics are weighted
+means, Σ w·value / Σ w, so a common factor of all weights changes nothing. Chunks carry the weights of their
+rows from the source to the loss.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BALANCED = "balanced"
 
 
 def as_weights(values: object, rows: int, where: str) -> np.ndarray:
-    """Return weights (rows,) as an array, e.g. from a list, a Series, or a column (rows, 1).
+    """Return weights (rows,) as an array, from a list, a Series, or a column (rows, 1).
 
-    Raises InputError, which begins with `where`, for another shape, NaN, infinite or negative values, and
-    where all are zero.
+    Raises InputError, which begins with `where`, for another shape, for NaN, infinite or negative values, and
+    if all are zero.
     """
     weights = one_a_row(np.asarray(as_array(values, where, WHAT)[:]), rows, where)
     fault = refused(weights)
@@ -52,7 +52,7 @@ def one_a_row(weights: Array | DaskArray, rows: int, where: str) -> Array:
 
 
 def refused(weights: Array) -> str | None:
-    """Return the fault in the values of some weights (rows,), or None."""
+    """Return the fault of weights (rows,) for a message; None if they can be used."""
     xp = array_module(weights)
     if is_floating(weights) and not bool(xp.isfinite(weights).all()):
         return f"NaN or infinite values in the {WHAT}; give each row a number from 0 on"
@@ -63,14 +63,14 @@ def refused(weights: Array) -> str | None:
 
 
 def all_zero(where: str) -> InputError:
-    """Return the error for rows of which none counts."""
-    return InputError(f"{where}: the {WHAT} of all rows are 0; give rows that count a number above 0")
+    """Return the error for weights that are all 0."""
+    return InputError(f"{where}: the {WHAT} of all rows are 0; give at least one row a weight above 0")
 
 
 def classes_of(targets: Array, where: str) -> Array:
-    """Return the class (rows,) of each row, from class numbers, a column of them, or one-hot rows.
+    """Return the class of each row (rows,) from class numbers (rows,) or (rows, 1), or from one-hot rows.
 
-    Raises InputError for targets that are not one class a row.
+    Raises InputError for targets that are not one class for each row.
     """
     xp = array_module(targets)
     if targets.ndim > 1 and targets.shape[1:] != (1,):
@@ -84,17 +84,21 @@ def classes_of(targets: Array, where: str) -> Array:
 
 
 def count_classes(targets: np.ndarray, weights: np.ndarray | None, where: str) -> dict[int, float]:
-    """Return the sum of the weights of the rows of each class that occurs."""
+    """Return the sum of the weights of its rows for each class that occurs. Raises InputError.
+
+    `weights`: (rows,), or None if all rows have weight 1.
+    """
     classes = classes_of(targets, where)
     sums = np.bincount(classes, None if weights is None else weights.astype(np.float64))
     return {int(number): float(sums[number]) for number in np.unique(classes)}
 
 
 def balanced(counts: Mapping[int, float], classes: int) -> tuple[float, ...]:
-    """Return weights by which each class counts as much as any other: Σ counts / (classes · count).
+    """Return class weights that give all classes the same total: Σ counts / (classes · count).
 
-    As scikit-learn's `balanced`. A class that does not occur has the weight 1.
+    They equal scikit-learn's "balanced" ones. A class that does not occur has the weight 1.
 
+    >>> from daskpar.data.weights import balanced
     >>> balanced({0: 30.0, 1: 10.0}, 2)
     (0.6666666666666666, 2.0)
     """
@@ -106,9 +110,9 @@ def balanced(counts: Mapping[int, float], classes: int) -> tuple[float, ...]:
 
 
 def checked_class_weight(value: object) -> object:
-    """Return a `class_weight`: None, "balanced", or a mapping from labels to weights.
+    """Return a checked `class_weight`: None, "balanced", or a mapping from labels to weights.
 
-    Raises InputError for anything else, and for weights that are negative, not finite, or all zero.
+    Raises InputError for other values, and for weights that are negative, not finite, or all zero.
     """
     if value is None or (isinstance(value, str) and value == BALANCED):
         return value
@@ -127,5 +131,5 @@ def checked_class_weight(value: object) -> object:
             )
         weights[label.item() if isinstance(label, np.generic) else label] = float(weight)
     if not any(weights.values()):
-        raise InputError("train.class_weight: all weights are 0; give a class that counts a number above 0")
+        raise InputError("train.class_weight: all weights are 0; give at least one class a weight above 0")
     return weights

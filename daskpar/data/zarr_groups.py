@@ -1,4 +1,4 @@
-"""Groups of Zarr: chunked, compressed arrays in a folder, of which the rows that are needed are read."""
+"""Groups of Zarr: chunked, compressed arrays in a folder; only the chunks that are needed are read."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from daskpar.settings import PathText, setting
 if TYPE_CHECKING:
     from zarr import Array
 
-_SMALL = 64 << 20  # bytes of targets that are looked at as a whole
+_SMALL = 64 << 20  # bytes of targets up to which all of them are read to find the labels
 _FILES = "zarr.json", ".zarray", ".zattrs", ".zgroup"
 
 
 class ZarrRows:
-    """An array (rows, ...) of Zarr that answers like NumPy's; reading rows reads the chunks they lie in."""
+    """An array (rows, ...) of Zarr with the interface of NumPy's; indexing reads the chunks of those rows."""
 
     def __init__(self, array: Array):
         self.array = array
@@ -43,11 +43,43 @@ class ZarrRows:
 @register("zarr")
 @dataclass(frozen=True)
 class Zarr(Source):
-    """A group of Zarr, in a folder or a `.zip` file, with an array of examples and one of targets."""
+    """A group of Zarr, in a folder or a `.zip` file, with an array of examples and one of targets.
 
-    path: PathText = setting(MISSING, "the folder or .zip file of the group")
-    x: str = setting("x", "the array of the examples")
-    y: str = setting("y", "the array of the targets")
+    Reading rows reads and decompresses the chunks of the arrays that contain them, so chunks of whole rows
+    are best. Nothing is kept in memory but the open group, for the last 8 groups in each process. Reading
+    needs zarr (`pip install 'daskpar[zarr]'`).
+
+    Args:
+        path: The folder or `.zip` file of the group.
+        x: Name of the array of examples (rows, ...), numbers. Default: "x".
+        y: Name of the array of targets (rows, ...). Default: "y".
+        max_value: Largest raw value of the examples; training uses `x / max_value`. None: as they are.
+            Keyword only. Default: None.
+
+    Raises:
+        InputError: The group is missing or damaged, an array is not there, or the arrays have different
+            numbers of rows or other dtypes.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import zarr
+        >>> from daskpar.data import Zarr
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> group = zarr.open_group(f"{folder.name}/line.zarr", mode="w")
+        >>> _ = group.create_array("x", data=np.arange(8.0).reshape(4, 2), chunks=(2, 2))
+        >>> _ = group.create_array("y", data=np.array([0, 1, 0, 1]), chunks=(2,))
+        >>> source = Zarr(f"{folder.name}/line.zarr")
+        >>> source.rows, source.x_shape
+        (4, (2,))
+        >>> source.read(slice(1, 2))
+        (array([[2., 3.]]), array([1]))
+        >>> folder.cleanup()
+    """
+
+    path: PathText = setting(MISSING, "the folder or .zip file of a group of Zarr")
+    x: str = setting("x", "name of the array of examples")
+    y: str = setting("y", "name of the array of targets")
     needs: ClassVar[str] = "data.path, a group with arrays x and y"
 
     def __post_init__(self) -> None:

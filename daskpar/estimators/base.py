@@ -1,4 +1,4 @@
-"""The part of a neural estimator that classifiers and regressors share."""
+"""Base of the estimators: the parameters, training and prediction that classifier and regressor share."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from daskpar.optim.gradient import Penalty
 from daskpar.train.callbacks import EarlyStopping
 from daskpar.train.trainer import Trainer
 
-_FEW_STEPS = 50  # between records of the history, where nobody looks at them meanwhile
+_FEW_STEPS = 50  # least steps between history records that nothing reads during the training
 
 
 class Task(NamedTuple):
-    """The task of a network: its loss, its outputs, and further settings that follow from the targets.
+    """Task of a network: its loss, its number of outputs, and the Trainer settings that the targets require.
 
-    `classes`: the outputs that a classifier's own model must have; None where the loss compares shapes.
+    `classes` is the number of outputs that a classifier's `model` must have. It is None for a regressor, for
+    which the loss compares shapes.
     """
 
     loss: object
@@ -42,7 +43,7 @@ class Task(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class NeuralEstimator(BaseEstimator):
-    """Parameters and methods of `NeuralClassifier` and `NeuralRegressor`; see there."""
+    """Parameters and methods that `NeuralClassifier` and `NeuralRegressor` share and describe."""
 
     hidden: object = (64,)
     _: KW_ONLY
@@ -73,21 +74,21 @@ class NeuralEstimator(BaseEstimator):
     settings: Mapping[str, object] | None = None
 
     _numbers: ClassVar[bool]
-    """Tell whether targets are numbers rather than labels."""
+    """True if targets are numbers, False if they are labels."""
 
     def _targets(self, y: Array) -> Array:
-        """Return targets as the network is trained on them, by what was learnt of them before."""
+        """Return targets as the network is trained on them, encoded as `_learn_targets` found."""
         raise NotImplementedError
 
     def _learn_targets(self, y: Array, classes: object) -> None:
-        """Learn what there is to know of the targets before a network can be made.
+        """Store the properties of the targets that a new network depends on.
 
-        `classes`: all labels there are, where not all may occur in `y`.
+        `classes` are all labels, in case some do not occur in `y`.
         """
         raise NotImplementedError
 
     def _task(self) -> Task:
-        """Return the task of the network, by what was learnt of the targets."""
+        """Return the task of the network for the targets seen by `_learn_targets`."""
         raise NotImplementedError
 
     def _fit(
@@ -95,18 +96,18 @@ class NeuralEstimator(BaseEstimator):
         X: object,
         y: object,
         sample_weight: object,
-        goes_on: bool,
+        continues: bool,
         one_epoch: bool = False,
         classes: object = None,
     ) -> Self:
-        """Train a new network, or the one there is further: for `epochs`, or for `one_epoch`."""
-        data = check_training_data(self, X, y, sample_weight, self._allowed, reset=not goes_on)
-        if not goes_on:
+        """Train a new network, or continue with the fitted one, for `epochs` or for one epoch."""
+        data = check_training_data(self, X, y, sample_weight, self._allowed, reset=not continues)
+        if not continues:
             self._learn_targets(data.y, classes)
             self.__dict__.pop("trainer_", None)
         data = data._replace(y=self._targets(data.y))
         held_out = None if one_epoch else self._validation(data)
-        before: Trainer | None = self.__dict__.get("trainer_") if goes_on else None
+        before: Trainer | None = self.__dict__.get("trainer_") if continues else None
         watch = EpochLosses(self._task().classes)
         settings = self._settings(watch, before, held_out is not None, data.x)
         trainer = trainer_of(settings, before)
@@ -118,13 +119,13 @@ class NeuralEstimator(BaseEstimator):
                 train(trainer, data, held_out)
         finally:
             trainer.callbacks = self._own_callbacks()
-            if trainer.__dict__.get("state_") is not state:  # also where it was interrupted
-                self._take(trainer, watch.losses, goes_on)
+            if trainer.__dict__.get("state_") is not state:  # also after an interrupted training
+                self._take(trainer, watch.losses, continues)
         return self
 
-    def _take(self, trainer: Trainer, losses: list[float], goes_on: bool) -> None:
+    def _take(self, trainer: Trainer, losses: list[float], continues: bool) -> None:
         self.trainer_, self.history_ = trainer, trainer.history_
-        earlier: list[float] = self.__dict__.get("loss_curve_", []) if goes_on else []
+        earlier: list[float] = self.__dict__.get("loss_curve_", []) if continues else []
         self.loss_curve_ = [*earlier, *losses]
         self.n_iter_ = len(self.loss_curve_)
         self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else float("nan")
@@ -133,10 +134,10 @@ class NeuralEstimator(BaseEstimator):
     def _settings(
         self, watch: EpochLosses, before: Trainer | None, held_out: bool, x: Array
     ) -> dict[str, object]:
-        """Return the keywords of the Trainer."""
+        """Return the keywords for the Trainer."""
         task = self._task()
         callbacks = self._own_callbacks()
-        looks = held_out or bool(callbacks) or self.folder is not None
+        observed = held_out or bool(callbacks) or self.folder is not None
         stopping = [self._stopping()] if held_out and self.early_stopping else []
         settings = {
             "model": layers(self.hidden, self.activation, task.outputs) if self.model is None else self.model,
@@ -147,7 +148,7 @@ class NeuralEstimator(BaseEstimator):
             "layout": Layout(grain="window") if self.layout is None else self.layout,
             "batch": self.batch,
             "epochs": self.epochs,
-            "evaluate_every": "1 epoch" if looks else _seldom(x.shape[0], self.batch),
+            "evaluate_every": "1 epoch" if observed else _evaluation_interval(x.shape[0], self.batch),
             "clip": self.clip,
             "penalty": Penalty(l2=self.l2) if self.l2 else None,
             "transforms": self.transforms,
@@ -170,29 +171,29 @@ class NeuralEstimator(BaseEstimator):
         return EarlyStopping("validation.loss", patience=self.n_iter_no_change, min_delta=self.tol)
 
     def _seed(self, before: Trainer | None) -> int:
-        """Return the seed of a Trainer; one that goes on without a `random_state` keeps its own."""
+        """Return the seed of a Trainer; one that continues without a `random_state` keeps its own."""
         if self.random_state is None and before is not None:
             return before.settings.seed
         with one_line_errors():
             return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _validation(self, data: Checked) -> object:
-        """Return the data for validation: None, a share of the rows, or a pair with encoded targets."""
-        given = 0.1 if self.early_stopping and self.validation is None else self.validation
-        if given is None or isinstance(given, Real):
-            return given
-        held_out = check_validation(self, given, self._allowed)
+        """Return the validation data: None, a fraction of the rows, or a pair with encoded targets."""
+        validation = 0.1 if self.early_stopping and self.validation is None else self.validation
+        if validation is None or isinstance(validation, Real):
+            return validation
+        held_out = check_validation(self, validation, self._allowed)
         pair = held_out.x, self._targets(held_out.y)
         return pair if held_out.sample_weight is None else (*pair, held_out.sample_weight)
 
     @property
     def _allowed(self) -> Allowed:
-        """Examples that are accepted; networks of dense layers take rows of finite numbers."""
+        """Accepted examples: networks of dense layers alone expect rows of finite numbers."""
         axes = self.model is not None or bool(self.transforms) or not is_dense(self.hidden)
         return Allowed(axes, prepares_columns(self.transforms), self._numbers)
 
     def _predicted(self, X: object, kind: str) -> Array:
-        """Return the network's predictions of a kind; lazy for dask."""
+        """Return the network's predictions of a kind, lazy for Dask collections."""
         with one_line_errors():
             check_is_fitted(self)
         return self.trainer_.predict(check_examples(self, X, self._allowed), kind)
@@ -208,7 +209,7 @@ class NeuralEstimator(BaseEstimator):
         return tags
 
     def __sklearn_clone__(self) -> Self:
-        """Return an unfitted copy with the same client, of which there are no copies."""
+        """Return an unfitted copy with the same client, because a client cannot be copied."""
         bare = copy(self)
         bare.client = None
         clone = super(NeuralEstimator, bare).__sklearn_clone__()
@@ -222,13 +223,16 @@ class NeuralEstimator(BaseEstimator):
         return other
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the client, which belongs to this process."""
+        """Return all attributes except the client, which belongs to this process."""
         client = self.client if isinstance(self.client, str) else None
         return {**super().__getstate__(), "client": client}
 
 
-def _seldom(rows: object, batch: object) -> str:
-    """Return an interval of evaluations in whole epochs, of a few steps at least; unknown rows are many."""
+def _evaluation_interval(rows: object, batch: object) -> str:
+    """Return the interval of evaluations: whole epochs, and at least a few steps.
+
+    An unknown number of rows counts as many rows.
+    """
     if not (isinstance(rows, int) and isinstance(batch, int) and batch > 0):
         return "1 epoch"
     epochs = -(-_FEW_STEPS // max(1, -(-rows // batch)))

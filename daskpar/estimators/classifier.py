@@ -1,4 +1,4 @@
-"""A classifier with scikit-learn's contract."""
+"""Classifier with the interface of a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -22,50 +22,78 @@ from daskpar.estimators.network import task_of
 
 @dataclass(eq=False, repr=False)
 class NeuralClassifier(ClassifierMixin, NeuralEstimator):
-    """A neural network that tells classes apart, as a scikit-learn estimator.
+    """A neural network that classifies examples, with scikit-learn's interface.
 
-    Parameters
-    ----------
-    hidden : widths of dense layers, and layers as `Trainer` takes them, before a dense layer with an output a
-        class: `(64, {"dropout": 0.2}, 32)`. `()` is a linear model.
-    model : the whole network instead, with an output a class; as `Trainer` takes it.
-    activation : after each width in `hidden`: "relu", "tanh", "gelu", ...; None or "identity" for none.
-    loss : None for the cross-entropy: of softmax, or of each label where `y` has several columns.
-    optimizer : by name, `{name: arguments}`, or built; None for Adam with a learning rate of 0.01.
-    learning_rate : of the optimizer; None for its own.
-    schedule : of the learning rate. epochs : passes over the data of each `fit`.
-    batch : rows of a batch; those of the data where they are fewer. Then the order of rows does not matter.
-    l2 : half the factor of the squared weights that is added to the loss. clip : limits on gradients.
-    early_stopping : end once the loss on `validation` has not improved by `tol` for `n_iter_no_change`
-        epochs; the best network is kept.
-    validation : a share of the rows, 0.1 with `early_stopping`, or a pair (X, y), or with weights
-        (X, y, sample_weight); measured after each epoch.
-    random_state : an int, a RandomState, or None for another network each time.
-    warm_start : `fit` goes on with the network there is.
-    precision : "float32" or "float64"; None for that of `X`, as scikit-learn does. float32 is faster.
-    layout : how a step is cut, see `Layout`; None trains on one worker, many steps to a task.
-    transforms, metrics, callbacks, folder, client : as of `Trainer`. `clone` keeps the client, pickled copies
-        do not.
-    verbose : 0 is silent. settings : further keywords of `Trainer`, e.g. `{"accumulate": 4}`.
-    class_weight : the weight of each class by label, or "balanced".
+    It works in pipelines, grid searches and cross-validation of scikit-learn. `X` is an array
+    (rows, columns), a list, a data frame, a SciPy sparse matrix or a Dask collection; predictions for a
+    Dask collection are lazy Dask arrays. Images and other examples with more axes need a `model`, or layers
+    in `hidden`, that accept them. `y` holds one label of any kind per row (rows,), or several labels of 0
+    and 1 per row (rows, labels).
 
-    Attributes
-    ----------
-    classes_, n_features_in_, feature_names_in_, n_outputs_ : as scikit-learn has them.
-    n_iter_ : epochs that the network was trained for. loss_curve_, loss_ : the training loss of each, and of
-        the last. history_ : records with the loss and metrics of training and validation.
-    trainer_ : the fitted `Trainer`, with parameters, layout and state.
+    Args:
+        hidden: Hidden layers, in order. An int is the width of a dense layer, followed by `activation`. Any
+            other entry is a layer in the form that `Trainer` accepts: `(64, {"dropout": 0.2}, 32)`. An
+            output layer is added. `()` makes a linear model. Default: (64,).
+        model: Whole network in place of `hidden`, `activation` and the output layer, in the form that
+            `Trainer` accepts. Its output has one unit per class. Default: None.
+        activation: Activation after each width in `hidden`: "relu", "tanh", "gelu" and others. None or
+            "identity" for none. Default: "relu".
+        loss: Loss by name, `{name: arguments}` or built. None is the softmax cross-entropy for one label per
+            row, and the binary cross-entropy for several. Default: None.
+        optimizer: Optimizer by name, `{name: arguments}` or built. None is Adam with a learning rate of 0.01.
+            Default: None.
+        learning_rate: Learning rate in place of the optimizer's own. Default: None.
+        schedule: Schedule of the learning rate, by name, `{name: arguments}` or built. Default: "constant".
+        epochs: Passes over the data in each `fit`. Default: 50.
+        batch: Rows of a batch. With fewer rows of data than this, all rows are one batch. Default: 200.
+        l2: Factor of the penalty `l2 / 2 * sum(weight ** 2)` on the weights; biases are left out. Default: 0.
+        clip: Limits on gradients: a `Clip`, or a mapping such as `{"norm": 1.0}`. Default: None.
+        early_stopping: Stop when the loss on `validation` has not improved by `tol` for `n_iter_no_change`
+            epochs, and keep the best network. Default: False.
+        validation: Data to measure after each epoch: a fraction of the rows, `(X, y)`, or
+            `(X, y, sample_weight)`. Default: None, which is 0.1 with `early_stopping`.
+        n_iter_no_change: Epochs without improvement before an early stop. Default: 10.
+        tol: Smallest decrease of the validation loss that counts as an improvement. Default: 1e-4.
+        random_state: Seed: an int, a `numpy.random.RandomState`, or None for NumPy's global random state.
+            Default: None.
+        warm_start: Let `fit` continue from the fitted network. Default: False.
+        transforms: Transforms of `X`, fitted on the training rows, e.g. `["standardise"]`. Default: ().
+        metrics: Metrics to record beside the loss, by name, `{name: arguments}` or built. Default: ().
+        layout: Partition of a training step, see `Layout`. None trains on one worker, with many steps in
+            one task. Default: None.
+        precision: "float32" or "float64", or a name that `Trainer` accepts. None follows the dtype of `X`, as
+            scikit-learn does; float32 is faster. Default: None.
+        callbacks: List of `Callback`s. Default: ().
+        folder: Folder for checkpoints. Default: None, for no checkpoints.
+        client: Distributed `Client`, or "threaded-scheduler". None uses the current client. `clone`
+            keeps the client, pickled copies drop it. Default: None.
+        verbose: Progress display: 0 is silent, 1 shows progress, 2 prints plain lines. Default: 0.
+        settings: Further keywords of `Trainer`, e.g. `{"accumulate": 4}`. Default: None.
+        class_weight: Weight of each class in the loss: a mapping from label to weight, "balanced" for weights
+            inversely proportional to the frequency of the class, or None for 1 each. Default: None.
 
-    `X` may be an array (rows, columns), a list, a frame, a sparse matrix of SciPy, or a collection of Dask:
-    then predictions are lazy dask arrays. `y` (rows,) holds labels of any kind, or (rows, labels) 0 and 1.
+    Attributes:
+        classes_: Sorted labels (classes,).
+        n_features_in_, feature_names_in_: Number and names of the columns of `X`.
+        n_outputs_: Number of outputs of the network.
+        n_iter_: Number of epochs trained.
+        loss_curve_, loss_: Mean training loss of each epoch, and of the last.
+        history_: Records with the loss and the metrics of training and validation.
+        trainer_: Fitted `Trainer`, with the parameters, the layout and the optimizer state.
 
-    Raises InputError, which is a ValueError, for what cannot be trained on.
+    Raises:
+        InputError: From `fit`, if a parameter or the data are not valid. It is a ValueError.
 
-    >>> from sklearn.datasets import load_iris
-    >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = NeuralClassifier(random_state=0).fit(X, y)
-    >>> classifier.predict(X[:2]), round(classifier.score(X, y), 1)
-    (array([0, 0]), 1.0)
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import NeuralClassifier
+        >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+        >>> y = ["negative", "negative", "positive", "positive"]
+        >>> classifier = NeuralClassifier((8,), epochs=30, random_state=0).fit(X, y)
+        >>> print(classifier.predict([[-3.0], [3.0]]))
+        ['negative' 'positive']
+        >>> classifier.score(X, y)
+        1.0
     """
 
     _: KW_ONLY
@@ -74,24 +102,46 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
     _numbers: ClassVar[bool] = False
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> NeuralClassifier:
-        """Train a new network, or with `warm_start` the one there is.
+        """Train a new network, or continue from the fitted one with `warm_start`.
 
-        `sample_weight` (rows,): the weight of each row in the loss; a row of weight 2 counts as two rows.
+        Args:
+            X: Training examples (rows, columns).
+            y: Labels (rows,), or indicators of 0 and 1 (rows, labels).
+            sample_weight: Weight of each row in the loss (rows,). A row of weight 2 counts as two rows.
+                Default: None, which is 1 for each row.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            InputError: The data or a parameter is not valid for training.
+            NotFiniteError: The loss became NaN or infinite.
         """
         return self._fit(X, y, sample_weight, self.warm_start and self.__sklearn_is_fitted__())
 
     def partial_fit(
         self, X: object, y: object, classes: object = None, sample_weight: object = None
     ) -> NeuralClassifier:
-        """Train for one epoch, going on with the network there is.
+        """Train for one epoch on some rows, and continue from the fitted network.
 
-        `classes` (classes,): all labels that will come; needed at the first call, where `y` lacks some.
+        Args:
+            X: Training examples (rows, columns).
+            y: Labels (rows,), or indicators of 0 and 1 (rows, labels).
+            classes: All labels of all calls (classes,). The first call needs them; later ones may leave them
+                out. Default: None.
+            sample_weight: Weight of each row in the loss (rows,). Default: None, which is 1 for each row.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            InputError: The first call has no `classes`, or a later one has others, or the data are not valid.
         """
-        goes_on = self.__sklearn_is_fitted__()
+        continues = self.__sklearn_is_fitted__()
         known = None if classes is None else np.unique(np.asarray(classes))
-        if known is None and not goes_on:
+        if known is None and not continues:
             raise InputError("classes must be passed on the first call to partial_fit")
-        if goes_on and known is not None and not np.array_equal(self.classes_, known):
+        if continues and known is not None and not np.array_equal(self.classes_, known):
             raise InputError(
                 f"classes={shown(classes)} differ from those of the first call: {listed(self.classes_)}"
             )
@@ -100,31 +150,75 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
                 "class_weight='balanced' needs all the data, and partial_fit sees some; give the weight of "
                 "each class, e.g. by sklearn.utils.class_weight.compute_class_weight"
             )
-        return self._fit(X, y, sample_weight, goes_on, one_epoch=True, classes=known)
+        return self._fit(X, y, sample_weight, continues, one_epoch=True, classes=known)
 
     def predict(self, X: object) -> Array:
-        """Return the class of each example: labels (rows,), or indicators (rows, labels)."""
+        """Return the most probable class of each example.
+
+        Args:
+            X: Examples (rows, columns).
+
+        Returns:
+            Labels (rows,), or indicators (rows, labels). A lazy Dask array if `X` is a Dask collection.
+        """
         numbers = self._predicted(X, "classes")
         return self._labelling.decode(numbers if self._multilabel else numbers.reshape(-1))
 
     def predict_proba(self, X: object) -> Array:
-        """Return probabilities (rows, classes) in the order of `classes_`; of each label apart if several."""
+        """Return the probability of each class.
+
+        Args:
+            X: Examples (rows, columns).
+
+        Returns:
+            Probabilities (rows, classes) in the order of `classes_`. Each row sums to 1 for one label per
+            row; the probabilities of several labels are independent.
+
+        Example:
+            >>> import numpy as np
+            >>> X, y = np.array([[-1.0], [1.0]]), [0, 1]
+            >>> NeuralClassifier((), random_state=0).fit(X, y).predict_proba([[0.0]]).round(1)
+            array([[0.5, 0.5]])
+        """
         probabilities = self._predicted(X, "probabilities")
         return two_columns(probabilities) if probabilities.shape[1] == 1 else probabilities
 
     def predict_log_proba(self, X: object) -> Array:
-        """Return the natural logarithms of `predict_proba`."""
+        """Return the natural logarithms of the probabilities of `predict_proba`.
+
+        Args:
+            X: Examples (rows, columns).
+
+        Returns:
+            Logarithms (rows, classes). That of a probability of 0 is minus infinity.
+        """
         return logarithm(self.predict_proba(X))
 
     def decision_function(self, X: object) -> Array:
-        """Return outputs before softmax (rows, classes); of two classes their difference (rows,)."""
+        """Return the scores of the classes: the network's outputs before the softmax or the sigmoid.
+
+        Args:
+            X: Examples (rows, columns).
+
+        Returns:
+            Scores (rows, classes). For two classes, the score of the second less that of the first (rows,).
+        """
         outputs = self._predicted(X, "outputs")
         if self._multilabel or outputs.shape[1] > 2:
             return outputs
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 1] - outputs[:, 0]
 
     def score(self, X: object, y: object, sample_weight: object = None) -> float:
-        """Return the share of examples whose class is predicted, of `y` (rows,); Dask's are computed."""
+        """Return the accuracy: the fraction of examples whose class is predicted correctly.
+
+        Args:
+            X: Examples (rows, columns).
+            y: True labels (rows,), or indicators (rows, labels); a row counts if all its labels are right.
+            sample_weight: Weight of each row (rows,). Default: None, which is 1 for each row.
+
+        Returns:
+            A number from 0 to 1. Dask collections are computed for it.
+        """
         if is_dask(X) or is_dask(y):
             y, predicted, sample_weight = computed(self.client, y, self.predict(X), sample_weight)
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
@@ -156,11 +250,11 @@ class NeuralClassifier(ClassifierMixin, NeuralEstimator):
         return Task(loss, outputs, self._class_weights(), outputs)
 
     def _class_weights(self) -> dict[str, object]:
-        """Return the setting of class weights, by number of the class."""
+        """Return the Trainer's setting of class weights, with classes by number."""
         if self.class_weight is None:
             return {}
         if self._multilabel:
-            raise InputError("class_weight is for one class an example; y has labels of 0 and 1 each")
+            raise InputError("class_weight needs one label per row; y has several labels of 0 and 1 per row")
         if isinstance(self.class_weight, str):
             return {"class_weight": self.class_weight}
         if not isinstance(self.class_weight, Mapping):

@@ -1,7 +1,7 @@
-"""Examples, targets and weights that people pass to an estimator, checked as scikit-learn checks them.
+"""Checks of the examples, targets and weights that people pass to an estimator, as scikit-learn makes them.
 
-Arrays, lists, frames and sparse matrices are checked whole. Of dask arrays and frames only the names and the
-number of columns are looked at here; each block is checked where it is loaded (`daskpar.data.check`).
+Arrays, lists, frames and sparse matrices are checked whole. For Dask arrays and frames, only the names and
+the number of columns are checked here. A worker checks each block when it loads it (`daskpar.data.check`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from daskpar.estimators.messages import one_line_errors
 
 
 class Checked(NamedTuple):
-    """Examples (rows, ...), targets (rows, ...), and weights (rows,) or None; arrays or dask arrays."""
+    """Examples (rows, ...), targets (rows, ...), and weights (rows,) or None, as NumPy or Dask arrays."""
 
     x: Array
     y: Array
@@ -30,11 +30,12 @@ class Checked(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """Examples that are accepted besides rows of numbers.
+    """Kinds of examples and targets that an estimator accepts, besides rows of numbers.
 
-    `axes`: more than one axis, as images have. `raw`: missing values, and in frames columns of any kind,
-    which the Trainer's transforms are to prepare. `numbers`: of targets, whether they are numbers and not
-    labels.
+    Args:
+        axes: Accept examples with more than one axis, e.g. images.
+        raw: Accept missing values, and frames with columns of any kind, which the transforms then prepare.
+        numbers: Expect targets that are numbers, not labels.
     """
 
     axes: bool
@@ -43,9 +44,9 @@ class Allowed(NamedTuple):
 
 
 def check_examples(estimator: BaseEstimator, x: object, allowed: Allowed, reset: bool = False) -> Array:
-    """Return examples, in the columns that the estimator was fitted on.
+    """Return examples after a check that their columns are those that the estimator was fitted on.
 
-    `reset`: whether these columns are those that it is fitted on from now on. Raises InputError.
+    `reset` stores their columns instead, for a new fit. Raises InputError.
     """
     with one_line_errors():
         if is_dask(x) or (allowed.raw and is_frame(x)):
@@ -65,7 +66,7 @@ def check_examples(estimator: BaseEstimator, x: object, allowed: Allowed, reset:
 def check_training_data(
     estimator: BaseEstimator, x: object, y: object, sample_weight: object, allowed: Allowed, reset: bool
 ) -> Checked:
-    """Return examples, targets and weights to train on; see `check_examples`."""
+    """Return examples, targets and weights to train on, checked together; see `check_examples`."""
     if y is None:
         raise InputError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None; "
@@ -86,19 +87,19 @@ def check_training_data(
     return Checked(examples, targets, weights)
 
 
-def check_validation(estimator: BaseEstimator, given: object, allowed: Allowed) -> Checked:
-    """Return the data of a pair for validation (X, y), or with weights (X, y, sample_weight).
+def check_validation(estimator: BaseEstimator, validation: object, allowed: Allowed) -> Checked:
+    """Return checked validation data, from a pair (X, y) or from (X, y, sample_weight).
 
     Raises InputError.
     """
-    if not isinstance(given, list | tuple) or len(given) not in (2, 3):
+    if not isinstance(validation, list | tuple) or len(validation) not in (2, 3):
         raise InputError("validation: expected a share of the rows, e.g. 0.1, or a pair of arrays (X, y)")
-    x, y, sample_weight = (*given, None)[:3]
+    x, y, sample_weight = (*validation, None)[:3]
     return check_training_data(estimator, x, y, sample_weight, allowed, reset=False)
 
 
 def _columns(x: Array) -> Array:
-    """Return an object with the number and the names of a dask collection's columns."""
+    """Return an object with the number and the names of a Dask collection's columns."""
     like: Array = getattr(x, "_meta", x) if hasattr(type(x), "to_dask_array") else x
     if len(like.shape) < 2:
         raise InputError(
@@ -109,7 +110,7 @@ def _columns(x: Array) -> Array:
 
 
 def _weights(sample_weight: object, rows: int) -> np.ndarray:
-    """Return one weight a row; a single number stands for all rows. The Trainer checks the rest."""
+    """Return one weight per row; a single number is repeated for all rows. The Trainer checks the rest."""
     weights = np.full(rows, float(sample_weight)) if isinstance(sample_weight, Real) else sample_weight
     weights = np.asarray(weights)
     if not weights.any():

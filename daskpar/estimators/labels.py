@@ -1,4 +1,4 @@
-"""Labels of classes as the numbers that a network is trained on, and back."""
+"""Encoding of class labels as the numbers that a network is trained on, and decoding."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from daskpar.estimators.messages import one_line_errors
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
-    """The classes (classes,) in sorted order; `multilabel` where each is a column of 0 or 1 of its own."""
+    """Map between labels and class numbers.
+
+    Args:
+        classes: Sorted labels (classes,).
+        multilabel: True if targets are indicators: one column of 0 or 1 per class.
+    """
 
     classes: np.ndarray
     multilabel: bool = False
 
     def encode(self, y: Array) -> Array:
-        """Return the number of each label (rows,); indicators (rows, classes) stay as they are.
+        """Return the class number of each label (rows,) as int64, or indicators (rows, classes) unchanged.
 
-        Lazy for a dask array. Raises InputError for a label that is none of the classes.
+        Lazy for a Dask array. Raises InputError for a label that is not one of the classes.
         """
         if is_dask(y):
             if self.multilabel:
@@ -38,7 +43,7 @@ class Labelling:
         return _numbers(column_or_1d(y, warn=True), self.classes)
 
     def decode(self, numbers: Array) -> Array:
-        """Return the labels of classes by number; indicators stay as they are. Lazy for a dask array."""
+        """Return the labels of class numbers, or indicators unchanged. Lazy for a Dask array."""
         if self.multilabel:
             return numbers
         if is_dask(numbers):
@@ -49,9 +54,8 @@ class Labelling:
 def labelling(y: Array, client: object) -> Labelling:
     """Return the labelling of targets (rows,), or of indicators (rows, labels) of 0 and 1.
 
-    A dask array is computed block by block on the `client`; only the labels that occur come here.
-    Raises InputError for numbers that are measured rather than told apart, for labels of several outputs,
-    and for fewer than two classes.
+    A Dask array is computed block by block on the `client`, which returns only the distinct labels.
+    Raises InputError for continuous numbers, for several columns of classes, and for fewer than two classes.
     """
     values = _values_of_blocks(y, client) if is_dask(y) else y
     with one_line_errors():
@@ -70,7 +74,7 @@ def labelling(y: Array, client: object) -> Labelling:
 def of_classes(values: Array) -> Labelling:
     """Return the labelling of the classes that occur in `values` (n,).
 
-    Raises InputError where there are fewer than two.
+    Raises InputError if there are fewer than two.
     """
     classes = np.unique(column_or_1d(values))
     if len(classes) < 2:
@@ -81,7 +85,7 @@ def of_classes(values: Array) -> Labelling:
 
 
 def _values_of_blocks(y: Array, client: object) -> np.ndarray:
-    """Return the labels (n,) that occur in a dask array, each once; of several columns (n, columns)."""
+    """Return the distinct labels (n,) of a Dask array, or distinct rows (n, columns) of several columns."""
     import dask
 
     distinct = dask.delayed(_distinct)
@@ -90,7 +94,7 @@ def _values_of_blocks(y: Array, client: object) -> np.ndarray:
 
 
 def listed(classes: np.ndarray) -> str:
-    """Return the classes, or the first of many, for a message."""
+    """Return the classes as text for a message, shortened if there are many."""
     return shown(classes.tolist())
 
 
@@ -99,13 +103,13 @@ def _distinct(block: np.ndarray) -> np.ndarray:
 
 
 def _numbers(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the place of each label (rows,) among sorted classes."""
-    places = np.searchsorted(classes, y).clip(max=len(classes) - 1)
-    strange = classes[places] != y
+    """Return the index of each label (rows,) in the sorted classes, as int64."""
+    indices = np.searchsorted(classes, y).clip(max=len(classes) - 1)
+    strange = classes[indices] != y
     if np.any(strange):
         label = np.asarray(y)[strange][:1].tolist()[0]
         raise InputError(f"y holds {shown(label)}, which is none of the {len(classes)} classes_")
-    return places.astype(np.int64)
+    return indices.astype(np.int64)
 
 
 def _labels(numbers: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Operations on predictions that are arrays, or dask arrays and then stay lazy."""
+"""Operations on predictions that are NumPy arrays or Dask arrays; results of Dask arrays are lazy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from daskpar.data.dask_arrays import is_dask
 
 
 def two_columns(positive: Array) -> Array:
-    """Return the probabilities (rows, 2) of no and yes, from those of yes (rows, 1)."""
+    """Return the probabilities of both classes (rows, 2), from those of the second class (rows, 1)."""
     if not is_dask(positive):
         return np.concatenate([1 - positive, positive], axis=1)
     import dask.array as da
@@ -18,7 +18,7 @@ def two_columns(positive: Array) -> Array:
 
 
 def logarithm(probabilities: Array) -> Array:
-    """Return natural logarithms; that of 0 is minus infinity."""
+    """Return natural logarithms, element-wise; the logarithm of 0 is minus infinity."""
     if is_dask(probabilities):
         return probabilities.map_blocks(logarithm, dtype=probabilities.dtype)
     with np.errstate(divide="ignore"):
@@ -26,9 +26,9 @@ def logarithm(probabilities: Array) -> Array:
 
 
 def computed(client: object, *values: object) -> tuple[Array, ...]:
-    """Return values with collections of Dask computed, on the `client` if there is one.
+    """Return values with Dask collections computed, on the `client` if there is one.
 
-    One after the other: Dask warns of frames and arrays that are computed together.
+    They are computed one after another, because Dask warns of frames and arrays in one computation.
     """
     import dask
 

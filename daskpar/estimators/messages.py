@@ -1,4 +1,4 @@
-"""scikit-learn's errors as ours: one line, in its words."""
+"""Translation of scikit-learn's errors into daskpar's: one line, in scikit-learn's words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ENCODE = "; encode texts first, e.g. with transforms=['encode'] or sklearn.prep
 
 
 class NotYetFittedError(InputError, NotFittedError):
-    """An estimator is used before it was fitted."""
+    """Error of an estimator that is used before `fit`."""
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn a ValueError of scikit-learn's checks into an InputError with the same words in one line.
 
-    A TypeError, e.g. of objects that are no numbers, stays one.
+    A TypeError, e.g. for objects that are not numbers, stays a TypeError.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def _advised(message: str) -> str:
-    """Return a message with advice of ours; that to use other estimators is left out."""
+    """Return a message with daskpar's advice in place of the advice to use other estimators."""
     if message.startswith("could not convert string to float"):
         return message + _ENCODE
     return _ADVERTISED.sub(_IMPUTE, message).replace(".;", ";")

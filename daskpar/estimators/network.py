@@ -1,4 +1,4 @@
-"""The model, the loss and the optimizer that an estimator's parameters describe."""
+"""Model, loss and optimizer from the parameters of an estimator."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from daskpar.nn import registry as nn
 from daskpar.optim import registry as optim
 from daskpar.optim.optimizer import Optimizer
 
-_RECTIFIERS = ("relu", "gelu", "silu")  # whose layers begin with He's variance, others with Glorot's
+_RECTIFIERS = ("relu", "gelu", "silu")  # their layers have He initialisation, others Glorot
 _PREPARING = ("impute", "encode")
 _LEARNING_RATE = 0.01  # of Adam
 _SCIKIT_LEARN = {"identity": None, "logistic": "sigmoid"}  # other names of activations
 
 
 def layers(hidden: object, activation: object, outputs: int) -> list[object]:
-    """Return the layers of a network: hidden ones, and a dense one with so many `outputs`.
+    """Return the layers of a network: the hidden layers, and a dense layer with `outputs` units.
 
-    `hidden`: widths of dense layers, each followed by the activation, and layers, which stay as they are.
+    In `hidden`, an int is the width of a dense layer, followed by the activation. Other entries are kept.
 
     >>> layers((8, {"dropout": 0.1}), "relu", 3)[1:3]
     ['relu', {'dropout': 0.1}]
@@ -40,7 +40,7 @@ def layers(hidden: object, activation: object, outputs: int) -> list[object]:
 
 
 def is_dense(hidden: object) -> bool:
-    """Return whether hidden layers are given by their widths alone."""
+    """Return whether all hidden layers are dense layers, given by their widths."""
     return all(isinstance(entry, Integral) for entry in _entries(hidden))
 
 
@@ -60,9 +60,9 @@ def task_of(loss: object) -> str:
 
 
 def optimizer(entry: object, learning_rate: object) -> Optimizer:
-    """Return the optimizer that an entry names, with this learning rate if there is one.
+    """Return the optimizer of an entry, with the learning rate replaced unless it is None.
 
-    None is Adam with a learning rate that suits small networks.
+    The entry None is Adam with a learning rate of 0.01, which suits small networks.
 
     >>> optimizer(None, None)
     Adam(lr=0.01)
@@ -74,7 +74,7 @@ def optimizer(entry: object, learning_rate: object) -> Optimizer:
 
 
 def prepares_columns(transforms: object) -> bool:
-    """Return whether transforms are among these that take missing values, or columns of any kind.
+    """Return whether a transform accepts missing values or columns of any kind.
 
     >>> prepares_columns(["standardise"]), prepares_columns([{"impute": "mean"}])
     (False, True)
@@ -90,9 +90,10 @@ def _name_of(entry: object) -> object:
 
 
 def precision_of(x: Array) -> str:
-    """Return the precision to compute in: that of the examples, as scikit-learn does.
+    """Return the precision of the examples, to compute in it as scikit-learn does.
 
-    Floats and whole numbers of up to 16 bits are float32, others float64, by NumPy's rules of promotion.
+    By NumPy's type promotion, float16, float32 and integers of up to 16 bits need float32. Others need
+    float64.
     """
     dtype = getattr(x, "dtype", np.dtype(np.float64))
     return "float32" if np.result_type(dtype, np.float32) == np.float32 else "float64"

@@ -1,4 +1,4 @@
-"""The calls of a Trainer that estimators make: fitted from the beginning, fitted further, one epoch more."""
+"""Calls of a Trainer that estimators make: train a new one, continue a fitted one, or train one epoch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from daskpar.train.settings import FIELDS
 from daskpar.train.trainer import Trainer
 
 _OTHERWISE = ("warm_start", "class_weight", "targets", "steps")
-"""Settings that estimators have a parameter for, whether it is used or not."""
+"""Settings that belong to parameters of the estimators, even where a parameter is not used."""
 
 
 def trainer_of(settings: Mapping[str, object], before: Trainer | None) -> Trainer:
-    """Return a Trainer with these settings: a new one, or the one `before`, which then goes on."""
+    """Return a Trainer with these settings: a new one, or the earlier one `before`, to continue it."""
     if before is None:
         return Trainer(**settings)
     for name, value in settings.items():
@@ -23,19 +23,20 @@ def trainer_of(settings: Mapping[str, object], before: Trainer | None) -> Traine
 
 
 def train(trainer: Trainer, data: Checked, validation: object) -> None:
-    """Train for the epochs that the Trainer has; a fitted one goes on."""
+    """Train for the Trainer's number of epochs; a fitted Trainer continues."""
     trainer.fit(data.x, data.y, validation, sample_weight=data.sample_weight)
 
 
 def train_an_epoch(trainer: Trainer, data: Checked) -> None:
-    """Train for one epoch; a fitted Trainer goes on."""
+    """Train for one epoch; a fitted Trainer continues."""
     trainer.partial_fit(data.x, data.y, sample_weight=data.sample_weight)
 
 
 def further_settings(further: object, settings: Mapping[str, object]) -> Mapping[str, object]:
-    """Return settings given besides the parameters of an estimator, which are in `settings` already.
+    """Return the further settings of an estimator after a check of their names.
 
-    Raises InputError for a name that a Trainer does not have, or that is a parameter.
+    `settings` are those that its parameters make. Raises InputError for a name that is not a setting of a
+    Trainer, or that a parameter sets.
     """
     if further is None:
         return {}

@@ -1,4 +1,4 @@
-"""A callback that keeps the loss of each epoch, and checks the model's outputs before the first step."""
+"""Callback of the estimators: it records the loss of each epoch and checks the model's number of outputs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from daskpar.train.view import RunView
 
 
 class EpochLosses(Callback):
-    """Keeps the mean training loss of each epoch of one run, in `losses`.
+    """Callback that records the mean training loss of each epoch of one run.
 
-    `classes`: the outputs that a classifier's model must have; None for any.
+    `classes` is the number of outputs that a classifier's model must have. None allows any number.
     """
 
     def __init__(self, classes: int | None):
@@ -21,7 +21,7 @@ class EpochLosses(Callback):
 
     @property
     def losses(self) -> list[float]:
-        """The loss of each epoch, the last of which may be unfinished."""
+        """Loss of each epoch; the last epoch may be unfinished."""
         return [total / weight if weight else float("nan") for total, weight in self._sums]
 
     def before_training(self, run: RunView) -> None:
@@ -30,7 +30,7 @@ class EpochLosses(Callback):
         if self.classes is not None and outputs != self.classes:
             raise InputError(
                 f"the model has {outputs} outputs for {self.classes} classes; its last layer must have one "
-                "output a class (or one in all, for two classes with loss='binary_cross_entropy')"
+                "output per class (or one output for two classes with loss='binary_cross_entropy')"
             )
 
     def after_steps(self, run: RunView, entries: list[Entry]) -> None:

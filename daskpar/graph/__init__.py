@@ -1,1 +1,1 @@
-"""Task graphs: the plan of a step stamped into tasks of Dask."""
+"""Task graphs: the plan of a step, stamped into Dask tasks."""

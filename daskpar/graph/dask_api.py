@@ -1,4 +1,4 @@
-"""The one door to Dask's task specification, which Dask keeps private."""
+"""The only import of Dask's task specification, which is private to Dask and may change."""
 
 from __future__ import annotations
 

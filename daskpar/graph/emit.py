@@ -1,9 +1,11 @@
-"""The only builder of steps: stamps a plan for each step, with its number, learning rate and chunks.
+"""The emitter: stamps the plan of a step into tasks, for each step with its number, learning rate and chunks.
 
-    plan (once a run)                 step 7                            step 8
-    update 0 ─> grad 0     ──>        ("grad-0f3…", 7, 0)     ──>       ("grad-0f3…", 8, 0)
+    plan (once a run)             tasks of step 7                  tasks of step 8
+    grad, lane 0                  ("grad-0f3…", 7, 0)              ("grad-0f3…", 8, 0)
+    grad, lane 1                  ("grad-0f3…", 7, 1)              ("grad-0f3…", 8, 1)
+                                    key: name and token of the run, step, coordinates
 
-Nothing else changes from step to step. The values that later steps read are in `StepState`, by variable.
+Nothing else changes from step to step. `StepState` has the values that later steps read, by variable.
 """
 
 from __future__ import annotations
@@ -17,16 +19,20 @@ from daskpar.graph.dask_api import Task, TaskRef
 from daskpar.graph.graph import Graph, Key
 from daskpar.graph.readers import READERS, Frame, Reader, TrainingChunks, source_of
 from daskpar.graph.state import StepState
+from daskpar.layout.arguments import AllCarried, Source
 from daskpar.layout.compile import compile_plan
-from daskpar.layout.plan import FROM_FILE, FROM_SEED, LOOK, AllCarried, Index, Kind, Section, Source
+from daskpar.layout.plan import FROM_FILE, FROM_SEED, SNAPSHOT, Index, Kind, Section
 from daskpar.tasks.types import Spec
 
 
 class Emitter:
-    """Adds the steps of a run to graphs.
+    """The builder of a run's steps.
 
-    `model`: the key of the Spec's task. `chunks`: the keys of the training data by (stream, chunk).
-    `across_processes`: whether workers are processes.
+    Args:
+        spec: The run.
+        model: Key of the task whose value is the spec.
+        chunks: Keys of the training data by (stream, chunk).
+        across_processes: True if workers are processes. Default: False.
     """
 
     def __init__(
@@ -39,12 +45,18 @@ class Emitter:
         self._looked_up: dict[int, list[_Ready]] = {}
 
     def start(self, graph: Graph, step: int, restart_point: Path | None = None) -> StepState:
-        """Add what loads the state of a step, from a file or the seed."""
+        """Add the tasks that load or initialise the state before a step, and return it.
+
+        Args:
+            graph: Graph to which tasks are added.
+            step: Number of the step.
+            restart_point: File with the state. Default: None, parameters are initialised from the seed.
+        """
         path = None if restart_point is None else str(restart_point)
         return self._stamp(graph, self.plan.start, StepState(step), _Moment(file=path))
 
     def window(self, graph: Graph, state: StepState, rates: Sequence[float]) -> StepState:
-        """Add a step for each learning rate in `rates`, and the averages that fall between them."""
+        """Add a step for each learning rate in `rates`, and the averages between them; return the state."""
         fresh = True
         while rates:
             alone = self.layout.steps_until_average(state.step)
@@ -62,19 +74,23 @@ class Emitter:
             rates = rates[count:]
         return state
 
-    def cut(self, graph: Graph, state: StepState) -> tuple[Key, StepState]:
-        """Add what makes the state of a step a value of its own; returns its key."""
-        state = self._stamp(graph, self.plan.look, state, _Moment())
+    def snapshot(self, graph: Graph, state: StepState) -> tuple[Key, StepState]:
+        """Add the tasks that turn the state of a step into one value, of the whole model.
+
+        Returns:
+            The key of that value, and the state with which the run goes on.
+        """
+        state = self._stamp(graph, self.plan.snapshot, state, _Moment())
         values = dict(state.values)
-        (look,) = values.pop(LOOK)
-        return look.key, state._replace(values=values)
+        (snapshot,) = values.pop(SNAPSHOT)
+        return snapshot.key, state._replace(values=values)
 
     def settled(self, state: StepState) -> StepState:
-        """A run without the gradients that wait to be applied: as it was when its logs ended."""
+        """Return the state without gradients that are still to be applied: as it was when its logs ended."""
         return state._replace(values={name: state.read(name) for name in self.plan.start.results})
 
     def _stamp(self, graph: Graph, section: Section, state: StepState, moment: _Moment) -> StepState:
-        """Add the operations of a section for one step; returns where the run then stands."""
+        """Add the operations of a section for one step; return the state after them."""
         step, frame = state.step, Frame(self.chunks, state, self._now(state, moment))
         values, suffix = frame.values, f"-{graph.token}"
         for kind, function, coordinates, slot, arguments, needs, instead in self._ready(section):
@@ -82,18 +98,18 @@ class Emitter:
                 values.append(source_of(instead, frame))
                 continue
             key: Key = (kind.name + suffix, step, *coordinates)
-            given: list[object] = []
+            values_read: list[object] = []
             for argument, read in arguments:
                 if read is None:
-                    given.append(argument)
+                    values_read.append(argument)
                 else:
-                    read(argument, frame, given)
-            graph.put(kind, key, Task(key, function, *given), slot)
+                    read(argument, frame, values_read)
+            graph.put(kind, key, Task(key, function, *values_read), slot)
             values.append(TaskRef(key))
         return self._after(section, frame)
 
     def _ready(self, section: Section) -> list[_Ready]:
-        """The operations of a section with their functions and readers looked up, once."""
+        """Return the operations of a section with their functions and readers, looked up once."""
         ready = self._looked_up.get(id(section))
         if ready is None:
             ready = self._looked_up[id(section)] = [
@@ -111,13 +127,13 @@ class Emitter:
         return ready
 
     def _now(self, state: StepState, moment: _Moment) -> Sequence[object]:
-        """The arguments that `Now` numbers."""
+        """Return the arguments that are numbered by `Now`."""
         rate, fresh, rates, file = moment
         rounds = self.layout.averages(state.step) - 1
         return (self._model, state.step, rate, state.rate, rates, fresh, file, "", rounds)
 
     def _after(self, section: Section, frame: Frame) -> StepState:
-        """The values that later steps read."""
+        """Return the state after a section: the values that later steps read."""
         state = frame.state
         current, earlier = {**state.values}, state.earlier
         for variable, sources in section.results.items():
@@ -137,7 +153,7 @@ class Emitter:
 
 
 class _Moment(NamedTuple):
-    """The differences between two stamps of a section, besides the state."""
+    """The arguments of a stamp that are not part of the state."""
 
     rate: float = 0.0
     fresh: bool = False
@@ -146,7 +162,7 @@ class _Moment(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """An operation that is ready to be stamped: its function, and its arguments with their readers."""
+    """An operation that is ready to be stamped, with its function and the readers of its arguments."""
 
     kind: Kind
     function: Callable[..., object]

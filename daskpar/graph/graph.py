@@ -1,4 +1,8 @@
-"""Tasks of one submission, collected into a HighLevelGraph: a layer an operation, keys a person can read."""
+"""The tasks of one submission, as a HighLevelGraph with a layer for each kind of operation.
+
+layer "grad-0f3…"              ("grad-0f3…", 7, 0)   ("grad-0f3…", 7, 1)   ("grad-0f3…", 8, 0)   ...
+layer "reduce-gradient-0f3…"   ("reduce-gradient-0f3…", 7, 0, 0)           ...
+"""
 
 from __future__ import annotations
 
@@ -16,21 +20,22 @@ Ref = TaskRef
 
 
 class Graph:
-    """Tasks of one submission, grouped by operation.
+    """The tasks of one submission, grouped by operation.
 
-    The dashboard groups tasks by the leading words of their keys. `token` begins with a digit, so that it is
-    never taken for one of the words. `kinds`: the kind of each task. `lanes`: the slot of a task, where it
-    has one.
+    The dashboard groups tasks by the first words of their keys. `token` begins with a digit, so that it is
+    never taken for one of these words. `tasks` are the tasks of each operation, `kinds` the kind of each
+    task, `slots` the slots of tasks that have one, `actors` the keys of actors.
     """
 
     def __init__(self, token: str):
         self.token = token
         self.tasks: dict[str, dict[Key, GraphNode]] = {}
         self.kinds: dict[Key, Kind] = {}
-        self.lanes: dict[Key, int] = {}
+        self.slots: dict[Key, int] = {}
         self.actors: list[Key] = []
 
     def key(self, operation: str, *index: object) -> Key:
+        """Return the key of a task of an operation."""
         return (f"{operation}-{self.token}", *index)
 
     def add(
@@ -39,49 +44,60 @@ class Graph:
         index: tuple[object, ...],
         func: Callable[..., object],
         *args: object,
-        lane: int | None = None,
+        slot: int | None = None,
     ) -> Key:
-        """Add one task and return its key. `Ref` arguments stand for the values of other tasks.
+        """Add one task and return its key.
 
-        A name stands for an operation that is not part of a step.
+        Args:
+            operation: Kind of the operation; a name is one that belongs to no step.
+            index: Numbers behind the name in the key.
+            func: Function that the worker calls.
+            args: Its arguments. A `Ref` is replaced by the value of the task that it names.
+            slot: Slot of the task; None leaves the worker to the scheduler. Default: None.
         """
         kind = Kind(operation, operation, steps=False) if isinstance(operation, str) else operation
         key = self.key(kind.name, *index)
-        self.put(kind, key, Task(key, func, *args), lane)
+        self.put(kind, key, Task(key, func, *args), slot)
         return key
 
     def put(self, kind: Kind, key: Key, task: GraphNode, slot: int | None) -> None:
-        """Add a task that was made elsewhere."""
+        """Add a task that is already built."""
         tasks = self.tasks.get(kind.name)
         if tasks is None:
             tasks = self.tasks[kind.name] = {}
         tasks[key] = task
         self.kinds[key] = kind
         if slot is not None:
-            self.lanes[key] = slot
+            self.slots[key] = slot
         if kind.actor:
             self.actors.append(key)
 
     def include(self, operation: str, tasks: Mapping[Any, Any]) -> None:
-        """Add tasks that were built elsewhere, e.g. by dask.array."""
+        """Add tasks that another library has built, such as dask.array."""
         self.tasks.setdefault(operation, {}).update(convert_legacy_graph(tasks))
 
     def kind(self, key: Key) -> Kind | None:
-        """The kind of operation of a task; None for one that was built elsewhere."""
+        """Return the kind of a task's operation; None for a task of another library."""
         return self.kinds.get(key)
 
     def __len__(self) -> int:
         return sum(map(len, self.tasks.values()))
 
     def flat(self) -> dict[Key, GraphNode]:
-        """All tasks in one dict."""
+        """Return all tasks in one dict."""
         return {key: task for layer in self.tasks.values() for key, task in layer.items()}
 
-    def high_level(self, workers: Sequence[str] = (), lanes: int = 1) -> HighLevelGraph:
-        """The HighLevelGraph, each slot's tasks preferring the same worker (never insisting on it)."""
+    def high_level(self, workers: Sequence[str] = (), slots: int = 1) -> HighLevelGraph:
+        """Return the HighLevelGraph.
+
+        Args:
+            workers: Addresses. Tasks of one slot prefer the same worker, but may run on any. Default: none,
+                the scheduler chooses.
+            slots: Number of slots, which are spread over the workers. Default: 1.
+        """
         urgent = {kind.name for kind in set(self.kinds.values()) if kind.urgent}
         placement = (
-            Placement({k: workers[lane * len(workers) // lanes] for k, lane in self.lanes.items()})
+            Placement({key: workers[slot * len(workers) // slots] for key, slot in self.slots.items()})
             if workers
             else None
         )
@@ -101,7 +117,7 @@ class Graph:
 
 
 class Placement:
-    """The worker that a key prefers, as dask asks for it; None leaves the choice to the scheduler."""
+    """The worker that each task prefers, in the form of Dask's `workers` annotation."""
 
     def __init__(self, workers: dict[Key, str]):
         self.workers = workers
@@ -112,5 +128,5 @@ class Placement:
 
 
 def refs(keys: Sequence[Key]) -> list[TaskRef]:
-    """References to the values of tasks."""
+    """Return references to the values of tasks."""
     return [TaskRef(key) for key in keys]

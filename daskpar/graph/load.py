@@ -1,4 +1,4 @@
-"""The tasks that bring chunks of data to the workers: the roots of every lineage, runnable anywhere."""
+"""The tasks that load chunks of data. They have no inputs but the data, so any worker can run them again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from daskpar.tasks.types import Spec
 LOAD = Kind("load-data", "load", ("", "stream", "chunk"), steps=False)
 
 
-def add_training_data(graph: Graph, model: Key, part: Split, spec: Spec) -> dict[tuple[int, int], Key]:
-    """Tasks for all chunks of the training part; returns their keys by (stream, chunk)."""
+def add_training_data(graph: Graph, model: Key, split: Split, spec: Spec) -> dict[tuple[int, int], Key]:
+    """Add a task for each chunk of the training data; return their keys by (stream, chunk)."""
     return {
         (stream, chunk): _add_chunk(
-            graph, model, part, (spec.order, stream, chunk), (stream, chunk), spec.layout.lane_place(lane)
+            graph, model, split, (spec.order, stream, chunk), (stream, chunk), spec.layout.lane_slot(lane)
         )
         for lane in range(spec.layout.lane_count)
         for stream in spec.streams(lane)
@@ -30,73 +30,79 @@ def add_training_data(graph: Graph, model: Key, part: Split, spec: Spec) -> dict
     }
 
 
-def add_part(graph: Graph, spec: Key, part: Split, chunk_rows: int) -> list[Key]:
-    """Tasks for the chunks of a part in order, as evaluation takes them; returns their keys."""
+def add_part(graph: Graph, spec: Key, split: Split, chunk_rows: int) -> list[Key]:
+    """Add a task for each chunk of a split, in order and transformed; return their keys."""
     return [
-        _add_chunk(graph, spec, part, span, (i,))
-        for i, span in enumerate(pairwise(bounds(part.rows, chunk_rows)))
+        _add_chunk(graph, spec, split, rows, (i,))
+        for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows)))
     ]
 
 
-def add_rows(graph: Graph, part: Split, chunk_rows: int) -> list[Key]:
-    """Tasks that read the chunks of a part as they are stored, as (examples, targets); returns their keys."""
+def add_rows(graph: Graph, split: Split, chunk_rows: int) -> list[Key]:
+    """Add tasks that read a split as it is stored; return their keys.
+
+    The value of each is (examples, targets) of at most `chunk_rows` rows.
+    """
     keys = []
-    for i, span in enumerate(pairwise(bounds(part.rows, chunk_rows))):
-        if isinstance(part.source, DaskArrays):
-            blocks = _add_blocks(graph, part.source, part, span)
-            keys.append(graph.add("read-data", (part.name, i), tasks.pair, *blocks))
+    for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows))):
+        if isinstance(split.source, DaskArrays):
+            blocks = _add_blocks(graph, split.source, split, rows)
+            keys.append(graph.add("read-data", (split.name, i), tasks.pair, *blocks))
         else:
-            keys.append(graph.add("read-data", (part.name, i), tasks.read_rows, part, span))
+            keys.append(graph.add("read-data", (split.name, i), tasks.read_rows, split, rows))
     return keys
 
 
 def add_weighing(
-    graph: Graph, part: Split, chunk_rows: int, targets: Sequence[Fitted], by_class: bool
+    graph: Graph, split: Split, chunk_rows: int, targets: Sequence[Fitted], by_class: bool
 ) -> list[Key]:
-    """Tasks that sum the weights of a part's rows chunk by chunk, by class; see `tasks.weigh_rows`."""
+    """Add tasks that sum the weights of a split's rows, chunk by chunk; see `tasks.weigh_rows`.
+
+    With `by_class` there is a sum for each class. Returns the keys.
+    """
     keys = []
-    for i, span in enumerate(pairwise(bounds(part.rows, chunk_rows))):
-        index = (part.name, i)
-        if isinstance(part.source, DaskArrays):
-            y = _add_targets(graph, part.source, part, span) if by_class else None
-            weights = _add_weights(graph, part.source, part, span) if part.source.weighted else None
-            keys.append(graph.add("weigh-data", index, tasks.weigh_rows, part.name, targets, y, weights))
+    for i, rows in enumerate(pairwise(bounds(split.rows, chunk_rows))):
+        index = (split.name, i)
+        if isinstance(split.source, DaskArrays):
+            y = _add_targets(graph, split.source, split, rows) if by_class else None
+            weights = _add_weights(graph, split.source, split, rows) if split.source.weighted else None
+            keys.append(graph.add("weigh-data", index, tasks.weigh_rows, split.name, targets, y, weights))
         else:
-            keys.append(graph.add("weigh-data", index, tasks.weigh_data, part, span, targets, by_class))
+            keys.append(graph.add("weigh-data", index, tasks.weigh_data, split, rows, targets, by_class))
     return keys
 
 
 def _add_chunk(
-    graph: Graph, spec: Key, part: Split, where: tuple[Any, ...], index: Key, lane: int | None = None
+    graph: Graph, spec: Key, split: Split, where: tuple[Any, ...], index: Key, slot: int | None = None
 ) -> Key:
-    """A task that loads a chunk; `where` as `tasks.positions` takes it."""
-    named = (part.name, *index)
+    """Add a task that loads a chunk; `where` is as for `tasks.row_numbers`."""
+    named = (split.name, *index)
     kind = LOAD if len(index) == 2 else LOAD._replace(axes=("", "chunk"))
     trained_on = len(index) == 2
-    if isinstance(part.source, DaskArrays):
-        x, y = _add_blocks(graph, part.source, part, where)
-        weights = _add_weights(graph, part.source, part, where) if part.source.weighted else None
-        arguments = (Ref(spec), part, x, y, weights, trained_on)
-        return graph.add(kind, named, tasks.load_rows, *arguments, lane=lane)
-    return graph.add(kind, named, tasks.load_data, Ref(spec), part, where, trained_on, lane=lane)
+    if isinstance(split.source, DaskArrays):
+        x, y = _add_blocks(graph, split.source, split, where)
+        weights = _add_weights(graph, split.source, split, where) if split.source.weighted else None
+        arguments = (Ref(spec), split, x, y, weights, trained_on)
+        return graph.add(kind, named, tasks.load_rows, *arguments, slot=slot)
+    return graph.add(kind, named, tasks.load_data, Ref(spec), split, where, trained_on, slot=slot)
 
 
-def _add_blocks(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> list[Ref]:
-    """dask.array's own tasks for some rows; returns references to their examples and targets."""
-    blocks, x, y = source.blocks(part.where(tasks.positions(where)))
+def _add_blocks(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> list[Ref]:
+    """Add dask.array's tasks for some rows; return references to their examples and targets."""
+    blocks, x, y = source.blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return [Ref(x), Ref(y)]
 
 
-def _add_targets(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> Ref:
-    """dask.array's own tasks for the targets of some rows; returns a reference to them."""
-    blocks, y = source.target_blocks(part.where(tasks.positions(where)))
+def _add_targets(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> Ref:
+    """Add dask.array's tasks for the targets of some rows; return a reference to them."""
+    blocks, y = source.target_blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return Ref(y)
 
 
-def _add_weights(graph: Graph, source: DaskArrays, part: Split, where: tuple[Any, ...]) -> Ref:
-    """dask.array's own tasks for the weights of some rows; returns a reference to them."""
-    blocks, weights = source.weight_blocks(part.where(tasks.positions(where)))
+def _add_weights(graph: Graph, source: DaskArrays, split: Split, where: tuple[Any, ...]) -> Ref:
+    """Add dask.array's tasks for the weights of some rows; return a reference to them."""
+    blocks, weights = source.weight_blocks(split.where(tasks.row_numbers(where)))
     graph.include("read-blocks", blocks)
     return Ref(weights)

@@ -1,4 +1,10 @@
-"""The arguments of a plan as arguments of tasks: values of this step and of earlier ones, chunks of data."""
+"""The readers of a plan's arguments: they turn each argument into arguments of a Dask task.
+
+Output(3)        ──>  key of the task of operation 3
+Carried(...)     ──>  key of a task of an earlier step
+Chunks(lane)     ──>  keys of the chunks of data that the lane draws from, several arguments
+Now.RATE         ──>  the learning rate itself
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from typing import Any
 from daskpar.graph.dask_api import List, TaskRef
 from daskpar.graph.graph import Key
 from daskpar.graph.state import StepState
-from daskpar.layout.plan import (
+from daskpar.layout.arguments import (
     AllCarried,
     AllStreams,
     Carried,
@@ -24,10 +30,11 @@ from daskpar.layout.plan import (
 from daskpar.tasks.types import Spec
 
 Places = tuple[tuple[int, int], ...]
+"""The (stream, chunk) of several chunks."""
 
 
 class TrainingChunks:
-    """The chunks of the training data, whose tasks have these `keys` by (stream, chunk)."""
+    """The chunks of the training data, whose tasks have the `keys` by (stream, chunk)."""
 
     def __init__(self, spec: Spec, keys: Mapping[tuple[int, int], Key]):
         self.order = spec.order
@@ -35,13 +42,16 @@ class TrainingChunks:
         self._chunks = {place: TaskRef(key) for place, key in keys.items()}
 
     def of_step(self, step: int, lane: int) -> list[TaskRef]:
-        """The chunks that a lane draws from in a step."""
+        """Return the chunks that a lane draws from in a step."""
         order = self.order
         pieces = order.pieces(*order.place(step), self.streams[lane])
         return [self._chunks[piece[0], piece[1]] for piece in pieces]
 
     def of_window(self, step: int, count: int, lanes: range) -> tuple[Places, list[TaskRef]]:
-        """The chunks that lanes draw from in some steps, each once, with their (stream, chunk)."""
+        """Return the (stream, chunk) of the chunks that lanes draw from in `count` steps, and the chunks.
+
+        Each chunk is listed once.
+        """
         streams = range(self.streams[lanes.start].start, self.streams[lanes.stop - 1].stop)
         order, places = self.order, dict[tuple[int, int], None]()
         for number in range(step, step + count):
@@ -53,7 +63,8 @@ class TrainingChunks:
 class Frame:
     """A section while it is being stamped.
 
-    `now`: the arguments that `Now` numbers. `values`: of each operation, or of what is read instead of it.
+    `now` are the arguments that are numbered by `Now`. `values` has the value of each operation so far, or
+    the value that is read instead of it.
     """
 
     __slots__ = ("chunks", "now", "state", "values")
@@ -64,7 +75,7 @@ class Frame:
 
 
 def source_of(source: Source | None, frame: Frame) -> TaskRef | None:
-    """The reference that a source stands for; None where there is no such value."""
+    """Return the reference to the value of a source; None if there is no such value."""
     if type(source) is Output:
         return frame.values[source.number]
     if type(source) is Carried:
@@ -133,4 +144,4 @@ READERS: dict[type, Reader] = {
     Chunks: _read_chunks,
     WindowChunks: _read_window,
 }
-"""The readers of arguments of a plan, by type; all other arguments are passed on as they are."""
+"""The readers by type of argument. Arguments of other types are passed to the task as they are."""

@@ -1,4 +1,4 @@
-"""A run between two steps, as keys."""
+"""The state of a run between two steps, as keys of tasks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from daskpar.graph.graph import Key
 
 
 class StepState(NamedTuple):
-    """A run between two steps: references to all values that later steps read, by variable.
+    """The state of a run between two steps.
 
-    `earlier`: the values of the steps before, the newest first, of variables that are read from further back.
-    `rate`: the learning rate with which gradients that wait are to be applied. `logs`: the values whose logs
-    tell of the steps since the last window.
+    Args:
+        step: Number of the next step.
+        values: References to the values that later steps read, by variable.
+        earlier: The values of earlier steps, newest first, for variables that are kept longer than a step.
+        rate: Learning rate for gradients that are still to be applied.
+        logs: Keys of the values whose logs describe the steps since the last window.
     """
 
     step: int
@@ -25,12 +28,12 @@ class StepState(NamedTuple):
 
     @property
     def keys(self) -> set[Key]:
-        """The values that the next window needs to find."""
+        """The keys of all values that the next window reads."""
         older = {ref.key for steps in self.earlier.values() for refs in steps for ref in refs}
         return {ref.key for refs in self.values.values() for ref in refs} | older
 
     def read(self, variable: str, back: int = 1) -> tuple[TaskRef, ...]:
-        """References to a variable, as it was `back` steps ago; none where there is no such value."""
+        """Return references to a variable as it was `back` steps ago; an empty tuple if there are none."""
         if back == 1:
             return self.values.get(variable, ())
         steps = self.earlier.get(variable, ())

@@ -1,4 +1,4 @@
-"""Names for the tasks of one run."""
+"""Tokens: the part of a task's name that is different for each run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OURS = re.compile(r".-0[0-9a-f]{12}")
 
 
 def new_token() -> str:
-    """Return a name that no other run has.
+    """Return a random token of 13 characters.
 
     It begins with a digit, so that no dashboard takes it for a word.
     """
@@ -17,9 +17,10 @@ def new_token() -> str:
 
 
 def ends_in_token(name: str) -> bool:
-    """Return whether a name of tasks ends in what `new_token` returns.
+    """Return True if a name ends in a token of `new_token`.
 
-    >>> ends_in_token(f"grad-{new_token()}"), ends_in_token("sum-5d41402abc4b2a76b9719d911017c592")
-    (True, False)
+    Example:
+        >>> ends_in_token(f"grad-{new_token()}"), ends_in_token("sum-5d41402abc4b2a76b9719d911017c592")
+        (True, False)
     """
     return _OURS.fullmatch(name[-15:]) is not None

@@ -1,1 +1,1 @@
-"""The cuts of a step: what a `Layout` may say, and the plan of a step that follows from it."""
+"""Layouts: the cuts of a training step, and the plan of operations that follows from them."""

@@ -1,4 +1,4 @@
-"""From a run's description to the plan of its steps."""
+"""Compiling: from the description of a run to the plan of its steps, once a run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from daskpar.layout.synchronous import Synchronous
 
 
 class LaidOut(Described, Protocol):
-    """A run's description that carries its whole layout."""
+    """The description of a run with its whole layout."""
 
     @property
-    def layout(self) -> Layout: ...
+    def layout(self) -> Layout:
+        """The layout."""
 
 
 def compile_plan(run: LaidOut, across_processes: bool = False) -> Plan:
-    """The plan of a run, once. `across_processes`: whether workers are processes: then states and gradients
-    are separate values, and only what another slot needs is sent."""
+    """Return the plan of a run: the synchronous plan, rewritten by each cut of the layout.
+
+    Args:
+        run: The description of the run.
+        across_processes: True if workers are processes. Then states and gradients are separate values, and
+            only the parts that another slot needs are sent.
+    """
     plan = Synchronous(run, across_processes).plan()
     for cut in CUTS:
         plan = cut.apply(run.layout, plan, run, across_processes)

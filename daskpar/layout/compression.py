@@ -1,14 +1,16 @@
 """Gradient compression: gradients are rounded to float16 between lanes, with error feedback.
 
-Whatever is sent on in a reduction tree, a lane's own gradient or the sum of a node, is rounded. What rounding
-leaves out stays where it arose, and is added a step later, so that nothing is lost but time (Seide et al.
-2014, "1-bit stochastic gradient descent"; Karimireddy et al. 2019, "Error feedback fixes SignSGD"):
+Every value that a reduction tree sends is rounded: a lane's own gradient, and the sum of each node. The
+remainder of rounding stays at the slot where it arose and is added to the gradient of the next step. So
+rounding delays parts of a gradient, but loses none (Seide et al. 2014, "1-bit stochastic gradient descent";
+Karimireddy et al. 2019, "Error feedback fixes SignSGD"). Dotted arrows lead into the next step:
 
-    grad ─┬─> compress-gradient ──> all who need it
-          └─> error-feedback ┄┄┄┄> compress-gradient and error-feedback of the next step
+    grad ─┬─> compress-gradient ┄┄┄> updates of all lanes
+          └─> error-feedback ┄┄┄┄┄┄> compress-gradient and error-feedback
 
-What was left out is part of a run's state. It lies in its file as slots `wire-<level>-<place>`, one for each
-place in the tree. Under another number of lanes nothing of it is lost; under one lane, or `full`, it is.
+Remainders are part of a run's state. Its file stores them as slots `wire-<level>-<place>`, one for each place
+in the tree. A run that goes on with another number of lanes keeps them; with one lane, or `full`, it drops
+them.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from daskpar.layout.arguments import Carried, Now, Output
 from daskpar.layout.cut import Cut
 from daskpar.layout.draft import Draft
 from daskpar.layout.partition import Span
-from daskpar.layout.plan import Carried, Index, Kind, Now, Output
+from daskpar.layout.plan import Index, Kind
 from daskpar.layout.tree import levels
 from daskpar.settings import setting
 
-RESIDUAL = "wire-"
-"""The names of slots that hold what rounding has left out begin so."""
+REMAINDER = "wire-"
+"""The beginning of the names of slots that hold remainders of rounding."""
 _ROUND = Kind("compress-gradient", "compress", (), urgent=True)
 _KEEP = Kind("error-feedback", "feedback", ())
 
@@ -33,13 +36,22 @@ COMPRESSIONS = ("full", "float16")
 
 @dataclass(frozen=True)
 class Compression(Cut):
-    """The number format of gradients between lanes."""
+    """Gradient compression: the number format in which gradients are sent."""
 
-    compression: str = setting("full", "how gradients are sent from lane to lane", choices=COMPRESSIONS)
+    compression: str = setting(
+        "full",
+        "number format of gradients that are sent between lanes (gradient compression): full keeps that of "
+        "the run, float16 rounds, with error feedback",
+        choices=COMPRESSIONS,
+    )
 
 
 class Remainder(NamedTuple):
-    """The remainder of rounding at one place of a tree: its slot in a file, and its variable."""
+    """The remainder of rounding at one place of a tree.
+
+    `slot` is its name in a file, `variable` its name between steps, `value` the operation that computes it.
+    `load` are the arguments of the operation that reads it from a file.
+    """
 
     slot: str
     variable: str
@@ -49,10 +61,10 @@ class Remainder(NamedTuple):
 
 @dataclass
 class Sender:
-    """Rounds all that one tree of a step sends on; `residuals` are those of this step.
+    """The rounding of all values that one tree of a step sends; collects the `remainders`.
 
-    `span`: of whose parameters the gradients are, None for the whole model's; `extent`: which elements of
-    that buffer. `index`: what tells this tree from the step's others.
+    `span` names the parameters of the gradients, None those of the whole model. `extent` are the first and
+    the last element (exclusive) of that buffer. `index` distinguishes the tree from others of the step.
     """
 
     draft: Draft
@@ -62,15 +74,15 @@ class Sender:
     extent: tuple[int, int]
     leaves: int
     root: bool
-    residuals: list[Remainder] = field(default_factory=list)
+    remainders: list[Remainder] = field(default_factory=list)
 
     def send(self, value: Output, level: int, number: int, which: int = 0) -> Output:
-        """The value as it is sent on, from place `number` of a level; the leaves are level 0.
+        """Return a value as it is sent from place `number` of a level. The leaves are level 0.
 
-        `which`: of the gradients that the operation gives, the one meant.
+        `which` is the number of the gradient among those that the operation returns.
         """
         index = (*self.index, level, number)
-        variable, slot = f"residual {index}", self.draft.section.slot(value)
+        variable, slot = f"remainder {index}", self.draft.section.slot(value)
         arguments = (Now.MODEL, self.span, value, which, *self.extent, Carried(variable))
         axes = (*self.axes, "level", "node")
         rounded = self.draft.section.add(
@@ -81,10 +93,10 @@ class Sender:
         slots = [_slot(0, n) for n in range(self.leaves)]
         for nodes in levels(self.leaves, self.draft.layout.fan_in, self.root):
             slots += [_slot(node.level + 1, node.place) for node in nodes]
-        load = (Now.MODEL, self.span, *self.extent, Now.FILE, Now.PART, name, tuple(slots))
-        self.residuals.append(Remainder(name, variable, kept, load))
+        load = (Now.MODEL, self.span, *self.extent, Now.FILE, Now.PREFIX, name, tuple(slots))
+        self.remainders.append(Remainder(name, variable, kept, load))
         return rounded
 
 
 def _slot(level: int, number: int) -> str:
-    return f"{RESIDUAL}{level}-{number}"
+    return f"{REMAINDER}{level}-{number}"

@@ -1,4 +1,4 @@
-"""The facts of a training that decide whether a layout can be had."""
+"""The facts of a training that decide if a layout can cut it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from daskpar.optim.optimizer import Optimizer
 
 
 class Measured(Protocol):
-    """A loss or a metric, as far as the cuts ask about it."""
+    """A loss or a metric, as far as cuts depend on it."""
 
     kind: ClassVar[str]
 
     @property
     def over_positions(self) -> str:
-        """The way a sequence's follows from its positions: as their `sum`, or their `mean`, or not ("")."""
+        """The way in which a sequence's value follows from its positions: `sum`, `mean`, or "" for none."""
 
 
 @dataclass(frozen=True)
 class Demands:
-    """The demands of a training on its layout, as far as the cuts ask about them.
+    """The demands of a training on its layout.
 
-    `batch`: rows of a global batch. `accumulate`: slices in which a lane works through its rows.
-    `parameters`: numbers that are trained. `outer`: the optimizer between averages, if there is one.
-    `clips_norm`: whether gradients are clipped by the norm of all of them. `synchronised`: the kind of the
-    first layer whose statistics are those of the whole batch, or None. `measures`: the loss and the metrics.
-    `in_units`: whether metrics are in the units of targets that were transformed.
+    Args:
+        batch: Rows of a global batch.
+        parameters: Number of trained elements.
+        optimizer: Optimizer of the training.
+        outer: Optimizer that is applied to averages of replicas. Default: None.
+        accumulate: Slices in which a lane works through its rows. Default: 1.
+        clips_norm: True if gradients are clipped by the norm of all of them. Default: False.
+        synchronised: Kind of the first layer that uses statistics of the whole batch. Default: None.
+        measures: The loss and the metrics. Default: none.
+        in_units: True if metrics are in the units of targets that were transformed. Default: False.
     """
 
     batch: int

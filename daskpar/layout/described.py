@@ -1,4 +1,4 @@
-"""A run's description, as far as a plan follows from it."""
+"""The description of a run, as far as its plan depends on it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,36 @@ from daskpar.optim.optimizer import Optimizer
 
 
 class Clipping(Protocol):
-    """Limits on gradients; `norm`: on the norm of all of them, or None."""
+    """Limits on gradients."""
 
     @property
-    def norm(self) -> float | None: ...
+    def norm(self) -> float | None:
+        """The limit on the norm of the whole gradient, or None."""
 
 
 class Described(Protocol):
-    """A run's description, as far as a plan follows from it."""
+    """The description of a run, as far as its plan depends on it."""
 
     @property
-    def layout(self) -> Cuts: ...
+    def layout(self) -> Cuts:
+        """The layout."""
+
     @property
-    def partition(self) -> Partition: ...
+    def partition(self) -> Partition:
+        """The model, cut by the layout."""
+
     @property
-    def table(self) -> ParameterTable: ...
+    def table(self) -> ParameterTable:
+        """The place of each parameter in the flat buffer of the whole model."""
+
     @property
-    def order(self) -> Sampler: ...
+    def order(self) -> Sampler:
+        """The order in which rows are drawn."""
+
     @property
-    def clip(self) -> Clipping: ...
+    def clip(self) -> Clipping:
+        """The limits on gradients."""
+
     @property
-    def outer(self) -> Optimizer | None: ...
+    def outer(self) -> Optimizer | None:
+        """The optimizer that is applied to averages of replicas, or None."""

@@ -1,4 +1,4 @@
-"""A step's operations while they are being written down: what the parts of a plan share."""
+"""The draft of a step: the section of a plan that is being filled, and the operations that send values."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from daskpar.layout.arguments import Output
 from daskpar.layout.described import Described
-from daskpar.layout.plan import Index, Kind, Output, Section
+from daskpar.layout.plan import Index, Kind, Section
 from daskpar.layout.tree import levels
 
 
 class MicrobatchId(NamedTuple):
-    """A micro-batch of a track, which is a lane, or a share of the examples of one."""
+    """The number of a track and of one of its micro-batches."""
 
     track: int
     micro: int
 
 
 class StageInput(NamedTuple):
-    """A value that flows into a branch; where tiles exchange rows, also the `edges` of its neighbours."""
+    """A value that flows into a branch. Where tiles exchange rows, `edges` are the rows of its neighbours."""
 
     value: Output
     edges: tuple[Output, ...] | None = None
@@ -33,10 +34,10 @@ _SENDS = {
 
 @dataclass
 class Draft:
-    """A section that is being filled, and what it is for.
+    """A section of a plan that is being filled, and the run that it is for.
 
-    `across_processes`: whether workers are processes, between which only what is needed is to be sent.
-    `small`: values of which nothing need be left out when they are sent.
+    With `across_processes` workers are processes, and only the needed part of a value is sent between them.
+    `small` are values that are sent as they are.
     """
 
     section: Section
@@ -48,11 +49,11 @@ class Draft:
         self.small: set[Output] = set()
 
     def slot(self, track: int, part: int, branch: int = 0) -> int:
-        """The slot at which a track does a part of the model."""
+        """Return the slot that runs a part of the model for a track."""
         return self.layout.slot(track, self.partition.parts[part].stage, branch)
 
     def send(self, value: Output, slot: int, what: str) -> Output:
-        """The value as another slot needs it: where that may be another process, not all of it."""
+        """Return a value as another slot needs it: in another process only a part of it."""
         home = self.section.slot(value)
         if not self.across_processes or home is None or home == slot:
             return value
@@ -61,10 +62,10 @@ class Draft:
         return self.sent(value, what)
 
     def sent(self, value: Output, what: str) -> Output:
-        """The part of a value that other processes need; added once."""
+        """Return the part of a value that other processes need. Its operation is added once."""
         op, kind = self.section.ops[value.number], _SENDS[what]
         index = (*op.coordinates, op.kind.name)
-        known = self.section.there(kind, index)
+        known = self.section.output_of(kind, index)
         return known or self.section.add(
             kind._replace(axes=(*op.kind.axes, "of")), f"send_{what}", index, op.slot, value
         )
@@ -79,11 +80,22 @@ class Draft:
         sent: Callable[[Output, int, int], Output] | None = None,
         slots: Sequence[int | None] | None = None,
     ) -> tuple[Output, ...]:
-        """Add the tree over values; returns those of its last level, one with `root`.
+        """Add the reduction tree over values.
 
-        Each node is at the slot of the first of its leaves. `slots`: where leaves are needed, if not where
-        they were made. `sent(value, level, place)`: a node's sum as it is sent
-        on; the leaves are level 0.
+        Each node runs at the slot of its first leaf.
+
+        Args:
+            kind: Kind of the operations.
+            function: Task function of the operations.
+            index: Beginning of their coordinates; level and node are added.
+            values: The leaves.
+            root: Reduce to one value, not to `fan_in` values. Default: False.
+            sent: Function of (sum, level, place) that adds the operation by which a node's sum is sent. The
+                leaves are level 0. Default: None, sums are sent as they are.
+            slots: Slots of the leaves. Default: the slots at which they were computed.
+
+        Returns:
+            The values of the last level, at most `fan_in`.
         """
         fan_in = self.layout.fan_in
         kind = kind._replace(axes=(*kind.axes, "level", "node"))

@@ -1,8 +1,8 @@
-"""Operator fusion: operations on one slot, of which nobody else reads anything in between, become one.
+"""Operator fusion: operations of one slot become one, if no other operation reads the values in between.
 
-    grain: step      load-batch, forward, loss, backward        →  grad
-                     update, grad                               →  grad
-    grain: window    all of a step, and of those that follow    →  train-window
+    grain: step      load-batch ─> forward-stage ─> forward-loss ─> backward-stage    →  grad
+                     update ─> grad                          (threads only)           →  grad
+    grain: window    all operations of several steps, of all lanes                    →  train-window
 
 A fused task calls the functions of its operations in the same order (`daskpar.tasks.fused`).
 """
@@ -12,23 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from daskpar.layout.described import Described
-from daskpar.layout.owners import is_whole
-from daskpar.layout.plan import (
+from daskpar.layout.arguments import (
     AllCarried,
     AllStreams,
     Carried,
     CountCarried,
-    Kind,
     Now,
-    Op,
     Output,
-    Plan,
-    Section,
     Source,
     WindowChunks,
     reading,
 )
+from daskpar.layout.described import Described
+from daskpar.layout.owners import is_whole
+from daskpar.layout.plan import Kind, Op, Plan, Section
 
 GRAD = Kind("grad", "grad", ("lane",))
 WINDOW = Kind("train-window", "window", ())
@@ -36,7 +33,7 @@ _PASS = ("load", "forward", "loss", "backward")
 
 
 def fused(plan: Plan, run: Described, across_processes: bool) -> Plan:
-    """The plan at the grain of the run's layout."""
+    """Return the plan at the grain of the run's layout."""
     layout = run.layout
     if layout.grain == "window":
         return _windows(plan, run)
@@ -49,7 +46,7 @@ def fused(plan: Plan, run: Described, across_processes: bool) -> Plan:
 
 
 def _with_whole_passes(section: Section) -> Section:
-    """Each lane's way from its batch to its gradient as one operation."""
+    """Return the section with each lane's pass, from its batch to its gradient, as one operation."""
     replaced: dict[int, Op | None] = {}
     for number, op in enumerate(section.ops):
         if op.kind.verb == "backward":
@@ -63,7 +60,7 @@ def _with_whole_passes(section: Section) -> Section:
 
 
 def _chain(ops: Sequence[Op], last: int) -> list[int]:
-    """The operations of a lane's pass, which ends at `last`, in order."""
+    """Return the operations of a lane's pass, which ends at `last`, in order."""
     numbers, wanted = {last}, [last]
     while wanted:
         for number in ops[wanted.pop()].reads:
@@ -75,7 +72,10 @@ def _chain(ops: Sequence[Op], last: int) -> list[int]:
 
 
 def _with_updates_inside(section: Section) -> Section:
-    """Each update as part of the operation that needs the new state; its value has both of them."""
+    """Return the section with each update inside the operation that reads the new state.
+
+    The value of the fused operation has both the state and the gradient.
+    """
     replaced: dict[int, Op | None] = {}
     moved: dict[int, int] = {}
     for number, op in enumerate(section.ops):
@@ -95,7 +95,7 @@ def _with_updates_inside(section: Section) -> Section:
 
 
 def _windows(plan: Plan, run: Described) -> Plan:
-    """Many steps of all lanes as one operation; the lanes are its threads."""
+    """Return the plan with many steps of all lanes as one operation, whose threads are the lanes."""
     layout, lanes = run.layout, range(run.layout.data)
     section = Section()
     window = section.add(
@@ -117,9 +117,9 @@ def _windows(plan: Plan, run: Described) -> Plan:
 def _rewritten(
     section: Section, replaced: Mapping[int, Op | None], moved: Mapping[int, int] | None = None
 ) -> Section:
-    """The section with other operations in the place of some; None: it is gone.
+    """Return the section with some operations replaced, and those replaced by None left out.
 
-    `moved`: for operations that are gone, which one has their value now.
+    `moved` maps an operation that was left out to the one that computes its value now.
     """
     moved = moved or {}
     kept = [n for n in range(len(section.ops)) if replaced.get(n, section.ops[n]) is not None]

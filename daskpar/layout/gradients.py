@@ -1,6 +1,11 @@
-"""The reduction of gradients: a tree for each part of the model, and each owner that it concerns.
+"""The reduction of gradients: a tree for each part of the model and each owner of its parameters.
 
-A part's tree begins when its own backward pass has ended, while those of the parts before it go on.
+The tree of a part starts when the part's backward pass ends, while earlier parts are still at work. Two lanes
+and a model of two parts, in the order of time:
+
+    lane 0   backward, part 1 ─┬─────> backward, part 0 ─┬─>
+                               ├─> reduce-gradient 1     ├─> reduce-gradient 0
+    lane 1   backward, part 1 ─┴─────> backward, part 0 ─┴─>
 """
 
 from __future__ import annotations
@@ -8,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from daskpar.layout.arguments import Output
 from daskpar.layout.compression import Remainder, Sender
 from daskpar.layout.draft import Draft
 from daskpar.layout.owners import Owned, is_whole
 from daskpar.layout.partition import Span
 from daskpar.layout.passes import Leaf
-from daskpar.layout.plan import Index, Kind, Output
+from daskpar.layout.plan import Index, Kind
 
 _GRADIENT = Kind("reduce-gradient", "reduce", (), urgent=True)
 _SHARD = Kind("reduce-shard", "reduce", (), urgent=True)
@@ -23,11 +29,13 @@ _REDUCE_SUMS = Kind("reduce-sums", "reduce", (), urgent=True)
 
 
 class ReducedGradients(NamedTuple):
-    """For each owner its gradients, and what rounding them has left out. `sums`: those of loss and metrics,
-    where gradients do not carry them."""
+    """The gradients of each owner, and the remainders of rounding them.
+
+    `sums` are the sums of loss and metrics, if gradients do not carry them.
+    """
 
     gradients: tuple[tuple[Output, ...], ...]
-    residuals: tuple[tuple[Remainder, ...], ...]
+    remainders: tuple[tuple[Remainder, ...], ...]
     sums: tuple[Output, ...]
 
 
@@ -36,7 +44,7 @@ def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Lea
     partition = draft.partition
     whole = is_whole(draft.layout, partition)
     gradients: list[list[Output]] = [[] for _ in owners]
-    residuals: list[list[Remainder]] = [[] for _ in owners]
+    remainders: list[list[Remainder]] = [[] for _ in owners]
     groups: dict[tuple[int, int, int], list[Leaf]] = {}
     for leaf in leaves:
         branch = 0 if partition.parts[leaf.part].strips else leaf.branch  # tiles share one gradient
@@ -58,13 +66,13 @@ def reduce_gradients(draft: Draft, owners: Sequence[Owned], leaves: Sequence[Lea
                 trees[extent] = _tree(draft, index, group, owned, extent, whole)
             outputs, left = trees[extent]
             gradients[h] += outputs
-            residuals[h] += left
+            remainders[h] += left
     sums = _sums(draft, leaves) if len(owners) > 1 else ()
-    return ReducedGradients(tuple(map(tuple, gradients)), tuple(map(tuple, residuals)), sums)
+    return ReducedGradients(tuple(map(tuple, gradients)), tuple(map(tuple, remainders)), sums)
 
 
 def _sums(draft: Draft, leaves: Sequence[Leaf]) -> tuple[Output, ...]:
-    """The tree over the sums that the last part of each track carries."""
+    """Return the tree over the sums of loss and metrics that the last part of each track carries."""
     end = len(draft.partition.parts) - 1
     last = [leaf for leaf in leaves if leaf.part == end and leaf.branch == leaf.span == 0]
     each = [
@@ -82,7 +90,10 @@ def _tree(
     extent: tuple[int, int],
     whole: bool,
 ) -> tuple[tuple[Output, ...], list[Remainder]]:
-    """The tree over some elements of the gradients of a group of leaves, rounded if the layout has it."""
+    """Return the tree over some elements of the gradients of a group of leaves, and its remainders.
+
+    Without compression there are no remainders.
+    """
     kind = _GRADIENT if draft.layout.shards == 1 else _SHARD
     kind = kind._replace(axes=("part", "branch", "span", "owner")[: len(index)])
     if not draft.layout.compresses:
@@ -90,11 +101,11 @@ def _tree(
         return draft.tree(kind, "reduce_gradient", index, picked, not whole), []
     sender = Sender(draft, kind.axes, index, owned, extent, len(group), not whole)
     values = [sender.send(leaf.value, 0, n, leaf.span) for n, leaf in enumerate(group)]
-    return draft.tree(kind, "reduce_gradient", index, values, not whole, sender.send), sender.residuals
+    return draft.tree(kind, "reduce_gradient", index, values, not whole, sender.send), sender.remainders
 
 
 def _picked(draft: Draft, leaf: Leaf, owned: Span | None, extent: tuple[int, int], whole: bool) -> Output:
-    """A track's gradient for an owner, and nothing else where that is worth an operation."""
+    """Return a track's gradient for an owner, cut out of the value where that is worth an operation."""
     bare = not draft.across_processes and draft.layout.shards == 1 and leaf.span == 0
     if bare or (whole and owned is None):
         return leaf.value

@@ -1,9 +1,9 @@
-"""Operator fusion: how much goes into one task.
+"""Operator fusion: the amount of work in one task.
 
-window    many steps, the lanes are threads of one task; for short steps
-step      a lane's whole pass
-stage     its forward and its backward pass
-layer     each layer of both
+window    many steps of all lanes in one task, whose threads are the lanes; for short steps
+step      a lane's forward and backward pass in one task
+stage     the forward pass of a stage in one task, its backward pass in another
+layer     the forward pass of each layer in one task, its backward pass in another
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ GRAINS = ("window", "step", "stage", "layer")
 
 @dataclass(frozen=True)
 class Grain(Cut):
-    """The size of a task."""
+    """Operator fusion: the amount of work in one task."""
 
-    grain: str = setting("step", "how much goes into one task", choices=GRAINS)
+    grain: str = setting(
+        "step",
+        "work in one task (operator fusion): window is many steps of all lanes, step a lane's whole pass, "
+        "stage the forward or the backward pass of a stage, layer that of a layer",
+        choices=GRAINS,
+    )
 
     def check(self, demands: Demands) -> None:
         if demands.accumulate > 1 and self.grain in ("stage", "layer"):

@@ -1,11 +1,14 @@
-"""Data parallelism: the rows of a batch are cut into lanes, whose gradients meet in a tree.
+"""Data parallelism: the rows of a batch are cut into lanes, and a tree adds the lanes' gradients.
 
-Four lanes, `fan_in: 2`; the last level of the tree is added up by whoever needs the sum:
+A lane is one share of the batch, a data-parallel rank that is not tied to a process. Four lanes with
+`fan_in: 2`:
 
-    lane 0   grad ─┬─> reduce-gradient ─┬─> all lanes
+    lane 0   grad ─┬─> reduce-gradient ─┬─> update of every lane, in the next step
     lane 1   grad ─┘                    │
     lane 2   grad ─┬─> reduce-gradient ─┘
     lane 3   grad ─┘
+
+The last level of the tree, at most `fan_in` values, is added by the updates themselves.
 """
 
 from __future__ import annotations
@@ -26,35 +29,49 @@ def _auto_or_weights(lanes: object) -> object:
 
 @dataclass(frozen=True)
 class Lanes(Cut):
-    """Lanes of rows. With `lanes` they are not equal, but as these weights have it."""
+    """Data parallelism: lanes of rows, equal or in proportion to weights."""
 
-    data: int = setting(1, "lanes that the rows of a batch are cut into", at_least=1)
+    data: int = setting(
+        1,
+        "lanes that the rows of a batch are cut into (data parallelism); a divisor of the batch",
+        at_least=1,
+    )
     lanes: str | tuple[float, ...] | None = setting(
         None,
-        "weights of lanes; auto: by the speed of their workers",
+        "shares of the batch, one positive weight a lane, in place of data: [2, 1] trains two thirds of the "
+        "rows in lane 0; auto measures the speed of each lane's worker",
         choices=("auto",),
         convert=_auto_or_weights,
     )
-    fan_in: int = setting(4, "gradients that one task of the tree adds", at_least=2)
+    fan_in: int = setting(
+        4, "gradients that one task of the reduction tree adds (the tree's fan-in)", at_least=2
+    )
 
     def check_fields(self) -> None:
         if self.lanes is None or isinstance(self.lanes, str):
             return
         listed = ", ".join(f"{weight:g}" for weight in self.lanes)
         if self.data not in (1, len(self.lanes)):
-            raise InputError(f"layout.lanes=[{listed}] are {len(self.lanes)} lanes, layout.data={self.data}")
+            raise InputError(
+                f"layout.lanes=[{listed}] are {len(self.lanes)} lanes, but layout.data={self.data}; "
+                "leave out data"
+            )
         if any(not weight > 0 for weight in self.lanes):
             raise InputError(f"layout.lanes=[{listed}]: weights must be above zero")
         object.__setattr__(self, "data", len(self.lanes))
 
 
 def lanes_alike(lanes: Lanes, replicas: int) -> int:
-    """Return how many shares of a batch have the same number of rows each."""
+    """Return the number of equal shares that the streams of a batch are cut into."""
     return replicas * lanes.data if lanes.lanes is None else replicas
 
 
 def check_streams(lanes: Lanes, replicas: int, batch: int, streams: int) -> None:
-    """Refuse streams that do not divide the batch, or that lanes do not divide."""
+    """Refuse streams that do not divide the batch, and lanes that do not divide the streams.
+
+    Raises:
+        InputError: A number does not divide the other.
+    """
     if batch % streams:
         raise InputError(f"data.streams={streams} does not divide train.batch={batch}")
     if streams % lanes_alike(lanes, replicas):
@@ -68,9 +85,16 @@ def check_streams(lanes: Lanes, replicas: int, batch: int, streams: int) -> None
 
 
 def apportioned(things: int, weights: Sequence[float]) -> list[int]:
-    """So many things in proportion to weights, at least one each; the largest remainders first.
+    """Return whole shares of `things` in proportion to weights, each at least 1.
 
-    Raises InputError where there are fewer things than weights.
+    What rounding down leaves over goes to the largest remainders first.
+
+    Raises:
+        InputError: There are fewer things than weights.
+
+    Example:
+        >>> apportioned(8, [3, 1])
+        [6, 2]
     """
     if things < len(weights):
         raise InputError(

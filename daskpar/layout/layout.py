@@ -1,9 +1,9 @@
-"""The cut of a step: the union of all cuts. Parallelism is nothing else."""
+"""`Layout`: the union of all cuts. Each cut is a module of this package, and declares its own fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
 
@@ -11,8 +11,10 @@ from daskpar.errors import InputError
 from daskpar.layout.compression import Compression
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
+from daskpar.layout.field_help import with_arguments
 from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
+from daskpar.layout.picture import layout_svg
 from daskpar.layout.pipeline import Pipeline
 from daskpar.layout.replicas import Replicas
 from daskpar.layout.sequence import Sequence
@@ -24,10 +26,62 @@ from daskpar.layout.width import Width
 
 @dataclass(frozen=True)
 class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Width, Pipeline, Lanes):
-    """The cut of one training step into tasks.
+    """Parallelism of a training step: a step is cut into tasks along one or several of its dimensions.
 
-    What a layout computes does not depend on where it runs: the shape of the tree comes from the lanes'
-    numbers, so the same layout and seed give the same bits on one worker or eight.
+    ===========================================  ====================  =======================================
+    fields                                       cut                   known as
+    ===========================================  ====================  =======================================
+    data, lanes, fan_in                          rows of the batch     data parallelism
+    stages, microbatches, pipeline, balance,     depth of the model    pipeline parallelism (GPipe, 1F1B),
+    recompute                                                          activation checkpointing
+    width                                        columns, heads,       tensor parallelism (Megatron-LM)
+                                                 channels of a layer
+    sequence                                     positions of a text   sequence or context parallelism
+                                                                       (ring attention)
+    tiles                                        rows of pixels        spatial parallelism
+    shards                                       parameters and        parameter sharding (ZeRO, FSDP)
+                                                 optimizer state
+    replicas, average_every, synchronous_until,  time: copies train    local SGD, post-local SGD, DiLoCo
+    outer                                        and are averaged
+    update, staleness                            order of updates      stale-synchronous and asynchronous
+                                                                       parameter server
+    compression                                  bytes of gradients    gradient compression, error feedback
+    grain                                        work in one task      operator fusion
+    ===========================================  ====================  =======================================
+
+    The cuts compose. The same layout and seed compute the same bits on one worker or eight, on threads or
+    processes: the shape of every reduction tree follows from the numbers of the lanes, not from the workers.
+
+    A *slot* is a place of work: one for each lane, stage and branch. Tasks of one slot prefer the same
+    worker. A layout can use as many workers as it has slots, and also runs on fewer.
+
+    Raises:
+        InputError: A value is out of its bounds, or the cuts do not go together.
+
+    Example:
+        Two lanes, each a pipeline of two stages, have four slots:
+
+        >>> from daskpar import Layout
+        >>> layout = Layout(data=2, stages=2, microbatches=4)
+        >>> layout.slots
+        4
+        >>> [(lane, stage, layout.slot(lane, stage)) for lane in range(2) for stage in range(2)]
+        [(0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3)]
+
+        A batch is drawn from streams of rows. Lanes share them equally, or by weight:
+
+        >>> [len(Layout(data=2).streams(lane, 6)) for lane in range(2)]
+        [3, 3]
+        >>> [len(Layout(lanes=[2, 1]).streams(lane, 6)) for lane in range(2)]
+        [4, 2]
+
+        Cuts that do not go together are refused:
+
+        >>> Layout(stages=2, update="async")
+        Traceback (most recent call last):
+            ...
+        daskpar.errors.InputError: layout.update=async goes with data and shards, at grain: step, and not \
+with stages, microbatches, width, tiles, sequence, recompute or replicas
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"wire": "compression", "schedule": "pipeline"}
@@ -52,7 +106,14 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
             )
 
     def check(self, demands: Demands) -> None:
-        """Refuse a training that cannot be cut so. Raises InputError, in one line."""
+        """Refuse a training that this layout cannot cut.
+
+        Args:
+            demands: The facts of the training that decide.
+
+        Raises:
+            InputError: The training and the layout do not go together. The message is one line.
+        """
         for cut in CUTS:
             cut.check(self, demands)
         if demands.accumulate > 1 and self.cuts_model:
@@ -62,8 +123,8 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
             )
         if self.update != "sync" and self.shards > 1 and demands.clips_norm:
             raise InputError(
-                f"layout.shards={self.shards}: servers apply what they get at once, and do not know "
-                "the norm of the whole gradient; leave out train.clip.norm, or use one server"
+                f"layout.shards={self.shards}: each server applies its part of a gradient at once, and does "
+                "not know the norm of the whole; leave out train.clip.norm, or use one server"
             )
         if demands.synchronised and self.data > 1 and self.grain == "window":
             raise InputError(
@@ -71,43 +132,49 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
                 "{sync: true}; use data: 1 or grain: step"
             )
 
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + layout_svg(self)
+
     @property
     def breadth(self) -> int:
-        """The number of branches of a stage side by side, at most: parts in width, or tiles."""
+        """The largest number of parallel branches of a stage: parts in width, or tiles."""
         return max(self.width, self.tiles)
 
     @property
-    def takes_apart(self) -> bool:
-        """Return whether layers made of layers are cut within: by depth, in width, by pixels or positions."""
+    def opens_containers(self) -> bool:
+        """True if layers made of layers are cut inside: by depth, in width, by pixels or positions."""
         return self.depth > 1 or self.breadth > 1 or self.tracks_per_lane > 1
 
     @property
     def cuts_model(self) -> bool:
-        """Return whether a lane's pass through the model is more than one piece of work."""
-        return self.takes_apart or self.microbatches > 1 or self.recompute
+        """True if a lane's pass through the model is more than one task."""
+        return self.opens_containers or self.microbatches > 1 or self.recompute
 
     @property
-    def meets(self) -> bool:
-        """Return whether layers that share statistics get them from all lanes, by tasks of their own."""
+    def reduces_statistics(self) -> bool:
+        """True if separate tasks reduce the statistics of synchronised layers over all lanes."""
         return self.data > 1 or self.tiles > 1 or self.grain in ("stage", "layer")
 
     @property
     def compresses(self) -> bool:
-        """Return whether gradients are rounded between tracks: one has nobody to send them to."""
+        """True if gradients are rounded between tracks; a single track sends none."""
         return self.compression != "full" and self.tracks > 1
 
     @property
     def tracks(self) -> int:
-        """The number of tracks of a replica: each works on the rows of a lane, or on a share of each."""
+        """The number of tracks of a replica.
+
+        A track works on all positions of a lane's rows or, with `sequence`, on a share of them.
+        """
         return self.data * self.tracks_per_lane
 
     def lane_of(self, track: int) -> int:
-        """The lane whose rows a track works on, counted over all replicas as tracks are."""
+        """Return the lane whose rows a track works on. Both are counted over all replicas."""
         return track // self.tracks_per_lane
 
     @property
     def slots(self) -> int:
-        """The number of slots: each track has one for every stage and branch."""
+        """The number of slots over all replicas: each track has one for every stage and branch."""
         return self.replicas * self.lane_slots
 
     @property
@@ -117,19 +184,30 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
 
     @property
     def lane_count(self) -> int:
-        """The number of lanes that the rows of a batch are cut into, those of all replicas together."""
+        """The number of lanes over all replicas."""
         return self.replicas * self.data
 
     def slot(self, track: int, stage: int = 0, branch: int = 0) -> int:
-        """The number of a slot; tasks of one slot run on one worker where they can."""
+        """Return the number of a slot. Tasks of one slot prefer the same worker.
+
+        Args:
+            track: Track, counted over all replicas; without `sequence` a track is a lane.
+            stage: Stage of the pipeline. Default: 0.
+            branch: Part in width, or tile, of the stage. Default: 0.
+        """
         return (track * self.depth + stage) * self.breadth + branch
 
-    def lane_place(self, lane: int) -> int:
-        """The slot at which the rows of a lane are read: that of its first track."""
+    def lane_slot(self, lane: int) -> int:
+        """Return the slot at which the rows of a lane are read: that of its first track."""
         return self.slot(lane * self.tracks_per_lane)
 
     def streams(self, lane: int, streams: int) -> range:
-        """The streams of data that belong to a lane, counted over all replicas."""
+        """Return the streams of data that a lane draws from.
+
+        Args:
+            lane: Lane, counted over all replicas.
+            streams: Number of streams that a batch is drawn from.
+        """
         if self.lanes is None or isinstance(self.lanes, str):
             return range(lane * streams // self.lane_count, (lane + 1) * streams // self.lane_count)
         replica, number = divmod(lane, self.data)
@@ -141,6 +219,4 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
 CUTS: tuple[type[Cut], ...] = Layout.__bases__[::-1]
 """All cuts. Dataclasses take fields from the last base first, so `Layout` lists its bases backwards."""
 
-Layout.__doc__ = f"{Layout.__doc__}\n    Fields:\n" + "\n".join(
-    f"      {f.name}: {f.metadata['help']}" for f in fields(Layout)
-)
+Layout.__doc__ = with_arguments(Layout)

@@ -1,18 +1,21 @@
-"""A model cut by a layout: the parts that are tasks, and who holds which parameters.
+"""A model cut by a layout: the parts that become tasks, and the places that store parameters.
 
-    stage 0                              stage 1
-    [ norm | attention part 0 | join ]   [ ... ]        places (stage, branch), each with parameters of its
-           | attention part 1 |                         own in one contiguous buffer
+The model `flatten, dense, relu, dense, layer_norm, dense` with `stages: 2, width: 2`:
 
-A branch is a part in width, or a tile, or both. Tiles all hold what they need, which is the same. Whatever is
-cut neither way is done, and held, by branch 0 of its stage.
+    stage      0                                1
+    part       0         1                      2            3
+    branch 0   flatten   dense, relu, dense     layer_norm   dense           places (0, 0) and (1, 0)
+    branch 1             dense, relu, dense                  dense           places (0, 1) and (1, 1)
+
+A *part* is a run of operations that becomes one task, or one task for each branch. A *branch* is a part in
+width, or a tile, or both. A *place* is a stage and a branch: it stores its parameters in one contiguous
+buffer. Tiles have copies of the same parameters. Operations that are not cut run in branch 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -42,10 +45,13 @@ from daskpar.optim.optimizer import Tensors
 
 @dataclass(frozen=True)
 class Place:
-    """One place of work of a lane, and the parameters it holds, with their names in the whole model.
+    """A stage and a branch of a lane, and the parameters that it stores.
 
-    `shares`: which share of a parameter, where it is not all of it. `copied`: how many elements at the start
-    of its buffer are those of branch 0, too.
+    Args:
+        stage, branch: Numbers of the stage and of the branch.
+        table: Names of the parameters in the whole model, and their places in this buffer.
+        shares: Share of each parameter that is cut; None for a whole one.
+        copied: Elements at the start of the buffer that branch 0 stores, too. Default: 0.
     """
 
     stage: int
@@ -56,10 +62,11 @@ class Place:
 
     @property
     def tensors(self) -> Tensors:
+        """The extents of parameters in the buffer, for the optimizer."""
         return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def take(self, whole: ParameterTable, buffer: Array, into: Array) -> Array:
-        """Fill `into`, the place's own buffer, from a buffer of the whole model."""
+        """Fill `into`, a buffer of this place, from a buffer of the whole model. Returns `into`."""
         theirs, ours = whole.named(buffer), self.table.named(into)
         for name, value in ours.items():
             share = self.shares[name]
@@ -67,7 +74,7 @@ class Place:
         return into
 
     def put(self, whole: ParameterTable, own: Array, into: Array) -> None:
-        """Write the place's own buffer to where it belongs in one of the whole model."""
+        """Write a buffer of this place into a buffer of the whole model."""
         theirs = whole.named(into)
         for name, value in self.table.named(own).items():
             share = self.shares[name]
@@ -84,11 +91,15 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Operations `first` to `stop` as one task, or as several side by side: one for each part in width where
-    there is a `section`, and for each tile where there are `strips` of rows.
+    """A run of operations that becomes one task, or one task for each branch.
 
-    `spans`: for each of these tasks where its gradients belong, first those of its own place; then those
-    of parameters that another place holds (an embedding's table at the other end of the model).
+    Args:
+        name: Name on the dashboard, after `forward-` or `backward-`.
+        first, stop: First operation, and the one behind the last.
+        stage, section: Stage of the part, and its cut in width or None.
+        spans: Parameters whose gradients each branch computes: first those of its own place, then those that
+            another place stores (the table of a tied embedding).
+        strips: Rows of pixels of each tile. Default: none.
     """
 
     name: str
@@ -102,10 +113,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Partition:
-    """All parts of a model in order, all places of a track, and the program as each branch has it.
+    """All parts of a model in order, and all places of a track.
 
-    `programs`: for each share of an example that tracks of a lane work on, the program of each branch.
-    `splits_loss`: the outputs stay in parts, and the loss is worked out across them.
+    Args:
+        program: Operations of the whole model.
+        programs: For each share of the positions, the program of each branch.
+        parts, places: The parts in order, the places by stage and branch.
+        first_trained: First operation with trained parameters. Earlier ones need no backward pass.
+        splits_loss: The outputs stay in parts, and the loss is computed across them.
     """
 
     program: tuple[Operation, ...]
@@ -116,19 +131,19 @@ class Partition:
     splits_loss: bool
 
     def operations(self, track: int, branch: int) -> tuple[Operation, ...]:
-        """The program as a branch of a track has it."""
+        """Return the program of a branch of a track."""
         return self.programs[track % len(self.programs)][branch]
 
     def ring(self, part: int) -> Positions | None:
-        """The ring by which a part looks at other tracks of a lane; None where it does not."""
+        """Return the positions that a part reads from other tracks of its lane; None if it reads none."""
         return ring_at(self.program, self.parts[part].first) if len(self.programs) > 1 else None
 
     def views(self, part: int, branch: int, buffers: Sequence[Array]) -> Params:
-        """The parameters of a part, from the buffers of the places that its `spans` name."""
-        found: Params = {}
+        """Return the parameters of a part, as views of the buffers of the places that its `spans` name."""
+        views: Params = {}
         for span, buffer in zip(self.parts[part].spans[branch], buffers, strict=True):
-            merge(found, self.places[span.place].table.views(buffer))
-        return found
+            merge(views, self.places[span.place].table.views(buffer))
+        return views
 
 
 def partition(
@@ -139,11 +154,18 @@ def partition(
     costs: Sequence[float] | None = None,
     splits_loss: bool = False,
 ) -> Partition:
-    """Cut a model as a layout has it.
+    """Return a model cut by a layout.
 
-    `costs`: of each operation, to balance stages by (`operation_costs`). `splits_loss`: whether the loss
-    takes outputs in parts. Raises InputError where there are fewer units to share out than stages, or none
-    for the width.
+    Args:
+        model: The model.
+        table: Table of its parameters.
+        in_shape: Shape of one example.
+        layout: The layout.
+        costs: Cost of each operation, by which stages are balanced (`operation_costs`). Default: None.
+        splits_loss: The loss accepts outputs in parts. Default: False.
+
+    Raises:
+        InputError: The model has too few layers for the stages, or none that can be cut as the layout says.
     """
     program = cut_operations(model, layout)
     shares = layout.tracks_per_lane
@@ -154,38 +176,38 @@ def partition(
     tiled = region(program, around, layout.tiles) if layout.tiles > 1 else None
     if layout.tiles > 1 and tiled is None:
         raise InputError(
-            f"layout.tiles={layout.tiles}: no layer of this model can be cut by rows of pixels; what can is "
-            f"convolutions, pooling and the like on images of at least {layout.tiles} rows, batch_norm only "
-            "with sync: true"
+            f"layout.tiles={layout.tiles}: no layer of this model can be cut by rows of pixels; "
+            "convolutions, pooling and element-wise layers can, on images of at least "
+            f"{layout.tiles} rows, batch_norm only with sync: true"
         )
-    found = sections(program, table, layout.width) if layout.width > 1 else []
-    found = [s for s in found if tiled is None or s.stop <= tiled.first or s.first >= tiled.stop]
-    if layout.width > 1 and not found:
+    wide = sections(program, table, layout.width) if layout.width > 1 else []
+    wide = [s for s in wide if tiled is None or s.stop <= tiled.first or s.first >= tiled.stop]
+    if layout.width > 1 and not wide:
         raise InputError(
-            f"layout.width={layout.width}: no layer of this model can be cut into so many equal parts; "
-            "columns, heads, channels or words must be a multiple of it"
+            f"layout.width={layout.width}: no layer of this model can be cut into {layout.width} equal "
+            f"parts; columns, heads, channels or words must be a multiple of {layout.width}"
         )
-    ends = stage_ends(program, found, table, in_shape, layout, costs)
-    wide = [cut_program(program, found, table, k, layout.width) for k in range(layout.width)]
-    branches = [own for own, _ in wide] + [program] * (layout.breadth - layout.width)
+    ends = stage_ends(program, wide, table, in_shape, layout, costs)
+    cut = [cut_program(program, wide, table, k, layout.width) for k in range(layout.width)]
+    branches = [branch for branch, _ in cut] + [program] * (layout.breadth - layout.width)
     if tiled is not None:
         for t in range(layout.tiles):
             branches[t] = tile_program(branches[t], around, tiled, t, layout.tiles)
-    places = _places(program, tiled, table, ends, layout, [shares for _, shares in wide])
-    parts = _parts(program, found, tiled, around, places, ends, layout)
+    places = _places(program, tiled, table, ends, layout, [shares for _, shares in cut])
+    parts = _parts(program, wide, tiled, around, places, ends, layout)
     last = parts[-1].section
-    apart = splits_loss and last is not None and not last.sums
+    loss_in_parts = splits_loss and last is not None and not last.sums
     programs = [
-        [share_program(own, in_shape[0], share, shares) for own in branches] if shares > 1 else branches
+        [share_program(branch, in_shape[0], share, shares) for branch in branches] if shares > 1 else branches
         for share in range(shares)
     ]
     trained = first_trained(table, program, passes_frozen=shares == 1)
-    return Partition(program, tuple(map(tuple, programs)), parts, places, trained, apart)
+    return Partition(program, tuple(map(tuple, programs)), parts, places, trained, loss_in_parts)
 
 
 def cut_operations(model: Any, layout: Cuts) -> tuple[Operation, ...]:
-    """A model taken apart as far as a layout needs it."""
-    return operations(model, layout.takes_apart, layout.meets)
+    """Return the operations of a model, with containers opened as far as a layout needs it."""
+    return operations(model, layout.opens_containers, layout.reduces_statistics)
 
 
 def _places(
@@ -196,7 +218,7 @@ def _places(
     layout: Cuts,
     shares: Sequence[dict[str, Share | None]],
 ) -> tuple[Place, ...]:
-    """The places of a lane: for each stage all branches. Tied parameters belong to the first stage."""
+    """Return the places of a lane: all branches of each stage. Tied parameters belong to the first stage."""
     places, taken = [], set()
     entries = {e.name: e for e in table.entries}
     in_tiles = set(filter(holder(program[slice(*tiled)]), entries)) if tiled else set()
@@ -208,17 +230,17 @@ def _places(
             own = shares[branch] if branch < len(shares) else {}
             mine = [n for n in names if n in own or (branch == 0 and n not in shares[0])]
             copies = [n for n in names if n in in_tiles and 0 < branch < layout.tiles]
-            held = {n: own.get(n) for n in [*copies, *mine]}
-            shapes = ((n, share_shape(entries[n].shape, s)) for n, s in held.items())
+            stored = {n: own.get(n) for n in [*copies, *mine]}
+            shapes = ((n, share_shape(entries[n].shape, s)) for n, s in stored.items())
             laid = ParameterTable.laid_out(shapes, entries)
             copied = laid.extent(in_tiles.__contains__)[1] if copies else 0
-            places.append(Place(stage, branch, laid, held, copied))
+            places.append(Place(stage, branch, laid, stored, copied))
     return tuple(places)
 
 
 def _parts(
     program: Program,
-    found: Sequence[Section],
+    wide: Sequence[Section],
     tiled: Region | None,
     around: Around,
     places: Sequence[Place],
@@ -226,23 +248,23 @@ def _parts(
     layout: Cuts,
 ) -> tuple[Part, ...]:
     layered = boundaries(program, True)
-    cuts = {*boundaries(program, False)} if layout.meets else {0}
+    cuts = {*boundaries(program, False)} if layout.reduces_statistics else {0}
     if layout.grain == "layer":
-        inside = {i for section in found for i in range(section.first + 1, section.stop)}
+        inside = {i for section in wide for i in range(section.first + 1, section.stop)}
         cuts |= {i for i in layered if i not in inside}
     if layout.tracks_per_lane > 1:
         cuts |= {edge for i in rings(program) for edge in (i, i + 1)}
-    cuts |= {0, *ends, *(edge for section in found for edge in (section.first, section.stop))}
+    cuts |= {0, *ends, *(edge for section in wide for edge in (section.first, section.stop))}
     if tiled is not None:
         cuts |= {*tiled, *exchanges(program, around, tiled, layout.tiles)}
-    at = {(section.first, section.stop): section for section in found}
+    by_extent = {(section.first, section.stop): section for section in wide}
     parts = []
     edges = sorted(cuts)
-    if program[0].shares and layout.meets:
+    if program[0].shares and layout.reduces_statistics:
         edges.insert(0, 0)  # a part that only gathers
     for first, stop in pairwise(edges):
         stage = next(s for s, end in enumerate(ends) if first < end)
-        section = at.get((first, stop))
+        section = by_extent.get((first, stop))
         rows: tuple[Strip, ...] = ()
         if tiled is not None and tiled.first <= first < tiled.stop:
             rows = strips(program, around, (first, stop), layout.tiles)
@@ -254,7 +276,7 @@ def _parts(
 
 
 def _name(program: Program, section: Section | None, layout: Cuts) -> str:
-    """The name of a part on the dashboard, after `forward-` or `backward-`."""
+    """Return the name of a part on the dashboard, after `forward-` or `backward-`."""
     if section is None and layout.grain != "layer" and not (layout.tracks_per_lane > 1 and rings(program)):
         return "stage"
     runs = [operation.layer.kind for operation in program if operation.role == "run"]
@@ -264,32 +286,15 @@ def _name(program: Program, section: Section | None, layout: Cuts) -> str:
 def _spans(
     program: Program, span: tuple[int, int], places: Sequence[Place], stage: int, branch: int
 ) -> tuple[Span, ...]:
+    """Return the spans of a part's parameters, those of its own place first."""
     first, stop = differentiated(program, span)
     holds = holder(program[first:stop])
-    found = []
+    spans = []
     for number, place in enumerate(places):
-        held = [e for e in place.table.entries if holds(e.name)]
+        entries = [e for e in place.table.entries if holds(e.name)]
         own = (place.stage, place.branch) == (stage, branch)
-        if own or (held and place.branch == branch):
-            start = held[0].start if held else 0
-            end = -(-held[-1].stop // ALIGN) * ALIGN if held else 0
-            found.append((not own, Span(number, start, end)))
-    return tuple(span for _, span in sorted(found))
-
-
-def shard_spans(place: Place, number: int, shards: int) -> list[Span]:
-    """A place's buffer in so many slices of about the same length.
-
-    A layer with running statistics stays in one, for it needs all of them at once.
-    """
-    size = place.table.size
-    ends = [-(-k * size // shards // ALIGN) * ALIGN for k in range(1, shards)]
-    for name in {e.name.rpartition(".")[0] for e in place.table.entries if e.is_statistic}:
-        start, stop = place.table.extent(partial(_is_in, name))
-        ends = [stop if start < end < stop else end for end in ends]
-    return [Span(number, a, b) for a, b in pairwise([0, *(min(end, size) for end in ends), size])]
-
-
-def _is_in(layer: str, name: str) -> bool:
-    """Return whether a parameter is directly one of a layer's."""
-    return name.rpartition(".")[0] == layer
+        if own or (entries and place.branch == branch):
+            start = entries[0].start if entries else 0
+            end = -(-entries[-1].stop // ALIGN) * ALIGN if entries else 0
+            spans.append((not own, Span(number, start, end)))
+    return tuple(span for _, span in sorted(spans))

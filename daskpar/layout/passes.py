@@ -1,11 +1,13 @@
 """The passes of one step: micro-batches flow forward through the parts of a model, gradients flow back.
 
-Two stages, a lane, two micro-batches. The order in which a stage works is kept by dependencies (dotted), so
-that no more activations are alive than the schedule says:
+One lane, two stages, two micro-batches, `pipeline: 1f1b`; time runs to the right:
 
-    stage 0   forward[0] ┄┄> forward[1] ┄┄┄┄┄┄┄┄┄┄┄┄> backward[0] ┄┄> backward[1]
-                  └─────┐        └────────┐             ┌──┘   ┌─────────┘
-    stage 1             └> forward[0] ┄┄> backward[0] ──┘ ┄> forward[1] ┄┄> backward[1]
+    stage 0   forward 0 ┄> forward 1 ┄┄┄┄┄┄┄┄┄┄┄┄┄┄> backward 0 ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄> backward 1
+    stage 1                forward 0 ┄> backward 0 ┄> forward 1 ┄> backward 1
+
+Data flows from `forward m` of stage 0 to `forward m` of stage 1, and from `backward m` of stage 1 to
+`backward m` of stage 0. The dotted arrows are further dependencies: they keep the order of the schedule, so
+that no stage has more activations in memory than the schedule says.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from daskpar.layout.arguments import Now, Output, PassId, Together
 from daskpar.layout.boundary import Mover, Whole
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.partition import Part
 from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD, Action, in_order
-from daskpar.layout.plan import At, Kind, Now, Output, Together
+from daskpar.layout.plan import Kind
 from daskpar.layout.tiles import Strips
 from daskpar.layout.width import Branches
 from daskpar.nn.operations import shares_at
@@ -29,7 +32,7 @@ _STATISTICS = Kind("reduce-statistics", "reduce", ("pass", "part", "micro"), urg
 
 
 class Leaf(NamedTuple):
-    """A track's gradient of a part, in the value of an operation: that of span `span` of branch `branch`."""
+    """A track's gradient of a part: that of span number `span` of branch number `branch`, within `value`."""
 
     part: int
     branch: int
@@ -39,16 +42,19 @@ class Leaf(NamedTuple):
 
 
 def mover(part: Part) -> Mover:
-    """The mover of the cut that divides a part."""
+    """Return the mover of the cut that divides a part."""
     if part.strips:
         return Strips()
     return Branches() if part.section is not None else Whole()
 
 
 class Passes:
-    """Writes the forward and the backward passes of one step into a draft.
+    """The forward and backward passes of one step, written into a draft.
 
-    `batches`: the tracks' rows. `parameters(track, place)`: the parameters of a place for a track.
+    Args:
+        draft: Draft of the step.
+        batches: Rows of each track.
+        parameters: Function of (track, place) that returns the parameters of a place for a track.
     """
 
     def __init__(
@@ -69,13 +75,13 @@ class Passes:
         draft.small.update(batches)
 
     def build(self) -> Iterator[Leaf]:
-        """Add all operations; yields the gradients of the last micro-batch, with those before added."""
+        """Add all operations; yield the gradients of the last micro-batch, which include those before."""
         layout, parts = self.layout, self.partition.parts
-        for slot in in_order(layout.pipeline, layout.depth, layout.microbatches):
-            numbers = [i for i, part in enumerate(parts) if part.stage == slot.stage]
-            forward = slot.action.verb == FORWARD
+        for timed in in_order(layout.pipeline, layout.depth, layout.microbatches):
+            numbers = [i for i, part in enumerate(parts) if part.stage == timed.stage]
+            forward = timed.action.verb == FORWARD
             for i in numbers if forward else reversed(numbers):
-                (self._go_forward if forward else self._go_back)(i, slot.action)
+                (self._go_forward if forward else self._go_back)(i, timed.action)
         for i, part in enumerate(parts):
             for branch, spans in enumerate(part.spans):
                 for number, span in enumerate(spans):
@@ -100,14 +106,14 @@ class Passes:
                 values.append(self._pass(FORWARD, i, rows, branch, "forward_part", value, shared, after))
             self._forward[i, rows] = values
             self._latest[track, part.stage] = values[0]
-            self._onward(i, rows, values)
+            self._forward_inputs(i, rows, values)
 
     def _first_inputs(self, track: int) -> list[StageInput]:
-        """The track's batch for the branches of the first part: the same for all its micro-batches."""
+        """Return the track's batch for the branches of the first part, the same for all micro-batches."""
         known = self._inputs.get((0, MicrobatchId(track, 0)))
         return known or self.movers[0].begin(self.draft, 0, track, self.batches[track])
 
-    def _onward(self, i: int, rows: MicrobatchId, values: list[Output]) -> None:
+    def _forward_inputs(self, i: int, rows: MicrobatchId, values: list[Output]) -> None:
         """Move the outputs of part i to the next part, or to the loss."""
         last = i + 1 == len(self.partition.parts)
         if last and self.partition.splits_loss:
@@ -147,9 +153,9 @@ class Passes:
     def _backward_inputs(
         self, i: int, rows: MicrobatchId, above: Output, values: list[Output]
     ) -> list[StageInput]:
-        """The gradients for the branches of part i - 1, from those of part i."""
+        """Return the gradients for the branches of part i - 1, from those of part i."""
         part, below = self.partition.parts[i], self.partition.parts[i - 1]
-        if part.first <= self.partition.first_trained:  # nobody needs a gradient: only the sums pass
+        if part.first <= self.partition.first_trained:  # no trained parameters before it: only the sums pass
             return [StageInput(values[k % len(values)]) for k in range(len(below.spans))]
         exchanged = self.movers[i - 1].exchange(self.draft, BACKWARD, i - 1, rows, values)
         if exchanged is not None:
@@ -158,7 +164,7 @@ class Passes:
         return self.movers[i - 1].scatter(self.draft, BACKWARD, i - 1, rows, whole)
 
     def _received(self, flows_in: StageInput, slot: int, what: str) -> Output | Together:
-        """The argument of an operation: a value, or a list of it and the edges of other tiles."""
+        """Return the argument of an operation: a value, or a list of it and the edges of other tiles."""
         value = self.draft.send(flows_in.value, slot, what)
         return value if flows_in.edges is None else Together((value, *flows_in.edges))
 
@@ -174,19 +180,19 @@ class Passes:
             axes.append("branch")
             index.append(branch)
         slot = self.draft.slot(track, i, branch)
-        where = At(track, i, branch, micro)
+        pass_id = PassId(track, i, branch, micro)
         owners = [self._owner(track, slot, span.place) for span in part.spans[branch]]
         kind = Kind(f"{verb}-{part.name}", verb, tuple(axes))
         return self.draft.section.add(
-            kind, function, tuple(index), slot, Now.MODEL, Now.STEP, where, *inputs, *owners
+            kind, function, tuple(index), slot, Now.MODEL, Now.STEP, pass_id, *inputs, *owners
         )
 
     def _owner(self, track: int, slot: int, number: int) -> Output:
-        """The parameters of a place, for a part that may be elsewhere."""
+        """Return the parameters of a place, for a part that may run on another slot."""
         return self.draft.send(self.parameters(track, number), slot, "parameters")
 
     def _turn(self, track: int, part: Part, i: int, verb: str) -> Output | None:
-        """The operation that a stage does before, where the schedule is to be kept; once an action."""
+        """Return the operation that the schedule puts before this one; None within an action."""
         parts = self.partition.parts
         neighbour = i - 1 if verb == FORWARD else i + 1
         begun = 0 <= neighbour < len(parts) and parts[neighbour].stage == part.stage
@@ -201,37 +207,37 @@ class Passes:
         batch = self.draft.send(self.batches[rows.track], slot, "targets")
         index = tuple(rows) if self.layout.microbatches > 1 else (rows.track,)
         kind = _LOSS._replace(axes=_LOSS.axes[: len(index)])
-        where = At(rows.track, end, 0, rows.micro)
-        arguments = (Now.MODEL, Now.STEP, where, batch, outputs, *owners)
+        pass_id = PassId(rows.track, end, 0, rows.micro)
+        arguments = (Now.MODEL, Now.STEP, pass_id, batch, outputs, *owners)
         return self.draft.section.add(kind, "forward_loss", index, slot, *arguments)
 
     def _measure_parts(self, i: int, rows: MicrobatchId, outputs: list[Output]) -> list[Output]:
-        """The loss across parts in width, whose outputs stay where they are."""
+        """Return the loss of each part in width. The outputs stay on their slots."""
         section, track = self.draft.section, rows.track
         slots = [self.draft.slot(track, i, branch) for branch in range(len(outputs))]
         batches = [self.draft.send(self.batches[track], slot, "targets") for slot in slots]
-        wheres = [At(track, i, branch, rows.micro) for branch in range(len(outputs))]
-        each = list(zip(wheres, batches, outputs, slots, strict=True))
+        pass_ids = [PassId(track, i, branch, rows.micro) for branch in range(len(outputs))]
+        each = list(zip(pass_ids, batches, outputs, slots, strict=True))
         gathered = [
             section.add(
-                *(_GATHER_LOSS, "gather_loss", (*rows, where.branch), slot),
-                *(Now.MODEL, Now.STEP, where, batch, output),
+                *(_GATHER_LOSS, "gather_loss", (*rows, pass_id.branch), slot),
+                *(Now.MODEL, Now.STEP, pass_id, batch, output),
             )
-            for where, batch, output, slot in each
+            for pass_id, batch, output, slot in each
         ]
         total = section.add(_REDUCE_LOSS, "reduce_loss", tuple(rows), slots[0], Now.MODEL, *gathered)
         return [
             section.add(
-                *(_LOSS._replace(axes=(*_LOSS.axes, "branch")), "split_loss", (*rows, where.branch), slot),
-                *(Now.MODEL, Now.STEP, where, batch, output, total),
+                *(_LOSS._replace(axes=(*_LOSS.axes, "branch")), "split_loss", (*rows, pass_id.branch), slot),
+                *(Now.MODEL, Now.STEP, pass_id, batch, output, total),
             )
-            for where, batch, output, slot in each
+            for pass_id, batch, output, slot in each
         ]
 
     def _shared(
         self, i: int, verb: str, micro: int, inputs: list[list[StageInput]], operation: bool = False
     ) -> Output | None:
-        """The sum of all tracks' statistics for an operation that shares them, or None."""
+        """Return the sum of all tracks' statistics for a synchronised operation; None for any other."""
         parts = self.partition.parts
         first = i if operation else parts[i].first
         gathers = not operation and parts[i].first == parts[i].stop

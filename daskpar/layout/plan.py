@@ -1,32 +1,63 @@
-"""The plan of a step as data: operations, the slots they run on, what each reads, and from which step.
+"""The plan of a step as data: operations, the slots they run on, the values each reads, and from which step.
 
-Two lanes at `grain: step`; a dotted arrow comes from the step before, so it is an edge with an offset of 1:
+Two lanes on two processes at `grain: step`. A dotted arrow is a value that is carried from one step to the
+next, an edge with an offset of 1:
 
-    state 0  ┄┄> update 0 ──> grad 0 ──┬─> gradient ┄┄> both updates of the next step
-    gradient ┄┄┘                       │
-    state 1  ┄┄> update 1 ──> grad 1 ──┘
+    step t                                                step t + 1
+    update, lane 0 ──> grad, lane 0 ┄┐                 ┌┄> update, lane 0 ──> grad, lane 0
+                                     ├┄ "gradient 0" ┄┄┤
+    update, lane 1 ──> grad, lane 1 ┄┘                 └┄> update, lane 1 ──> grad, lane 1
 
-A plan is made once a run and stamped for each step (`daskpar.graph.emit`): only step numbers, learning rates
-and the chunks of the data change. Whoever wants to know about an operation asks the plan, never its name.
+An update also reads its lane's state of the step before. The same as data:
+
+    operation   slot   reads                                                      its value
+    update      0      ..., Carried("state 0", item 0), AllCarried("gradient 0")  Output(0)
+    update      1      ..., Carried("state 0", item 1), AllCarried("gradient 0")  Output(1)
+    grad        0      ..., Output(0), Chunks(lane 0)                             Output(2)
+    grad        1      ..., Output(1), Chunks(lane 1)                             Output(3)
+
+    results     "state 0": Output(0), Output(1)      "gradient 0": Output(2), Output(3)
+
+A plan is compiled once a run and stamped for each step (`daskpar.graph.emit`): only step numbers, learning
+rates and chunks of data change. Other modules read about an operation in the plan; nobody parses its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import NamedTuple
+
+from daskpar.layout.arguments import (
+    AllCarried,
+    AllStreams,
+    Carried,
+    Chunks,
+    CountCarried,
+    Now,
+    Output,
+    PassId,
+    Source,
+    Streams,
+    Together,
+    WindowChunks,
+    numbers_read,
+    reading,
+)
 
 Index = tuple[int | str, ...]
 
 
 class Kind(NamedTuple):
-    """Operations of one name.
+    """The kind of an operation: everything that operations of one name have in common.
 
-    `name`: as the dashboard shows it, e.g. `forward-dense`. `verb`: the class of operation, e.g. `forward`.
-    `axes`: the names of the numbers in an index. `urgent`: short, and others wait for it, so a worker does
-    it first. `steps`: whether it belongs to a step, whose number its key begins with. `actor`: whether its
-    value is an object that lives on with a worker.
+    Args:
+        name: Name on the dashboard, e.g. `forward-dense`.
+        verb: Class of operations, e.g. `forward`.
+        axes: Names of the numbers in an operation's coordinates.
+        urgent: The operation is short and others depend on it, so workers run it first. Default: False.
+        steps: The operation belongs to a step, and its key begins with the step's number. Default: True.
+        actor: The value is an object that stays on one worker. Default: False.
     """
 
     name: str
@@ -37,105 +68,22 @@ class Kind(NamedTuple):
     actor: bool = False
 
 
-class Output(NamedTuple):
-    """The value of an operation of the same step: its place in the list of operations."""
-
-    number: int
-
-
-class Carried(NamedTuple):
-    """A value from an earlier step: item `item` of a variable, `back` steps ago. None where there is none."""
-
-    variable: str
-    item: int = 0
-    back: int = 1
-
-
-class AllCarried(NamedTuple):
-    """All items of a variable from an earlier step, as so many arguments."""
-
-    variable: str
-    back: int = 1
-
-
-class CountCarried(NamedTuple):
-    """The number of items of a variable from the step before."""
-
-    variable: str
-
-
-class Together(NamedTuple):
-    """Several values as one argument, a list."""
-
-    values: tuple[Output | Carried | AllCarried, ...]
-
-
-class WindowChunks(NamedTuple):
-    """All chunks that lanes draw from in a window: first their (stream, chunk), then each as an argument."""
-
-    lanes: range
-
-
-class Streams(NamedTuple):
-    """The streams of data that a lane draws from, a range."""
-
-    lane: int
-
-
-class AllStreams(NamedTuple):
-    """The streams of several lanes, a tuple of ranges."""
-
-    lanes: range
-
-
-class At(NamedTuple):
-    """The part and the rows of a pass: micro-batch `micro` of a track, through part number `part` as branch
-    number `branch` has it. Tracks are counted over all replicas."""
-
-    track: int
-    part: int
-    branch: int
-    micro: int
-
-
-class Chunks(NamedTuple):
-    """The chunks of data that a lane draws from in a step, as so many arguments."""
-
-    lane: int
-
-
-class Now(IntEnum):
-    """An argument that is another one at each step.
-
-    `MODEL`: the run's description. `STEP`: the number of the step. `RATE`: its learning rate; `LAST_RATE`:
-    that of the step before, for gradients that wait to be applied; `RATES`: those of all steps of a window.
-    `FRESH`: whether the log of steps begins anew. `FILE`: the file that a run goes on from, or None; `PART`:
-    the part of that file which is meant. `ROUNDS`: the averages there have been before.
-    """
-
-    MODEL = 0
-    STEP = 1
-    RATE = 2
-    LAST_RATE = 3
-    RATES = 4
-    FRESH = 5
-    FILE = 6
-    PART = 7
-    ROUNDS = 8
-
-
-Source = Output | Carried
 FROM_FILE, FROM_SEED = "from a file", "from the seed"
-LOOK = "look"
+SNAPSHOT = "snapshot"
 
 
 class Op(NamedTuple):
     """One operation of a step.
 
-    `function`: of `daskpar.tasks`. `coordinates`: the numbers that tell it from others
-    of its kind, as the axes of the kind name them. `slot`: the place of work,
-    None for any. `needs`: a variable without which it is left out, or `FROM_FILE` or `FROM_SEED` for
-    operations that begin a run; its readers then read `instead`.
+    Args:
+        kind: Name and class of the operation.
+        function: Name of a task function in `daskpar.tasks`.
+        coordinates: Numbers that distinguish it from others of its kind, as the axes of the kind name them.
+        slot: Slot on which it runs; None for any.
+        arguments: Arguments of the function, in the terms of this module or as they are.
+        needs: Variable without which it is left out; or `FROM_FILE` or `FROM_SEED`, for operations at the
+            beginning of a run. Default: "", it is never left out.
+        instead: Value that its readers read if it is left out. Default: None.
     """
 
     kind: Kind
@@ -148,30 +96,13 @@ class Op(NamedTuple):
 
     @property
     def reads(self) -> list[int]:
-        """The operations of the same step that it reads."""
-        return list(_numbers(self.arguments))
-
-
-def _numbers(arguments: Iterable[object]) -> Iterable[int]:
-    for argument in arguments:
-        if isinstance(argument, Output):
-            yield argument.number
-        elif isinstance(argument, Together):
-            yield from _numbers(argument.values)
-
-
-def reading(argument: object, of: Callable[[Output], Output]) -> object:
-    """An argument that reads other operations of its step: `of` each output, the one to read instead."""
-    if isinstance(argument, Output):
-        return of(argument)
-    if isinstance(argument, Together):
-        return Together(tuple(reading(value, of) for value in argument.values))  # type: ignore[misc]
-    return argument
+        """The operations of the same step that it reads, by number."""
+        return list(numbers_read(self.arguments))
 
 
 @dataclass
 class Section:
-    """Operations in an order in which they can be done, and the variables that they leave to later steps."""
+    """Operations, each behind those that it reads, and the variables that later steps read."""
 
     ops: list[Op] = field(default_factory=list)
     results: dict[str, tuple[Source, ...]] = field(default_factory=dict)
@@ -187,32 +118,36 @@ class Section:
         needs: str = "",
         instead: Source | None = None,
     ) -> Output:
-        """Add an operation; returns its output."""
+        """Add an operation and return its output. The arguments are those of `Op`."""
         self.ops.append(Op(kind, function, index, slot, arguments, needs, instead))
         output = Output(len(self.ops) - 1)
         self._once[kind.name, index] = output
         return output
 
-    def there(self, kind: Kind, index: Index) -> Output | None:
-        """The output of an operation that was added already, or None."""
+    def output_of(self, kind: Kind, index: Index) -> Output | None:
+        """Return the output of an operation that was added already, or None."""
         return self._once.get((kind.name, index))
 
     def slot(self, value: Output) -> int | None:
-        """The slot of the operation that makes a value."""
+        """Return the slot of the operation that computes a value."""
         return self.ops[value.number].slot
 
-    def scoped(self, scope: str, part: str, slots: int, lanes: int, tracks: int) -> Section:
-        """The same for another replica: its name in the index and in variables, its own slots, lanes and
-        tracks.
+    def scoped(self, scope: str, prefix: str, slots: int, lanes: int, tracks: int) -> Section:
+        """Return the section for another replica.
 
-        `part`: of a file that a run goes on from, the part with its state.
+        Args:
+            scope: Name of the replica, in the coordinates of operations and in variables.
+            prefix: Beginning of the names of its state in a file.
+            slots: Number that is added to slots.
+            lanes: Number that is added to lanes.
+            tracks: Number that is added to tracks.
         """
 
         def renamed(argument: object) -> object:
             if isinstance(argument, Carried | AllCarried | CountCarried):
                 return argument._replace(variable=f"{scope} {argument.variable}")
-            if argument is Now.PART:
-                return part
+            if argument is Now.PREFIX:
+                return prefix
             if isinstance(argument, WindowChunks | AllStreams):
                 first, stop = argument.lanes.start + lanes, argument.lanes.stop + lanes
                 return argument._replace(lanes=range(first, stop))
@@ -220,7 +155,7 @@ class Section:
                 return Together(tuple(renamed(value) for value in argument.values))  # type: ignore[misc]
             if isinstance(argument, Chunks | Streams):
                 return argument._replace(lane=argument.lane + lanes)
-            if isinstance(argument, At):
+            if isinstance(argument, PassId):
                 return argument._replace(track=argument.track + tracks)
             return argument
 
@@ -241,7 +176,7 @@ class Section:
         return Section([moved(op) for op in self.ops], results)  # type: ignore[arg-type]
 
     def include(self, other: Section) -> int:
-        """Add the operations and results of another section behind these; returns where they begin."""
+        """Add the operations and results of another section; return the number of its first operation."""
         shift = len(self.ops)
 
         def shifted(argument: object) -> object:
@@ -261,16 +196,21 @@ class Section:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a run submits: what begins it, each step, averages between steps, and a look at the state.
+    """The operations of a run, in sections that are stamped as often as they are needed.
 
-    `look` leaves its state in the variable `LOOK`. `logs`: values whose logs tell of the steps since a window
-    began. `back`: how many steps a variable is remembered, where that is more than one. `whole_windows`:
-    whether `step` stands for many steps at once.
+    Args:
+        start: Load the state with which the run begins.
+        step: One training step.
+        snapshot: Turn the state of a step into a value of its own, in the variable `SNAPSHOT`.
+        logs: Values whose logs describe the steps since a window began.
+        average: Average the replicas between two steps. Default: None.
+        back: Number of steps for which a variable is kept, for those that are kept longer than one.
+        whole_windows: True if `step` stands for all steps of a window. Default: False.
     """
 
     start: Section
     step: Section
-    look: Section
+    snapshot: Section
     logs: tuple[Carried | AllCarried, ...]
     average: Section | None = None
     back: Mapping[str, int] = field(default_factory=dict)

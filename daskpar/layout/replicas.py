@@ -1,14 +1,15 @@
-"""Replicas that train alone and are averaged: local SGD, post-local SGD, DiLoCo.
+"""Replicas that train independently and are averaged: local SGD, post-local SGD, DiLoCo.
 
 Two replicas, averaged every two steps:
 
     replica 0   grad[0] ─> grad[1] ─> update ─┬─> average ─┬─> load-average ─> grad[2] ─> ...
     replica 1   grad[0] ─> grad[1] ─> update ─┘            └─> load-average ─> grad[2] ─> ...
 
-A replica is a whole layout, with lanes, stages or whatever else; in between nothing crosses from one to
-another (Stich 2019, "Local SGD converges fast and communicates little"; Lin et al. 2020, "Don't use large
-mini-batches, use local SGD", for `synchronous_until`; Douillard et al. 2023, "DiLoCo", for `outer`). Averaged
-at each step of plain SGD, replicas compute what lanes do.
+A replica is a whole layout, with lanes, stages and other cuts. Between averages, replicas exchange nothing
+(Stich 2019, "Local SGD converges fast and communicates little"). `synchronous_until` averages at each of the
+first steps (Lin et al. 2020, "Don't use large mini-batches, use local SGD"). With `outer`, an optimizer
+steps from one average to the next (Douillard et al. 2023, "DiLoCo"). Replicas that are averaged after each
+step of plain SGD compute the same as lanes.
 """
 
 from __future__ import annotations
@@ -17,21 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from daskpar.errors import InputError
+from daskpar.layout.arguments import Carried, Now, Output
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.draft import Draft
-from daskpar.layout.plan import (
-    FROM_FILE,
-    FROM_SEED,
-    LOOK,
-    Carried,
-    Kind,
-    Now,
-    Output,
-    Plan,
-    Section,
-)
+from daskpar.layout.plan import FROM_FILE, FROM_SEED, SNAPSHOT, Kind, Plan, Section
 from daskpar.layout.synchronous import PENDING, Synchronous, gradient_of, state_of
 from daskpar.settings import setting
 
@@ -44,12 +36,26 @@ _GATHER = Kind("gather-replicas", "gather")
 
 @dataclass(frozen=True)
 class Replicas(Cut):
-    """Copies of all of this, each on its own share of a batch."""
+    """Local SGD: copies of a whole layout, each on its own share of the batch."""
 
-    replicas: int = setting(1, "copies of all of this that train alone and are averaged", at_least=1)
-    average_every: int = setting(1, "steps between averages; 0: only at the end", at_least=0)
-    synchronous_until: int = setting(0, "a step up to which they are averaged at each", at_least=0)
-    outer: Any = setting(None, "an optimizer that steps from average to average")
+    replicas: int = setting(
+        1,
+        "copies of the whole layout that train independently and are averaged (local SGD, DiLoCo)",
+        at_least=1,
+    )
+    average_every: int = setting(
+        1, "steps between averages of the replicas' parameters; 0 averages only at the end", at_least=0
+    )
+    synchronous_until: int = setting(
+        0,
+        "steps at the start of training after each of which replicas are averaged (post-local SGD)",
+        at_least=0,
+    )
+    outer: Any = setting(
+        None,
+        "optimizer that is applied to the averages, by name, {name: arguments} or built (outer optimizer of "
+        "DiLoCo); without it the average is taken as it is",
+    )
 
     def check_fields(self) -> None:
         averages = (self.average_every, self.synchronous_until) != (1, 0) or self.outer is not None
@@ -63,12 +69,12 @@ class Replicas(Cut):
             )
 
     def averages(self, step: int) -> int:
-        """The number of averages in the first `step` steps."""
+        """Return the number of averages in the first `step` steps."""
         later = max(0, step - self.synchronous_until)
         return min(step, self.synchronous_until) + (later // self.average_every if self.average_every else 0)
 
     def steps_until_average(self, step: int) -> int | None:
-        """Steps that replicas are on their own from a step on; None: until the end."""
+        """Return the number of steps from `step` to the next average; None if there is none."""
         if self.replicas == 1:
             return None
         if step < self.synchronous_until:
@@ -78,28 +84,30 @@ class Replicas(Cut):
         return self.average_every - (step - self.synchronous_until) % self.average_every
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
-        """The plan once for each replica, and averages between steps."""
+        """Return the plan once for each replica, with averages between steps."""
         if self.replicas == 1:
             return plan
         writer = Synchronous(run, across_processes)
-        start, step, look = Section(), Section(), Section()
+        start, step, snapshot = Section(), Section(), Section()
         for replica in range(self.replicas):
-            for whole, one in ((start, plan.start), (step, plan.step), (look, plan.look)):
+            for whole, one in ((start, plan.start), (step, plan.step), (snapshot, plan.snapshot)):
                 whole.include(self._scoped(one, run, replica))
         average = self._average(writer, run, across_processes)
-        last: list[Output | Carried] = [look.results[f"{_scope(r)} {LOOK}"][0] for r in range(self.replicas)]
+        last: list[Output | Carried] = [
+            snapshot.results[f"{_scope(r)} {SNAPSHOT}"][0] for r in range(self.replicas)
+        ]
         if run.outer is not None:
             self._begin_outer(start, plan.start, writer, run)
             anchors = [Carried(_anchor(h)) for h in range(len(writer.owners))]
-            last.append(writer.whole(look, anchors, ("outer",)))
-        gathered = look.add(_GATHER, "gather_replicas", (), None, Now.MODEL, self.replicas, *last)
-        look.results = {LOOK: (gathered,)}
+            last.append(writer.whole(snapshot, anchors, ("outer",)))
+        gathered = snapshot.add(_GATHER, "gather_replicas", (), None, Now.MODEL, self.replicas, *last)
+        snapshot.results = {SNAPSHOT: (gathered,)}
         logs = tuple(
             log._replace(variable=f"{_scope(r)} {log.variable}")
             for r in range(self.replicas)
             for log in plan.logs
         )
-        return Plan(start, step, look, logs, average, whole_windows=plan.whole_windows)
+        return Plan(start, step, snapshot, logs, average, whole_windows=plan.whole_windows)
 
     def _scoped(self, section: Section, run: Described, replica: int) -> Section:
         layout = run.layout
@@ -108,12 +116,12 @@ class Replicas(Cut):
         return section.scoped(_scope(replica), f"replica-{replica}", shift, lanes, tracks)
 
     def _begin_outer(self, start: Section, one: Section, writer: Synchronous, run: Described) -> None:
-        """Add where the outer optimizer begins: in the file, or at the parameters before the first step."""
+        """Add the beginning of the outer optimizer: from the file, or from the parameters before step 1."""
         for h in range(len(writer.owners)):
             (state,) = one.results[state_of(h)][:1]
             assert isinstance(state, Output)
             op = one.ops[state.number]
-            arguments = tuple("outer" if argument is Now.PART else argument for argument in op.arguments)
+            arguments = tuple("outer" if argument is Now.PREFIX else argument for argument in op.arguments)
             kind = op.kind._replace(axes=("replica", *op.kind.axes))
             saved = start.add(
                 kind, op.function, ("outer", *op.coordinates), op.slot, *arguments, needs=FROM_FILE
@@ -125,7 +133,7 @@ class Replicas(Cut):
             start.results[_anchor(h)] = (begun,)
 
     def _average(self, writer: Synchronous, run: Described, across_processes: bool) -> Section:
-        """Every replica with the average of all for its parameters."""
+        """Return the section that gives every replica the average of all parameters."""
         section = Section()
         updated: list[list[tuple[Output, ...]]] = []
         for replica in range(self.replicas):
@@ -145,9 +153,9 @@ class Replicas(Cut):
             if run.outer is not None:
                 section.results[_anchor(h)] = (mean,)
             function: str = "load_average"
-            described: tuple[object, ...] = ()
+            first: tuple[object, ...] = ()
             if run.table.frozen:
-                function, described = "load_trained_average", (Now.MODEL, span)
+                function, first = "load_trained_average", (Now.MODEL, span)
             for replica, states in enumerate(updated):
                 shift = replica * run.layout.lane_slots
                 section.results[f"{_scope(replica)} {state_of(h)}"] = tuple(
@@ -156,7 +164,7 @@ class Replicas(Cut):
                         function,
                         (_scope(replica), h, track),
                         writer.slot(span, track) + shift,
-                        *described,
+                        *first,
                         state,
                         mean,
                     )
@@ -173,5 +181,5 @@ def _scope(replica: int) -> str:
 
 
 def _anchor(owner: int) -> str:
-    """The variable of the last average, which the outer optimizer steps from."""
+    """Return the variable of the last average, from which the outer optimizer steps."""
     return f"anchor {owner}"

@@ -1,16 +1,22 @@
-"""Context parallelism: the positions of sequences are cut into shares, one a track; attention is a ring.
+"""Sequence parallelism: the positions of a text are cut into shares, and attention becomes a ring.
 
-Three tracks of a lane, causal attention: keys and values go from track to track, as far as they are seen.
+Each share is a track of its lane. A track attends to its own keys first, then to those of the other tracks,
+which travel from neighbour to neighbour (`send-keys`). `sequence: 3`, causal attention, so a track needs only
+the keys of the tracks before it:
 
-    track 0   project ─> ring 0 ──────────────────────> finish          ring h: the hop after which a track
-                 └ keys ┐                                               has seen h + 1 blocks of keys
-    track 1   project ─> ring 0 ─> ring 1 ────────────> finish
-                 └ keys ┐  keys of track 0 ┐
-    track 2   project ─> ring 0 ─> ring 1 ─> ring 2 ──> finish
+                                      hop 0             hop 1             hop 2
+    track 0   project-attention ─┬─> keys of track 0                                      ─> forward-...
+                                 └──────────────────┐
+    track 1   project-attention ─┬─> keys of track 1 ─> keys of track 0                   ─> forward-...
+                                 └──────────────────┐                 └──┐
+    track 2   project-attention ───> keys of track 2 ─> keys of track 1 ─> keys of track 0 ─> forward-...
 
-On the way back keys go round once more, with their gradients, which then come home. All else is done by each
-track alone, and the gradients of parameters are one tree over lanes and shares. Liu et al. 2023, "Ring
-attention with blockwise transformers for near-infinite context" (arXiv 2310.01889).
+A hop is a `ring-attention` task, and `forward-multi-head-attention` finishes the softmax. Backward, the keys
+travel once more together with their gradients, which are sent to their owner at the end. Each track runs all
+other operations on its share alone. One tree adds the gradients of parameters over lanes and shares.
+
+Reference: Liu et al. 2023, "Ring attention with blockwise transformers for near-infinite context".
+https://arxiv.org/abs/2310.01889
 """
 
 from __future__ import annotations
@@ -19,11 +25,12 @@ from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 
 from daskpar.errors import InputError
+from daskpar.layout.arguments import Output, PassId, Source, reading
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
-from daskpar.layout.plan import At, Index, Kind, Op, Output, Plan, Section, Source, reading
+from daskpar.layout.plan import Index, Kind, Op, Plan, Section
 from daskpar.settings import setting
 
 _AXES = ("lane", "part", "micro", "branch")
@@ -44,9 +51,14 @@ _Visits = dict[tuple[int, int], Output]
 
 @dataclass(frozen=True)
 class Sequence(Cut):
-    """Shares of the positions of every example."""
+    """Sequence parallelism: shares of the positions of every example."""
 
-    sequence: int = setting(1, "shares that the positions of a sequence are cut into", at_least=1)
+    sequence: int = setting(
+        1,
+        "shares that the positions of a sequence are cut into (sequence or context parallelism, ring "
+        "attention)",
+        at_least=1,
+    )
 
     @property
     def tracks_per_lane(self) -> int:
@@ -68,14 +80,14 @@ class Sequence(Cut):
             )
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
-        """Each track on its share of the positions, and the rings of attention between them."""
+        """Return the plan with each track on its share of the positions, and rings of attention."""
         return plan if self.sequence == 1 else replace(plan, step=_Rings(plan.step, run).written())
 
 
 class _Rings:
-    """Writes a step again, with a ring in the place of each attention part.
+    """The rewriting of a step: each attention part becomes a ring.
 
-    `old`: the step in which every track does such a part as if it were alone.
+    `old` is the step in which every track runs such a part as if it were alone.
     """
 
     def __init__(self, old: Section, run: Described):
@@ -89,13 +101,14 @@ class _Rings:
                 self.rings.setdefault(ring, []).append(number)
 
     def written(self) -> Section:
+        """Return the new step."""
         for number in range(len(self.old.ops)):
             self.read(Output(number))
         results = {name: tuple(map(self._source, sources)) for name, sources in self.old.results.items()}
         return Section(self.new.ops, results)
 
     def read(self, old: Output) -> Output:
-        """The output of the new step that stands for one of the old; what it needs is written first."""
+        """Return the output of the new step for one of the old step. Operations that it reads come first."""
         if old.number not in self.moved:
             op = self.old.ops[old.number]
             ring = self._ring_of(op)
@@ -108,11 +121,14 @@ class _Rings:
         return self.moved[old.number]
 
     def _ring_of(self, op: Op) -> tuple[object, ...] | None:
-        """The common name of operations of one ring; None for one that is not of a ring."""
-        at = _at(op)
-        if op.function not in ("forward_part", "backward_part") or self.run.partition.ring(at.part) is None:
+        """Return the common key of the operations of one ring; None for all other operations."""
+        pass_id = _pass_id(op)
+        if (
+            op.function not in ("forward_part", "backward_part")
+            or self.run.partition.ring(pass_id.part) is None
+        ):
             return None
-        return op.kind.verb, at.track // self.shares, at._replace(track=0)
+        return op.kind.verb, pass_id.track // self.shares, pass_id._replace(track=0)
 
     def _alone(self, op: Op) -> Output:
         function, arguments = op.function, self._read_all(op.arguments)
@@ -172,13 +188,13 @@ class _Rings:
         return outputs
 
     def _projected(self, verb: str, op: Op, after: object) -> Output:
-        """The queries and keys of a track, by the forward operation of its part."""
+        """Add the queries and keys of a track, from the forward operation of its part."""
         known = self._read_all(op.arguments)
         arguments = (*known[:4], after, *known[6:])
         return self._add(_PROJECT[verb], "project_attention", op, arguments)
 
     def _kept(self, ops: Several[Op], slopes: Several[Output]) -> list[Output]:
-        """The queries and keys of the forward pass; with `recompute` made again, now that they are needed."""
+        """Return the queries and keys of the forward pass; with `recompute` they are computed again."""
         kept = []
         for op, slope in zip(ops, slopes, strict=True):
             forward = op.arguments[3]
@@ -193,13 +209,13 @@ class _Rings:
         return kept
 
     def _visits(self, ops: Several[Op]) -> list[tuple[int, int]]:
-        """(share, hop): the hops of all shares, in an order in which they can be done."""
+        """Return (share, hop) of all hops, each behind those that it reads."""
         shares = range(self.shares)
         return [(share, hop) for hop in shares for share in shares if hop < self._hops(ops, share)]
 
     def _hops(self, ops: Several[Op], share: int) -> int:
-        """The number of blocks a share looks at: where attention is causal, its own and those before."""
-        ring = self.run.partition.ring(_at(ops[0]).part)
+        """Return the number of blocks that a share attends to: if causal, its own and those before."""
+        ring = self.run.partition.ring(_pass_id(ops[0]).part)
         assert ring is not None
         return share + 1 if ring.causal else self.shares
 
@@ -213,9 +229,9 @@ class _Rings:
         share: int,
         hop: int,
     ) -> None:
-        """Add the block that a share looks at in a hop: its own, or that of its neighbour in the hop before.
+        """Add the block of keys of a hop: the share's own, or that of its neighbour in the hop before.
 
-        It comes while the hop before is worked on, and not earlier.
+        The block is sent while the hop before runs, and not earlier, so that blocks do not pile up.
         """
         source = keys[(share - 1) % self.shares, hop - 1] if hop else projected[share]
         arguments = (source, done.get((share, hop - 2)))
@@ -224,13 +240,13 @@ class _Rings:
     def _add(
         self, kind: Kind, function: str, op: Op, arguments: tuple[object, ...], *more: int | str
     ) -> Output:
-        """Add an operation at the slot of another, with its number and more."""
-        at = _at(op)
-        index: Index = (_number(op), at.part, at.micro, at.branch, *more)
+        """Add an operation at the slot of another, with its coordinates and more."""
+        pass_id = _pass_id(op)
+        index: Index = (_number(op), pass_id.part, pass_id.micro, pass_id.branch, *more)
         return self.new.add(kind, function, index, op.slot, *arguments)
 
     def _instead(self, op: Op, function: str, arguments: tuple[object, ...]) -> Output:
-        """Add what is done in the place of an operation, with its kind and coordinates."""
+        """Add the operation that replaces another, with the same kind and coordinates."""
         return self.new.add(op.kind, function, op.coordinates, op.slot, *arguments)
 
     def _read_all(self, arguments: tuple[object, ...]) -> tuple[object, ...]:
@@ -240,13 +256,15 @@ class _Rings:
         return self.read(source) if isinstance(source, Output) else source
 
 
-def _at(op: Op) -> At:
-    """The part and the rows of an operation of a pass; of any other, those of none."""
-    return next((argument for argument in op.arguments if isinstance(argument, At)), At(-1, -1, -1, -1))
+def _pass_id(op: Op) -> PassId:
+    """Return the part and the rows of an operation of a pass; numbers of -1 for any other."""
+    return next(
+        (argument for argument in op.arguments if isinstance(argument, PassId)), PassId(-1, -1, -1, -1)
+    )
 
 
 def _number(op: Op) -> int:
-    """The number of an operation's track, the first of its coordinates."""
+    """Return the track of an operation, the first of its coordinates."""
     track = op.coordinates[0]
     assert isinstance(track, int)
     return track

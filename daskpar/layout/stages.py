@@ -1,4 +1,4 @@
-"""The stages of a model: cut by depth, so that each has about the same share of some cost."""
+"""The stages of a model: cut by depth, so that each has about the same cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from daskpar.nn.tensor_parallel import Section
 
 
 def operation_costs(program: Program, table: ParameterTable, in_shape: Shape, what: str) -> list[float]:
-    """For each operation: `flops` of an example, numbers in its `parameters`, or `bytes` that it puts out."""
+    """Return the cost of each operation of a program.
+
+    Args:
+        program: The operations.
+        table: Table of the parameters.
+        in_shape: Shape of one example.
+        what: `flops` for one example, `parameters` for the number of elements, or `bytes` for the size of the
+            outputs, which is counted in elements.
+    """
     if what == "parameters":
         return [
             float(sum(e.stop - e.start for e in table.entries if operation.holds(e.name)))
@@ -37,7 +45,11 @@ def stage_ends(
     layout: Cuts,
     costs: Sequence[float] | None,
 ) -> list[int]:
-    """The operation at which each stage ends."""
+    """Return the operation at which each stage ends (exclusive).
+
+    Raises:
+        InputError: The model has too few operations, or other layers than the layout lists.
+    """
     if layout.depth == 1:
         return [len(program)]
     if isinstance(layout.stages, tuple):
@@ -54,7 +66,7 @@ def stage_ends(
 
 
 def _by_hand(program: Program, stages: Sequence[int]) -> list[int]:
-    """Stages of so many layers of the config each."""
+    """Return the ends of stages whose numbers of layers are given."""
     tops = [i for i in range(len(program)) if i == 0 or program[i].path[0] != program[i - 1].path[0]]
     if sum(stages) != len(tops):
         raise InputError(
@@ -67,9 +79,13 @@ def _by_hand(program: Program, stages: Sequence[int]) -> list[int]:
 
 
 def balanced(costs: Sequence[float], parts: int) -> list[int]:
-    """The end of each of `parts` runs of `costs`, so that the dearest costs least; no run is empty.
+    """Return the ends of `parts` runs of `costs`, so that the most expensive run is as cheap as possible.
 
-    By dynamic programming; among equals the earliest ends.
+    No run is empty. Dynamic programming; of equally good cuts the one with the earliest ends is returned.
+
+    Example:
+        >>> balanced([3, 1, 1, 1], 2)
+        [1, 4]
     """
     sums = [0.0]
     for cost in costs:

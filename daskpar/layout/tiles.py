@@ -1,7 +1,27 @@
-"""Spatial parallelism: images are cut by rows of pixels, as far as layers need no more than a halo.
+"""Spatial parallelism: images are cut by rows of pixels, in layers that need no more than a halo.
 
-whole → tiles    its rows for each (`pick-rows`)    tiles → whole    laid one below the other
-tile → tile      as it is, and the rows that its neighbours lack (`halo`)
+Rows of an image of 8 rows for a 3 x 3 convolution, `tiles: 4`. A tile owns the rows `#`; the rows `+`, its
+halo, come from its neighbours:
+
+    row      0 1 2 3 4 5 6 7
+    tile 0   # # +
+    tile 1     + # # +
+    tile 2         + # # +
+    tile 3             + # #
+
+The tasks of two convolutions in a row, `tiles: 2`:
+
+    load-batch                   images
+                           ┌───────┴───────┐
+    pick-rows           tile 0          tile 1          with the halo of the first convolution
+    forward-stage       tile 0          tile 1
+    halo-activation        ├─ last row ──> │            the halo of the second convolution
+                           │ <── first row ┤
+    forward-stage       tile 0          tile 1
+                           └───────┬───────┘
+    join-activation              images
+
+Backward, `halo-gradient` tasks return the gradients of the halo to the tiles that own the rows.
 """
 
 from __future__ import annotations
@@ -9,10 +29,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daskpar.layout.arguments import Output
+from daskpar.layout.boundary import Mover
 from daskpar.layout.cut import Cut
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.pipeline_schedule import BACKWARD, FORWARD
-from daskpar.layout.plan import Index, Kind, Output
+from daskpar.layout.plan import Index, Kind
 from daskpar.nn.spatial import Rows, overlap
 from daskpar.settings import setting
 
@@ -30,13 +52,15 @@ _JOIN = {
 
 @dataclass(frozen=True)
 class Tiles(Cut):
-    """Parts of an image side by side."""
+    """Spatial parallelism: tiles of an image, one below the other."""
 
-    tiles: int = setting(1, "parts that images are cut into by rows of pixels", at_least=1)
+    tiles: int = setting(
+        1, "tiles that images are cut into by rows of pixels (spatial parallelism)", at_least=1
+    )
 
 
-class Strips:
-    """Moves values into and out of tiles."""
+class Strips(Mover):
+    """The mover of a part that is cut into tiles."""
 
     def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
         needs = [strip.input for strip in draft.partition.parts[part].strips]
@@ -52,7 +76,7 @@ class Strips:
     def gather(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
     ) -> Output:
-        """The tiles of an image, one below the other; backward, where they overlap, summed."""
+        """Return the tiles as one image. Backward, the gradients of rows that overlap are summed."""
         slot = draft.slot(rows.track, part)
         what = "activation" if verb == FORWARD else "gradient"
         values = [draft.send(value, slot, what) for value in branches]
@@ -66,7 +90,7 @@ class Strips:
     def exchange(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]
     ) -> list[StageInput] | None:
-        """Each tile's own value, and the rows that it lacks of its neighbours'."""
+        """Return the value of each tile, with the rows that its neighbours send."""
         parts, forward = draft.partition.parts, verb == FORWARD
         before = part - 1 if forward else part + 1
         strips = parts[part if forward else before].strips
@@ -93,7 +117,7 @@ class Strips:
 def _scattered(
     draft: Draft, whole: Output, axes: tuple[str, ...], index: Index, rows: Sequence[Rows]
 ) -> list[StageInput]:
-    """For each tile its rows of pixels of a value."""
+    """Return the rows of pixels of each tile, cut out of a whole value."""
     slot, kind = draft.section.slot(whole), _PICK._replace(axes=(*axes, "tile"))
     picked = [
         draft.section.add(kind, "pick_rows", (*index, t), slot, whole, wanted)

@@ -1,13 +1,15 @@
-"""The reduction tree: who adds what, from the lanes' numbers alone.
+"""The reduction tree: its shape follows from the number of lanes alone.
 
-With a fan-in of 4, nine lanes meet like this; the last level (at most `fan_in` values) is left to whoever
-needs the sum, which saves a hop:
+Nine lanes with a fan-in of 4 are added in two tasks:
 
-    0 1 2 3   4 5 6 7   8        lanes
-     \\_|_|_/   \\_|_|_/   |
-        0         1      2        level 0: values that ride in the next step
+    lanes      0   1   2   3     4   5   6   7     8
+               └───┴─┬─┴───┘     └───┴─┬─┴───┘     │
+    level 0          0                 1           2
 
-The shape, and with it every rounding, is the same wherever the tasks run.
+Node 2 has a single input: it is no task, and passes the value of lane 8. The last level, at most `fan_in`
+values, is not added by a task of its own: the tasks that need the sum add it, which saves a hop.
+
+The shape, and so every rounding, is the same on any number of workers.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    """One task of the tree, `place` on its level: adds `inputs`, which are places on the level below."""
+    """One node of the tree, number `place` of its level; it adds the `inputs`, places of the level below."""
 
     level: int
     place: int
@@ -25,9 +27,13 @@ class Node(NamedTuple):
 
 
 def levels(leaves: int, fan_in: int, root: bool = False) -> Iterator[list[Node]]:
-    """The levels of the tree over `leaves` values, until at most `fan_in` are left; to one with `root`.
+    """Yield the levels of the tree over `leaves` values, until at most `fan_in` values are left.
 
-    A node over a single value is part of its level, and passes that value on.
+    With `root` the tree goes on until one value is left. A node with a single input passes that value.
+
+    Example:
+        >>> [[len(node.inputs) for node in nodes] for nodes in levels(9, 4)]
+        [[4, 4, 1]]
     """
     level = 0
     while leaves > (1 if root else fan_in):
@@ -40,5 +46,5 @@ def levels(leaves: int, fan_in: int, root: bool = False) -> Iterator[list[Node]]
 
 
 def hops(leaves: int, fan_in: int) -> int:
-    """Hops of a step with the last level riding along: 1 up to the fan-in, one more a level beyond."""
+    """Return the number of tasks on a step's longest chain: one, and one more for each level of the tree."""
     return 1 + sum(1 for _ in levels(leaves, fan_in))

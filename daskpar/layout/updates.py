@@ -1,14 +1,16 @@
-"""The order of updates: lanes that meet at each step, or pull from and push to a parameter server.
+"""The order of updates: synchronous, or by a parameter server from which lanes pull and to which they push.
 
-Two lanes, one of them slow; `stale` with `staleness: 1`, where an arrow is a dependency between lanes:
+Two lanes with `update: stale, staleness: 1`; lane 1 is slow:
 
-    lane 0   grad[0]  grad[1] ┄┄┄┄┄┄┄┄┄┄> grad[2]  grad[3] ...      grad[c] waits for all grad[c - 2]
-    lane 1   grad[0]──────────────┴─────> grad[1]──────────────     and so is never ahead by more than one
+    lane 0   [grad 0][grad 1]        [grad 2]                [grad 3]
+    lane 1   [        grad 0        ][        grad 1        ][        grad 2        ]
 
-The staleness is bounded by edges of the graph, so nobody ever waits within a task (Ho et al. 2013, "More
-effective distributed ML via a stale synchronous parallel parameter server"); with a bound of 0 lanes compute
-the same as lanes that meet. `async` lanes wait for nobody (Recht et al. 2011, "Hogwild!"; Dean et al. 2012,
-"Large scale distributed deep networks", sec. 4.1). The server is an actor, or one for each shard.
+A task pulls the parameters from the server, computes a gradient and pushes it to the server.
+`grad c` of a lane depends on `grad c - 2` of all lanes, so no lane is ahead by more than one step. The bound
+is an edge of the graph, and no task blocks while it runs (Ho et al. 2013, "More effective distributed ML via
+a stale synchronous parallel parameter server"). With `staleness: 0` lanes compute the same as synchronous
+ones. With `update: async` lanes have no edges between them (Recht et al. 2011, "Hogwild!"; Dean et al. 2012,
+"Large scale distributed deep networks", section 4.1). The server is an actor, with `shards` one for each.
 """
 
 from __future__ import annotations
@@ -16,37 +18,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daskpar.errors import InputError
+from daskpar.layout.arguments import AllCarried, Carried, Now, Output, Together
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.described import Described
 from daskpar.layout.fuse import GRAD
-from daskpar.layout.partition import shard_spans
-from daskpar.layout.plan import (
-    LOOK,
-    AllCarried,
-    Carried,
-    Kind,
-    Now,
-    Output,
-    Plan,
-    Section,
-    Together,
-)
+from daskpar.layout.owners import shard_spans
+from daskpar.layout.plan import SNAPSHOT, Kind, Plan, Section
 from daskpar.settings import setting
 
 UPDATES = ("sync", "stale", "async")
 SERVER = Kind("parameter-server", "server", ("shard",), actor=True)
 PUSHED, SERVERS, BARRIER = "pushed", "servers", "barrier"
-_LOOK = Kind("snapshot", "look")
+_SNAPSHOT = Kind("snapshot", "snapshot")
 _AFTER = Kind("after-snapshot", "barrier")
 
 
 @dataclass(frozen=True)
 class Updates(Cut):
-    """The steps that lanes may be apart."""
+    """The order of updates: synchronous, stale-synchronous or asynchronous."""
 
-    update: str = setting("sync", "the order of updates", choices=UPDATES)
-    staleness: int = setting(0, "steps that a lane may be ahead, where update is stale", at_least=0)
+    update: str = setting(
+        "sync",
+        "order of updates: sync adds the gradients of all lanes at each step, stale lets a lane be up to "
+        "staleness steps ahead (stale-synchronous), async never waits (asynchronous parameter server)",
+        choices=UPDATES,
+    )
+    staleness: int = setting(
+        0, "steps that a lane may be ahead of the slowest with update: stale (staleness bound)", at_least=0
+    )
 
     def check_fields(self) -> None:
         if self.staleness and self.update != "stale":
@@ -56,11 +56,11 @@ class Updates(Cut):
         if self.update != "sync" and demands.synchronised:
             raise InputError(
                 f"layout.update={self.update} cannot be had with {demands.synchronised}: {{sync: true}}, "
-                "whose statistics are those of all lanes, which do not meet; leave sync out"
+                "which needs the statistics of all lanes at the same time; leave sync out"
             )
 
     def apply(self, plan: Plan, run: Described, across_processes: bool) -> Plan:
-        """Each lane's gradient pushed to the servers, instead of being reduced."""
+        """Return the plan in which lanes push their gradients to servers instead of reducing them."""
         if self.update == "sync":
             return plan
         layout = run.layout
@@ -90,10 +90,10 @@ class Updates(Cut):
                 *(Now.RATE, Now.FRESH, spans, servers, Together(tuple(waited)), grad.arguments[-1]),
             )
         step.results = {PUSHED: tuple(map(Output, lanes)), BARRIER: ()}
-        look = Section()
-        state = look.add(
-            *(_LOOK, "snapshot", (), 0, Now.MODEL, Now.STEP, spans, servers, AllCarried(PUSHED)),
+        snapshot = Section()
+        state = snapshot.add(
+            *(_SNAPSHOT, "snapshot", (), 0, Now.MODEL, Now.STEP, spans, servers, AllCarried(PUSHED)),
         )
-        barrier = look.add(_AFTER, "barrier", (), 0, state)
-        look.results = {LOOK: (state,), BARRIER: (barrier,)}
-        return Plan(start, step, look, logs=(AllCarried(PUSHED),), back={PUSHED: bound})
+        barrier = snapshot.add(_AFTER, "barrier", (), 0, state)
+        snapshot.results = {SNAPSHOT: (state,), BARRIER: (barrier,)}
+        return Plan(start, step, snapshot, logs=(AllCarried(PUSHED),), back={PUSHED: bound})

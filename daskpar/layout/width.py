@@ -1,6 +1,14 @@
 """Tensor parallelism: layers are cut by columns, heads, channels or words (Shoeybi et al. 2019, Megatron-LM).
 
-whole → branches    the same value for each       branches → whole    summed by a tree, or joined
+A cut part of the model, such as two dense layers in a row, becomes `width` branches. Each holds a slice of
+the parameters and works on all rows. `width: 2`, forward:
+
+    forward-stage ─┬─> forward-dense (branch 0) ─┬─> reduce-activation ──> forward-stage
+                   └─> forward-dense (branch 1) ─┘
+
+Every branch reads the same value. The outputs are summed (`reduce-activation`, a tree where there are more
+branches than its fan-in) or concatenated (`join-activation`). Backward, the gradients of the branches'
+common input are summed in the same way.
 """
 
 from __future__ import annotations
@@ -9,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daskpar.errors import InputError
+from daskpar.layout.arguments import Output
+from daskpar.layout.boundary import Mover
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
 from daskpar.layout.draft import Draft, MicrobatchId, StageInput
 from daskpar.layout.pipeline_schedule import FORWARD
-from daskpar.layout.plan import Kind, Output
+from daskpar.layout.plan import Kind
 from daskpar.settings import setting
 
 _AXES = ("lane", "part", "pass", "micro")
@@ -23,9 +33,14 @@ _JOIN = Kind("join-activation", "join", _AXES, urgent=True)
 
 @dataclass(frozen=True)
 class Width(Cut):
-    """Parts of a layer side by side, whose outputs are summed or joined."""
+    """Tensor parallelism: parts of a layer, whose outputs are summed or concatenated."""
 
-    width: int = setting(1, "parts that layers are cut into by columns, heads, channels", at_least=1)
+    width: int = setting(
+        1,
+        "parts that layers are cut into by columns, heads, channels or words (tensor parallelism); a divisor "
+        "of their number",
+        at_least=1,
+    )
 
     def check(self, demands: Demands) -> None:
         if self.width == 1:
@@ -37,13 +52,13 @@ class Width(Cut):
             )
         if not demands.optimizer.elementwise:
             raise InputError(
-                f"layout.width={self.width} cuts tensors, of which {demands.optimizer.kind} needs the norms; "
-                "use another optimizer, or cut in data or stages"
+                f"layout.width={self.width} cuts tensors, but {demands.optimizer.kind} needs the norms of "
+                "whole tensors; use another optimizer, or cut in data or stages"
             )
 
 
-class Branches:
-    """Moves values into and out of parts in width."""
+class Branches(Mover):
+    """The mover of a part that is cut in width."""
 
     def begin(self, draft: Draft, part: int, track: int, batch: Output) -> list[StageInput]:
         return [StageInput(batch)] * len(draft.partition.parts[part].spans)
@@ -56,7 +71,7 @@ class Branches:
     def gather(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, into: Output, branches: Sequence[Output]
     ) -> Output:
-        """The outputs of all parts in width, by a tree where they are summed."""
+        """Return the outputs of all branches as one value: summed by a tree, or concatenated."""
         section = draft.partition.parts[part].section
         assert section is not None
         sums = verb != FORWARD or section.sums
@@ -67,10 +82,10 @@ class Branches:
             values = draft.tree(_SUM, "add_outputs", index, values)
         root = _SUM if sums else _JOIN
         root = root._replace(axes=(*root.axes, "node"))
-        given = (draft.send(into, slot, what), *values)
+        inputs = (draft.send(into, slot, what), *values)
         if verb == FORWARD:
-            return draft.section.add(root, "join_forward", (*index, "root"), slot, sums, *given)
-        return draft.section.add(root, "join_backward", (*index, "root"), slot, *given)
+            return draft.section.add(root, "join_forward", (*index, "root"), slot, sums, *inputs)
+        return draft.section.add(root, "join_backward", (*index, "root"), slot, *inputs)
 
     def exchange(
         self, draft: Draft, verb: str, part: int, rows: MicrobatchId, branches: Sequence[Output]

@@ -14,37 +14,49 @@ from daskpar.nn.nested import flat, mapped
 from daskpar.nn.own_layers import check_init, fault_of_gradients, fault_of_output
 
 _ROWS, _CUT = 5, 2
-_ELEMENTS = 40  # of an array that are differentiated by hand
-_STEP, _ERROR = 1e-5, 1e-5  # of central differences; the largest relative error of a gradient
+_ELEMENTS = 40  # of each array that are checked by central differences
+_STEP, _ERROR = 1e-5, 1e-5  # step of central differences; largest relative error of a gradient
 
 
 def check_layer(
     layer: Layer, shape: Sequence[int], *, words: int | None = None, independent: bool = True
 ) -> None:
-    """Check that a layer keeps its contract. Raises InputError that names the first check that fails.
+    """Check that a layer keeps its contract.
 
-    Parameters
-    ----------
-    layer : the layer, e.g. `Double()`.
-    shape : of one example, without the axis of rows.
-    words : for layers of whole numbers, such as embeddings: examples are numbers below this.
-    independent : False where the rows of a chunk influence each other while training, as in a batch norm.
+    The checks run in this order, first for prediction and then for training:
 
-    The checks, each while training and not: `pickling` (the copy is equal), `init` (the same parameters for
-    the same random stream), `shapes`, `dtypes` (float32 stays float32), `purity` (inputs and parameters are
-    not written to), `repetition` (the same bits twice), `ownership` (gradients are arrays of their own),
-    `gradients` (those of float64, against central differences) and `rows` (a chunk in pieces is the whole).
+    - `pickling`: A pickled copy equals the layer.
+    - `init`: The same random stream draws the same parameters.
+    - `shapes`: Outputs and gradients have the shapes of the contract.
+    - `dtypes`: A float32 input returns float32 outputs and gradients.
+    - `purity`: Inputs and parameters are not written to.
+    - `repetition`: A second pass returns the same bits.
+    - `ownership`: Gradients are arrays of their own, not views of an input.
+    - `gradients`: Gradients in float64 agree with central differences.
+    - `rows`: A chunk computed in two pieces equals the whole.
 
-    >>> from daskpar.nn import Dense
-    >>> check_layer(Dense(3), (4,))
-    >>> class Double(Layer):
-    ...     def forward(self, params, x, ctx):
-    ...         return 2 * x, None
-    ...     def backward(self, params, saved, dy, ctx):
-    ...         return dy, {}
-    >>> check_layer(Double(), (4,))
-    Traceback (most recent call last):
-    daskpar.errors.InputError: layer: check 'gradients' fails: dx is off by 0.5 of its largest element
+    Args:
+        layer: Layer to check, for example `Double()`.
+        shape: Shape of one example, without the axis of rows.
+        words: For layers of integers, such as embeddings: inputs are drawn below this number. None draws
+            real numbers. Default: None.
+        independent: Set it to False for layers whose rows influence each other while training, such as a
+            batch norm. The check `rows` is then skipped for training. Default: True.
+
+    Raises:
+        InputError: A check fails. The message names the first one, and the fault.
+
+    Example:
+        >>> from daskpar import Dense, Layer, check_layer
+        >>> check_layer(Dense(3), (4,))
+        >>> class Double(Layer):
+        ...     def forward(self, params, x, ctx):
+        ...         return 2 * x, None
+        ...     def backward(self, params, saved, dy, ctx):
+        ...         return dy, {}  # should be 2 * dy
+        >>> check_layer(Double(), (4,))
+        Traceback (most recent call last):
+        daskpar.errors.InputError: layer: check 'gradients' fails: dx is off by 0.5 of its largest element
     """
     if not isinstance(layer, Layer):
         raise InputError(f"check_layer: expected an object of a class derived from Layer, got {layer!r}")
@@ -61,7 +73,7 @@ def check_layer(
 
 @dataclass(frozen=True)
 class _Case:
-    """A layer, and how it is run."""
+    """A layer, and the conditions under which it is run."""
 
     layer: Layer
     shape: Shape
@@ -74,7 +86,7 @@ class _Case:
         return Context(self.training, seed=3, step=5, row=11, path=(2,))
 
     def arrays(self, dtype: type) -> tuple[Params, Array, Array]:
-        """Parameters away from zero, an input, and the gradient of an output."""
+        """Return parameters away from zero, an input, and the gradient of an output."""
         rng = np.random.default_rng(0)
         params, out_shape = check_init(self.layer, self.layer.init(rng, self.shape))
         params = mapped(params, lambda p: (p + 0.1 * rng.standard_normal(p.shape)).astype(dtype))
@@ -85,7 +97,7 @@ class _Case:
         return params, x, dy
 
     def run(self, params: Params, x: Array, dy: Array, row: int = 0) -> tuple[Array, Array, Params]:
-        """One pass: (y, dx, gradients)."""
+        """Return (y, dx, gradients) of one pass."""
         ctx = replace(self.ctx, row=self.ctx.row + row)
         y, saved = self.layer.forward(params, x, ctx)
         dx, grads = self.layer.backward(params, saved, dy, ctx)
@@ -96,7 +108,7 @@ def _pickling(case: _Case) -> str | None:
     import cloudpickle  # type: ignore[import-untyped]
 
     copy = cloudpickle.loads(cloudpickle.dumps(case.layer))
-    return None if copy == case.layer else f"its copy is {copy!r}; declare what it holds as fields"
+    return None if copy == case.layer else f"its copy is {copy!r}; declare its values as fields"
 
 
 def _init(case: _Case) -> str | None:
@@ -104,7 +116,7 @@ def _init(case: _Case) -> str | None:
         check_init(case.layer, case.layer.init(np.random.default_rng(0), case.shape)) for _ in range(2)
     )
     alike = all(np.array_equal(a, b) for a, b in zip(flat(one).values(), flat(other).values(), strict=True))
-    return None if alike and shape == same else "it draws from another stream than the `rng` that it is given"
+    return None if alike and shape == same else "it draws from another stream than `rng`"
 
 
 def _shapes(case: _Case, dtype: type = np.float64) -> str | None:
@@ -123,10 +135,10 @@ def _dtypes(case: _Case) -> str | None:
 
 def _purity(case: _Case) -> str | None:
     params, x, dy = case.arrays(np.float32)
-    given = {**{f"parameter {name!r}": p for name, p in flat(params).items()}, "x": x, "dy": dy}
-    before = {name: array.copy() for name, array in given.items()}
+    inputs = {**{f"parameter {name!r}": p for name, p in flat(params).items()}, "x": x, "dy": dy}
+    before = {name: array.copy() for name, array in inputs.items()}
     case.run(params, x, dy)
-    written = [name for name, array in given.items() if not np.array_equal(array, before[name])]
+    written = [name for name, array in inputs.items() if not np.array_equal(array, before[name])]
     return f"it writes to {', '.join(written)}; work on a copy" if written else None
 
 
@@ -136,7 +148,7 @@ def _repetition(case: _Case) -> str | None:
     pairs = {"y": (y, y2), "dx": (dx, dx2)}
     pairs |= {name: (g, flat(grads2)[name]) for name, g in flat(grads).items()}
     differ = [name for name, (one, other) in pairs.items() if not np.array_equal(one, other)]
-    return f"{differ[0]} differs the second time; draw by `ctx` alone" if differ else None
+    return f"{differ[0]} differs in the second pass; draw random numbers by `ctx` alone" if differ else None
 
 
 def _ownership(case: _Case) -> str | None:
@@ -144,7 +156,7 @@ def _ownership(case: _Case) -> str | None:
     _, _, grads = case.run(params, x, dy)
     for name, gradient in flat(grads).items():
         if any(np.shares_memory(gradient, array) for array in (x, dy, *flat(params).values())):
-            return f"the gradient {name!r} is a part of an input; return a copy"
+            return f"the gradient {name!r} shares memory with an input; return a copy"
     return None
 
 
@@ -168,7 +180,7 @@ def _gradients(case: _Case) -> str | None:
 def _slopes(
     case: _Case, params: Params, x: Array, dy: Array, elements: Array, chosen: np.ndarray
 ) -> Iterator[float]:
-    """Central differences of Σ y·dy by the chosen elements of `params` or `x`, which are put back."""
+    """Yield central differences of Σ y·dy by the chosen elements of `params` or `x`, which are restored."""
     for i in chosen:
         value, sides = elements[i], []
         for moved in (value + _STEP, value - _STEP):
@@ -192,7 +204,10 @@ def _rows(case: _Case) -> str | None:
         pairs[f"the gradient {name!r}"] = gradient, sum(flat(piece[2])[name] for piece in pieces)
     for name, (whole, parts) in pairs.items():
         if not np.allclose(whole, parts, rtol=1e-10, atol=1e-12):
-            return f"{name} of a chunk is not that of its pieces; pass independent=False if rows meet"
+            return (
+                f"{name} of a chunk differs from that of its pieces; pass independent=False if rows influence"
+                " each other"
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""A check of a loss against its contract."""
+"""A test of a loss of your own against its contract."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ _STEP, _ERROR = 1e-5, 1e-5  # of central differences; the largest relative error
 
 
 def check_loss(loss: object, out_shape: Sequence[int], targets: Any) -> None:
-    """Check that a loss keeps its contract. Raises InputError that names the check that fails.
+    """Check that a loss of your own keeps its contract. Meant for tests.
 
-    Parameters
-    ----------
-    loss : a function, a name, or a block, as a Trainer takes it.
-    out_shape : of the outputs for one example, e.g. `(1,)`.
-    targets : (rows, ...) some targets, at least two.
+    It computes in float64 with random outputs and makes four checks:
 
-    The checks: `shapes` (and that the targets fit), `purity` (outputs are not written to), `gradients`
-    (against central differences, in float64) and `rows` (the losses of rows add up).
+    - shapes: The targets fit the outputs. The sums are numbers, and the gradient has the shape of the
+    outputs. - purity: The loss does not write to the outputs.
+    - gradients: The gradient agrees with central differences.
+    - rows: The losses and weights of single rows add up to those of all rows.
 
-    >>> check_loss("huber", (1,), [0.0, 1.0, 5.0])
-    >>> check_loss(lambda outputs, targets: (outputs[:, 0] ** 2, outputs), (1,), [0, 1])
-    Traceback (most recent call last):
-    daskpar.errors.InputError: loss: check 'gradients' fails: it is off by 0.5 of its largest element
+    Args:
+        loss: A function, a name, or a `Loss`, as for a Trainer.
+        out_shape: Shape of the outputs of one example, e.g. `(1,)`.
+        targets: (rows, ...) some targets, at least two rows.
+
+    Raises:
+        InputError: A check fails. The message names it.
+
+    Example:
+        The second loss, z², has a wrong gradient: z in place of 2·z.
+
+        >>> from daskpar import check_loss
+        >>> check_loss("huber", (1,), [0.0, 1.0, 5.0])
+        >>> check_loss(lambda outputs, targets: (outputs[:, 0] ** 2, outputs), (1,), [0, 1])
+        Traceback (most recent call last):
+        daskpar.errors.InputError: loss: check 'gradients' fails: it is off by 0.5 of its largest element
     """
     block, shape = built(loss), tuple(out_shape)
     targets = np.asarray(targets)
@@ -53,7 +63,7 @@ def check_loss(loss: object, out_shape: Sequence[int], targets: Any) -> None:
 
 
 def _error(block: Any, outputs: np.ndarray, targets: np.ndarray, gradient: np.ndarray) -> float:
-    """The error of a gradient, relative to its largest element."""
+    """Return the error of a gradient, relative to its largest element."""
     slopes = np.empty(outputs.size)
     for i in range(outputs.size):
         sides = []

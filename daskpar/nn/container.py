@@ -1,6 +1,9 @@
-"""Layers made of layers: whatever says what its children are is run by the one interpreter.
+"""Layers made of layers: a container lists its operations, and one interpreter runs them.
 
-A user's own container is a few lines:
+    Residual((a, b))                         fork  a  b  join
+    Residual((a,), shortcut=(c,))            fork  a  swap  c  join
+
+A container of your own takes a few lines:
 
 >>> from dataclasses import dataclass
 >>> from daskpar.nn import Dense, Sequential, Tanh
@@ -38,28 +41,37 @@ from daskpar.nn.spans import shapes
 
 
 def in_sequence(layers: Iterable[Layer]) -> tuple[Operation, ...]:
-    """The operations of layers one after the other; their parameters are nested under "0", "1", ..."""
+    """Return the operations of layers in a row. Their parameters are nested under "0", "1", ..."""
     return tuple(Operation("run", (i,), layer) for i, layer in enumerate(layers))
 
 
 def around_shortcut(
     layer: Layer, main: Sequence[Operation], shortcut: Sequence[Operation] = ()
 ) -> tuple[Operation, ...]:
-    """The operations of a `layer` that adds up what two branches make of its input.
+    """Return the operations of a `layer` that adds the outputs of two branches.
 
-    Without a `shortcut` the input itself is added.
+    Args:
+        layer: Container that the operations belong to.
+        main: Operations of the first branch.
+        shortcut: Operations of the second branch. Without any, the input itself is added.
     """
     swap = (Operation("swap", (), layer),) if shortcut else ()
     return Operation("fork", (), layer), *main, *swap, *shortcut, Operation("join", (), layer)
 
 
 def inline(layer: Layer, *path: int) -> Operation:
-    """The operation of a list of layers that belongs to a container, nested at `path` or directly in it."""
+    """Return the operation of a list of layers that belongs to a container.
+
+    Args:
+        layer: The list, for example a `Sequential`.
+        path: Indices under which its parameters are nested. Without any, they stand directly in those of the
+            container.
+    """
     return Operation("run", path, layer, inline=True)
 
 
 def spliced(program: Program) -> tuple[Operation, ...]:
-    """A program with the operations of its inline layers in their place, but for those that recompute."""
+    """Return a program in which inline layers are replaced by their operations, except those with `remat`."""
     operations: list[Operation] = []
     for operation in program:
         if operation.inline and not recomputes(operation.layer):
@@ -72,7 +84,10 @@ def spliced(program: Program) -> tuple[Operation, ...]:
 
 @dataclass(frozen=True)
 class Container(Layer):
-    """A layer that is its `children`, run one after the other."""
+    """Base class of layers made of layers: it runs the operations that `children` returns.
+
+    A subclass defines `children`. All other methods follow from the children.
+    """
 
     @cached_property
     def program(self) -> Program:
@@ -85,20 +100,26 @@ class Container(Layer):
         return first.role == "run" and first.layer.tokens
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
-        """Each layer draws from a stream of its own. Raises InputError where branches differ in shape."""
+        """Return the parameters of all children, each drawn from a random stream of its own.
+
+        Raises:
+            InputError: A child does not support its input, or two branches return different shapes.
+        """
         children = self.children()
         streams = iter(rng.spawn(sum(child.role == "run" for child in children)))
         params: Params = {}
-        held: list[Shape] = []
+        branches: list[Shape] = []
         shape = in_shape
         for child in children:
             if child.role == "fork":
-                held.append(shape)
+                branches.append(shape)
             elif child.role == "swap":
-                held[-1], shape = shape, held[-1]
+                branches[-1], shape = shape, branches[-1]
             elif child.role == "join":
-                if held.pop() != shape:
-                    raise InputError(f"{self.kind}: its branches must return one shape; one returns {shape}")
+                if branches.pop() != shape:
+                    raise InputError(
+                        f"{self.kind}: its branches must return the same shape; one returns {shape}"
+                    )
             else:
                 try:
                     inner, shape = begun(child.layer, next(streams), shape, child is children[0])
@@ -116,7 +137,10 @@ class Container(Layer):
         return flow.x, saved, flow.mask
 
     def backward(self, params: Params, saved: Saved, dy: Array, ctx: Context) -> tuple[Array, Params]:
-        """Without `ctx.input_gradient`, it ends at the first layer that has parameters."""
+        """Compute gradients from the last child to the first.
+
+        Without `ctx.input_gradient`, the pass ends at the first child that has parameters to train.
+        """
         program = self.program
         needs = needed(program, params, ctx.input_gradient)
         flow, grads = backward(program, (0, len(program)), params, saved, Flow(dy), ctx, needs=needs)
@@ -147,11 +171,16 @@ class Container(Layer):
 
 
 def begun(layer: Layer, rng: np.random.Generator, in_shape: Shape, first: bool) -> tuple[Params, Shape]:
-    """`init` of one layer of a container. Refuses shapes and sizes that no layer can do anything with."""
+    """Return the result of `init` of one layer in a container.
+
+    Raises:
+        InputError: The input has no elements, a layer of integers is not the first, or the parameters or an
+            output do not fit into memory.
+    """
     if 0 in in_shape:
-        raise InputError(f"{layer.kind}: examples of shape {in_shape} hold no numbers")
+        raise InputError(f"{layer.kind}: examples of shape {in_shape} have no elements")
     if not first and layer.tokens:
-        raise InputError(f"{layer.kind}: takes whole numbers, so it can only be the first layer of a model")
+        raise InputError(f"{layer.kind}: expects integers, so it can only be the first layer of a model")
     try:
         params, shape = check_init(layer, layer.init(rng, in_shape))
     except InputError as error:

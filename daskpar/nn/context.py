@@ -1,4 +1,4 @@
-"""One pass through a network, as a layer sees it."""
+"""The context of one pass through a network, as a layer receives it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,44 @@ from daskpar.backend.array import Array
 
 Shape = tuple[int, ...]
 Params = dict[str, Any]
-"""Arrays by name; a layer made of layers nests the dicts of its parts under "0", "1", ..."""
+"""Arrays by name; a layer made of layers nests the dicts of its layers under "0", "1", ..."""
 Saved = Any
-"""Values that a layer keeps for its backward pass: arrays, nested as it likes; each layer says its own."""
+"""Values that a layer keeps for its backward pass: arrays, in tuples, lists and dicts of its choice."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """One pass over some rows of one batch.
+    """One pass over some rows of a batch: the argument `ctx` of `Layer.forward` and `Layer.backward`.
 
-    `row` is the place of the first of these rows in the global batch and `path` the layer's place in the
-    network: with `seed` and `step` they name every random draw. `out`, where given, holds an array for each
-    gradient, shaped like `params`, that `backward` may write its result into; it returns it all the same.
-    Where `input_gradient` is false nobody needs dx, and `backward` may return None for it. `mask` (rows,
-    positions) is true where a sequence goes on, None where all do. Where `backward` is false nobody will ask
-    for gradients, and nothing need be saved; where `consume` is true what was saved is given away to
-    `backward`, which lets go of it piece by piece.
+    `seed`, `step`, `path` and `row` address random draws. A layer that draws by them, and by nothing else,
+    draws the same for a row of the batch under every layout. `Dropout` shows how.
+
+    Args:
+        training: True while training, False for evaluation and prediction. Default: False.
+        seed: Seed of the run. Default: 0.
+        step: Number of the training step. Default: 0.
+        row: Number of the first row of the chunk within the whole batch. Default: 0.
+        path: Place of the layer in the network, for example (2, 0). Default: ().
+        out: Arrays that `backward` may write gradients into, with the names and shapes of `params`, or None.
+            `backward` returns the gradients all the same. Default: None.
+        input_gradient: False if nobody needs the gradient of the input. `backward` may then return None for
+            it. Default: True.
+        mask: Bool array (rows, positions), False at padding; None if nothing is padding. Default: None.
+        backward: False if no backward pass follows. `forward` may then return None as `saved`. Default: True.
+        consume: True if `backward` may release the saved values of each layer once it has used them.
+            Default: False.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Dropout
+        >>> layer, x = Dropout(0.5), np.ones((2, 4))
+        >>> y, _ = layer.forward({}, x, Context())  # not training: nothing is dropped
+        >>> bool((y == x).all())
+        True
+        >>> whole, _ = layer.forward({}, x, Context(training=True, row=6))  # rows 6 and 7 of the batch
+        >>> second, _ = layer.forward({}, x[1:], Context(training=True, row=7))  # row 7 alone
+        >>> bool((whole[1:] == second).all())
+        True
     """
 
     training: bool = False
@@ -39,9 +61,9 @@ class Context:
     consume: bool = False
 
     def child(self, index: int, input_gradient: bool = True) -> Context:
-        """The same pass, seen by part `index` of a layer made of layers."""
+        """Return the context of layer `index` of a container."""
         out = None if self.out is None else self.out.get(str(index))
-        return Context(  # thrice as fast as `replace`, and there are some for each layer and step
+        return Context(  # three times as fast as `replace`, and called for each layer and step
             self.training,
             self.seed,
             self.step,
@@ -55,16 +77,16 @@ class Context:
         )
 
     def within(self, path: tuple[int, ...], input_gradient: bool = True) -> Context:
-        """The same pass, seen by the part at a place of a layer made of layers."""
+        """Return the context of the layer at a place within a container."""
         ctx = self
         for index in path:
             ctx = ctx.child(index, input_gradient)
         return ctx if ctx.input_gradient == input_gradient else replace(ctx, input_gradient=input_gradient)
 
     def masked(self, mask: Array | None) -> Context:
-        """The same pass, with another mask."""
+        """Return the context with another mask."""
         return self if mask is self.mask else replace(self, mask=mask)
 
     def space(self, name: str) -> Array | None:
-        """The array that gradient `name` may be written into, or None."""
+        """Return the array that gradient `name` may be written into, or None."""
         return None if self.out is None else self.out.get(name)

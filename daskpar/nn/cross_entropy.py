@@ -1,4 +1,4 @@
-"""Cross-entropy of classes, and of labels that are each a yes or a no."""
+"""Cross-entropy of classes, and of labels that do not exclude each other."""
 
 from __future__ import annotations
 
@@ -15,28 +15,57 @@ from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.errors import InputError
 from daskpar.nn.layer import Shape
 from daskpar.nn.layers.activations import sigmoid
-from daskpar.nn.loss import Loss, by_rows, mean_over_outputs, total_weight
+from daskpar.nn.loss import Loss
+from daskpar.nn.weights import by_rows, mean_over_outputs, total_weight
 from daskpar.registry import register
 
 
 def _times(values: Array, weights: Array | None) -> Array:
-    """Values (rows, ...), each times the weight of its row, where rows have one."""
+    """Return values (rows, ...), each multiplied by the weight of its row; unchanged without weights."""
     return values if weights is None else values * by_rows(weights, values)
 
 
 def _weight_sum(terms: Shape, weights: Array | None) -> float:
-    """The sum of the weights of all terms, whose shape is (rows, ...)."""
+    """Return the sum of the weights of all terms, whose shape is (rows, ...)."""
     return float(math.prod(terms)) if weights is None else total_weight(weights) * math.prod(terms[1:])
 
 
 @register("softmax_cross_entropy")
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    """Cross-entropy of softmax(outputs) (rows, ..., classes) with classes or probabilities.
+    """Cross-entropy of softmax(outputs), for classes that exclude each other.
 
-    `targets`: integer classes (rows, ...) or probabilities shaped like `outputs`. `label_smoothing` moves
-    that share of each target to all classes evenly (Szegedy et al. 2016, sec. 7). `class_weights` weigh the
-    terms of each class; with integer targets the mean is then over weights, as PyTorch has it.
+    With targets t, one-hot for integer classes, and p = softmax(outputs):
+
+        -Σ class_weight·t·log(p)    over the classes
+
+    The reported loss is the mean over examples, or positions of sequences. The model returns outputs before
+    the softmax (logits).
+
+    Args:
+        label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1). Default: 0.
+        class_weights: Weight of each class, not negative. With integer targets the loss is then the weighted
+            mean Σ w·loss / Σ w, as in PyTorch. None weighs all classes alike. Default: None.
+
+    Shape:
+        - Outputs: (rows, ..., classes).
+        - Targets: (rows, ...) integers from 0 to classes - 1, or (rows, ..., classes) probabilities.
+
+    Raises:
+        InputError: A number is out of its range, or all class weights are zero.
+
+    Example:
+        An example of class 0, for which the model predicts 50 %. The loss is log(2):
+
+        >>> import numpy as np
+        >>> from daskpar import SoftmaxCrossEntropy
+        >>> loss, weight, gradient = SoftmaxCrossEntropy()(np.log([[0.5, 0.25, 0.25]]), np.array([0]))
+        >>> round(loss, 4), weight, gradient.round(4)
+        (0.6931, 1.0, array([[-0.5 ,  0.25,  0.25]]))
+
+    Reference:
+        Szegedy et al. 2016, "Rethinking the inception architecture for computer vision", section 7 (label
+        smoothing). https://arxiv.org/abs/1512.00567
     """
 
     label_smoothing: float = 0.0
@@ -96,7 +125,10 @@ class SoftmaxCrossEntropy(Loss):
         return self.class_weights is None
 
     def gather(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """(4, rows, ...): the largest output, the sum of exponentials less it, Σ goal·output, Σ goal."""
+        """Return (4, rows, ...) sums over a part of the classes.
+
+        They are the largest output m, Σ exp(output - m), Σ target·output and Σ target.
+        """
         xp = array_module(outputs)
         top = xp.max(outputs, axis=-1)
         goal = self._goal(outputs, targets, first, classes)
@@ -127,7 +159,7 @@ class SoftmaxCrossEntropy(Loss):
         return float(loss), _weight_sum(top.shape, weights), d_outputs
 
     def _goal(self, outputs: Array, targets: Array, first: int, classes: int) -> Array:
-        """The targets of the classes from `first` on."""
+        """Return the targets of a part of the classes, from `first` on, as smoothed probabilities."""
         stop = first + outputs.shape[-1]
         if targets.dtype.kind in "iu":
             goal = targets[..., None] == array_module(outputs).arange(first, stop)
@@ -140,15 +172,35 @@ class SoftmaxCrossEntropy(Loss):
 @register("binary_cross_entropy")
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Cross-entropy of sigmoid(outputs) with targets in [0, 1]; the mean over an example's outputs.
+    """Cross-entropy of sigmoid(outputs), for two classes or for labels that do not exclude each other.
 
-    Written as max(z, 0) - z·t + log(1 + exp(-|z|)), which overflows nowhere. `pos_weight` multiplies the
-    term of the positive label, for all outputs or one number for each: above 1 it favours recall, below 1
-    precision. As in PyTorch the mean stays that over outputs, whatever they weigh.
+    With targets t and p = sigmoid(outputs), averaged over the outputs of an example and over examples:
 
-    >>> import numpy as np
-    >>> BinaryCrossEntropy(pos_weight=3)(np.zeros((2, 1)), np.array([[1], [0]]))[:2]
-    (2.772588722239781, 2.0)
+        -pos_weight·t·log(p) - (1 - t)·log(1 - p)
+
+    It is computed as max(z, 0) - z·t + log(1 + exp(-|z|)), which does not overflow. The model returns outputs
+    z before the sigmoid (logits): one for two classes, or one for each label.
+
+    Args:
+        pos_weight: Weight of the positive label, positive: a number, or one for each output. Above 1 it
+            favours recall, below 1 precision. The mean is not divided by it, as in PyTorch. Default: None,
+            which is 1.
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers from 0 to 1 of the same shape, or (rows,) for outputs (rows, 1).
+
+    Raises:
+        InputError: A weight is not positive, or `pos_weight` is empty.
+
+    Example:
+        The model predicts 50 % for both examples. The loss is log(2) times 3 + 1:
+
+        >>> import numpy as np
+        >>> from daskpar import BinaryCrossEntropy
+        >>> BinaryCrossEntropy(pos_weight=3)(np.zeros((2, 1)), np.array([[1], [0]]))
+        (2.772588722239781, 2.0, array([[-1.5],
+               [ 0.5]]))
     """
 
     pos_weight: float | tuple[float, ...] | None = None
@@ -164,7 +216,7 @@ class BinaryCrossEntropy(Loss):
 
     @property
     def _positive(self) -> tuple[float, ...]:
-        """The weights of the positive label: none, one for all outputs, or one for each."""
+        """The weights of the positive label: none, one for all outputs, or one for each output."""
         if self.pos_weight is None:
             return ()
         return self.pos_weight if isinstance(self.pos_weight, tuple) else (self.pos_weight,)

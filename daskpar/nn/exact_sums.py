@@ -1,8 +1,8 @@
-"""Sums that may be added element by element and still be subtracted from each other.
+"""Sums that can be added element by element, and still subtracted from each other without loss.
 
-The squares of numbers around 10⁸ fill a float64 (2⁻⁵³): what is left of Σt² - (Σt)²/n is rounding. Here a sum
-is a pair of floats, the first with its leading 26 bits only. Pairs of some 10⁷ chunks of like size are added
-without rounding in the first, and with 2⁻⁷⁹ of the total in the second.
+The squares of numbers around 10⁸ fill a float64 (2⁻⁵³), so the difference Σt² - (Σt)²/n is only rounding.
+Here a sum is a pair of floats. The first holds only its leading 26 bits. The first floats of some 10⁷ chunks
+of similar size are added without rounding, the second ones with an error of 2⁻⁷⁹ of the total.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-_LEADING = 26  # bits, so that 27 are left for carries
-_ROUNDING = Fraction(1, 2**74)  # of Σt²: what the additions may have lost
+_LEADING = 26  # bits; 27 remain for carries
+_ROUNDING = Fraction(1, 2**74)  # of Σt²: the error that additions may have made
 
 Pair = tuple[float, float]
 
 
 def split(value: Fraction) -> Pair:
-    """Two floats that sum to `value`; NaN where it is beyond float64."""
+    """Return two floats that sum to `value`; NaN if it is beyond float64."""
     try:
         mantissa, exponent = math.frexp(float(value))
         high = math.ldexp(round(math.ldexp(mantissa, _LEADING)), exponent - _LEADING)
@@ -27,9 +27,13 @@ def split(value: Fraction) -> Pair:
 
 
 def moments(count: float, pivot: float, total: float, squares: float) -> tuple[float, float, float, float]:
-    """Σt and Σt², a pair each, of `count` numbers t.
+    """Return Σt and Σt², a pair each, of `count` numbers t.
 
-    `total`: Σ(t - pivot). `squares`: Σ(t - pivot)².
+    Args:
+        count: Number of values, or the sum of their weights.
+        pivot: A number near the values.
+        total: Σ(t - pivot).
+        squares: Σ(t - pivot)².
     """
     if not all(map(math.isfinite, (pivot, total, squares))):
         return (math.nan,) * 4
@@ -38,7 +42,7 @@ def moments(count: float, pivot: float, total: float, squares: float) -> tuple[f
 
 
 def spread(count: float, total: Pair, squares: Pair) -> float:
-    """Σ(t - mean)² from the sums of Σt and Σt²; 0 where it is no more than rounding, or not known."""
+    """Return Σ(t - mean)² from the sums Σt and Σt²; 0 if it is unknown, or within rounding errors."""
     if not count or not all(map(math.isfinite, (*total, *squares))):
         return 0.0
     first, second = sum(map(Fraction, total), Fraction(0)), sum(map(Fraction, squares), Fraction(0))

@@ -1,4 +1,4 @@
-"""Layers that are not trained, and all layers within them."""
+"""Frozen copies of layers: neither their parameters nor those of the layers within them are trained."""
 
 from __future__ import annotations
 
@@ -10,29 +10,34 @@ from typing import Any, Protocol, TypeVar
 
 
 class Trains(Protocol):
-    """A layer, as far as it tells whether its parameters are trained."""
+    """A layer, as far as freezing is concerned."""
 
     @property
-    def trainable(self) -> bool: ...
+    def trainable(self) -> bool:
+        """True if the parameters of the layer are trained."""
+        ...
 
 
 L = TypeVar("L", bound=Trains)
 
 
 def frozen(layer: L) -> L:
-    """The layer with its parameters frozen; what it has worked out of others within it is left behind."""
+    """Return the layer with its parameters frozen.
+
+    Cached properties are dropped, because they may hold layers that are not frozen.
+    """
     if not layer.trainable:
         return layer
-    still = copy(layer)
-    for name in list(vars(still)):
-        if isinstance(getattr(type(still), name, None), cached_property):
-            del still.__dict__[name]
-    object.__setattr__(still, "trainable", False)
-    return still
+    result = copy(layer)
+    for name in list(vars(result)):
+        if isinstance(getattr(type(result), name, None), cached_property):
+            del result.__dict__[name]
+    object.__setattr__(result, "trainable", False)
+    return result
 
 
 def as_trainable_as_it(children: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], tuple[Any, ...]]:
-    """The method `children` of a layer, which freezes those of a layer that is frozen itself."""
+    """Wrap the method `children` of a layer, so that the children of a frozen layer are frozen."""
 
     @wraps(children)
     def follow(layer: Trains) -> tuple[Any, ...]:

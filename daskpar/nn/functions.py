@@ -1,7 +1,7 @@
 """Functions as losses and metrics: `Trainer(model, loss=pinball, metrics=[mean_error])`.
 
-They travel to workers by value if they were defined in the main program or a notebook, else by the name of
-their module, which the workers then need.
+A function that is defined in the main program or in a notebook is sent to the workers by value. Any other is
+sent by name, so the workers must be able to import its module.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Any, ClassVar, TypeGuard
 
 from daskpar.backend.array import Array, array_module, to_numpy
 from daskpar.errors import InputError, shown
-from daskpar.nn.loss import Loss, by_rows, total_weight
+from daskpar.nn.loss import Loss
 from daskpar.nn.metrics import Metric, Sums
+from daskpar.nn.weights import by_rows, total_weight
 
 Function = Callable[[Array, Array], Any]
 
 
 def is_function(entry: object) -> TypeGuard[Function]:
-    """Tell whether an entry is a function, or another callable that is no block and no class."""
+    """Return whether an entry is a function, or another callable that is neither a dataclass nor a class."""
     return callable(entry) and not isinstance(entry, type) and not is_dataclass(entry)
 
 
 def named_function(entry: object) -> tuple[str, Function] | None:
-    """The name and the function of an entry `{name: function}`; None for any other."""
+    """Return the name and the function of an entry `{name: function}`; None for any other entry."""
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((name, function),) = entry.items()
         if isinstance(name, str) and is_function(function):
@@ -34,33 +35,52 @@ def named_function(entry: object) -> tuple[str, Function] | None:
 
 
 def _called(function: Function, otherwise: str) -> str:
+    """Return the name of a function for messages; `otherwise` for a lambda."""
     name = getattr(function, "__name__", type(function).__name__)
     return otherwise if name == "<lambda>" else name
 
 
 def _shape_of(value: object) -> str:
-    """The shape of an array, or a value that is none, for messages."""
+    """Return the shape of an array, or a value that is no array, for messages."""
     shape = getattr(value, "shape", None)
     return shown(value, 80) if shape is None else str(shape)
 
 
 @dataclass(frozen=True)
 class FunctionLoss(Loss):
-    """A loss by a function: `function(outputs, targets) -> (losses, gradient)`.
+    """Loss that is given by a function: `Trainer(model, loss=pinball)`.
 
-    `outputs` (rows, ...) are in the precision of the run. `targets` are in the shape and precision of the
-    outputs; for the task "classes" they are whole numbers (rows, ...), or probabilities. `losses` (rows,)
-    holds the loss of each row. `gradient`, shaped like the outputs, is that of the sum of the losses. `task`:
-    see `Loss`. Raises InputError where the function returns anything else.
+    The function returns the loss of each example and the gradient of their sum:
 
-    >>> def pinball(outputs, targets):
-    ...     error = targets - outputs
-    ...     slope = np.where(error > 0, 0.9, -0.1)
-    ...     return (slope * error).sum(axis=1), -slope
-    >>> import numpy as np
-    >>> FunctionLoss(pinball)(np.zeros((2, 1)), np.array([1.0, -1.0]))
-    (1.0, 2.0, array([[-0.9],
-           [ 0.1]]))
+        function(outputs, targets) -> (losses, gradient)
+
+    Args:
+        function: The function.
+        task: Kind of the outputs: "numbers", "classes" or "labels", as for `Loss`. By keyword only.
+            Default: "numbers".
+
+    Shape:
+        - Outputs: (rows, ...), before softmax or sigmoid, in the precision of the run.
+        - Targets: Shape and precision of the outputs. For "classes": (rows, ...) integers, or probabilities
+          of the shape of the outputs.
+        - Losses: (rows,).
+        - Gradient: Shape of the outputs.
+
+    Raises:
+        InputError: The function returns anything else. Raised when the Trainer tries it on two examples.
+
+    Example:
+        The pinball loss, whose minimum is the 90 % quantile:
+
+        >>> import numpy as np
+        >>> from daskpar import FunctionLoss
+        >>> def pinball(outputs, targets):
+        ...     error = targets - outputs
+        ...     slope = np.where(error > 0, 0.9, -0.1)
+        ...     return (slope * error).sum(axis=1), -slope
+        >>> FunctionLoss(pinball)(np.zeros((2, 1)), np.array([1.0, -1.0]))
+        (1.0, 2.0, array([[-0.9],
+               [ 0.1]]))
     """
 
     function: Function
@@ -69,6 +89,7 @@ class FunctionLoss(Loss):
 
     @property
     def kind(self) -> str:  # type: ignore[override]
+        """The name of the function."""
         return _called(self.function, "loss")
 
     def __call__(
@@ -77,17 +98,19 @@ class FunctionLoss(Loss):
         xp, rows = array_module(outputs), outputs.shape[0]
         if self.task != "classes":
             targets = targets.reshape(outputs.shape).astype(outputs.dtype, copy=False)
-        made = self.function(outputs, targets)
-        if not isinstance(made, tuple) or len(made) != 2:
+        result = self.function(outputs, targets)
+        if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(
                 f"loss {self.kind}: expected (losses of the rows, gradient with respect to the outputs), "
-                f"got {shown(made, 80)}"
+                f"got {shown(result, 80)}"
             )
-        losses, gradient = made
+        losses, gradient = result
         for name, array, shape in (("losses", losses, (rows,)), ("gradient", gradient, outputs.shape)):
             if getattr(array, "shape", None) != shape:
-                told = f"loss {self.kind}: for outputs of shape {outputs.shape}"
-                raise InputError(f"{told} expected {name} of shape {shape}, got {_shape_of(array)}")
+                raise InputError(
+                    f"loss {self.kind}: for outputs of shape {outputs.shape} expected {name} of shape "
+                    f"{shape}, got {_shape_of(array)}"
+                )
         gradient = xp.ascontiguousarray(gradient, dtype=outputs.dtype)
         if weights is None:
             return float(losses.sum()), float(rows), gradient
@@ -96,19 +119,39 @@ class FunctionLoss(Loss):
 
 @dataclass(frozen=True)
 class FunctionMetric(Metric):
-    """A metric by a function: `function(outputs, targets) -> values` (rows,), of which the mean is reported.
+    """Metric that is given by a function: `Trainer(..., metrics=[mean_error])`.
 
-    `outputs` (rows, ...) are as the model returns them, for a classifier before softmax or sigmoid; numbers
-    are in the units of y. `targets` have the shape of the outputs, or are whole numbers (rows, ...) for
-    classes. Its name is the function's; a lambda is given one, `{"largest": lambda outputs, targets: ...}`.
-    Raises InputError where the function returns anything else.
+    The function returns the value of each example. The metric is their mean:
 
-    >>> def mean_error(outputs, targets):
-    ...     return abs(outputs - targets).mean(axis=1)
-    >>> import numpy as np
-    >>> metric = FunctionMetric(mean_error, larger_is_better=False)
-    >>> metric.name, metric.sums(np.zeros((2, 1)), np.array([1.0, -3.0]), Loss())
-    ('mean_error', (4.0, 2.0))
+        function(outputs, targets) -> values
+
+    A lambda needs a name: `metrics=[{"largest": lambda outputs, targets: outputs.max(axis=1)}]`.
+
+    Args:
+        function: The function.
+        name: Name in results. By keyword only. Default: the name of the function.
+        larger_is_better: True if larger values are better, for early stopping and the best checkpoint. By
+            keyword only. Default: True.
+
+    Shape:
+        - Outputs: (rows, ...), for a classifier before softmax or sigmoid. Numbers are in the units of `y`.
+        - Targets: Shape of the outputs, or (rows, ...) integers for classes.
+        - Values: (rows,).
+
+    Raises:
+        InputError: The function returns anything else. Raised when the Trainer tries it on two examples.
+
+    Example:
+        The sum of the values, the number of examples, and their quotient:
+
+        >>> import numpy as np
+        >>> from daskpar import FunctionMetric
+        >>> def mean_error(outputs, targets):
+        ...     return abs(outputs - targets).mean(axis=1)
+        >>> metric = FunctionMetric(mean_error, larger_is_better=False)
+        >>> sums = metric.sums(np.zeros((2, 1)), np.array([1.0, -3.0]), Loss())
+        >>> metric.name, sums, metric.value(sums)
+        ('mean_error', (4.0, 2.0), 2.0)
     """
 
     kind: ClassVar[str] = "function"

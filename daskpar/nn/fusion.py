@@ -1,12 +1,12 @@
-"""Fusion: neighbouring operations become others that compute the same bits in less time (a peephole pass).
+"""Fusion: neighbouring operations are replaced by others that compute the same bits in less time.
 
-A `Fusion` is a pattern over neighbouring layers and the operations that they become. The pass goes over a
-program once for each fusion of a table, from its first operation to the last:
+A `Fusion` is a pattern of neighbouring layers and the operations that replace them. The pass (a peephole
+optimisation) goes through the program once for each fusion of a table, from the first operation to the last:
 
     [dense | relu | max_pool]  ->  [dense | max_pool | relu]      the ReLU has less to do
-    [dense | relu]             ->  [dense, rectified | relu, done by its neighbour]
+    [dense | relu]             ->  [dense, rectified | relu, already done by the dense layer]
 
-The table of what is fused is `nn.fusions`.
+The table of fusions is `nn.fusions`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ from daskpar.nn.layer import Layer, Operation, Program
 
 @dataclass(frozen=True)
 class Fusion:
-    """Operations whose layers match a `pattern`, one test for each, and what they `become`.
+    """A pattern of layers, and the operations that replace operations of that pattern.
 
-    A fusion is `local` where only operations of one task may be fused; others hold wherever a program is cut
-    afterwards.
+    Args:
+        name: Description for people.
+        pattern: One test for each of the neighbouring layers.
+        become: Function that returns the new operations.
+        local: True if only operations of one task may be fused. False if the fusion is valid wherever the
+            program is cut afterwards. Default: True.
 
-    >>> from daskpar.nn.layer import Layer, Operation
-    >>> first = Fusion("the first of two", (lambda layer: True,) * 2, lambda both: both[:1])
-    >>> program = [Operation("run", (i,), Layer()) for i in range(3)]
-    >>> [operation.path for operation in fuse(program, [first])]
-    [(0,)]
+    Example:
+        >>> from daskpar.nn.layer import Layer, Operation
+        >>> first = Fusion("the first of two", (lambda layer: True,) * 2, lambda both: both[:1])
+        >>> program = [Operation("run", (i,), Layer()) for i in range(3)]
+        >>> [operation.path for operation in fuse(program, [first])]
+        [(0,)]
     """
 
     name: str
@@ -38,7 +43,7 @@ class Fusion:
     local: bool = True
 
     def matches(self, operations: Program) -> bool:
-        """Tell whether neighbouring operations, as many as the pattern has tests, are of this pattern."""
+        """Return whether neighbouring operations, as many as the pattern has tests, match it."""
         return all(
             operation.role == "run" and not operation.absent and test(operation.layer)
             for operation, test in zip(operations, self.pattern, strict=True)
@@ -46,7 +51,7 @@ class Fusion:
 
 
 def fuse(program: Program, fusions: Iterable[Fusion]) -> tuple[Operation, ...]:
-    """A program after every fusion of a table, in the table's order."""
+    """Return a program after all fusions, in their order."""
     operations = list(program)
     for fusion in fusions:
         size, i = len(fusion.pattern), 0
@@ -55,21 +60,22 @@ def fuse(program: Program, fusions: Iterable[Fusion]) -> tuple[Operation, ...]:
             if fusion.matches(neighbours):
                 operations[i : i + size] = fused = fusion.become(neighbours)
                 if len(fused) < size:
-                    continue  # it may be fused with those that follow it, too
+                    continue  # the result may be fused with the next operations
             i += 1
     return tuple(operations)
 
 
 @dataclass(frozen=True)
 class FusedLayer(Layer):
-    """A layer that does the work of several operations, where it supports the arrays at hand.
+    """A layer that does the work of several operations.
 
-    Its parameters are theirs, nested as theirs are. It saves a list with an entry for each of them, the same
-    as they save themselves: forward and backward pass may each be fused or not.
+    Its parameters are those of the operations, nested in the same way. It saves a list with one entry for
+    each operation, equal to what the operation itself saves. So the forward pass may be fused and the
+    backward pass not, or the other way round.
     """
 
     operations: Sequence[Operation]
 
     def supports(self, x: Array) -> bool:
-        """Tell whether it can take `x`, an input or gradient of an output; else its operations are run."""
+        """Return whether it can compute with `x`, an input or a gradient. If not, its operations are run."""
         return True

@@ -1,29 +1,31 @@
-"""The table of fusions: neighbouring layers, and what they are computed as."""
+"""The table of fusions: patterns of neighbouring layers, and the operations that replace them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from daskpar.nn.fusion import FusedLayer, Fusion, fuse
-from daskpar.nn.layer import Layer, Operation, Program, Rectifying
+from daskpar.nn.layer import Layer, Operation, Program
 from daskpar.nn.layers.activations import ReLU
 from daskpar.nn.layers.chain import DenseChain
 from daskpar.nn.layers.dense import Dense
 from daskpar.nn.layers.pooling import MaxPool
 from daskpar.nn.layers.rectified import DoneReLU, Rectified
+from daskpar.nn.rectifying import Rectifying
 
 
 def is_relu(layer: Layer) -> bool:
-    """Tell whether a layer is a ReLU, and no user's own that inherits from it."""
+    """Return whether a layer is a ReLU. A user's subclass is not."""
     return type(layer) in (ReLU, DoneReLU)
 
 
 def is_max_pool(layer: Layer) -> bool:
+    """Return whether a layer is a max-pool. A user's subclass is not."""
     return type(layer) is MaxPool
 
 
 def can_rectify(layer: Layer) -> bool:
-    """Tell whether a layer can do the work of a ReLU beside it, and is not one that overrides `forward`."""
+    """Return whether a layer can apply a neighbouring ReLU itself. One that overrides `forward` cannot."""
     if isinstance(layer, Rectified):
         return True
     plain = type(layer).forward is Rectifying.forward and type(layer).backward is Rectifying.backward
@@ -31,36 +33,36 @@ def can_rectify(layer: Layer) -> bool:
 
 
 def is_dense(layer: Layer) -> bool:
-    """Tell whether a layer is dense, or a chain of such layers; a frozen one stays on its own."""
+    """Return whether a layer is dense, or a chain of dense layers, and not frozen."""
     kind = type(layer.layer if isinstance(layer, Rectified) else layer)
     return kind in (Dense, DenseChain) and layer.trainable
 
 
 def behind(program: Program) -> Program:
-    """A ReLU moves behind the max-pool that follows it.
+    """Return a ReLU and a max-pool in the reverse order.
 
-    Both orders give the same bits, forward and backward, but the ReLU then treats (and keeps for the backward
-    pass) only what the pool has left.
+    Both orders compute the same bits, forward and backward. But the ReLU then has fewer elements to compute,
+    and to keep for the backward pass.
     """
     return program[::-1]
 
 
 def rectify_output(program: Program) -> Program:
-    """A layer does the work of the ReLU after it."""
+    """Return a layer and a ReLU, where the layer applies the ReLU to its output."""
     first, relu = program
     layer = replace(_rectified(first.layer), output=True)
     return replace(first, layer=layer), replace(relu, layer=replace(_done(relu.layer), forth=True))
 
 
 def rectify_gradient(program: Program) -> Program:
-    """A layer does, on the way back, the work of the ReLU before it."""
+    """Return a ReLU and a layer, where the layer applies the ReLU's derivative to its input gradient."""
     relu, last = program
     layer = replace(_rectified(last.layer), input=True)
     return replace(relu, layer=replace(_done(relu.layer), back=True)), replace(last, layer=layer)
 
 
 def chain(program: Program) -> Program:
-    """Dense layers, with ReLUs that they do between them, become one operation."""
+    """Return dense layers, with the ReLUs between them that they apply, as one operation."""
     links: list[Operation] = []
     for operation in program:
         layer = operation.layer
@@ -89,10 +91,10 @@ FUSIONS = (
 
 
 def fused(program: Program) -> tuple[Operation, ...]:
-    """A program that is run as a whole, with all fusions."""
+    """Return a program with all fusions. It must be run as a whole."""
     return fuse(program, FUSIONS)
 
 
 def reordered(program: Program) -> tuple[Operation, ...]:
-    """A program that may be cut afterwards, with those fusions that hold wherever it is cut."""
+    """Return a program with those fusions that are valid wherever it is cut afterwards."""
     return fuse(program, [fusion for fusion in FUSIONS if not fusion.local])

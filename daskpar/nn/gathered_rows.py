@@ -1,4 +1,4 @@
-"""Rows that are gathered: what a metric keeps of each, where its value follows from no sums."""
+"""Gathered rows: the values of each row that a metric needs, if its result does not follow from sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Columns = tuple[np.ndarray, ...]
 
 
 class Rows:
-    """Columns (rows, ...) of several blocks of rows. Adding joins them."""
+    """Columns (rows, ...) of several blocks of rows. Addition concatenates them."""
 
     def __init__(self, *blocks: Columns):
         self.blocks = blocks
@@ -19,7 +19,7 @@ class Rows:
         return Rows(*self.blocks, *other.blocks)
 
     def packed(self) -> Rows:
-        """The same rows as one block."""
+        """Return the same rows as one block."""
         return Rows(self.columns) if len(self.blocks) > 1 else self
 
     @property
@@ -29,5 +29,5 @@ class Rows:
 
 
 def packed(sums: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Sums whose rows are one block each, to be sent."""
+    """Return sums whose rows are one block each, ready to be sent."""
     return tuple(part.packed() if isinstance(part, Rows) else part for part in sums)

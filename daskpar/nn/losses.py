@@ -1,4 +1,4 @@
-"""Losses: those of numbers, and the names of all others."""
+"""Losses of numbers, and the names of all losses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels.reference.loss import log_softmax
 from daskpar.nn.cross_entropy import BinaryCrossEntropy, SoftmaxCrossEntropy
 from daskpar.nn.layer import require_positive
-from daskpar.nn.loss import Loss, mean_over_outputs
+from daskpar.nn.loss import Loss
 from daskpar.nn.targets import softmax
+from daskpar.nn.weights import mean_over_outputs
 from daskpar.registry import register
 
 __all__ = [
@@ -27,16 +28,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ErrorLoss(Loss):
-    """A loss of errors, the mean over an example's outputs. It defines `terms`.
+    """Base class of losses of the error `outputs - targets`, averaged over the outputs of an example.
 
-    `unit_power`: the power of the units of the targets that it has, e.g. 2 for squares.
+    Subclasses define `terms`, and the power of the targets' units in them as `unit_power`.
     """
 
     over_positions: ClassVar[str] = "mean"
 
     def terms(self, error: Array) -> tuple[Array, Array]:
-        """The loss of each error (rows, ...), and its derivative."""
-        raise TypeError(f"{type(self).__name__} has no terms")
+        """Return the loss of each error (rows, ...), and its derivative."""
+        raise TypeError(f"{type(self).__name__} does not define terms")
 
     def __call__(
         self, outputs: Array, targets: Array, weights: Array | None = None
@@ -54,7 +55,20 @@ class ErrorLoss(Loss):
 @register("mean_squared_error")
 @dataclass(frozen=True)
 class MeanSquaredError(ErrorLoss):
-    """(outputs - targets)², the mean over an example's outputs."""
+    """Mean squared error: `(outputs - targets)²`, averaged over the outputs of an example and over examples.
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers of the same shape, or (rows,) for outputs (rows, 1).
+
+    Example:
+        The sum over examples, the number of examples, and the gradient of the sum:
+
+        >>> import numpy as np
+        >>> from daskpar import MeanSquaredError
+        >>> MeanSquaredError()(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
+        (2.5, 1.0, array([[1., 2.]]))
+    """
 
     unit_power: ClassVar[int] = 2
 
@@ -65,7 +79,22 @@ class MeanSquaredError(ErrorLoss):
 @register("mean_absolute_error")
 @dataclass(frozen=True)
 class MeanAbsoluteError(ErrorLoss):
-    """|outputs - targets|, the mean over an example's outputs; the derivative at 0 is 0."""
+    """Mean absolute error: `|outputs - targets|`, averaged over the outputs of an example and over examples.
+
+    The derivative at 0 is 0.
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers of the same shape, or (rows,) for outputs (rows, 1).
+
+    Example:
+        The sum over examples, the number of examples, and the gradient of the sum:
+
+        >>> import numpy as np
+        >>> from daskpar import MeanAbsoluteError
+        >>> MeanAbsoluteError()(np.array([[1.0, 4.0]]), np.array([[0.0, 2.0]]))
+        (1.5, 1.0, array([[0.5, 0.5]]))
+    """
 
     unit_power: ClassVar[int] = 1
 
@@ -77,9 +106,34 @@ class MeanAbsoluteError(ErrorLoss):
 @register("huber")
 @dataclass(frozen=True)
 class Huber(ErrorLoss):
-    """½e² where |e| <= delta, delta·(|e| - ½delta) beyond (Huber 1964); mean over an example's outputs.
+    """Huber loss: squared for small errors, linear for large ones. Outliers count less.
 
-    Behind scaled targets `delta` is a number of their scale, e.g. of deviations.
+    With e = outputs - targets, averaged over the outputs of an example and over examples:
+
+        ½·e²                        if |e| <= delta
+        delta·(|e| - ½·delta)       if |e| > delta
+
+    Args:
+        delta: Error at which the loss becomes linear, positive, in the units that the model learns: if
+            targets are standardised, in standard deviations. Default: 1.0.
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers of the same shape, or (rows,) for outputs (rows, 1).
+
+    Raises:
+        InputError: `delta` is not positive.
+
+    Example:
+        Errors of 0.5 and 3 contribute 0.125 and 2.5:
+
+        >>> import numpy as np
+        >>> from daskpar import Huber
+        >>> Huber(delta=1.0)(np.array([0.5, 3.0]), np.array([0.0, 0.0]))
+        (2.625, 2.0, array([0.5, 1. ]))
+
+    Reference:
+        Huber 1964, "Robust estimation of a location parameter".
     """
 
     delta: float = 1.0

@@ -1,4 +1,4 @@
-"""The name of a metric in results: its own, unless one is given."""
+"""The name of a metric in results: `own_name`, unless the user chose another."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import Any
 
 
 class MetricName:
-    """The field `name` of a metric: what was given, or else the metric's `own_name`.
+    """Descriptor of the field `name` of a metric: the name that was set, or else the metric's `own_name`.
 
-    >>> class Score:
-    ...     name, own_name = MetricName(), "score"
-    >>> score = Score()
-    >>> score.name
-    'score'
-    >>> score.name = "mine"
-    >>> score.name
-    'mine'
+    Example:
+        >>> class Score:
+        ...     name, own_name = MetricName(), "score"
+        >>> score = Score()
+        >>> score.name
+        'score'
+        >>> score.name = "mine"
+        >>> score.name
+        'mine'
     """
 
     def __get__(self, metric: Any, owner: type) -> object:
-        if metric is None:  # asked by `dataclass` for the default
+        if metric is None:  # `dataclass` asks for the default
             return ""
         name: Any = metric.__dict__.get("_name", "")
         return metric.own_name if isinstance(name, str) and not name else name  # its type is checked later
@@ -29,7 +30,7 @@ class MetricName:
 
 
 def take_own_name(metric: type) -> None:
-    """Let a class that defines `name` define `own_name` by it, so that its metrics can be given another."""
+    """Rename the `name` that a class defines to `own_name`, so that users can choose another."""
     name = vars(metric).get("name")
     if isinstance(name, property | str):
         metric.own_name = name  # type: ignore[attr-defined]

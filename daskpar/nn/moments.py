@@ -1,7 +1,7 @@
-"""Mean, squared distances and count of the values of each channel, about points where nothing cancels.
+"""Moments of each channel: the mean, the squared distances from it, and the count, without cancellation.
 
-Moments are arrays (3, channels): the mean less a pivot, Σ(x − mean)², and the count. Those of several chunks
-with one pivot are put together by `combine`, whichever way the rows were cut.
+Moments are arrays (3, channels): the mean less a pivot, Σ(x - mean)², and the count. `combine` adds those of
+several chunks with the same pivot, however the rows are distributed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from daskpar.backend.array import Array, array_module
 
 
 def moments_about(pivot: Array, x: Array, mask: Array | None) -> Array:
-    """The moments of `x` (rows, ..., channels); positions outside of `mask` do not count."""
+    """Return the moments (3, channels) of `x` (rows, ..., channels), without positions outside `mask`."""
     xp = array_module(x)
     away = x - spread(pivot, x)
     if mask is not None:
@@ -26,7 +26,11 @@ def moments_about(pivot: Array, x: Array, mask: Array | None) -> Array:
 
 
 def combine(*gathered: Array) -> Array:
-    """The moments of several chunks as of one, in the order given (Chan, Golub and LeVeque 1983)."""
+    """Return the moments of several chunks as those of one, added in the given order.
+
+    Reference:
+        Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance".
+    """
     total = gathered[0]
     xp = array_module(total)
     for other in gathered[1:]:
@@ -38,21 +42,23 @@ def combine(*gathered: Array) -> Array:
 
 
 def count_of(x: Array, mask: Array | None) -> Array | int:
-    """The number of values of each channel that count."""
+    """Return the number of values of each channel that count."""
     return float(math.prod(x.shape[:-1])) if mask is None else mask.sum(dtype=x.dtype)
 
 
 def spread(vector: Array, x: Array) -> Array:
-    """A (channels,) vector in the shape of an example of `x`: loops over whole examples, not channels, are
-    three times as fast."""
+    """Return a vector (channels,) repeated to the shape of an example of `x`.
+
+    Loops over whole examples are three times as fast as loops over channels.
+    """
     return array_module(vector).tile(vector, (*x.shape[1:-1], 1))
 
 
 def summed(x: Array, axis: int = 0) -> Array:
-    """The sum over all axes from `axis` to the last but one.
+    """Return the sum over all axes from `axis` to the last but one.
 
-    One axis after the other: ten times as fast as all of them at once where channels are few, and less is
-    lost to rounding.
+    It sums one axis after the other. With few channels that is ten times as fast as all axes at once, and
+    rounding errors are smaller.
     """
     while x.ndim > axis + 1:
         x = x.sum(axis=axis)

@@ -1,4 +1,9 @@
-"""Parameters and gradients in nested dicts: by a layer's place in a model, then by name."""
+"""Parameters and gradients in nested dicts: by a layer's place in a model, then by name.
+
+    {"0": {"weight": ..., "bias": ...}, "2": {"0": {"weight": ...}}}
+
+The full names of these are 0.weight, 0.bias and 2.0.weight.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,21 @@ from daskpar.nn.context import Params
 
 
 def at(params: Params, path: tuple[int, ...]) -> Params:
-    """The parameters of the layer at a place; none where it has none."""
+    """Return the parameters of the layer at a place; an empty dict if it has none."""
     for index in path:
         params = params.get(str(index), {})
     return params
 
 
-def put(grads: Params, path: tuple[int, ...], found: Params, spaces: Params | None = None) -> None:
-    """Put the gradients of the layer at a place into nested dicts; adds to those that are there.
+def put(grads: Params, path: tuple[int, ...], gradients: Params, spaces: Params | None = None) -> None:
+    """Put the gradients of the layer at a place into nested dicts. Add them to those that are there.
 
-    `spaces`: arrays of the layer's gradients that may be written to.
+    `spaces` are arrays by name that may be written to. A gradient that is stored in its own array is added in
+    place.
     """
     for index in path:
         grads = grads.setdefault(str(index), {})
-    for name, gradient in found.items():
+    for name, gradient in gradients.items():
         if name not in grads:
             grads[name] = gradient
             continue
@@ -37,7 +43,7 @@ def put(grads: Params, path: tuple[int, ...], found: Params, spaces: Params | No
 
 
 def merge(into: Params, other: Params) -> None:
-    """Put nested dicts into others; what is there already stays."""
+    """Put nested dicts into others. Values that are there already stay."""
     for name, value in other.items():
         if isinstance(value, dict):
             merge(into.setdefault(name, {}), value)
@@ -46,7 +52,7 @@ def merge(into: Params, other: Params) -> None:
 
 
 def mapped(tree: Params, function: Callable[[Array], Any]) -> Params:
-    """Nested dicts with what a function makes of each array."""
+    """Return nested dicts with a function applied to each array."""
     return {
         name: mapped(value, function) if isinstance(value, dict) else function(value)
         for name, value in tree.items()
@@ -54,7 +60,7 @@ def mapped(tree: Params, function: Callable[[Array], Any]) -> Params:
 
 
 def flat(tree: Params, prefix: str = "") -> dict[str, Array]:
-    """The arrays of nested dicts by full name."""
+    """Return the arrays of nested dicts by full name."""
     arrays: dict[str, Array] = {}
     for name, value in tree.items():
         arrays |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

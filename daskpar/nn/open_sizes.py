@@ -1,4 +1,4 @@
-"""Sizes that a model leaves open, because they follow from the data: words, classes, categories.
+"""Sizes that a model leaves open because the data decide them: words, classes, categories.
 
 >>> from daskpar.nn import Dense, Embedding, Flatten, Sequential
 >>> model = Sequential((Embedding(features=8), Flatten(), Dense()))
@@ -22,40 +22,49 @@ L = TypeVar("L", bound=Layer)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a model that data have: `words` of tokens, `outputs`, and the categories of `columns`."""
+    """Sizes of a model that the data decide.
+
+    Args:
+        words: Size of the vocabulary. None if the data are no tokens. Default: None.
+        outputs: Number of outputs: classes, characters or targets. Default: None.
+        columns: Number of categories of each embedded column. Default: ().
+    """
 
     words: int | None = None
     outputs: int | None = None
     columns: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, object]:
+        """Return the sizes as a dict for a JSON file."""
         return asdict(self)
 
     @classmethod
     def from_json(
         cls, words: int | None = None, outputs: int | None = None, columns: Sequence[int] = ()
     ) -> Sizes:
+        """Return the sizes from the values of a JSON file."""
         return cls(words, outputs, tuple(columns))
 
 
 def open_in(layer: Layer) -> list[str]:
-    """Return which of `Sizes` a layer and those within it leave open, each as often as one does."""
-    found = [size for size in layer.open_sizes() if size]
+    """Return the names of the sizes that a layer and those within it leave open, one for each open field."""
+    sizes = [size for size in layer.open_sizes() if size]
     for _, inner in _nested(layer):
-        found += [size for part in inner for size in open_in(part)]
-    return found
+        sizes += [size for part in inner for size in open_in(part)]
+    return sizes
 
 
 def fill(layer: L, sizes: Sizes) -> L:
-    """Return a layer with the sizes that it, and those within it, left open; itself where it left none.
+    """Return a layer with all open sizes filled in, or the layer itself if none are open.
 
-    Raises InputError where two layers leave the number of outputs open.
+    Raises:
+        InputError: Two layers leave the number of outputs open.
     """
     wanted = open_in(layer)
     if not wanted:
         return layer
     if wanted.count("outputs") > 1:
-        raise InputError("the model leaves the units of several layers open; only the last one's may be")
+        raise InputError("several layers of the model have no `units`; only the last one may leave them out")
     return cast(L, _filled(layer, sizes))
 
 

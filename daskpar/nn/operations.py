@@ -1,9 +1,8 @@
-"""The one interpreter of a model: a list of operations, run forward and backward, which can be cut anywhere.
+"""The interpreter of models: a list of operations, run forward and backward, that can be cut anywhere.
 
-Layers made of layers say what operations they stand for (`Layer.children`). They run them here; where
-something within them has to meet other tasks they are taken apart, and a part of the list is run there. A cut
-must carry from one part of the list to the next a `Flow`: the array, its mask, and the arrays that shortcuts
-hold back meanwhile.
+A layer that contains layers lists its operations (`Layer.children`) and is run by this interpreter. If
+something inside it must synchronise with other tasks, its operations become part of the list. From one part
+of the list to the next, a `Flow` must be passed: the array, its mask, and the arrays of open shortcuts.
 
     residual: [a, b]                          fork  a  b  join
     residual: {layers: [a], shortcut: [c]}    fork  a  swap  c  join
@@ -13,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from daskpar.backend.array import Array, array_module
 from daskpar.errors import InputError
+from daskpar.nn.flow import Flow
 from daskpar.nn.fusion import FusedLayer
 from daskpar.nn.fusions import reordered
 from daskpar.nn.layer import (
-    BatchStatistics,
     Context,
     Layer,
     Operation,
@@ -32,6 +30,7 @@ from daskpar.nn.layer import (
 )
 from daskpar.nn.nested import at, merge, put
 from daskpar.nn.parts import parts, recomputes
+from daskpar.nn.shared_statistics import backward_shared, gather, gather_backward
 from daskpar.nn.spans import (
     boundaries,
     differentiated,
@@ -70,25 +69,25 @@ __all__ = [
 ]
 
 
-class Flow(NamedTuple):
-    """The values handed from operation to operation; backward, `x` is the gradient."""
+def operations(model: Layer, apart: bool = False, sync: bool = True) -> tuple[Operation, ...]:
+    """Return the operations of a model.
 
-    x: Array
-    mask: Array | None = None
-    held: tuple[Array, ...] = ()
+    A layer that contains layers is one operation. It is taken apart if one of them shares statistics with
+    other lanes.
 
+    Args:
+        model: The model.
+        apart: Take all layers apart, except those with `remat`, which are recomputed as one. Default: False.
+        sync: True if lanes synchronise within a step. If not, no layer shares statistics. Default: True.
 
-def operations(model: Layer, apart: bool = False, meets: bool = True) -> tuple[Operation, ...]:
-    """The operations of a model: its layers, with those taken apart that hold a layer that shares.
-
-    With `apart` all layers made of layers are, but those with `remat`, which recompute as one. Where no lanes
-    meet (`meets` is false) none need be, and none shares. Raises InputError where a layer that shares stands
-    within one that cannot be taken apart.
+    Raises:
+        InputError: A layer that shares statistics is within a layer that cannot be taken apart.
     """
-    return tuple(_flatten(model.children(), (), apart, meets))
+    return tuple(_flatten(model.children(), (), apart, sync))
 
 
-def _flatten(program: Program, place: tuple[int, ...], apart: bool, meets: bool) -> Iterator[Operation]:
+def _flatten(program: Program, place: tuple[int, ...], apart: bool, sync: bool) -> Iterator[Operation]:
+    """Yield the operations of a program at a place in the model."""
     for operation in reordered(program):
         path, layer = (*place, *operation.path), operation.layer
         if operation.role != "run":
@@ -96,16 +95,16 @@ def _flatten(program: Program, place: tuple[int, ...], apart: bool, meets: bool)
             continue
         inner = parts(layer)
         whole = recomputes(layer) or not layer.children()
-        shares = meets and any(map(synchronised, inner))
+        shares = sync and any(map(synchronised, inner))
         if whole and shares and inner[1:]:
             raise InputError(
-                f"{layer.kind}: a layer with sync: true cannot stand within it where several lanes train; "
+                f"{layer.kind}: a layer with sync: true cannot be inside it if several lanes train; "
                 "take it out, or leave out remat"
             )
         if whole or not (operation.inline or shares or apart):
-            yield replace(operation, path=path, alone=not meets)
+            yield replace(operation, path=path, alone=not sync)
         else:
-            yield from _flatten(layer.children(), path, apart, meets)
+            yield from _flatten(layer.children(), path, apart, sync)
 
 
 def forward(
@@ -116,14 +115,14 @@ def forward(
     ctx: Context,
     sums: Array | None = None,
 ) -> tuple[Flow, list[Saved]]:
-    """Run operations `span` of a program forward: (the values that flow on, values for the backward pass).
+    """Run operations `span` of a program forward. Return the values that flow on, and those for `backward`.
 
-    `sums`: where the first of them shares, what it has gathered on all chunks; else a chunk is on its own.
-    A residual hands on the mask that it was given, whatever its layers make of theirs.
+    `sums` are those of all chunks, if the first operation shares statistics. None computes with the sums of
+    this chunk. The output of a residual has the mask of its input, whatever masks its layers return.
     """
     saved: list[Saved] = []
     masks: list[Array | None] = []
-    x, mask, held = flow
+    x, mask, shortcuts = flow
     ctx = ctx.masked(mask)
     for i in range(*span):
         operation = program[i]
@@ -136,21 +135,21 @@ def forward(
             else:
                 x, keep, after = _run(operation.layer, params_here, x, child)
         elif operation.role == "fork":
-            held = (*held, x)
+            shortcuts = (*shortcuts, x)
             masks.append(after)
         elif operation.role == "swap":
-            x, held = held[-1], (*held[:-1], x)
+            x, shortcuts = shortcuts[-1], (*shortcuts[:-1], x)
             after = masks[-1] if masks else after
         else:
-            x, held = held[-1] + x, held[:-1]
+            x, shortcuts = shortcuts[-1] + x, shortcuts[:-1]
             after = masks.pop() if masks else after
         saved.append(keep)
         ctx = ctx.masked(after)
-    return Flow(x, ctx.mask, held), saved
+    return Flow(x, ctx.mask, shortcuts), saved
 
 
 def _run(layer: Layer, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved, Array | None]:
-    """(output, values for the backward pass, mask of the output) of one layer."""
+    """Return the output of one layer, the values for its backward pass, and the mask of the output."""
     if isinstance(layer, FusedLayer) and not layer.supports(x):
         span = 0, len(layer.operations)
         flow, saved = forward(layer.operations, span, params, Flow(x, ctx.mask), ctx)
@@ -168,14 +167,23 @@ def backward(
     first: int = 0,
     needs: Sequence[bool] | None = None,
 ) -> tuple[Flow, Params]:
-    """Run operations `span` of a program backward: (the gradient that flows on, gradients of the parameters).
+    """Run operations `span` of a program backward.
 
-    Gradients are nested as `params`. Nobody needs the gradient of what flows into operation `first`, or into
-    one before it: it is None. With `needs`, an entry for each operation of the span, it says so in place of
-    `first`. Where the pass may `consume` what was saved, `saved` is a list, and is emptied on the way.
+    Return the gradient that flows on, and those of parameters, nested as `params`.
+
+    Args:
+        program: All operations of the model.
+        span: First operation, and the one after the last.
+        params: Nested parameters.
+        saved: Values from `forward`, one entry for each operation of the span. If `ctx.consume`, it must be a
+            list, and its entries are released one after the other.
+        flow: Gradient of the output, and of the open shortcuts.
+        ctx: The pass.
+        first: Operation whose input needs no gradient, nor do those before it. Their gradient is None.
+        needs: For each operation of the span, whether its input needs a gradient. It replaces `first`.
     """
     grads: Params = {}
-    x, _, held = flow
+    x, _, shortcuts = flow
     if needs is None:
         needs = [i > first for i in range(*span)]
     else:
@@ -192,24 +200,24 @@ def backward(
                 x = None
                 continue
             child = ctx.within(operation.path, needs[k])
-            x, found = _run_backward(operation.layer, params_here, keep, x, child)
+            x, gradients = _run_backward(operation.layer, params_here, keep, x, child)
             if operation.absent:
                 absent = dict(operation.absent)
-                found = {name: gradient for name, gradient in found.items() if name not in absent}
-            put(grads, operation.path, found, child.out)
+                gradients = {name: gradient for name, gradient in gradients.items() if name not in absent}
+            put(grads, operation.path, gradients, child.out)
         elif operation.role == "fork":
-            x, held = (held[-1] + x if needs[k] else None), held[:-1]
+            x, shortcuts = (shortcuts[-1] + x if needs[k] else None), shortcuts[:-1]
         elif operation.role == "swap":
-            x, held = held[-1], (*held[:-1], x)
+            x, shortcuts = shortcuts[-1], (*shortcuts[:-1], x)
         else:
-            held = (*held, x)
-    return Flow(x, None, held), grads
+            shortcuts = (*shortcuts, x)
+    return Flow(x, None, shortcuts), grads
 
 
 def _run_backward(
     layer: Layer, params: Params, saved: Saved, dy: Array, ctx: Context
 ) -> tuple[Array, Params]:
-    """(dx, gradients) of one layer."""
+    """Return dx and the gradients of one layer."""
     if isinstance(layer, FusedLayer) and not layer.supports(dy):
         needs = needed(layer.operations, params, ctx.input_gradient)
         span = 0, len(layer.operations)
@@ -219,68 +227,31 @@ def _run_backward(
 
 
 def needed(program: Program, params: Params, input_gradient: bool) -> list[bool]:
-    """For each operation, whether the gradient of its input is needed.
+    """Return for each operation whether its input needs a gradient.
 
-    It is where something before it has parameters that are trained, or where that of the input of all is
-    (`input_gradient`).
+    It does if an operation before it has parameters that are trained, or if the input of the program needs a
+    gradient (`input_gradient`).
     """
     needs: list[bool] = []
-    held: list[bool] = []
+    shortcuts: list[bool] = []
     now = input_gradient
     for operation in program:
         needs.append(now)
         if operation.role == "run":
             now = now or (operation.layer.trainable and bool(at(params, operation.path)))
         elif operation.role == "fork":
-            held.append(now)
+            shortcuts.append(now)
         elif operation.role == "swap":
-            now, held[-1] = held[-1], now
+            now, shortcuts[-1] = shortcuts[-1], now
         else:
-            now = held.pop() or now
+            now = shortcuts.pop() or now
     return needs
 
 
-def gather(program: Program, index: int, params: Params, flow: Flow, ctx: Context) -> Array | None:
-    """The sums over a chunk that the next operation gathers; None where it does not share."""
-    sharing = program[index].sharing if index < len(program) else None
-    if sharing is None:
-        return None
-    params_here, child = _placed(program[index], params, ctx)
-    return sharing.gather(params_here, flow.x, child.masked(flow.mask))
-
-
-def gather_backward(
-    program: Program, index: int, params: Params, saved: Saved, dy: Array, ctx: Context
-) -> Array | None:
-    """The sums over a chunk that an operation gathers on the way back; None where it does not share."""
-    sharing = program[index].sharing
-    if sharing is None:
-        return None
-    params_here, child = _placed(program[index], params, ctx)
-    return sharing.gather_backward(params_here, saved, dy, child)
-
-
-def backward_shared(
-    program: Program, index: int, params: Params, saved: Saved, dy: Array, sums: Array, ctx: Context
-) -> tuple[Array, Params]:
-    """The backward pass of an operation that shares, with the sums of all chunks; gradients are nested."""
-    sharing = program[index].sharing
-    assert isinstance(sharing, BatchStatistics)
-    params_here, child = _placed(program[index], params, ctx)
-    grads: Params = {}
-    dx, found = sharing.backward_with(params_here, saved, dy, sums, child)
-    put(grads, program[index].path, found)
-    return dx, grads
-
-
-def _placed(operation: Operation, params: Params, ctx: Context) -> tuple[Params, Context]:
-    return at(params, operation.path), ctx.within(operation.path)
-
-
 def present(operation: Operation, params: Params, like: Array) -> Params:
-    """The parameters of an operation, those that are absent as zeros."""
-    own = at(params, operation.path)
+    """Return the parameters of an operation, with zeros for those that are absent."""
+    named = at(params, operation.path)
     if not operation.absent:
-        return own
+        return named
     xp = array_module(like)
-    return own | {name: xp.zeros(shape, dtype=like.dtype) for name, shape in operation.absent}
+    return named | {name: xp.zeros(shape, dtype=like.dtype) for name, shape in operation.absent}

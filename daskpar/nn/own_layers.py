@@ -1,6 +1,6 @@
-"""Layers of users' own, tried on two rows before a run begins, so that a wrong shape names its layer.
+"""Layers of users, tried on two rows before a run begins, so that a wrong shape is reported with its layer.
 
-Our own layers are left out: their tests do this.
+The layers of daskpar are left out: the test suite covers them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ _ROWS = 2
 
 
 def is_own(block: object) -> bool:
-    """Tell whether a block's class is a user's."""
+    """Return whether the class of a block is defined outside of daskpar."""
     return not type(block).__module__.startswith("daskpar.")
 
 
 def check_own_layers(model: Layer, params: Params, in_shape: Shape, dtype: DTypeLike) -> None:
-    """Refuse a layer that returns other shapes or dtypes than its contract says.
+    """Run each layer of the user once, and refuse wrong shapes and dtypes.
 
-    `params`: of the model, as `init` returns them. Raises InputError with the layer's place and kind.
+    Args:
+        model: Model to check.
+        params: Parameters of the model, as `init` returns them.
+        in_shape: Shape of one example.
+        dtype: Dtype of the run.
+
+    Raises:
+        InputError: A layer breaks its contract. The message names its place, its kind and the fault.
     """
     if not any(map(is_own, parts(model))):
         return
@@ -41,7 +48,7 @@ def check_own_layers(model: Layer, params: Params, in_shape: Shape, dtype: DType
         except InputError:
             raise
         except Exception as error:
-            if "cupy" in sys.modules:  # a layer for arrays of a GPU alone
+            if "cupy" in sys.modules:  # the layer may support arrays of a GPU only
                 continue
             fault = f"raised {one_line(f'{type(error).__name__}: {error}', 200)}"
         if fault is not None:
@@ -51,7 +58,7 @@ def check_own_layers(model: Layer, params: Params, in_shape: Shape, dtype: DType
 def _leaves(
     layer: Layer, path: tuple[int, ...], in_shape: Shape
 ) -> Iterator[tuple[tuple[int, ...], Layer, Shape, Shape]]:
-    """The layers within a layer that hold no others: place, layer, shapes of an input and an output."""
+    """Yield the layers that hold no others: place, layer, and the shapes of an input and an output."""
     children = layer.children()
     for child, (before, after) in zip(children, shapes(children, in_shape), strict=True):
         place = (*path, *child.path)
@@ -79,42 +86,53 @@ def _fault(layer: Layer, params: Params, around: tuple[Shape, Shape], dtype: np.
 
 
 def fault_of_output(y: object, shape: Shape, dtype: np.dtype) -> str | None:
-    """The fault in what `forward` has returned as output, which should be of this shape and dtype."""
+    """Return the fault of an output of `forward` that should have this shape and dtype, or None."""
     return fault_of_array("forward returned an output", y, shape, dtype)
 
 
 def fault_of_gradients(
     made: object, params: Mapping[str, Any], shape: Shape | None, dtype: np.dtype
 ) -> str | None:
-    """The fault in what `backward` has returned; `shape` is that of the input, None for whole numbers."""
+    """Return the fault of a result of `backward`, or None.
+
+    Args:
+        made: Result of `backward`.
+        params: Parameters of the layer.
+        shape: Shape of the input, or None for a layer of integers, which has no gradient by its input.
+        dtype: Dtype of the input.
+    """
     if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[1], Mapping):
         return f"backward returned {_described(made)}; expected a pair (dx, gradients by name)"
     dx, grads = made
     if grads.keys() != params.keys():
         return (
-            f"backward returned gradients {_names(grads)}; expected one of each parameter, {_names(params)}"
+            f"backward returned gradients {_names(grads)}; expected one for each parameter, {_names(params)}"
         )
     faults = [] if shape is None else [fault_of_array("backward returned dx", dx, shape, dtype)]
     for name, value in params.items():
         if isinstance(value, Mapping):
             faults.append(fault_of_gradients((dx, grads[name]), value, None, dtype))
         else:
-            told = f"backward returned the gradient {name!r}"
-            faults.append(fault_of_array(told, grads[name], value.shape, None))
+            subject = f"backward returned the gradient {name!r}"
+            faults.append(fault_of_array(subject, grads[name], value.shape, None))
     return next((fault for fault in faults if fault is not None), None)
 
 
-def fault_of_array(told: str, array: Any, shape: Shape, dtype: np.dtype | None) -> str | None:
-    """The fault in an array that should be of this shape and dtype; `told` names it.
+def fault_of_array(subject: str, array: Any, shape: Shape, dtype: np.dtype | None) -> str | None:
+    """Return the fault of an array that should have this shape and dtype, or None.
 
-    `dtype` is None where any real numbers do, because they are cast.
+    Args:
+        subject: Beginning of the message, for example "forward returned an output".
+        array: Array to check.
+        shape: Expected shape.
+        dtype: Expected dtype. None accepts all real numbers, because they are cast.
     """
     if getattr(array, "shape", None) != shape:
-        return f"{told} of shape {_described(array)}; expected {shape}"
+        return f"{subject} of shape {_described(array)}; expected {shape}"
     if dtype is None:
-        return None if array.dtype.kind in "fiub" else f"{told} of {array.dtype}; expected real numbers"
+        return None if array.dtype.kind in "fiub" else f"{subject} of {array.dtype}; expected real numbers"
     if array.dtype != dtype:
-        return f"{told} of {array.dtype}; expected {dtype}, as its input"
+        return f"{subject} of {array.dtype}; expected {dtype}, as its input"
     return None
 
 
@@ -130,7 +148,11 @@ def _names(tree: Mapping[str, object]) -> str:
 
 
 def check_init(layer: Layer, made: object) -> tuple[Params, Shape]:
-    """The result of `init`. Raises InputError for anything but (parameters by name, shape)."""
+    """Return the result of `init`, a pair of parameters by name and the shape of an output.
+
+    Raises:
+        InputError: It is anything else.
+    """
     if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], dict):
         raise InputError(
             f"{layer.kind}: init returned {_described(made)}; expected a pair (parameters by name, shape of "
@@ -140,7 +162,7 @@ def check_init(layer: Layer, made: object) -> tuple[Params, Shape]:
     if not isinstance(shape, tuple) or not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
         raise InputError(
             f"{layer.kind}: init returned {shown(shape, 60)} as the shape of an output; expected a tuple of "
-            "whole numbers, without the axis of rows"
+            "integers, without the axis of rows"
         )
     for name, value in params.items():
         if not (isinstance(value, dict) or hasattr(value, "shape")):

@@ -1,4 +1,4 @@
-"""Losses and metrics of users' own, tried on two rows before a run begins."""
+"""Trial of users' own losses and metrics on two rows before a run begins."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROWS = 2
 def check_own_measures(
     loss: Loss, metrics: Sequence[Metric], out_shape: Shape, target: np.ndarray, dtype: DTypeLike
 ) -> None:
-    """Refuse a loss or a metric that returns anything but what its contract says.
+    """Refuse a user's loss or metric that breaks its contract.
 
-    `target` (1, ...): of one example. Raises InputError that names the loss or the metric.
+    `target` (1, ...) is that of one example. The InputError names the loss or the metric.
     """
     outputs = np.random.default_rng(0).standard_normal((_ROWS, *out_shape)).astype(dtype)
     targets = np.repeat(target, _ROWS, axis=0)
@@ -49,23 +49,23 @@ def _try(name: str, fault_of: Callable[[], str | None]) -> None:
     except InputError:
         raise
     except Exception as error:
-        if "cupy" in sys.modules:  # for arrays of a GPU alone
+        if "cupy" in sys.modules:  # it may work with CuPy's arrays only
             return
         fault = f"raised {one_line(f'{type(error).__name__}: {error}', 200)}"
     if fault is not None:
         raise InputError(f"{name}: {fault}")
 
 
-def _fault_of_loss(made: object, outputs: np.ndarray) -> str | None:
-    if not isinstance(made, tuple) or len(made) != 3 or not all(map(_is_number, made[:2])):
+def _fault_of_loss(result: object, outputs: np.ndarray) -> str | None:
+    if not isinstance(result, tuple) or len(result) != 3 or not all(map(_is_number, result[:2])):
         return (
-            f"returned {shown(made, 80)}; expected (sum of the losses, sum of the weights, gradient with "
+            f"returned {shown(result, 80)}; expected (sum of the losses, sum of the weights, gradient with "
             "respect to the outputs)"
         )
-    shape = getattr(made[2], "shape", None)
-    if shape == outputs.shape:  # of another dtype it is computed with all the same, as wide as it is
+    shape = getattr(result[2], "shape", None)
+    if shape == outputs.shape:  # another dtype is accepted and computed with
         return None
-    got = shown(made[2], 60) if shape is None else shape
+    got = shown(result[2], 60) if shape is None else shape
     return f"returned a gradient of shape {got}; expected {outputs.shape}, that of the outputs"
 
 

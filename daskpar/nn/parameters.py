@@ -1,7 +1,10 @@
 """All parameters of a model in one contiguous buffer, with named views into it.
 
-One array to send, to reduce, to update and to write (FSDP calls it a flat parameter); a shard is a slice.
-Every tensor starts at a multiple of 64 bytes; the gaps are zero and stay zero.
+    entries   |0.weight        |0.bias|..|1.weight     |1.bias|......|
+    elements  0                start  stop                           size
+
+One array is sent, reduced, updated and written (FSDP calls it a flat parameter), and a shard is a slice of
+it. Every tensor starts at a multiple of 64 bytes. The gaps are zero and stay zero.
 """
 
 from __future__ import annotations
@@ -25,9 +28,14 @@ ALIGN = 16  # elements: 64 bytes of float32
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: elements `start` to `stop` of the buffer. `decays`: whether weight decay applies.
+    """One tensor of the flat buffer.
 
-    A `frozen` one keeps its bits. `rate`: the factor of its learning rate.
+    Args:
+        name: Full name, for example "1.weight".
+        shape: Shape of the tensor.
+        start: First element in the buffer.
+        frozen: The tensor is not trained. Default: False.
+        rate: Factor of the learning rate. Default: 1.0.
     """
 
     name: str
@@ -38,43 +46,68 @@ class Entry:
 
     @property
     def stop(self) -> int:
+        """First element after the tensor."""
         return self.start + math.prod(self.shape)
 
     @property
     def decays(self) -> bool:
-        """Matrices and kernels decay; scales of norms, which have one axis, and what is named bias do not."""
+        """True if weight decay applies: for tensors of two axes or more whose name does not end in "bias"."""
         return len(self.shape) >= 2 and not self.name.endswith("bias")
 
     @property
     def is_statistic(self) -> bool:
-        """True for running statistics, which the optimizer leaves alone (see `Layer.observe`)."""
+        """True for running statistics, which the optimizer does not change (see `Layer.observe`)."""
         return self.name.rpartition(".")[2].startswith("running_")
 
     @property
     def trains(self) -> bool:
-        """True where the optimizer moves it."""
+        """True if the optimizer updates the tensor."""
         return not (self.frozen or self.is_statistic)
 
 
 @dataclass(frozen=True)
 class ParameterTable:
-    """The place of each tensor of a model in its flat buffer."""
+    """The place of each tensor of a model in one flat buffer.
+
+    `Optimizer.init` and `Optimizer.update` work on the buffer, and find in the table the ranges that are
+    trained or decayed. `views` and `named` return the tensors as arrays that share the memory of the buffer.
+
+    Args:
+        entries: Name, shape and first element of each tensor, in the order of the layers.
+        size: Elements of the buffer, gaps included.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Dense, ParameterTable
+        >>> params, _ = Dense(2).init(np.random.default_rng(0), (3,))
+        >>> table = ParameterTable.of(params)
+        >>> [(entry.name, entry.shape, entry.start) for entry in table.entries]
+        [('weight', (3, 2), 0), ('bias', (2,), 16)]
+        >>> table.count, table.size
+        (8, 32)
+        >>> buffer = table.flatten(params, np.float32)
+        >>> table.named(buffer)["bias"] += 1
+        >>> buffer[16:18]
+        array([1., 1.], dtype=float32)
+    """
 
     entries: tuple[Entry, ...]
     size: int
 
     @classmethod
     def of(cls, params: Params) -> ParameterTable:
-        """The table for nested `params`, in the order of the layers."""
+        """Return the table for nested `params`, in the order of the layers."""
         return cls.laid_out((name, tuple(value.shape)) for name, value in _walk(params, ""))
 
     @classmethod
     def laid_out(
         cls, tensors: Iterable[tuple[str, Shape]], like: Mapping[str, Entry] | None = None
     ) -> ParameterTable:
-        """The table for tensors of these names and shapes, one after the other.
+        """Return the table for tensors of these names and shapes, one after the other.
 
-        `like`: entries by name, whose `frozen` and `rate` they have, too.
+        Args:
+            tensors: Names and shapes.
+            like: Entries by name, from which `frozen` and `rate` are copied. Default: None.
         """
         entries, start = [], 0
         for name, shape in tensors:
@@ -85,52 +118,58 @@ class ParameterTable:
 
     @property
     def count(self) -> int:
-        """Number of parameters, frozen ones included, gaps and running statistics left out."""
+        """Number of parameters. Frozen ones count; gaps and running statistics do not."""
         return sum(math.prod(e.shape) for e in self.entries if not e.is_statistic)
 
     @cached_property
     def decayed(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) ranges that weight decay applies to."""
+        """Ranges (start, stop) of the buffer that weight decay applies to."""
         return tuple((e.start, e.stop) for e in self.entries if e.decays and e.trains)
 
     @cached_property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) range of every tensor that is trained, for optimizers that scale by tensors."""
+        """Range (start, stop) of every tensor that is trained, for optimizers that scale each tensor."""
         return tuple((e.start, e.stop) for e in self.entries if e.trains)
 
     @cached_property
     def statistics(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) ranges of running statistics that follow the data."""
+        """Ranges (start, stop) of running statistics that follow the data."""
         return tuple((e.start, e.stop) for e in self.entries if e.is_statistic and not e.frozen)
 
     @cached_property
     def frozen(self) -> tuple[tuple[int, int], ...]:
-        """The (start, stop) ranges of frozen tensors, neighbours as one."""
+        """Ranges (start, stop) of frozen tensors; neighbours are merged."""
         return tuple((start, stop) for start, stop, frozen in self._runs(lambda e: e.frozen) if frozen)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, int, float], ...] | None:
-        """(start, stop, factor of the learning rate) of all that is trained, neighbours as one.
+        """Ranges (start, stop, factor of the learning rate) of all that is trained; neighbours are merged.
 
-        None where nothing is frozen and all learn at one rate.
+        None if nothing is frozen and all factors are 1.
         """
         if not any(e.frozen or e.rate != 1 for e in self.entries):
             return None
         return tuple(run for run in self._runs(lambda e: e.rate if e.trains else 0.0) if run[2])
 
     def _runs(self, kind: Callable[[Entry], float]) -> Iterator[tuple[int, int, float]]:
-        """(start, stop, kind) of neighbouring entries of one kind, with the gaps between them."""
+        """Yield (start, stop, kind) of neighbouring entries of one kind, with the gaps between them."""
         for value, run in groupby(self.entries, kind):
             entries = list(run)
             yield entries[0].start, -(-entries[-1].stop // ALIGN) * ALIGN, value
 
     def extent(self, belongs: Callable[[str], bool]) -> tuple[int, int]:
-        """The slice of the buffer from the first to the last tensor whose name `belongs`."""
+        """Return the slice of the buffer from the first to the last tensor whose name passes `belongs`."""
         inside = [e for e in self.entries if belongs(e.name)]
         return (inside[0].start, -(-inside[-1].stop // ALIGN) * ALIGN) if inside else (0, 0)
 
     def flatten(self, params: Params, dtype: DTypeLike, xp: Any = np) -> Array:
-        """A buffer of `dtype` that holds `params` (or gradients, whose dicts may be in another order)."""
+        """Return a buffer (size,) of `dtype` that holds the tensors of `params`.
+
+        Args:
+            params: Parameters or gradients, nested by layer. The order of the dicts does not matter.
+            dtype: Dtype of the buffer.
+            xp: Array module, numpy or cupy. Default: numpy.
+        """
         buffer = xp.zeros(self.size, dtype=dtype)
         named = dict(_walk(params, ""))
         for entry in self.entries:
@@ -138,23 +177,28 @@ class ParameterTable:
         return buffer
 
     def views(self, buffer: Array, offset: int = 0) -> Params:
-        """Nested dicts of views into `buffer`, which begins at element `offset` of the whole buffer."""
+        """Return nested dicts of views into a buffer or a slice of one.
+
+        Args:
+            buffer: The buffer, or a slice of it that holds whole tensors.
+            offset: Element of the whole buffer at which `buffer` begins. Default: 0.
+        """
         params: Params = {}
         for entry in self.entries:
             if offset <= entry.start and entry.stop - offset <= buffer.shape[0]:
                 *path, leaf = entry.name.split(".")
-                at = params
+                layer = params
                 for part in path:
-                    at = at.setdefault(part, {})
-                at[leaf] = buffer[entry.start - offset : entry.stop - offset].reshape(entry.shape)
+                    layer = layer.setdefault(part, {})
+                layer[leaf] = buffer[entry.start - offset : entry.stop - offset].reshape(entry.shape)
         return params
 
     def named(self, buffer: Array) -> dict[str, Array]:
-        """Views into `buffer` by full name, e.g. `"1.weight"`."""
+        """Return views into `buffer` by full name, for example `"1.weight"`."""
         return {e.name: buffer[e.start : e.stop].reshape(e.shape) for e in self.entries}
 
     def pack(self, named: dict[str, Array], dtype: DTypeLike) -> Array:
-        """The buffer whose `named` views are these; the inverse of `named`."""
+        """Return the buffer that holds arrays by full name: the inverse of `named`."""
         buffer = np.zeros(self.size, dtype=dtype)
         for entry in self.entries:
             buffer[entry.start : entry.stop] = named[entry.name].reshape(-1)
@@ -162,7 +206,7 @@ class ParameterTable:
 
 
 def collect(grads: Params, out: Params) -> None:
-    """Copy the gradients that a layer did not already write into `out` to their place there."""
+    """Copy gradients to their place in `out`, except those that the layer has already written there."""
     for name, value in grads.items():
         if isinstance(value, dict):
             collect(value, out.get(name, {}))
@@ -171,9 +215,12 @@ def collect(grads: Params, out: Params) -> None:
 
 
 def first_not_finite(table: ParameterTable, buffer: Array, start: int = 0) -> str | None:
-    """The name of the first tensor in `buffer` with a NaN or an infinity, or None.
+    """Return the name of the first tensor with a NaN or an infinity, or None.
 
-    `buffer` may be a slice of the whole one from element `start` on, which cuts tensors.
+    Args:
+        table: Table of the buffer.
+        buffer: The whole buffer, or a slice of it, which may cut tensors.
+        start: Element of the whole buffer at which `buffer` begins. Default: 0.
     """
     xp = array_module(buffer)
     for entry in table.entries:
@@ -184,9 +231,13 @@ def first_not_finite(table: ParameterTable, buffer: Array, start: int = 0) -> st
 
 
 def check_finite(table: ParameterTable, step: int, params: Array, slots: Mapping[str, Array]) -> None:
-    """Refuse a state with a NaN or an infinity, by the name of the tensor.
+    """Raise NotFiniteError for a state with a NaN or an infinity; the message names the tensor.
 
-    `slots`: of the optimizer; those not as long as `params` are passed over.
+    Args:
+        table: Table of the buffer.
+        step: Number of the training step, for the message.
+        params: Flat buffer of the parameters.
+        slots: State of the optimizer by name. Arrays of another shape than `params` are not checked.
     """
     bad = first_not_finite(table, params)
     if bad is not None:

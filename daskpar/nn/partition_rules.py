@@ -1,4 +1,4 @@
-"""The ways in which a layer says that it can be cut: in width, and by rows of pixels."""
+"""The rules by which a layer can be split: by width, by rows of pixels and by positions of a sequence."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Width:
-    """A split of a layer in width among n parts (tensor parallelism, Shoeybi et al. 2019, sec. 3).
+    """A split of a layer into n parts of equal width: tensor parallelism.
 
-    `unit`: what is shared out (`columns`, `heads`, `channels`, `words`, or `each` for element-wise layers,
-    which any split passes through). `axes`: the axis along which each parameter is cut; of one that is not
-    named every part has a copy. `sums`: whether the parts' outputs are summed (else they are laid side by
-    side along the last axis); then the parameters in `once` count for the first part only. `count`: how many
-    things there are to share out, where that is not the length of the first of the `axes`.
+    Args:
+        unit: Name of the axis that is split: "columns", "rows", "heads", "channels" or "words". "each" marks
+            element-wise layers, which any split passes through.
+        axes: Axis along which each parameter is split, by name. Every part has a copy of the other
+            parameters.
+        sums: Sum the outputs of the parts. False concatenates them along the last axis. Default: False.
+        once: Parameters that only the first part adds, for example a bias before a sum.
+        count: Number of units to split, if it is not the length of the first of `axes`. Default: None.
+
+    Reference:
+        Shoeybi et al. 2019, "Megatron-LM: training multi-billion parameter language models using model
+        parallelism", section 3. https://arxiv.org/abs/1909.08053
     """
 
     unit: str
@@ -25,10 +32,15 @@ class Width:
 
 @dataclass(frozen=True)
 class Window:
-    """The rows of pixels (axis 0 of an example) that an output row is made from: the halo that a tile needs.
+    """The rows of pixels (axis 0 of an example) that an output row needs. They give the halo of a tile.
 
-    Row i of the output needs rows i·stride − before to i·stride − before + size − 1 of the input; those
-    outside of the image count as padding.
+    Output row i needs the input rows from i·stride − before to i·stride − before + size − 1. Rows outside of
+    the image are padding.
+
+    Args:
+        size: Number of input rows for one output row. Default: 1.
+        stride: Input rows between neighbouring output rows. Default: 1.
+        before: Rows of padding above the image. Negative: rows that are cut off. Default: 0.
     """
 
     size: int = 1
@@ -38,10 +50,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Positions:
-    """How a layer works on a share of the positions (axis 0 of an example) of a sequence.
+    """The way a layer computes a share of the positions (axis 0 of an example) of a sequence.
 
-    Each position for itself or, where there is a `ring`, with those of all shares, whose keys pass by; where
-    it is `causal`, with those of its own share and the ones before. The `share` of such a layer is a `Ring`.
+    By default each position is computed alone.
+
+    Args:
+        ring: A position needs the keys and values of all positions, which the shares pass around in a ring.
+            `Layer.share` then returns a `nn.ring.Ring`. Default: False.
+        causal: With `ring`, a position needs no positions after it. Default: False.
     """
 
     ring: bool = False
@@ -49,5 +65,8 @@ class Positions:
 
 
 EACH = Width("each")
+"""The split of an element-wise layer: it works on any part of its input."""
 ROW = Window()
+"""The split of a layer that computes each row of pixels alone."""
 ALONE = Positions()
+"""The split of a layer that computes each position alone."""

@@ -1,4 +1,4 @@
-"""A model cut by positions: each share has some of the positions of every sequence, operation by operation.
+"""A model split by positions: each share holds some of the positions of every sequence.
 
     share 0    positions 0 1 2       embedding ─ norm ─ attention ─ norm ─ ...
     share 1    positions 3 4 5                              ╎ keys and values go round
@@ -19,15 +19,15 @@ from daskpar.nn.spans import shapes
 
 
 def bounds(length: int, shares: int) -> list[tuple[int, int]]:
-    """The positions (start, stop) of each share."""
+    """Return the positions (start, stop) of each share."""
     return [(s * length // shares, (s + 1) * length // shares) for s in range(shares)]
 
 
 def why_not(program: Program, in_shape: Shape, shares: int) -> str | None:
-    """The reason why a program cannot be cut into so many shares of the positions, or None."""
+    """Return the reason why a program cannot be split into `shares` shares of the positions, or None."""
     axes = 1 if program[0].layer.tokens else 2
     if len(in_shape) != axes:
-        kind = "sequences of numbers of words" if axes == 1 else "sequences (positions, features)"
+        kind = "sequences of integers" if axes == 1 else "sequences (positions, features)"
         return f"examples of shape {in_shape} are no {kind}"
     length = in_shape[0]
     if length < shares:
@@ -46,7 +46,7 @@ def why_not(program: Program, in_shape: Shape, shares: int) -> str | None:
 
 
 def ring_at(program: Program, index: int) -> Positions | None:
-    """How the operation at `index` looks at other positions; None where it does not, or there is none."""
+    """Return the rule of the operation at `index` if it needs the positions of other shares, else None."""
     if index >= len(program) or program[index].role != "run":
         return None
     positions = program[index].layer.positions()
@@ -54,12 +54,12 @@ def ring_at(program: Program, index: int) -> Positions | None:
 
 
 def rings(program: Program) -> list[int]:
-    """The operations whose positions look at each other's."""
+    """Return the indices of the operations that need the positions of other shares."""
     return [i for i in range(len(program)) if ring_at(program, i) is not None]
 
 
 def share_program(program: Program, length: int, share: int, shares: int) -> tuple[Operation, ...]:
-    """The program as one share of the positions has it."""
+    """Return the program of one share of the positions."""
     start, stop = bounds(length, shares)[share]
     return tuple(
         replace(operation, layer=operation.layer.share(start, stop, length))

@@ -16,14 +16,14 @@ __all__ = ["LAYERS", "LOSSES", "METRICS", "layer", "loss", "metric", "model"]
 
 
 def layer(entry: object) -> Layer:
-    """A layer from a config's entry, e.g. `{"dense": 10}`."""
+    """Return the layer that a config's entry names, e.g. `{"dense": 10}`. A layer is returned as it is."""
     return named(LAYERS, entry)
 
 
 def model(entries: object) -> Sequential:
-    """A model from a list of entries; a Sequential is returned as it is.
+    """Return the model of a list of entries. A Sequential is returned as it is.
 
-    Raises InputError for what is unknown or wrong, and for more than `MOST_LAYERS` layers.
+    Raises InputError for an entry that is unknown or wrong, and for more than `MOST_LAYERS` layers.
     """
     if isinstance(entries, Sequential):
         return entries
@@ -34,20 +34,20 @@ def model(entries: object) -> Sequential:
         try:
             layers.append(layer(entry))
         except InputError as error:
-            told = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
-            raise InputError(told) from None
+            message = str(error) if "layer '" in str(error) else f"layer {i}: {error}"
+            raise InputError(message) from None
     built = Sequential(tuple(layers))
     require_buildable(count_layers(built) - 1)
     return built
 
 
 def loss(entry: object) -> Loss:
-    """A loss from a config's entry, or from a function."""
+    """Return the loss that a config's entry names, or that a function defines."""
     return FunctionLoss(entry) if is_function(entry) else named(LOSSES, entry)
 
 
 def metric(entry: object) -> Metric:
-    """A metric from a config's entry, from a function, or from `{name: function}`."""
+    """Return the metric that a config's entry names, or that a function or `{name: function}` defines."""
     if is_function(entry):
         return FunctionMetric(entry)
     pair = named_function(entry)

@@ -1,11 +1,16 @@
-"""The contract of a layer whose positions look at each other's, on a share of them: keys go round a ring.
+"""The contract of a layer that attends to other positions, for a share of them: ring attention.
+
+Each task has the queries of its share of the positions. Keys and values go round a ring of all shares:
 
     share 0   project ─> attend(keys 0) ─> attend(keys 2) ─> attend(keys 1) ─> finish
     share 1   project ─> attend(keys 1) ─> attend(keys 0) ─> attend(keys 2) ─> finish
     share 2   project ─> attend(keys 2) ─> attend(keys 1) ─> attend(keys 0) ─> finish
 
-A share passes the keys on that it has looked at to the next. On the way back, the gradients of keys go round
-with them, and come home (Liu et al. 2023, "Ring attention with blockwise transformers").
+In the backward pass, the gradients of keys and values go round with them, back to their own share.
+
+Reference:
+    Liu et al. 2023, "Ring attention with blockwise transformers for near-infinite context".
+    https://arxiv.org/abs/2310.01889
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from daskpar.nn.layer import Context, Layer, Params
 class Keys(NamedTuple):
     """Keys and values (rows, heads, positions, features of a head) from position `start` on.
 
-    `mask` (rows, positions) is true where a sequence goes on, None where all do.
+    `mask` (rows, positions) is true up to the end of each sequence; None if no sequence is padded.
     """
 
     k: Array
@@ -34,16 +39,21 @@ class Keys(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """Sums of values for the queries of a share (rows, positions, features), and their logarithms (rows,
-    heads, positions), as `backend.reference.ring.attended` has them."""
+    """Values for the queries of a share, and logarithms of the sums of exponentials.
+
+    `merged` is (rows, positions, features), `logarithm` (rows, heads, positions), as in
+    `backend.reference.ring.attended`.
+    """
 
     merged: Array
     logarithm: Array
 
 
 class Slope(NamedTuple):
-    """The gradient of the sums of values (rows, heads, positions, features of a head), and its product with
-    them (rows, heads, positions)."""
+    """The gradient of the attended values, and its product with them.
+
+    `dy` is (rows, heads, positions, features of a head), `delta` (rows, heads, positions).
+    """
 
     dy: Array
     delta: Array
@@ -54,29 +64,29 @@ class Slope(NamedTuple):
 
 @dataclass(frozen=True)
 class Ring(Layer):
-    """A layer on a share of the positions, which sees those of other shares as keys that pass by."""
+    """A layer for a share of the positions that receives the keys of other shares one after the other."""
 
     def project(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Keys]:
-        """(the queries of the share, its keys), from x (rows, positions, features)."""
-        raise TypeError(f"{type(self).__name__} has no project")
+        """Return the queries of the share and its keys, from x (rows, positions, features)."""
+        raise TypeError(f"{type(self).__name__} does not define project")
 
     def attend(self, queries: Array, keys: Keys, before: Softmax | None, ctx: Context) -> Softmax:
-        """Let the queries see one more block of keys."""
-        raise TypeError(f"{type(self).__name__} has no attend")
+        """Return the softmax of the queries after one more block of keys. `before` is None at first."""
+        raise TypeError(f"{type(self).__name__} does not define attend")
 
     def finish(self, params: Params, softmax: Softmax) -> tuple[Array, Attended]:
-        """(the output of the share, what its backward pass needs), when all blocks have been seen."""
-        raise TypeError(f"{type(self).__name__} has no finish")
+        """Return the output of the share, and the values for its backward pass, after all blocks of keys."""
+        raise TypeError(f"{type(self).__name__} does not define finish")
 
     def begin_backward(self, params: Params, saved: Attended, dy: Array) -> Slope:
-        """The gradient of the sums of values, from that of the output."""
-        raise TypeError(f"{type(self).__name__} has no begin_backward")
+        """Return the gradient of the attended values, from that of the output."""
+        raise TypeError(f"{type(self).__name__} does not define begin_backward")
 
     def attend_backward(
         self, queries: Array, keys: Keys, saved: Attended, slope: Slope, ctx: Context
     ) -> tuple[Array, Array, Array]:
-        """The gradients (of queries, keys and values) by one block of keys."""
-        raise TypeError(f"{type(self).__name__} has no attend_backward")
+        """Return the gradients of queries, keys and values that one block of keys contributes."""
+        raise TypeError(f"{type(self).__name__} does not define attend_backward")
 
     def finish_backward(
         self,
@@ -87,5 +97,8 @@ class Ring(Layer):
         gradients: tuple[Array, Array, Array],
         ctx: Context,
     ) -> tuple[Array | None, Params]:
-        """(dx, gradients of the parameters), from `gradients` of the share's queries, keys and values."""
-        raise TypeError(f"{type(self).__name__} has no finish_backward")
+        """Return dx and the gradients of the parameters.
+
+        `gradients` are those of the share's queries, keys and values.
+        """
+        raise TypeError(f"{type(self).__name__} does not define finish_backward")

@@ -1,6 +1,8 @@
-"""Rotary positions: queries and keys turned by an angle that grows with their position.
+"""Rotary positions: queries and keys rotated by an angle that grows with their position.
 
-Su et al. 2021, "RoFormer: Enhanced transformer with rotary position embedding", eq. 34.
+Reference:
+    Su et al. 2021, "RoFormer: Enhanced transformer with rotary position embedding", equation 34.
+    https://arxiv.org/abs/2104.09864
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from daskpar.backend.array import Array, array_module
 
 
 def turn(z: Array, back: bool, start: int = 0) -> None:
-    """Turn queries and keys in place: in a head, feature i with i + half.
+    """Rotate queries and keys in place: feature i of a head with feature i + half.
 
-    `z` (rows, positions, 3, heads, features of a head): queries, keys and values, whose first position is
-    number `start`. `back` turns them the other way, as gradients need it.
+    Args:
+        z: (rows, positions, 3, heads, features of a head) queries, keys and values.
+        back: Rotate in the opposite direction, as gradients need it.
+        start: Number of the first position. Default: 0.
     """
     half = z.shape[-1] // 2
     xp = array_module(z)
@@ -32,6 +36,6 @@ def turn(z: Array, back: bool, start: int = 0) -> None:
 
 @lru_cache(maxsize=32)
 def _angles(positions: int, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine of position · 10000^(-i / half), each (positions, half)."""
+    """Return cosine and sine of position · 10000^(-i / half), each (positions, half)."""
     angle = np.arange(positions)[:, None] * 10000.0 ** (-np.arange(half) / half)
     return np.cos(angle), np.sin(angle)

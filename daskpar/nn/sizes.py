@@ -1,4 +1,4 @@
-"""Sizes that a model may have: arrays are refused before they are allocated, not by the operating system."""
+"""The largest size of an array: larger ones are refused before the operating system ends the process."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from daskpar.errors import InputError
 
 _PER_NUMBER = 16
-"""Bytes for each number while parameters are drawn: a float64, and a copy of it."""
+"""Bytes for each element while parameters are drawn: a float64 and a copy of it."""
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @cache
 def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or what its container is limited to."""
+    """Return the bytes of memory that this process may use: all of the machine, or its container's limit."""
     limits = []
     with suppress(OSError, ValueError, AttributeError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -28,7 +28,12 @@ def memory() -> int:
 
 
 def require_room(what: str, shape: tuple[int, ...]) -> None:
-    """Refuse an array of a shape that this machine has no memory for."""
+    """Raise InputError for an array that is larger than the memory of this machine.
+
+    Args:
+        what: Name of the array in the message, for example "parameters".
+        shape: Shape of the array.
+    """
     size = math.prod(shape) * _PER_NUMBER
     if size > memory():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Places in a program: where it may be cut, who holds which parameters, and the shapes on the way."""
+"""Spans of a program: the places to cut it, the parameters of each span, and the shapes along the way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daskpar.nn.parameters import ParameterTable
 
 
 def holder(operations: Iterable[Operation]) -> Callable[[str], bool]:
-    """Return a test for names of parameters: does one of these operations hold it?"""
+    """Return a test for names of parameters: True if one of these operations holds the parameter."""
     places: dict[bool, set[str]] = {False: set(), True: set()}
     for operation in operations:
         if operation.role == "run":
@@ -26,9 +26,9 @@ def holder(operations: Iterable[Operation]) -> Callable[[str], bool]:
 
 
 def boundaries(program: Program, every_layer: bool) -> list[int]:
-    """The operations before which a program is cut, and its end.
+    """Return the indices of operations before which a program is cut, and its end.
 
-    They are layers that share and, with `every_layer`, all layers.
+    The cuts are before layers that share statistics and, with `every_layer`, before every layer.
     """
     starts = [0]
     for i in range(1, len(program)):
@@ -41,30 +41,31 @@ def boundaries(program: Program, every_layer: bool) -> list[int]:
 
 
 def shares_at(program: Program, index: int) -> bool:
-    """Tell whether there is an operation at `index`, and one that shares."""
+    """Return whether there is an operation at `index` that shares statistics."""
     return index < len(program) and program[index].shares
 
 
 def differentiated(program: Program, span: tuple[int, int]) -> tuple[int, int]:
-    """The operations whose backward pass ends in the part `span`.
+    """Return the (start, stop) of the operations whose backward pass ends in the part `span`.
 
-    One that shares is at the head of its part, but is differentiated in the part before, which is the first
-    to know what all chunks have gathered. Where it is the first of all, that part is empty.
+    An operation that shares statistics is the first of its part. Its backward pass belongs to the part
+    before, which is the first to have the sums of all chunks. If it is the first operation of all, that part
+    is empty.
     """
     first, stop = span
     return first + (first < stop and program[first].shares), stop + shares_at(program, stop)
 
 
 def extent(table: ParameterTable, program: Program, span: tuple[int, int]) -> tuple[int, int]:
-    """The slice of the flat buffer that holds the parameters of operations `span`."""
+    """Return the slice of the flat buffer that holds the parameters of operations `span`."""
     return table.extent(holder(program[slice(*span)]))
 
 
 def first_trained(table: ParameterTable, program: Program, passes_frozen: bool = True) -> int:
-    """The first operation that has parameters to train: the backward pass need not go further.
+    """Return the index of the first operation with parameters to train: the backward pass can stop there.
 
-    With `passes_frozen` false it is the first that has any parameters, and so where the first to train shares
-    statistics: the backward pass of such an operation begins in the part before.
+    With `passes_frozen` false, return the first operation with any parameters. It is needed if the first one
+    to train shares statistics, because its backward pass begins in the part before.
     """
     trained = [e for e in table.entries if not (e.frozen and passes_frozen)]
     first = next((i for i, op in enumerate(program) if any(op.holds(e.name) for e in trained)), 0)
@@ -74,18 +75,18 @@ def first_trained(table: ParameterTable, program: Program, passes_frozen: bool =
 
 
 def shapes(program: Program, in_shape: Shape) -> list[tuple[Shape, Shape]]:
-    """The shapes of an example before and after each operation."""
+    """Return the shapes of an example before and after each operation."""
     around: list[tuple[Shape, Shape]] = []
-    held: list[Shape] = []
+    branches: list[Shape] = []
     shape = in_shape
     for operation in program:
         before = shape
         if operation.role == "fork":
-            held.append(shape)
+            branches.append(shape)
         elif operation.role == "swap":
-            held[-1], shape = shape, held[-1]
+            branches[-1], shape = shape, branches[-1]
         elif operation.role == "join":
-            held.pop()
+            branches.pop()
         else:
             shape = operation.layer.init(np.random.default_rng(0), shape)[1]
         around.append((before, shape))

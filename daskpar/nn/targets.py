@@ -1,7 +1,8 @@
-"""The tasks that losses learn: what outputs and targets say, and how a person reads them.
+"""The tasks that losses learn: the meaning of outputs and targets, and their conversion to predictions.
 
-"classes": the largest output along the last axis names the class. "labels": each output is a yes where it is
-above 0, whatever the others are. "numbers": the outputs are what is predicted.
+- "classes": The largest output along the last axis is the predicted class.
+- "labels": Each output is a yes if it is positive, independently of the others.
+- "numbers": The outputs are the predictions.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from daskpar.nn.layers.activations import sigmoid
 
 
 def softmax(x: Array) -> Array:
-    """softmax over the last axis."""
+    """Return the softmax over the last axis."""
     return array_module(x).exp(log_softmax(x))
 
 
 def squeezed(shape: Shape) -> Shape:
-    """A shape of one number as that of a number."""
+    """Return a shape, with () in place of (1,)."""
     return () if shape == (1,) else shape
 
 
 def check_shapes(task: str, kind: str, out_shape: Shape, target_shape: Shape, dtype: DTypeLike) -> None:
-    """Refuse targets that do not fit the outputs of a loss of this kind (shapes without the example axis)."""
+    """Refuse targets that do not fit the outputs of a loss of this kind. Shapes are those of one example."""
     if task == "classes":
         _check_classes(kind, out_shape, target_shape, dtype)
         return
@@ -64,7 +65,11 @@ def _check_classes(kind: str, out_shape: Shape, target_shape: Shape, dtype: DTyp
 
 
 def conform(task: str, targets: Array, out_shape: Shape) -> Array:
-    """Of classes: bools become whole numbers, a column of classes classes, whole one-hot rows floats."""
+    """Return targets in the shape and dtype that a loss computes with.
+
+    For "classes", bools become integers, a column (rows, 1) of integers becomes (rows,), and integer one-hot
+    rows become floats. Other targets are returned as they are.
+    """
     if task != "classes":
         return targets
     if targets.dtype.kind == "b":
@@ -72,19 +77,19 @@ def conform(task: str, targets: Array, out_shape: Shape) -> Array:
     if targets.dtype.kind in "iu" and targets.shape[1:] == (*out_shape[:-1], 1):
         targets = targets.reshape(targets.shape[:-1])
     if targets.dtype.kind in "iu" and targets.shape[1:] == out_shape:
-        targets = targets.astype(np.float64)  # then in the run's precision, as probabilities are
+        targets = targets.astype(np.float64)  # converted to the run's precision later, as probabilities are
     return targets
 
 
 def class_count(task: str, out_shape: Shape) -> int | None:
-    """The number of classes that outputs tell apart; None where each answers for itself, or numbers."""
+    """Return the number of classes that outputs distinguish; None if they are numbers or separate labels."""
     if task == "classes":
         return out_shape[-1] if out_shape else None
     return 2 if task == "labels" and math.prod(out_shape) == 1 else None
 
 
 def fault(task: str, targets: Array, out_shape: Shape) -> str | None:
-    """The fault in the values of some targets, or None."""
+    """Return a description of the fault in the values of targets, or None if there is none."""
     if task == "classes":
         return _fault_of_classes(targets, out_shape[-1])
     if task != "labels":
@@ -105,26 +110,26 @@ def _fault_of_classes(targets: Array, classes: int) -> str | None:
                 f'expected 0 to {classes - 1} (other labels: targets=["labels"])'
             )
     elif float(targets.min()) < 0 or float(abs(targets.sum(axis=-1) - 1).max()) > 1e-3:
-        return "targets are no probabilities; expected rows of numbers from 0 to 1 that sum to 1"
+        return "targets are not probabilities; expected rows of numbers from 0 to 1 that sum to 1"
     return None
 
 
 def activate(task: str, outputs: Array) -> Array:
-    """Probabilities: softmax of classes, sigmoid of labels; numbers as they are."""
+    """Return predictions: softmax for classes, sigmoid for labels, the outputs for numbers."""
     if task == "classes":
         return softmax(outputs)
     return sigmoid(outputs) if task == "labels" else outputs
 
 
 def decide(task: str, outputs: Array) -> Array:
-    """The class of each example, 0 or 1 for each label; numbers as they are."""
+    """Return decisions: the class of each example, 0 or 1 for each label, the outputs for numbers."""
     if task == "classes":
         return array_module(outputs).argmax(outputs, axis=-1)
     return (outputs > 0).astype(int) if task == "labels" else outputs
 
 
 def outputs_of(task: str, share: Array) -> Array:
-    """Outputs that `activate` makes these probabilities of."""
+    """Return the outputs for which `activate` returns these predictions: its inverse."""
     xp = array_module(share)
     if task not in ("classes", "labels"):
         return share

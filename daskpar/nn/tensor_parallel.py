@@ -1,13 +1,17 @@
-"""A model cut in width: which operations work on a share of the columns, heads, channels or words each.
+"""Tensor parallelism: a model is cut in width, by columns, heads, channels or words.
 
-A *section* is a run of operations whose parts do not need each other (Shoeybi et al. 2019, "Megatron-LM",
-sec. 3). Every part gets the whole input; at the section's end the outputs are summed, or laid side by side:
+A *section* is a sequence of operations whose parts are independent of each other. Every part receives the
+whole input. At the end of the section, the outputs are summed or concatenated:
 
                  ┌─ dense columns 0 ─ relu ─ dense rows 0 ─┐
     x (whole) ───┤                                         ├─ sum ─ y (whole)
                  └─ dense columns 1 ─ relu ─ dense rows 1 ─┘
 
-One tree forward and one backward for each section; a part's parameters are needed by nobody else.
+A section costs one tree of tasks forward and one backward. Only its own part needs a parameter.
+
+Reference:
+    Shoeybi et al. 2019, "Megatron-LM: Training multi-billion parameter language models using model
+    parallelism", section 3. https://arxiv.org/abs/1909.08053
 """
 
 from __future__ import annotations
@@ -23,7 +27,10 @@ from daskpar.nn.partition_rules import Width
 
 
 class Section(NamedTuple):
-    """Operations `first` to `stop`, cut in width. `sums`: whether the parts' outputs are summed."""
+    """Operations from `first` to before `stop` that are cut in width.
+
+    `sums` is true if the outputs of the parts are summed, false if they are concatenated.
+    """
 
     first: int
     stop: int
@@ -31,7 +38,7 @@ class Section(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Elements `start` to `stop` of a tensor along an axis."""
+    """Elements from `start` to before `stop` of a tensor along an axis."""
 
     axis: int
     start: int
@@ -44,8 +51,11 @@ class Share(NamedTuple):
 
 
 def sections(program: Program, table: ParameterTable, parts: int) -> list[Section]:
-    """The sections of a program in order, for a cut into so many equal parts; what is in none stays whole."""
-    found, i = [], 0
+    """Return the sections of a program in order, for a cut into `parts` equal parts.
+
+    Operations in no section are not cut.
+    """
+    result, i = [], 0
     while i < len(program):
         width = program[i].layer.width() if program[i].role == "run" else None
         if width is None or width.unit == "each" or not _divides(program[i], width, table, parts):
@@ -60,13 +70,13 @@ def sections(program: Program, table: ParameterTable, parts: int) -> list[Sectio
             elif between is None or between.unit != "each" or program[stop].shares:
                 break
             stop += 1
-        found.append(Section(i, stop, sums))
+        result.append(Section(i, stop, sums))
         i = stop
-    return found
+    return result
 
 
 def _divides(operation: Operation, width: Width, table: ParameterTable, parts: int) -> bool:
-    """Tell whether there are as many things to share out as make equal parts."""
+    """Return whether an operation can be cut into equal parts."""
     if width.count is not None:
         return width.count % parts == 0
     sizes = {_leaf(entry.name): entry.shape for entry in table.entries if operation.holds(entry.name)}
@@ -81,11 +91,11 @@ def _leaf(name: str) -> str:
 def branch(
     program: Program, section: Section, table: ParameterTable, part: int, parts: int
 ) -> tuple[list[Operation], dict[str, Share | None]]:
-    """The operations of a section as one part has them, and which share of each parameter it holds.
+    """Return the operations of a section for one part, and its share of each parameter.
 
-    None stands for all of a parameter; those that the part does without are left out.
+    A share of None is the whole parameter. Parameters that the part does not need are left out.
     """
-    found: list[Operation] = []
+    operations: list[Operation] = []
     shares: dict[str, Share | None] = {}
     for i in range(section.first, section.stop):
         operation = program[i]
@@ -104,27 +114,28 @@ def branch(
             else:
                 shares[entry.name] = None
         layer = operation.layer if joins else operation.layer.part(part, parts)
-        found.append(replace(operation, layer=layer, absent=tuple(absent)))
-    return found, shares
+        operations.append(replace(operation, layer=layer, absent=tuple(absent)))
+    return operations, shares
 
 
 def share_shape(shape: Shape, share: Share | None) -> Shape:
-    """The shape of a share of a tensor."""
+    """Return the shape of a share of a tensor."""
     if share is None:
         return shape
     return (*shape[: share.axis], share.stop - share.start, *shape[share.axis + 1 :])
 
 
 def cut_program(
-    program: Program, found: Sequence[Section], table: ParameterTable, part: int, parts: int
+    program: Program, cuts: Sequence[Section], table: ParameterTable, part: int, parts: int
 ) -> tuple[tuple[Operation, ...], dict[str, Share | None]]:
-    """The whole program as one part sees it: its own operations within sections, the rest as it was.
+    """Return the program of one part, and its shares of the parameters of the sections.
 
-    The shares are those of the sections' parameters.
+    Within sections it has the operations of the part, all else is unchanged.
     """
     operations = list(program)
     shares: dict[str, Share | None] = {}
-    for section in found:
-        operations[section.first : section.stop], own = branch(program, section, table, part, parts)
-        shares |= own
+    for section in cuts:
+        part_operations, part_shares = branch(program, section, table, part, parts)
+        operations[section.first : section.stop] = part_operations
+        shares |= part_shares
     return tuple(operations), shares

@@ -1,4 +1,4 @@
-"""The parameters that are trained, and their rates: frozen layers, and patterns over the names of parameters.
+"""Frozen parameters and factors of learning rates, by layers and by patterns over parameter names.
 
 >>> import numpy as np
 >>> from daskpar.nn import Dense, Sequential
@@ -26,32 +26,38 @@ from daskpar.nn.parts import within
 def arranged(
     model: Sequential, table: ParameterTable, patterns: Sequence[str], rates: Mapping[str, float]
 ) -> tuple[Sequential, ParameterTable]:
-    """The model, and the table of its parameters, with frozen parameters and factors of learning rates.
+    """Return the model and its table with frozen parameters and factors of learning rates.
 
-    `patterns`: of names of parameters that are frozen, besides those of layers that are not `trainable`.
-    `rates`: factors by pattern; where several match, the last one counts. A layer whose parameters are all
-    frozen is not `trainable` in the model that is returned.
-    Raises InputError for a pattern that no name matches, and where nothing is left to train.
+    A layer whose parameters are all frozen has `trainable=False` in the model that is returned.
+
+    Args:
+        model: Model. Its layers with `trainable=False` are frozen in any case.
+        table: Table of its parameters.
+        patterns: Patterns of names of parameters to freeze, for example "*.bias".
+        rates: Factors of the learning rate by pattern. If several match a name, the last one counts.
+
+    Raises:
+        InputError: A pattern matches no name, or nothing is left to train.
     """
     names = [entry.name for entry in table.entries]
     places = frozenset(_frozen_places(model, ()))
-    still = {name for name in names if _lies_in(name, places)}
+    frozen = {name for name in names if _is_within(name, places)}
     for pattern in patterns:
-        still.update(matching("train.frozen", pattern, names))
+        frozen.update(matching("train.frozen", pattern, names))
     factors: dict[str, float] = {}
     for pattern, factor in rates.items():
         factors |= dict.fromkeys(matching("train.learning_rates", pattern, names), factor)
-    if not still and not factors:
+    if not frozen and not factors:
         return model, table
-    if still:
-        model = model.freeze(_whole(names, still))
-        _refuse_single_statistics(model, still)
+    if frozen:
+        model = model.freeze(_whole(names, frozen))
+        _refuse_single_statistics(model, frozen)
     entries = tuple(
-        replace(entry, frozen=entry.name in still, rate=factors.get(entry.name, 1.0))
+        replace(entry, frozen=entry.name in frozen, rate=factors.get(entry.name, 1.0))
         for entry in table.entries
     )
     table = ParameterTable(entries, table.size)
-    if still and not table.ranges:
+    if frozen and not table.ranges:
         raise InputError(
             "all parameters of the model are frozen, there is nothing to train; leave some out of "
             "train.frozen, or set trainable: true on a layer"
@@ -60,27 +66,28 @@ def arranged(
 
 
 def matching(where: str, pattern: str, names: Sequence[str]) -> list[str]:
-    """The names that a pattern matches, as `fnmatch` has it: `*` also stands for dots.
+    """Return the names that match a pattern of `fnmatch`. `*` also matches dots.
 
-    Raises InputError where it matches none; the message has the nearest names.
+    Raises:
+        InputError: No name matches. The message lists the nearest names, and begins with `where`.
     """
-    found = [name for name in names if fnmatchcase(name, pattern)]
-    if not found:
+    matches = [name for name in names if fnmatchcase(name, pattern)]
+    if not matches:
         near = get_close_matches(pattern, names, n=3, cutoff=0.4) or names[:3]
-        within_it = [name for name in names if name.startswith(f"{pattern}.")]
-        hint = f"did you mean {pattern + '.*'!r}?" if within_it else f"the nearest: {', '.join(near)}"
+        nested = [name for name in names if name.startswith(f"{pattern}.")]
+        hint = f"did you mean {pattern + '.*'!r}?" if nested else f"the nearest: {', '.join(near)}"
         raise InputError(f"{where}: {shown(pattern, 80)} matches no parameter; {hint}")
-    return found
+    return matches
 
 
-def _whole(names: Sequence[str], still: Set[str]) -> Set[Place]:
-    """The places of layers all of whose parameters are frozen."""
-    moved = {place for name in names if name not in still for place in _around(name)}
-    return {place for name in still for place in _around(name)} - moved
+def _whole(names: Sequence[str], frozen: Set[str]) -> Set[Place]:
+    """Return the places of layers whose parameters are all frozen."""
+    moved = {place for name in names if name not in frozen for place in _around(name)}
+    return {place for name in frozen for place in _around(name)} - moved
 
 
 def _around(name: str) -> list[Place]:
-    """The places of the layers that a parameter lies in, the model's own left out."""
+    """Return the places of the layers around a parameter, from the outermost, without the model itself."""
     path: list[Place] = []
     for part in name.split(".")[:-1]:
         if not part.isdigit():
@@ -89,14 +96,14 @@ def _around(name: str) -> list[Place]:
     return path
 
 
-def _lies_in(name: str, places: Set[Place]) -> bool:
+def _is_within(name: str, places: Set[Place]) -> bool:
     return () in places or any(place in places for place in _around(name))
 
 
 def _frozen_places(layer: Layer, place: Place) -> Iterator[Place]:
-    """The places of layers that are not trainable; of those within one another the outermost.
+    """Yield the places of layers that are not trainable, only the outermost of nested ones.
 
-    Raises InputError for one within a layer that does not say where its parameters lie.
+    Raises InputError for a frozen layer within a layer that has no `children`.
     """
     if not layer.trainable:
         yield place
@@ -114,12 +121,12 @@ def _frozen_places(layer: Layer, place: Place) -> Iterator[Place]:
             yield from _frozen_places(child.layer, (*place, *child.path))
 
 
-def _refuse_single_statistics(model: Layer, still: Set[str]) -> None:
-    """Refuse running statistics that are frozen while their layer is not, which would go on to use others."""
+def _refuse_single_statistics(model: Layer, frozen: Set[str]) -> None:
+    """Raise InputError for frozen running statistics of a layer that is itself not frozen."""
     places = frozenset(_frozen_places(model, ()))
-    for name in sorted(still):
-        layer, _, own = name.rpartition(".")
-        if own.startswith("running_") and not _lies_in(name, places):
+    for name in sorted(frozen):
+        layer, _, leaf = name.rpartition(".")
+        if leaf.startswith("running_") and not _is_within(name, places):
             raise InputError(
                 f"train.frozen: {name} is a running statistic, frozen only with the whole of its layer; use "
                 f"{layer + '.*'!r}, or set trainable: false on the layer or on the block around it"

@@ -1,4 +1,4 @@
-"""Learning rates scaled tensor by tensor, for very large batches: LARS and LAMB."""
+"""Optimizers that scale the learning rate tensor by tensor, for very large batches: LARS and LAMB."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from daskpar.registry import register
 
 
 def _norm(x: Array) -> Array:
-    """The norm; elements are divided by a power of two first, so that no square overflows or vanishes.
+    """Return the norm of an array, as an array without axes on the same device.
 
-    That changes no bit of a norm whose squares do neither. Stays on the device of the array.
+    Elements are divided by a power of two first, so that no square overflows or underflows. That changes no
+    bit of a norm whose squares do neither.
     """
     xp = array_module(x)
     one = xp.ones((), dtype=x.dtype)
@@ -24,9 +25,9 @@ def _norm(x: Array) -> Array:
 
 
 def _trust(size: Array, move: Array) -> Array:
-    """size / move, 1 where either is zero, and NaN where `move` is infinite, so that it is told.
+    """Return size / move, as an array without axes on the same device.
 
-    Stays on the device of the arrays.
+    It is 1 where either is zero, and NaN where `move` is infinite. The NaN stops the run with an error.
     """
     xp = array_module(size)
     both = (size > 0) & (move > 0)
@@ -37,9 +38,37 @@ def _trust(size: Array, move: Array) -> Array:
 @register("lars")
 @dataclass(frozen=True)
 class LARS(Optimizer):
-    """You et al. 2017, algorithm 1: momentum SGD, each tensor's rate times trust·|w| / (|g| + decay·|w|).
+    """LARS: momentum SGD whose learning rate is scaled to the norm of each weight.
 
-    Biases and scales of norms (tensors that do not decay) take the plain rate.
+        r <- trust·|p| / (|g| + weight_decay·|p|)
+        v <- momentum·v + lr·r·(g + weight_decay·p)
+        p <- p - v
+
+    Biases and the scales of normalisation layers use r = 1 and no weight decay.
+
+    Args:
+        lr: Learning rate. Default: 1.0.
+        momentum: Factor that `v` keeps of its last value, in [0, 1). Default: 0.9.
+        weight_decay: Adds weight_decay·p to the gradient of weights, in [0, 1). Default: 1e-4.
+        trust: Trust coefficient: the largest relative change of a weight in a step, at `lr` 1 and without
+            momentum. Positive. Default: 0.001.
+
+    Raises:
+        InputError: A number is out of its range.
+
+    Example:
+        A weight of norm 5 moves by lr·trust·5 = 0.5, against the gradient and whatever its scale:
+
+        >>> import numpy as np
+        >>> from daskpar import LARS, Tensors
+        >>> weight, gradient = np.array([3.0, 4.0]), np.array([0.0, 100.0])
+        >>> lars, tensors = LARS(weight_decay=0.0, trust=0.1), Tensors(ranges=((0, 2),), decayed=((0, 2),))
+        >>> lars.update(weight, gradient, lars.init(weight), 0, 1.0, tensors)[0]
+        array([3. , 3.5])
+
+    Reference:
+        You et al. 2017, "Large batch training of convolutional networks", algorithm 1.
+        https://arxiv.org/abs/1708.03888
     """
 
     lr: float = 1.0
@@ -72,9 +101,36 @@ class LARS(Optimizer):
 @register("lamb")
 @dataclass(frozen=True)
 class LAMB(Optimizer):
-    """You et al. 2020, algorithm 2: Adam's step plus decay, rescaled to |w| tensor by tensor.
+    """LAMB: Adam whose step is scaled to the norm of each weight.
 
-    Biases and scales of norms (tensors that do not decay) take Adam's step as it is.
+        u <- m' / (sqrt(s') + epsilon) + weight_decay·p        (m' and s' as in Adam)
+        p <- p - lr·u·|p| / |u|
+
+    Biases and the scales of normalisation layers use Adam's step without scaling and weight decay.
+
+    Args:
+        lr: Learning rate: the relative change of a weight in a step. Default: 0.001.
+        beta1: Factor that `m` keeps of its last value, in [0, 1). Default: 0.9.
+        beta2: Factor that `s` keeps of its last value, in [0, 1). Default: 0.999.
+        epsilon: Added to the denominator, positive. Default: 1e-6.
+        weight_decay: Adds weight_decay·p to the step of weights, in [0, 1). Default: 0.01.
+
+    Raises:
+        InputError: A number is out of its range.
+
+    Example:
+        A weight of norm 5 moves by lr·5 = 0.5:
+
+        >>> import numpy as np
+        >>> from daskpar import LAMB, Tensors
+        >>> lamb, weight, gradient = LAMB(weight_decay=0.0), np.array([3.0, 4.0]), np.array([0.0, 100.0])
+        >>> tensors = Tensors(ranges=((0, 2),), decayed=((0, 2),))
+        >>> lamb.update(weight, gradient, lamb.init(weight), 0, 0.1, tensors)[0].round(4)
+        array([3. , 3.5])
+
+    Reference:
+        You et al. 2020, "Large batch optimization for deep learning: Training BERT in 76 minutes", algorithm
+        2. https://arxiv.org/abs/1904.00962
     """
 
     lr: float = 1e-3

@@ -1,9 +1,15 @@
-"""The contract of an optimizer: two pure functions on flat slices.
+"""The contract of an optimizer: two pure functions on flat arrays.
 
-`init(params) -> slots` and `update(params, grads, slots, step, lr, tensors) -> (params, slots)`, where
-`params` and `grads` are (slices of) the flat buffer, `slots` are named arrays of the same length, `step`
-counts from 0, and `lr` is the learning rate of this step. An update works element by element (LAMB and LARS:
-tensor by tensor), so a shard that holds whole elements (whole tensors) updates alone.
+    init(params)                                     -> slots
+    update(params, grads, slots, step, lr, tensors)  -> params, slots
+
+`params` and `grads` are slices of the flat buffer of a stage, `slots` are named arrays of the same length.
+Most update rules work element by element, so a shard of any elements can be updated alone. LAMB and LARS work
+tensor by tensor, so their shards hold whole tensors:
+
+    flat buffer   | 0.weight ............ | 0.bias | 2.weight ................ | 2.bias |
+    by elements   |             shard 0              |             shard 1              |
+    by tensors    |            shard 0             |              shard 1               |
 """
 
 from __future__ import annotations
@@ -22,10 +28,23 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 class Tensors(NamedTuple):
-    """The places of tensors in a flat slice, as (start, stop): all, and those that weight decay applies to.
+    """Positions of tensors in a flat array, as half-open ranges of elements.
 
-    `groups`: (start, stop, factor) of what is updated, each with a factor of the learning rate; None where
-    that is all of the slice, at one rate. Frozen tensors are in none of them.
+    Args:
+        ranges: (start, stop) of each tensor.
+        decayed: (start, stop) of each tensor that weight decay applies to: weights, but neither biases nor
+            the scales of normalisation layers.
+        groups: (start, stop, factor) of the elements that are trained, each with a factor of the learning
+            rate. Frozen tensors are in no group. None trains all elements at one learning rate. Default:
+            None.
+
+    Example:
+        A weight of six elements, then a bias of two:
+
+        >>> from daskpar import Tensors
+        >>> tensors = Tensors(ranges=((0, 6), (6, 8)), decayed=((0, 6),))
+        >>> tensors.within(4, 8)
+        Tensors(ranges=((0, 2), (2, 4)), decayed=((0, 2),), groups=None)
     """
 
     ranges: Ranges
@@ -33,7 +52,10 @@ class Tensors(NamedTuple):
     groups: tuple[tuple[int, int, float], ...] | None = None
 
     def within(self, start: int, stop: int) -> Tensors:
-        """Those of the slice from `start` to `stop`, counted from its beginning; some may be cut off."""
+        """Return the tensors of the slice from `start` to `stop`, at their positions in that slice.
+
+        Tensors that are only partly in the slice are cut off at its ends.
+        """
         groups = self.groups
         if groups is not None:
             inside = ((max(a, start) - start, min(b, stop) - start, factor) for a, b, factor in groups)
@@ -48,28 +70,54 @@ def _within(ranges: Ranges, start: int, stop: int) -> Ranges:
 
 @dataclass(frozen=True)
 class Optimizer(Block):
-    """Hyper-parameters of an update rule; holds no arrays.
+    """Base class of optimizers: the hyper-parameters of an update rule, and the rule itself.
 
-    One of one's own names its `slots`, and overwrites `params` and `slots` in `_in_place`: flat arrays, of
-    which `tensors` says where each tensor lies. `grads` may be overwritten, too.
+    An optimizer holds no arrays. Its state is a dict of slots: flat arrays by name, each as long as the
+    parameters, e.g. the momentum.
 
-    >>> class Heavy(Optimizer):
-    ...     slots = ("speed",)
-    ...     def _in_place(self, params, grads, slots, step, lr, tensors):
-    ...         slots["speed"] *= 0.9
-    ...         slots["speed"] += grads
-    ...         params -= lr * slots["speed"]
-    >>> import numpy as np
-    >>> heavy, params = Heavy(), np.ones(2)
-    >>> heavy.update(params, np.ones(2), heavy.init(params), 0, 0.5, Tensors((), ()))[0]
-    array([0.5, 0.5])
+    To write an optimizer, derive from this class, name the `slots`, and define the update rule:
+
+        _in_place(self, params, grads, slots, step, lr, tensors)
+
+    It overwrites `params` and `slots` and returns nothing. It may overwrite `grads`. The arguments are those
+    of `update`. Decorate the class with `@dataclass(frozen=True)` if it has hyper-parameters of its own, and
+    with `@register("name")` to use it in a config.
+
+    Args:
+        lr: Learning rate. A schedule multiplies it. Default: 0.001.
+
+    Attributes:
+        slots: Names of the slots. Default: none.
+        elementwise: True if the update of an element depends on that element alone. False if it depends on
+            other elements of the same tensor, e.g. on their norm as in LARS. Default: True.
+
+    Raises:
+        InputError: `lr` or `epsilon` is not positive. Or `weight_decay`, `momentum`, `beta1`, `beta2` or
+            `decay` is not in [0, 1). Subclasses that have these fields need not check them.
+
+    Example:
+        Momentum SGD, and one step of it:
+
+        >>> import numpy as np
+        >>> from daskpar import Optimizer, Tensors
+        >>> class Heavy(Optimizer):
+        ...     slots = ("speed",)
+        ...     def _in_place(self, params, grads, slots, step, lr, tensors):
+        ...         slots["speed"] *= 0.9
+        ...         slots["speed"] += grads
+        ...         params -= lr * slots["speed"]
+        >>> heavy, params = Heavy(), np.ones(2)
+        >>> params, slots = heavy.update(params, np.ones(2), heavy.init(params), 0, 0.5, Tensors((), ()))
+        >>> params, slots
+        (array([0.5, 0.5]), {'speed': array([1., 1.])})
+
+        A Trainer accepts it like any other: `Trainer(model, optimizer=Heavy(lr=0.5))`.
     """
 
     lr: float = 1e-3
     kind: ClassVar[str] = "optimizer"
     slots: ClassVar[tuple[str, ...]] = ()
     elementwise: ClassVar[bool] = True
-    """True where an element's update needs no other element of its tensor."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -83,7 +131,11 @@ class Optimizer(Block):
                 raise InputError(f"{self.kind}.{name}={value} must be at least 0 and below 1")
 
     def init(self, params: Array) -> Slots:
-        """Slots of zeros, in the dtype and on the device of `params`."""
+        """Return the slots before the first step: zeros, with the dtype and on the device of `params`.
+
+        Args:
+            params: (elements,) flat parameters.
+        """
         xp = array_module(params)
         return {name: xp.zeros_like(params) for name in self._slots()}
 
@@ -97,10 +149,20 @@ class Optimizer(Block):
         tensors: Tensors,
         donate: bool = False,
     ) -> tuple[Array, Slots]:
-        """Parameters and slots after one step; the inputs are left as they are.
+        """Return the parameters and the slots after one step. The inputs are not changed.
 
-        With `donate` the caller gives `params`, `grads` and `slots` away: they are overwritten, and nothing
-        of their size is allocated.
+        Args:
+            params: (elements,) flat parameters.
+            grads: (elements,) gradient of the mean loss, with the dtype of `params`.
+            slots: Arrays (elements,) by name, from `init` or from the step before.
+            step: Number of the step, from 0.
+            lr: Learning rate of this step.
+            tensors: Positions of the tensors in `params`.
+            donate: Overwrite `params`, `grads` and `slots` and return them. This allocates no array of their
+                size. The caller must not use them afterwards. Default: False.
+
+        Returns:
+            (params, slots), as arrays of the same shapes and dtypes.
         """
         if not donate:
             params, grads = params.copy(), grads.copy()
@@ -109,12 +171,17 @@ class Optimizer(Block):
         return params, slots
 
     def _slots(self) -> tuple[str, ...]:
+        """Return the names of the slots. Override it if they depend on the hyper-parameters."""
         return self.slots
 
     def _in_place(
         self, params: Array, grads: Array, slots: Slots, step: int, lr: float, tensors: Tensors
     ) -> None:
-        raise TypeError(f"{type(self).__name__} has no update")
+        """Apply the update rule: overwrite `params` and `slots`.
+
+        `grads` may be overwritten as well. The arguments are those of `update`.
+        """
+        raise TypeError(f"{type(self).__name__} does not define _in_place")
 
 
 def update_groups(
@@ -126,19 +193,21 @@ def update_groups(
     lr: float,
     tensors: Tensors,
 ) -> tuple[Array, Slots]:
-    """`Optimizer.update` in place, group by group, each at its own learning rate.
+    """Update parameters in place, group by group, each at its own learning rate.
 
-    The caller gives `params`, `grads` and `slots` away. What is in no group keeps its bits, in `params` and
-    in `slots`.
+    `params`, `grads` and `slots` are overwritten. Elements in no group keep their bits, in `params` and in
+    `slots`. The arguments are those of `Optimizer.update`.
     """
     if tensors.groups is None:
         return optimizer.update(params, grads, slots, step, lr, tensors, donate=True)
     for start, stop, factor in tensors.groups:
-        some = slice(start, stop)
-        own, kept = params[some], {name: slot[some] for name, slot in slots.items()}
+        group = slice(start, stop)
+        part, slot_views = params[group], {name: slot[group] for name, slot in slots.items()}
         inside = tensors.within(start, stop)._replace(groups=None)
-        after, left = optimizer.update(own, grads[some], kept, step, lr * factor, inside, donate=True)
-        for view, value in ((own, after), *((kept[name], left[name]) for name in kept)):
+        after, slots_after = optimizer.update(
+            part, grads[group], slot_views, step, lr * factor, inside, donate=True
+        )
+        for view, value in ((part, after), *((slot_views[name], slots_after[name]) for name in slot_views)):
             if value is not view:
                 view[...] = value
     return params, slots
@@ -148,7 +217,7 @@ OPTIMIZERS = Table("optimizer", Optimizer, "daskpar.optim")
 
 
 def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensors) -> None:
-    """Add the gradient of ½·weight_decay·|params|² in place, where weight decay applies."""
+    """Add the gradient of ½·weight_decay·|params|² to `grads` in place, for the tensors that decay."""
     if weight_decay:
         for start, stop in tensors.decayed:
             for g, p in chunked(grads[start:stop], params[start:stop]):
@@ -156,7 +225,7 @@ def decay_into(grads: Array, params: Array, weight_decay: float, tensors: Tensor
 
 
 def decay_params(params: Array, rate: float, tensors: Tensors) -> None:
-    """Shrink parameters in place by (1 - rate), where weight decay applies ("decoupled" decay)."""
+    """Multiply parameters by (1 - rate) in place, for the tensors that decay ("decoupled" decay)."""
     if rate:
         for start, stop in tensors.decayed:
             params[start:stop] *= 1 - rate

@@ -1,1 +1,1 @@
-"""The files of a run that people look at: curves, and pictures of a step's graph."""
+"""Reports of a run: curves, profiles, comparisons, pictures of task graphs, and model summaries."""

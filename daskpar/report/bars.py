@@ -1,4 +1,4 @@
-"""compare.html: what was predicted of layouts beside what was measured, in one file without a network."""
+"""compare.html: predicted and measured times of layouts, in one file that opens without a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bar = tuple[str, float, float]
 
 
 def write_bars(bars: Sequence[Bar], path: Path, title: str) -> None:
-    """Two bars for each layout, the fastest on top, and the same as a table."""
+    """Write a page with two bars for each layout in the order of `bars`, and the same numbers as a table."""
     from bokeh.embed import file_html
     from bokeh.layouts import column
     from bokeh.models import Div

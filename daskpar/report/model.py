@@ -1,4 +1,4 @@
-"""The layers of a network in a table: shapes, parameters, operations, memory."""
+"""The summary of a model: a table of its layers with shapes, parameters, operations and memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,31 @@ _CELL = "text-align:{side};padding:1px 8px;font-variant-numeric:tabular-nums;whi
 
 
 class ModelSummary:
-    """A row a layer, those within a block indented; counts are for one example.
+    """A table of a model with one row for each layer; layers within a block are indented.
 
-    `print` shows it as a table, and so does a notebook. `table`: of the parameters, which says those that are
-    frozen; where there are some, a column counts them. Raises InputError where shapes do not fit.
+    `print` and a notebook show the table. FLOPs and bytes are those of one example, in float32.
 
-    >>> from daskpar import Dense, ReLU, Sequential
-    >>> ModelSummary(Sequential([Dense(4), ReLU()]), (8,)).total["parameters"]
-    36
+    Args:
+        model: The model.
+        in_shape: Shape of one example, without the axis of rows.
+        table: The table of the model's parameters, which knows the frozen ones. If there are any, a column
+            counts them. None: no parameter is frozen. Default: None.
+
+    Attributes:
+        rows: One `Row` for each layer.
+        out_shape: Shape of one output, without the axis of rows.
+
+    Raises:
+        InputError: The shapes of the layers do not fit.
+
+    Example:
+        >>> from daskpar.report.model import ModelSummary
+        >>> from daskpar import Dense, ReLU, Sequential
+        >>> summary = ModelSummary(Sequential([Dense(4), ReLU()]), (8,))
+        >>> summary.total["parameters"]  # 8 * 4 weights and 4 biases
+        36
+        >>> summary.out_shape
+        (4,)
     """
 
     def __init__(self, model: Sequential, in_shape: Shape, table: ParameterTable | None = None):
@@ -37,13 +54,16 @@ class ModelSummary:
 
     @property
     def total(self) -> dict[str, int]:
-        """Sums over the outermost layers: blocks hold the sums of what is within them."""
+        """Sums over the outermost layers: `parameters`, `frozen`, `flops` and `kept_bytes`.
+
+        The row of a block is the sum of the layers within it.
+        """
         names = ("parameters", "frozen", "flops", "kept_bytes")
         return {name: sum(getattr(row, name) for row in self.rows if row.depth == 0) for name in names}
 
     @property
     def _columns(self) -> dict[str, str]:
-        """The columns of numbers: their heads by field."""
+        """The headings of the columns of numbers, by field of a row."""
         frozen = {"frozen": "frozen"} if self.total["frozen"] else {}
         return {"parameters": "parameters", **frozen, "flops": "FLOPs", "kept_bytes": "bytes kept"}
 
@@ -57,16 +77,16 @@ class ModelSummary:
         return f"{_CAPTION} Trained: {count - frozen:,} of {count:,}." if frozen else _CAPTION
 
     def table(self) -> Table:
-        """The table for a rich console."""
-        found = Table(show_footer=True, title=f"input {_shape(self.in_shape)}", caption=self._caption)
+        """Return the table for a console of rich."""
+        table = Table(show_footer=True, title=f"input {_shape(self.in_shape)}", caption=self._caption)
         for i, (head, foot) in enumerate(zip(self._heads, self._foot(), strict=True)):
-            found.add_column(head, foot, justify="right" if i > 2 else "left", no_wrap=i > 0)
+            table.add_column(head, foot, justify="right" if i > 2 else "left", no_wrap=i > 0)
         for row in self.rows:
-            found.add_row(*self._cells(row))
-        return found
+            table.add_row(*self._cells(row))
+        return table
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Return the input shape, the rows and the sums as a dictionary for JSON."""
         return {"in_shape": self.in_shape, "layers": [asdict(row) for row in self.rows], "total": self.total}
 
     def _foot(self) -> list[str]:

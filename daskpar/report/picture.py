@@ -1,4 +1,4 @@
-"""A picture of a task graph as SVG: time runs to the right, one colour a block operation."""
+"""A picture of a task graph as SVG: time runs to the right, each kind of operation has a colour."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ _COLOURS = (
 ).split()
 
 Key = tuple[object, ...] | str
-"""A task's key: the block operation, and the numbers that tell tasks of it from each other."""
+"""The key of a task: the name of its operation, and numbers that distinguish the tasks of that name."""
 
 
 class Task(Protocol):
-    """A task of dask, of which only the keys that it depends on are used."""
+    """The part of the interface of dask's tasks that is used here."""
 
     @property
-    def dependencies(self) -> Collection[Key]: ...
+    def dependencies(self) -> Collection[Key]:
+        """The keys of the tasks that this one depends on."""
+        ...
 
 
 def draw(tasks: Mapping[Any, Task], kinds: Mapping[Any, Kind] | None = None) -> str:
-    """An SVG of a graph of dask tasks by key; dependencies outside of it are left out.
+    """Return an SVG of a graph of dask tasks by key; dependencies outside of the graph are left out.
 
-    `kinds`: the kind of operation of each task, as far as it is known.
+    `kinds`: the kind of operation by key, for names and colours. Tasks without one are named by their key.
     """
     kinds = kinds or {}
     names = {key: kinds[key].name if key in kinds else key_split(key) for key in tasks}
@@ -62,20 +64,23 @@ def draw(tasks: Mapping[Any, Task], kinds: Mapping[Any, Kind] | None = None) -> 
 
 
 def _sorted_as(key: Key) -> tuple[tuple[int, int, str], ...]:
-    """Keys in the order of their numbers, 2 before 10."""
+    """Return a sort key by which tasks are in the order of their numbers, 2 before 10."""
     parts = key if isinstance(key, tuple) else (key,)
     return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in parts[1:])
 
 
 def _numbers(kind: Kind | None, index: tuple[object, ...]) -> str:
-    """The numbers in a key, named as the kind of operation names them."""
+    """Return the numbers in a key with the names that the kind of operation has for them."""
     axes = () if kind is None else kind.axes
     names = axes if len(axes) == len(index) else ("step", *axes)
     return ", ".join(f"{name} {value}".strip() for name, value in zip(names, index, strict=False))
 
 
 def _columns(inside: Mapping[Key, list[Key]]) -> list[list[Key]]:
-    """Keys by their longest distance from a root, each root next to what first needs it."""
+    """Return the keys in columns by their longest distance from a root.
+
+    A root is drawn one column before the first task that depends on it.
+    """
     depth: dict[Key, int] = {}
     waiting = dict(inside)
     while waiting:

@@ -1,4 +1,4 @@
-"""The picture of a learning-rate finder as SVG: losses over the rate, on a logarithmic axis."""
+"""The picture of a learning-rate finder as SVG: losses over the learning rate, on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 28, 44
 
 
 def draw_rates(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, suggestion: float | None) -> str:
-    """Draw losses and smoothed losses, each (steps,), over `rates` (steps,); the suggestion as a line.
+    """Return an SVG of losses and smoothed losses (steps,) over `rates` (steps,); the suggestion is a line.
 
-    What lies far above the smoothed losses, as at the end of a sweep that diverges, is cut off.
+    Losses far above the smoothed ones are cut off, e.g. at the end of a sweep that diverges.
     """
     low, high = float(smoothed.min()), float(smoothed[0])
     low, high = min(low, float(losses.min())), max(high, low + 1e-12) + 0.4 * max(high - low, 1e-12)
@@ -58,7 +58,7 @@ def draw_rates(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, sugg
 
 
 def _decades(first: float, last: float) -> Iterator[float]:
-    """The powers of ten from one rate to another, at most about ten of them."""
+    """Yield powers of ten from one rate to another, at most about ten of them."""
     low, high = math.ceil(math.log10(first) - 1e-9), math.floor(math.log10(last) + 1e-9)
     yield from (10.0**power for power in range(low, high + 1, max(1, (high - low) // 10)))
 

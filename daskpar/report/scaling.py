@@ -1,4 +1,4 @@
-"""simulate.html: how a step grows with the workers, in one file that opens without a network."""
+"""simulate.html: efficiency and step time by number of workers, in one file without a network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b")
 
 
 def write_scaling(
-    found: Mapping[str, Sequence[tuple[int, Prediction]]], limit: float, path: Path, title: str
+    predictions: Mapping[str, Sequence[tuple[int, Prediction]]], limit: float, path: Path, title: str
 ) -> None:
-    """Efficiency and tasks a second over workers, a line for each of several runs.
+    """Write a page of efficiency, seconds a step and tasks a second over the number of workers.
 
-    `limit`: tasks a second that the scheduler can see to.
+    `predictions`: (workers, prediction) by name of a run; each run is a line. `limit`: tasks a second that
+    the scheduler can process.
     """
     from bokeh.embed import file_html
     from bokeh.layouts import column
@@ -32,7 +33,7 @@ def write_scaling(
     efficiency = plot("share of the workers' time that computes")
     step = plot("seconds a step", y_axis_type="log")
     load = plot("tasks a second", y_axis_type="log")
-    for (name, points), colour in zip(found.items(), _COLOURS * 9, strict=False):
+    for (name, points), colour in zip(predictions.items(), _COLOURS * 9, strict=False):
         workers = [n for n, _ in points]
         lines = (
             (efficiency, [p.efficiency for _, p in points]),
@@ -46,10 +47,8 @@ def write_scaling(
     load.add_layout(Span(location=limit, dimension="width", line_dash="dashed", line_color="black"))
     for figure_ in (efficiency, step, load):
         figure_.add_layout(figure_.legend[0], "right")
-    note = (
-        f"dashed: {limit:,.0f} tasks a second, the most that this cluster's scheduler was measured to see to"
-    )
-    same = "Every worker has the rows that it has in the layout as it is named."
+    note = f"dashed: {limit:,.0f} tasks a second, the most that this scheduler processed when measured"
+    same = "The rows of each worker stay the same, so the batch grows with the workers."
     heading = Div(text=f"<h2>{escape(title)}</h2><p>{same}</p>")
     parts = (heading, efficiency, step, load, Div(text=note))
     atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))

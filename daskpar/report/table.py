@@ -12,9 +12,10 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers: `name` below the heading of its `group`, and the characters that it takes.
+    """A column of numbers: its `name`, below the heading of its `group`.
 
-    `rank`: columns of the highest rank are left out first where there is no room.
+    `width`: the least number of characters. `rank`: if there is no room, columns of the highest rank are left
+    out first.
     """
 
     name: str
@@ -24,11 +25,12 @@ class Column:
 
     @property
     def room(self) -> int:
+        """The width of the column in characters."""
         return max(self.width, len(self.name))
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[int]:
-    """Return the numbers of the columns that fit side by side in so many characters, at least the first."""
+    """Return the numbers of the columns that fit side by side into `width` characters; always the first."""
     numbers = list(range(len(columns)))
     while len(numbers) > 1 and _needed([columns[n] for n in numbers]) > width:
         numbers.remove(max(numbers[1:], key=lambda n: (columns[n].rank, n)))
@@ -40,13 +42,13 @@ def _needed(columns: Sequence[Column]) -> int:
 
 
 def row_text(columns: Sequence[Column], cells: Sequence[str]) -> str:
-    """A row, each cell right-aligned in its column."""
+    """Return a row as text, each cell aligned to the right in its column."""
     gap = GAP * " "
     return gap.join(cell.rjust(column.room) for column, cell in zip(columns, cells, strict=True))
 
 
 def head_text(columns: Sequence[Column]) -> list[str]:
-    """The headings: a line of groups, where there are any, and one of names."""
+    """Return the headings: a line of groups, if there are any, and a line of names."""
     names = row_text(columns, [column.name for column in columns])
     groups = _group_spans(columns)
     if not any(name for name, _ in groups):
@@ -60,7 +62,7 @@ def head_text(columns: Sequence[Column]) -> list[str]:
 
 
 def _group_spans(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Headings of groups, and the number of columns that each stands over."""
+    """Return the heading of each group, and the number of columns below it."""
     spans: list[tuple[str, int]] = []
     for column in columns:
         if spans and column.group and spans[-1][0] == column.group:
@@ -78,7 +80,7 @@ def _style(span: int) -> str:
 
 
 def html_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a notebook: in its font and its colours, whether they are light or dark."""
+    """Return a table for a notebook, in the notebook's own font and colours, light or dark."""
     groups = _group_spans(columns)
     head = [
         [(name, 1) for name in [column.name for column in columns]],

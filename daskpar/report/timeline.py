@@ -1,4 +1,4 @@
-"""profile.html: where the time of a run went, and its tasks as they ran, in one file without a network."""
+"""profile.html: the time of a run by kind of task, and a timeline of its tasks, without a network."""
 
 from __future__ import annotations
 
@@ -15,23 +15,30 @@ from daskpar.report.views import View, views
 if TYPE_CHECKING:
     from bokeh.models import LayoutDOM
 
-_TASKS = 3_000  # that are drawn, the last ones
-_MARGIN = 0.02  # of a view, to its left and right
+_TASKS = 3_000  # most tasks that are drawn, the last ones
+_MARGIN = 0.02  # share of a view that is left free on either side
 
 
 class Trace(Protocol):
-    """The tasks of a training as they ran; `below`: the tasks that each depends on."""
+    """The part of a training's trace that is used here."""
 
     @property
-    def ran(self) -> list[TaskRun]: ...
+    def ran(self) -> list[TaskRun]:
+        """The tasks that ran, with their times."""
+        ...
+
     @property
-    def below(self) -> dict[Key, tuple[Key, ...]]: ...
+    def below(self) -> dict[Key, tuple[Key, ...]]:
+        """The keys of the tasks that each task depends on."""
+        ...
 
 
-def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None:
-    """The table of a profile, and a bar for each task in the row of its thread; those on the critical path
-    have a frame, and what was sent ahead of a task is hatched. It opens on typical steps; buttons show
-    others."""
+def write_timeline(trace: Trace, profile: Profile, path: Path, title: str) -> None:
+    """Write a page with a timeline of the tasks and the tables of a profile.
+
+    Each task is a bar in the row of its thread. Tasks on the critical path have a frame; transfers before a
+    task are hatched. The page opens on typical steps, and buttons show others.
+    """
     from bokeh.embed import file_html
     from bokeh.layouts import column
     from bokeh.models import CustomJS, Div, HoverTool, RadioButtonGroup
@@ -39,15 +46,15 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
     from bokeh.plotting import figure
     from bokeh.resources import INLINE
 
-    heading = Div(text=f"<h2>{escape(title)}</h2><p>{escape(in_words(found))}</p>")
+    heading = Div(text=f"<h2>{escape(title)}</h2><p>{escape(in_words(profile))}</p>")
     parts: list[LayoutDOM] = [heading]
     ran = sorted(trace.ran, key=lambda r: r.start)[-_TASKS:]
     if ran:
         zero = ran[0].start
         threads = {thread: str(i) for i, thread in enumerate(sorted({r.thread for r in ran}))}
         colours = dict(zip(sorted({r.kind for r in ran}), Category20_20 * 9, strict=False))
-        held = blocking_tasks(trace.ran, trace.below)
-        critical = {task.key for task in critical_path(trace.ran, held, zero)}
+        blocking = blocking_tasks(trace.ran, trace.below)
+        critical = {task.key for task in critical_path(trace.ran, blocking, zero)}
         bars: dict[str, Sequence[float | str]] = {
             "left": [1e3 * (r.start - zero) for r in ran],
             "right": [1e3 * (r.stop - zero) for r in ran],
@@ -89,51 +96,51 @@ def write_timeline(trace: Trace, found: Profile, path: Path, title: str) -> None
             line_color="frame",
             legend_group="kind",
         )
-        told = [("task", "@kind @key"), ("ms", "@ms{0.000}")]
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=told))
+        tooltips = [("task", "@kind @key"), ("ms", "@ms{0.000}")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=tooltips))
         plot.add_layout(plot.legend[0], "right")
         buttons = RadioButtonGroup(labels=[view.name for view in parts_to_see], active=0)
         show = "const [start, end] = windows[this.active]; range.setv({start, end})"
         buttons.js_on_change("active", CustomJS(args={"range": plot.x_range, "windows": windows}, code=show))
-        note = "framed: on the critical path; red: values on their way; scroll to zoom, drag to move in time"
+        note = "framed: on the critical path; red: transfers; scroll to zoom, drag to move in time"
         parts += [buttons, plot, Div(text=note)]
-    parts.append(Div(text=_table(found)))
+    parts.append(Div(text=_table(profile)))
     atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
 
 
 def _window(view: View, zero: float) -> tuple[float, float]:
-    """The ends of a view in milliseconds since `zero`."""
+    """Return the ends of a view in milliseconds since `zero`, with a margin."""
     margin = _MARGIN * (view.stop - view.start)
     return 1e3 * (view.start - margin - zero), 1e3 * (view.stop + margin - zero)
 
 
-def in_words(found: Profile) -> str:
-    """A profile in a line."""
+def in_words(profile: Profile) -> str:
+    """Return a profile in one line."""
     return (
-        f"{found.steps} steps of {1e3 * found.seconds / max(1, found.steps):.2f} ms; in "
-        f"{found.scheduling_share:.1%} of the time of {found.cores} cores no task computed"
+        f"{profile.steps} steps of {1e3 * profile.seconds / max(1, profile.steps):.2f} ms; in "
+        f"{profile.scheduling_share:.1%} of the time of {profile.cores} cores no task computed"
     )
 
 
-def tables(found: Profile) -> dict[str, list[tuple[str, ...]]]:
-    """By title the lines of (kind, tasks, and milliseconds of computing, sending and waiting) a step."""
-    each = max(1, found.steps)
+def tables(profile: Profile) -> dict[str, list[tuple[str, ...]]]:
+    """Return lines by title: kind of task, and per step its tasks and ms of compute, transfer and waiting."""
+    each = max(1, profile.steps)
     return {
         title: [
             (kind, f"{t.tasks / each:.3g}", *(f"{1e3 * s / each:.3f}" for s in t[1:]))
             for kind, t in times.items()
         ]
-        for title, times in (("all tasks", found.kinds), ("the step's critical path", found.path))
+        for title, times in (("all tasks", profile.kinds), ("the step's critical path", profile.path))
     }
 
 
 COLUMNS = ("tasks a step", "compute, ms", "transfer, ms", "waiting, ms")
 
 
-def _table(found: Profile) -> str:
+def _table(profile: Profile) -> str:
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     out = []
-    for name, rows in tables(found).items():
+    for name, rows in tables(profile).items():
         lines = "".join(
             f"<tr><td><code>{escape(kind)}</code></td>" + "".join(f"<td align=right>{v}</td>" for v in values)
             for kind, *values in rows

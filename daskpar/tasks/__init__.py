@@ -1,4 +1,8 @@
-"""The task functions: what a worker runs, named as the dashboard shows it. Plain functions of values."""
+"""The task functions that workers run: plain functions of values, named as the dashboard shows them.
+
+A task function reads the `Spec` of the run and the values of other tasks, and returns a value of
+`daskpar.tasks.types`. It changes none of its inputs.
+"""
 
 from daskpar.tasks.average import (
     add_parameters,
@@ -8,7 +12,7 @@ from daskpar.tasks.average import (
     load_average,
     load_trained_average,
 )
-from daskpar.tasks.compression import compress_gradient, error_feedback, load_residual, save_residuals
+from daskpar.tasks.compression import compress_gradient, error_feedback, load_remainder, save_remainders
 from daskpar.tasks.fused import grad, grad_model, train_window
 from daskpar.tasks.gradient import (
     add_sums,
@@ -32,8 +36,8 @@ from daskpar.tasks.load import (
     load_state,
     measure_rows,
     pair,
-    positions,
     read_rows,
+    row_numbers,
 )
 from daskpar.tasks.loss import forward_loss, gather_loss, reduce_loss, split_loss
 from daskpar.tasks.moves import (
@@ -121,7 +125,7 @@ __all__ = [
     "load_initial",
     "load_model",
     "load_place",
-    "load_residual",
+    "load_remainder",
     "load_rows",
     "load_share",
     "load_state",
@@ -132,7 +136,6 @@ __all__ = [
     "pair",
     "pick_gradient",
     "pick_rows",
-    "positions",
     "predict",
     "project_attention",
     "read_rows",
@@ -144,7 +147,8 @@ __all__ = [
     "report",
     "ring_attention",
     "ring_attention_backward",
-    "save_residuals",
+    "row_numbers",
+    "save_remainders",
     "send_activation",
     "send_gradient",
     "send_key_gradients",

@@ -1,4 +1,4 @@
-"""Tasks that average what replicas have learnt, each on its own."""
+"""Tasks that average the parameters of replicas."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from daskpar.tasks.types import Lane, Spec, State
 
 
 def begin_outer(spec: Spec, owner: Lane) -> Lane:
-    """The beginning of the outer optimizer: the parameters before the first average, and its own slots."""
+    """Begin the outer optimizer: from a state, return its parameters and the optimizer's initial slots."""
     params = owner.state.params
     return Lane(State(owner.state.step, params, spec.outer.init(params)))
 
 
 def add_parameters(*owners: Lane) -> Lane:
-    """A node of the tree over many replicas: the sum of their parameters."""
+    """Add the parameters of several replicas, a node of a tree; return their sum."""
     return Lane(State(owners[0].state.step, _sum([owner.state.params for owner in owners]), {}))
 
 
 def average(
     spec: Spec, span: Span | None, count: int, rounds: int, anchor: Lane | None, *owners: Lane
 ) -> Lane:
-    """The mean of the parameters of `count` replicas, of which `owners` have the sum.
+    """Average parameters: return the mean over `count` replicas, whose sum is that of `owners`.
 
-    With an outer optimizer, which has been through `rounds` averages, the way back from this mean to
-    `anchor`, the last average, is its gradient (Douillard et al. 2023, "DiLoCo", algorithm 1).
+    With an outer optimizer, `anchor` minus the mean is its gradient, where `anchor` is the last average. The
+    optimizer has made `rounds` steps before (Douillard et al. 2023, "DiLoCo", algorithm 1).
     """
     mean = _sum([owner.state.params for owner in owners]) * (1 / count)
     step = owners[0].state.step
@@ -37,24 +37,24 @@ def average(
     before, outer = anchor.state.params, spec.outer
     slots = {name: slot.copy() for name, slot in anchor.state.slots.items()}
     tensors = spec.tensors_of(span)
-    if tensors.groups is not None:  # replicas have learnt at their rates already
+    if tensors.groups is not None:  # replicas have applied these rates already
         tensors = tensors._replace(groups=tuple((a, b, 1.0) for a, b, _ in tensors.groups))
     after = update_groups(outer, before.copy(), before - mean, slots, rounds, outer.lr, tensors)
     return Lane(State(step, *after))
 
 
 def load_average(owner: Lane, average: Lane) -> Lane:
-    """A replica's state with the parameters of the average; its slots stay its own."""
+    """Load an average: return a replica's state with the averaged parameters and its own slots."""
     return Lane(owner.state._replace(params=average.state.params))
 
 
 def load_trained_average(spec: Spec, span: Span | None, owner: Lane, average: Lane) -> Lane:
-    """`load_average` but for frozen parameters, whose bits a mean may change."""
+    """Load an average as `load_average` does, except for frozen parameters: a mean may change their bits."""
     return Lane(owner.state._replace(params=_frozen_of(spec, span, owner, average.state.params)))
 
 
 def _frozen_of(spec: Spec, span: Span | None, owner: Lane, params: Array) -> Array:
-    """A copy of `params` with the frozen ones of an `owner`, who holds `span` of the whole."""
+    """Return a copy of `params` with the frozen parameters of an `owner` of `span`."""
     start = 0 if span is None else span.start
     kept = params.copy()
     for first, stop in extents(spec.table_of(span).frozen, start, len(params)):
@@ -63,9 +63,9 @@ def _frozen_of(spec: Spec, span: Span | None, owner: Lane, params: Array) -> Arr
 
 
 def gather_replicas(spec: Spec, replicas: int, *owners: Lane) -> Lane:
-    """One state of all: the mean of the replicas, with theirs, and the outer optimizer's, among its slots.
+    """Gather the states of all replicas: return their mean, with each state among its slots.
 
-    The mean is what is evaluated; the rest is what a saved run goes on from.
+    The mean is evaluated. A saved run goes on from the slots, which include the state of the outer optimizer.
     """
     each = [owner.state for owner in owners[:replicas]]
     share = 1 / replicas

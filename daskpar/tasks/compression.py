@@ -1,4 +1,4 @@
-"""Tasks that round gradients to half precision, and keep what that leaves out for the next step."""
+"""Tasks that round gradients to float16, and keep the remainder of rounding for the next step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.layout.partition import Span
 from daskpar.tasks.moves import pick_gradient
 from daskpar.tasks.state_file import read_slots
@@ -18,9 +18,18 @@ from daskpar.tasks.types import Gradient, Lane, Rounded, Spec
 def compress_gradient(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int, before: Gradient | None
 ) -> Rounded:
-    """Elements `start` to `stop` of a gradient in float16, with what the step `before` has left out.
+    """Round elements `start` to `stop` of a gradient to float16, with the remainder of the step before.
 
-    Sums that running statistics are worked out from are no gradients, and stay as they are.
+    Sums for running statistics are no gradients and are not rounded.
+
+    Args:
+        spec: The run.
+        span: Parameters of the gradient; None for the whole model's.
+        value: Value of the task that computed the gradient.
+        which: Number of the gradient in that value.
+        start: First element.
+        stop: Element behind the last.
+        before: Remainder of the step before, or None.
     """
     gradient, exact = _picked(spec, span, value, which, start, stop)
     rest = None if before is None else before.buffer
@@ -31,43 +40,50 @@ def compress_gradient(
 def error_feedback(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int, before: Gradient | None
 ) -> Gradient:
-    """The part of the same gradient that `compress_gradient` leaves out."""
+    """Return the remainder of the rounding by `compress_gradient`, whose arguments are the same."""
     gradient, _ = _picked(spec, span, value, which, start, stop)
     rest = None if before is None else before.buffer
     return Gradient(kernels(gradient.buffer).left_by_half(gradient.buffer, rest), (), gradient.start)
 
 
-def save_residuals(
+def save_remainders(
     spec: Spec, span: Span | None, names: Sequence[str], slots: Sequence[str], owner: Lane, *kept: Gradient
 ) -> Lane:
-    """A state with what was left out among its slots: `kept`, each in the slot that `slots` names for it.
+    """Store remainders: return a state with the remainders `kept` among its slots.
 
-    `names`: of all these slots, those of other parts of the state included.
+    Args:
+        spec: The run.
+        span: Parameters of the state; None for the whole model's.
+        names: Names of the slots of all owners.
+        slots: Name of the slot of each remainder of this owner.
+        owner: The state.
+        kept: The remainders.
     """
     state = owner.state
-    found = {name: array_module(state.params).zeros_like(state.params) for name in names}
+    buffers = {name: array_module(state.params).zeros_like(state.params) for name in names}
     offset = 0 if span is None else span.start
-    for name, residual in zip(slots, kept, strict=True):
-        start = residual.start - offset
-        found[name][start : start + residual.buffer.shape[0]] = residual.buffer
-    return Lane(state._replace(slots=state.slots | found))
+    for name, remainder in zip(slots, kept, strict=True):
+        start = remainder.start - offset
+        buffers[name][start : start + remainder.buffer.shape[0]] = remainder.buffer
+    return Lane(state._replace(slots=state.slots | buffers))
 
 
-def load_residual(
+def load_remainder(
     spec: Spec,
     span: Span | None,
     start: int,
     stop: int,
     path: str,
-    part: str,
+    prefix: str,
     name: str,
     names: Sequence[str],
 ) -> Gradient | None:
-    """The content of slot `name` of a file for elements `start` to `stop`; None where it has no such slots.
+    """Load a remainder from slot `name` of a file: elements `start` to `stop`; None without such a slot.
 
-    What the file has for places that are no longer in the tree, whose slots are `names`, goes to the first.
+    `names` are the slots of the tree of this run. Remainders of other places are added to the first slot.
+    `prefix` is the beginning of the names in the file.
     """
-    slots = read_slots(spec, path, RESIDUAL, part)
+    slots = read_slots(spec, path, REMAINDER, prefix)
     wanted = [slots.pop(name)] if name in slots else []
     if name == names[0]:
         wanted += [buffer for other, buffer in slots.items() if other not in names]
@@ -83,9 +99,9 @@ def load_residual(
 def _picked(
     spec: Spec, span: Span | None, value: Any, which: int, start: int, stop: int
 ) -> tuple[Gradient, tuple[tuple[int, Array], ...]]:
-    """Some elements of a gradient to be rounded, and those that are not to be, with their places.
+    """Return elements of a gradient to round, and those that stay exact, with their places.
 
-    The gradient of frozen parameters is zero: it has no say in the scale.
+    The gradient of frozen parameters is set to zero, so that it does not change the scale.
     """
     gradient = pick_gradient(value, which, start, stop)
     buffer, table = gradient.buffer, spec.table_of(span)

@@ -1,11 +1,11 @@
 """Fused operations: one task that calls the functions of several, in the same order.
 
-    grad_model     load_batch, then forward, loss and backward (`differentiate`)
-    grad           update, then grad_model
-    train_window   the same over time: every lane's gradient, their sum and the update, step after step
+    grad_model     load_batch ─> forward ─> loss ─> backward (`differentiate`)
+    grad           update ─> grad_model
+    train_window   gradients of all lanes ─> their sum ─> update, for each step of a window
 
-Nothing is computed in another way than by the operations alone. A window works in place, and its lanes are
-threads that meet at a barrier: this is how it runs, not what it computes.
+The result has the same bits as that of the single operations. A window works in place, and its lanes are
+threads that synchronise at a barrier.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from daskpar.backend.array import array_module
 from daskpar.backend.barrier import run_in_threads
 from daskpar.data.chunk import Chunk, draw
-from daskpar.layout.partition import Span, shard_spans
+from daskpar.layout.owners import shard_spans
+from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
 from daskpar.tasks.gradient import add_sums, differentiate, ignore_float_errors
 from daskpar.tasks.load import first_row, load_batch
@@ -28,7 +29,7 @@ from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 
 @ignore_float_errors
 def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chunk) -> Gradient:
-    """Gradient of a lane's rows: draw, forward, backward."""
+    """Differentiate the loss over a lane's rows: from a state and chunks, return the gradient."""
     if not chunks:
         return Gradient(spec.xp.zeros(spec.table.size, dtype=spec.precision), ())
     batch = load_batch(spec, step, streams, *chunks)
@@ -39,10 +40,11 @@ def grad_model(spec: Spec, step: int, streams: range, owner: Lane, *chunks: Chun
 def grad(
     spec: Spec, step: int, streams: range, lr: float, fresh: bool, owner: Lane, count: int, *values: Any
 ) -> Lane:
-    """One lane of one step in one task: take in the gradients of the last step, update, and differentiate.
+    """Apply the gradients of the last step, then differentiate: one lane of one step in one task.
 
-    `values` are `count` gradients (none at the start of a run) and then the chunks to draw from. Every lane
-    does the same update for itself, from the same values in the same order: the same bits everywhere.
+    `values` are `count` gradients (none at the start of a run), then the chunks to draw from. Returns the new
+    state and the lane's gradient. Every lane computes the same update from the same values in the same order,
+    so all have the same bits.
     """
     state = update(spec, lr, fresh, owner, *values[:count]).state
     return Lane(state, grad_model(spec, step, streams, Lane(state), *values[count:]))
@@ -58,19 +60,29 @@ def train_window(
     places: Sequence[tuple[int, int]],
     *chunks: Chunk,
 ) -> Lane:
-    """A step for each learning rate in `rates`, lanes side by side.
+    """Train a window: one step for each learning rate in `rates`, with a thread for each lane.
 
-    `lanes`: the streams of each lane; their gradients are added as `fan_in` has it. `chunks`: all that the
-    steps draw from, and `places` the (stream, chunk) of each. `fresh` begins a new log.
+    Args:
+        spec: The run.
+        rates: Learning rate of each step.
+        lanes: Streams of each lane.
+        fan_in: Fan-in of the tree that adds their gradients.
+        fresh: True if the log starts again.
+        owner: The state before the window.
+        places: The (stream, chunk) of each chunk.
+        chunks: All chunks that the steps draw from.
+
+    Returns:
+        The state after the window.
     """
-    at = dict(zip(places, chunks, strict=True))
+    chunk_of = dict(zip(places, chunks, strict=True))
     state = owner.state
     params, slots = state.params.copy(), {k: v.copy() for k, v in state.slots.items()}
     state = State(state.step, params, slots, () if fresh else state.log)
     scratch = [array_module(params).zeros_like(params) for _ in lanes]
     gradients = [Gradient(buffer, ()) for buffer in scratch]
     weights, outs = spec.table.views(params), [spec.table.views(buffer) for buffer in scratch]
-    spans = _apart(spec, len(lanes))
+    spans = _spans_of_threads(spec, len(lanes))
     log: list[Logged] = []
 
     @ignore_float_errors
@@ -95,7 +107,7 @@ def train_window(
         if not pieces:
             scratch[lane][...] = 0
             return Gradient(scratch[lane], ())
-        batch = draw(spec.order, epoch, pieces, [at[p.stream, p.chunk] for p in pieces])
+        batch = draw(spec.order, epoch, pieces, [chunk_of[p.stream, p.chunk] for p in pieces])
         row, named = first_row(spec, step, lanes[lane]), (weights, outs[lane])
         return differentiate(spec, params, batch, step, row, scratch[lane], named)
 
@@ -104,14 +116,14 @@ def train_window(
 
 
 def _summed(values: Sequence[Any], fan_in: int, add: Callable[[Any, Any], Any]) -> Any:
-    """The sum of what lanes have, in the order of a tree; `add` may change its first argument."""
+    """Return the sum of the lanes' values, in the order of a tree; `add` may change its first argument."""
     for nodes in levels(len(values), fan_in):
         values = [reduce(add, (values[i] for i in node.inputs)) for node in nodes]
     return reduce(add, values)
 
 
-def _apart(spec: Spec, lanes: int) -> list[Span]:
-    """The parameters that each thread updates; all of them in one where they must be seen together."""
+def _spans_of_threads(spec: Spec, lanes: int) -> list[Span]:
+    """Return the parameters that each thread updates; one span if an update needs all of them."""
     (place,) = spec.partition.places
     alone = not spec.optimizer.elementwise or spec.clip.norm is not None
     return shard_spans(place, 0, 1 if alone else lanes)

@@ -1,4 +1,4 @@
-"""Tasks that differentiate the whole model, and those that add gradients up."""
+"""Tasks that differentiate the whole model, and tasks that add gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from daskpar.nn.parameters import collect, first_not_finite
 from daskpar.tasks.types import Backward, Gradient, Lane, Rounded, Spec, Sums
 from daskpar.tasks.units import in_units
 
-# A loss that is not finite ends the run with a message of its own; NumPy need not warn of it before.
+# A loss that is not finite ends the run with a message of its own, so NumPy's warnings are not needed.
 ignore_float_errors = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
@@ -31,10 +31,16 @@ def differentiate(
     into: Array | None = None,
     named: tuple[Params, Params] | None = None,
 ) -> Gradient:
-    """Gradient of the loss over a batch, in `accumulate` slices one after the other.
+    """Return the gradient of the loss over a batch, in `accumulate` slices one after the other.
 
-    `into`: a buffer to write into, which the caller owns. `named`: the views of `params` and of that, where
-    the caller has them at hand.
+    Args:
+        spec: The run.
+        params: Flat buffer of the parameters.
+        batch: Rows, already transformed.
+        step: Number of the step, a key of random draws.
+        row: Place of the first row in the global batch, a key of random draws.
+        into: Buffer for the gradient, which the caller owns. Default: a new one.
+        named: Views of `params` and of `into`, if the caller has them. Default: None.
     """
     xp = array_module(params)
     buffer = xp.zeros_like(params) if into is None else into
@@ -78,10 +84,15 @@ def measure(
     metrics: Sequence[Any] | None = None,
     positions: slice | None = None,
 ) -> tuple[Sums, Array]:
-    """Sums of loss, weights and metrics over rows, and the gradient of the loss.
+    """Return the sums of loss, weights and metrics over rows, and the gradient of the loss.
 
-    `weights`: (rows,), None where all rows count alike. `metrics`: None for those of training's steps.
-    `positions`: which of an example's positions these are, None for all.
+    Args:
+        spec: The run.
+        outputs: Outputs of the model (rows, ...).
+        targets: Targets (rows, ...).
+        weights: Weights (rows,). Default: None, all rows have the same weight.
+        metrics: Metrics. Default: None, those of training steps.
+        positions: The positions of an example that the outputs are for. Default: None, all of them.
     """
     metrics = spec.step_metrics if metrics is None else metrics
     if weights is None:
@@ -102,49 +113,49 @@ def measure(
 
 
 def add_sums(a: Sums, b: Sums) -> Sums:
-    """Element by element; nothing is zero of any length."""
+    """Add sums element by element. An empty tuple counts as zeros."""
     if not a or not b:
         return a or b
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 
-def handed(value: Any) -> Gradient | Rounded:
-    """The gradient that a task handed on, alone or with a state or dx."""
+def gradient_in(value: Any) -> Gradient | Rounded:
+    """Return the gradient in the value of a task, which may have a state or dx beside it."""
     if isinstance(value, Backward):
         return value.gradients[0]
-    found = value.gradient if isinstance(value, Lane) else value
-    assert isinstance(found, Gradient | Rounded)
-    return found
+    gradient = value.gradient if isinstance(value, Lane) else value
+    assert isinstance(gradient, Gradient | Rounded)
+    return gradient
 
 
 def gradient_of(value: Any) -> Gradient:
-    """The gradient that a task handed on, whole again where it was rounded."""
-    found = handed(value)
-    if isinstance(found, Gradient):
-        return found
-    buffer = array_module(found.buffer).zeros(found.buffer.shape, dtype=found.dtype)
-    return Gradient(buffer, add_gradient(found, buffer), found.start)
+    """Return the gradient in the value of a task, in the run's precision if it was rounded."""
+    gradient = gradient_in(value)
+    if isinstance(gradient, Gradient):
+        return gradient
+    buffer = array_module(gradient.buffer).zeros(gradient.buffer.shape, dtype=gradient.dtype)
+    return Gradient(buffer, add_gradient(gradient, buffer), gradient.start)
 
 
 def add_gradient(value: Any, buffer: Array) -> Sums:
-    """Add a gradient to `buffer`, which is as long; returns the sums that it carries."""
-    found = handed(value)
-    if isinstance(found, Gradient):
-        buffer += found.buffer
+    """Add a gradient to `buffer`, which has the same length; return the sums that it carries."""
+    gradient = gradient_in(value)
+    if isinstance(gradient, Gradient):
+        buffer += gradient.buffer
     else:
-        kernels(buffer).add_half(found.buffer, found.scale, buffer)
-        for start, exact in found.exact:
+        kernels(buffer).add_half(gradient.buffer, gradient.scale, buffer)
+        for start, exact in gradient.exact:
             buffer[start : start + len(exact)] += exact
-    return found.sums
+    return gradient.sums
 
 
 def reduce_gradient(*values: Any) -> Gradient:
-    """The sum of gradients of the same parameters, in the order given."""
+    """Add gradients of the same parameters, a node of a tree; return their sum."""
     total, rest = gradient_of(values[0]), values[1:]
     if not rest:
         return total
     buffer, sums = total.buffer, total.sums
-    if buffer is handed(values[0]).buffer:  # somebody else's
+    if buffer is gradient_in(values[0]).buffer:  # an input, which must not change
         second, rest = gradient_of(rest[0]), rest[1:]
         buffer, sums = buffer + second.buffer, add_sums(sums, second.sums)
     for value in rest:
@@ -153,7 +164,7 @@ def reduce_gradient(*values: Any) -> Gradient:
 
 
 def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: float) -> None:
-    """Raise NotFiniteError that names the step and the first layer at fault."""
+    """Raise NotFiniteError with the step and the first layer whose numbers are not finite."""
     where = first_not_finite(spec.table, params)
     if where is not None:
         index = int(where.split(".")[0])
@@ -171,7 +182,7 @@ def explain_not_finite(spec: Spec, params: Array, x: Array, ctx: Context, loss: 
 
 
 def remedy(step: int) -> str:
-    """Return what to do about a loss that is not finite; before the first update the data are to blame."""
+    """Return advice for a loss that is not finite. In step 0 the cause is the data, not an update."""
     if step == 0:
         return 'scale the data, e.g. transforms=["standardise"], and targets=["standardise"] for numbers'
     return "lower optimizer.lr, or set train.clip.norm"

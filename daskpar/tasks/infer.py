@@ -1,4 +1,4 @@
-"""Tasks that use a state as it is: evaluation and prediction."""
+"""Tasks that evaluate and predict with a state."""
 
 from __future__ import annotations
 
@@ -19,28 +19,27 @@ from daskpar.tasks.load import check_ids, check_shape
 from daskpar.tasks.types import Lane, Spec, Sums
 
 PREDICTIONS = ("outputs", "probabilities", "classes")
-ROWS = 256  # rows that are evaluated at once: bounds memory, and is the same everywhere
-
+ROWS = 256  # rows that are evaluated at once: bounds memory; a constant, so that all runs have the same bits
 
 Owner = Lane | tuple[Lane, ...]
-"""A state, or those of the members of an ensemble, which speak on average."""
+"""A state, or the states of the members of an ensemble, whose outputs are averaged."""
 
 
 def gather_members(*owners: Lane) -> tuple[Lane, ...]:
-    """The states of an ensemble."""
+    """Gather the states of the members of an ensemble in a tuple."""
     return owners
 
 
 def _outputs(spec: Spec, owner: Owner, x: Array) -> Array:
     members = [owner] if isinstance(owner, Lane) else owner
     views = [spec.table.views(member.state.params) for member in members]
-    found = [spec.model.run(own, x, Context(backward=False))[0] for own in views]
-    return found[0] if len(found) == 1 else spec.loss.mean(found)
+    outputs = [spec.model.run(params, x, Context(backward=False))[0] for params in views]
+    return outputs[0] if len(outputs) == 1 else spec.loss.mean(outputs)
 
 
 @ignore_float_errors
 def evaluate(spec: Spec, owner: Owner, chunk: Chunk) -> Sums:
-    """Sums of loss, weights and metrics over a chunk, with dropout and the like switched off."""
+    """Evaluate a state on a chunk: return the sums of loss, weights and metrics, without dropout."""
     sums: Sums = ()
     for start in range(0, len(chunk.x), ROWS):
         rows = slice(start, start + ROWS)
@@ -61,12 +60,22 @@ def predict(
     first: int = 0,
     count: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """Predictions, one of `PREDICTIONS`, for examples (rows, ...) as they are stored; on the host.
+    """Predict for examples as they are stored; return an array of the host.
 
-    Numbers come in the units, and classes as the labels, that the targets had; numbers in float64 where the
-    run's precision has no range or digits for them. Rows that are not finite have NaN for outputs, and `fill`
-    for a class; without a `fill` they are refused by their numbers, of which the first is `first`. `count`
-    hears of each `ROWS` rows that are done, by the number of the first.
+    Numbers are in the units of the targets, in float64 if the run's precision cannot represent them. Classes
+    are the labels of the targets. Rows that are not finite have NaN as outputs and `fill` as a class.
+
+    Args:
+        spec: The run.
+        owner: A state, or the states of an ensemble.
+        x: Examples (rows, ...).
+        kind: One of `PREDICTIONS`. Default: `outputs`.
+        fill: Class of rows that are not finite. Default: None, such rows are refused.
+        first: Number of the first row in messages. Default: 0.
+        count: Function that is called after each `ROWS` rows with the number of the first. Default: None.
+
+    Raises:
+        InputError: Examples that do not fit the model, or rows without a class and no `fill`.
     """
     xp = spec.xp
     check_ids(spec, "predict", x)

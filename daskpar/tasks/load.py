@@ -1,4 +1,4 @@
-"""Tasks that bring models, states and data to a worker: the roots of every lineage, runnable anywhere."""
+"""Tasks that load models, states and data; any worker can run them again."""
 
 from __future__ import annotations
 
@@ -20,74 +20,83 @@ from daskpar.tasks.types import Lane, Spec, State
 
 
 def load_model(spec: Spec) -> Spec:
-    """The run's description, once a worker."""
+    """Load the description of the run, which each worker receives once."""
     return spec
 
 
-def load_state(spec: Spec, path: str, part: str = "") -> Lane:
-    """The state in a file: the root of a lineage that can be run again anywhere that sees the file.
+def load_state(spec: Spec, path: str, prefix: str = "") -> Lane:
+    """Load the state in a file, which all workers must be able to read.
 
-    `part`: of a file with more than one state, the name of the one meant.
+    `prefix` is the beginning of the state's names, in a file with several states.
     """
-    return Lane(read_state(spec, path, part))
+    return Lane(read_state(spec, path, prefix))
 
 
 def load_initial(spec: Spec) -> Lane:
-    """The state before the first step, from the seed."""
+    """Initialise the state before the first step, from the seed."""
     params, _ = spec.model.init(init_rng(spec.seed), spec.in_shape)
     buffer = spec.table.flatten(params, spec.precision, spec.xp)
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
 
 
-def begin_state(spec: Spec, path: str | None, part: str = "") -> Lane:
-    """The state that a run begins with: the one in a file, or that before the first step."""
-    return load_initial(spec) if path is None else load_state(spec, path, part)
+def begin_state(spec: Spec, path: str | None, prefix: str = "") -> Lane:
+    """Begin a run: return the state in a file or, without a path, the state before the first step."""
+    return load_initial(spec) if path is None else load_state(spec, path, prefix)
 
 
-def load_place(spec: Spec, span: Span, path: str | None, part: str = "") -> Lane:
-    """A part of the state in a file, or of the state before the first step."""
-    whole = begin_state(spec, path, part).state
+def load_place(spec: Spec, span: Span, path: str | None, prefix: str = "") -> Lane:
+    """Load the elements `span` of the state in a file, or of the state before the first step."""
+    whole = begin_state(spec, path, prefix).state
     place = spec.partition.places[span.place]
-    cut = {}
-    for name, buffer in (("", whole.params), *whole.slots.items()):
-        own = place.take(spec.table, buffer, spec.xp.zeros(place.table.size, dtype=spec.precision))
-        cut[name] = own[span.start : span.stop].copy()
-    return Lane(State(whole.step, cut.pop(""), cut))
+    buffers = {}
+    for name, source in (("", whole.params), *whole.slots.items()):
+        buffer = place.take(spec.table, source, spec.xp.zeros(place.table.size, dtype=spec.precision))
+        buffers[name] = buffer[span.start : span.stop].copy()
+    return Lane(State(whole.step, buffers.pop(""), buffers))
 
 
 def fetch_state(owner: Lane) -> Lane:
-    """The state on the host, for a client that has no device of the workers' kind."""
+    """Copy a state to the host's memory, for a client without the device of the workers."""
     state = owner.state
     slots = {name: to_numpy(value) for name, value in state.slots.items()}
     return Lane(State(state.step, to_numpy(state.params), slots))
 
 
-def positions(where: tuple[Any, ...]) -> Any:
-    """The rows of a part that (start, stop), or (order, stream, chunk), stand for."""
+def row_numbers(where: tuple[Any, ...]) -> Any:
+    """Return the rows of a split that `where` describes: (start, stop), or (order, stream, chunk)."""
     if len(where) == 2:
         return slice(*where)
     order, stream, chunk = where
     return order.positions(stream, chunk)
 
 
-def load_data(spec: Spec, part: Split, where: tuple[Any, ...], trained_on: bool = False) -> Chunk:
-    """A chunk, read from its source; `where` as for `positions`."""
-    x, y = read_rows(part, where)
-    return load_rows(spec, part, x, y, part.read_weights(positions(where)), trained_on)
+def load_data(spec: Spec, split: Split, where: tuple[Any, ...], trained_on: bool = False) -> Chunk:
+    """Load a chunk: read its rows from the split, transform and check them.
+
+    `where` is as for `row_numbers`. `trained_on` is as for `load_rows`.
+    """
+    x, y = read_rows(split, where)
+    return load_rows(spec, split, x, y, split.read_weights(row_numbers(where)), trained_on)
 
 
 def load_rows(
-    spec: Spec, part: Split, x: Any, y: Any, weights: Array | None = None, trained_on: bool = False
+    spec: Spec, split: Split, x: Any, y: Any, weights: Array | None = None, trained_on: bool = False
 ) -> Chunk:
-    """A chunk from rows that another task has read, e.g. one of dask.array's.
+    """Load a chunk from rows that another task has read, such as one of dask.array.
 
-    `trained_on`: rows to train on, which the weights of their classes multiply.
+    Rows that are `trained_on` have their weights multiplied by the weights of their classes.
+
+    Raises:
+        InputError: Rows that do not fit the model or the loss.
     """
-    where = f"{part.name} data"
+    where = f"{split.name} data"
     check_ids(spec, where, x)
     spec.check_raw(x, where)
-    how = (spec.transforms, spec.targets, spec.module, spec.x_dtype)
-    chunk = prepare(part.name, x, y, spec.precision, *how, weights=weights)
+    chunk = prepare(
+        split.name,
+        *(x, y, spec.precision, spec.transforms, spec.targets, spec.module, spec.x_dtype),
+        weights=weights,
+    )
     check_shape(spec, where, chunk.x)
     targets = spec.loss.conform(chunk.y, spec.out_shape)
     try:
@@ -106,7 +115,11 @@ def load_rows(
 
 
 def check_ids(spec: Spec, where: str, x: Any) -> None:
-    """Refuse examples that are no ids of a model that takes tokens, as they are: a cast may hide it."""
+    """Refuse examples that are no token ids, for a model of tokens. It sees them before any cast.
+
+    Raises:
+        InputError: The dtype is no integer, or an id is out of range.
+    """
     if not spec.model.tokens:
         return
     if np.dtype(x.dtype).kind not in "iub":
@@ -120,25 +133,28 @@ def check_ids(spec: Spec, where: str, x: Any) -> None:
 
 
 def check_shape(spec: Spec, where: str, x: Any) -> None:
-    """Refuse examples (rows, ...) of another shape than the model takes."""
+    """Refuse examples (rows, ...) of another shape than the model expects. Raises InputError."""
     if x.shape[1:] != spec.in_shape:
         raise InputError(f"{where}: examples of shape {x.shape[1:]}, the model expects {spec.in_shape}")
 
 
-def read_rows(part: Split, where: tuple[Any, ...]) -> tuple[Any, Any]:
-    """Rows of a part as they are stored; `where` as for `positions`."""
-    return part.read(positions(where))
+def read_rows(split: Split, where: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Read rows of a split as they are stored: (examples, targets). `where` is as for `row_numbers`."""
+    return split.read(row_numbers(where))
 
 
 def pair(x: Any, y: Any) -> tuple[Any, Any]:
-    """Examples and targets that two other tasks have read."""
+    """Pair the examples and the targets that two other tasks have read."""
     return x, y
 
 
 def measure_rows(
     transform: Transform, fitted: Sequence[Fitted], which: str, rows: tuple[Any, Any]
 ) -> tuple[Any, ...]:
-    """The facts that a transform needs of some rows: of examples ("x") or of targets ("y")."""
+    """Measure rows for a transform: of examples (`which` is "x") or of targets ("y").
+
+    `fitted` are the transforms that are applied before it. `rows` are (examples, targets).
+    """
     values = rows[0] if which == "x" else rows[1]
     for before in fitted:
         values = before.apply(values)
@@ -146,7 +162,7 @@ def measure_rows(
 
 
 def load_batch(spec: Spec, step: int, streams: range, *chunks: Chunk) -> Chunk:
-    """A lane's rows of the batch of a step; zero rows where the last batch has none for it."""
+    """Load a lane's rows of a step's batch from `chunks`; return no rows if the batch has none for it."""
     if not chunks:
         return Chunk(
             spec.xp.zeros((0, *spec.in_shape), dtype=spec.x_dtype), spec.xp.zeros(0, dtype=spec.precision)
@@ -156,5 +172,5 @@ def load_batch(spec: Spec, step: int, streams: range, *chunks: Chunk) -> Chunk:
 
 
 def first_row(spec: Spec, step: int, streams: range) -> int:
-    """The place of a lane's first row in the global batch, which random draws go by."""
+    """Return the place of a lane's first row in the global batch, a key of random draws."""
     return spec.order.count(spec.order.place(step)[1], range(streams.start))

@@ -1,4 +1,4 @@
-"""Tasks that move values: what other slots need of them, and branches that become one value."""
+"""Tasks that move values: they send parts of values to other slots, and join branches into one value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from daskpar.tasks.types import Backward, Forward, Gradient, Lane, Sums
 
 
 def join_forward(sums: bool, before: Chunk | Forward, *branches: Forward) -> Forward:
-    """The outputs of all branches, summed or side by side. `before`: what flowed into them."""
+    """Join the outputs of all branches into one, by a sum or by concatenation.
+
+    `before` is the value that flowed into the branches.
+    """
     first, held = branches[0], () if isinstance(before, Chunk) else before.held
     if not sums:
         y = array_module(first.y).concatenate([branch.y for branch in branches], axis=-1)
@@ -23,9 +26,12 @@ def join_forward(sums: bool, before: Chunk | Forward, *branches: Forward) -> For
 
 
 def join_backward(above: Backward, *branches: Backward) -> Backward:
-    """The gradient of what flowed into all branches. `above`: what flowed back into them."""
-    found = [branch.dx for branch in branches if branch.dx is not None]
-    return Backward(_sum(found) if found else None, (), above.held)
+    """Join the gradients of all branches: return the gradient of the value that flowed into them.
+
+    `above` is the gradient that flowed back into the branches.
+    """
+    gradients = [branch.dx for branch in branches if branch.dx is not None]
+    return Backward(_sum(gradients) if gradients else None, (), above.held)
 
 
 def _sum(arrays: Sequence[Array]) -> Array:
@@ -36,36 +42,39 @@ def _sum(arrays: Sequence[Array]) -> Array:
 
 
 def add_outputs(*branches: Forward | Backward) -> Forward | Backward:
-    """A node of the tree over many branches: the sum of what they put out."""
+    """Add the outputs of branches, or the gradients of their inputs, a node of a tree; return the sum."""
     first = branches[0]
     if isinstance(first, Forward):
         return Forward(_sum([b.y for b in branches]), None, first.mask)  # type: ignore[union-attr]
-    found = [b.dx for b in branches if b.dx is not None]  # type: ignore[union-attr]
-    return Backward(_sum(found) if found else None, ())
+    gradients = [b.dx for b in branches if b.dx is not None]  # type: ignore[union-attr]
+    return Backward(_sum(gradients) if gradients else None, ())
 
 
 def send_activation(value: Forward) -> Forward:
-    """The part of a forward pass that other workers need: not what it saved."""
+    """Send an activation: return the outputs of a forward pass without the saved values."""
     return value._replace(saved=None)
 
 
 def send_gradient(value: Backward) -> Backward:
-    """The part of a backward pass that other workers need: not the gradients of parameters."""
+    """Send a gradient: return the input gradient of a backward pass without those of parameters."""
     return value._replace(gradients=())
 
 
 def send_targets(batch: Chunk) -> Chunk:
-    """The part of a batch that the end of a model needs: not the examples."""
+    """Send targets: return a batch without its examples."""
     return batch._replace(x=batch.x[:0])
 
 
 def send_parameters(owner: Lane) -> Lane:
-    """The part of a state that other workers need: not the optimizer's."""
+    """Send parameters: return a state without the optimizer's slots and the log."""
     return Lane(owner.state._replace(slots={}, log=()))
 
 
 def pick_gradient(value: Any, index: int, start: int, stop: int) -> Gradient:
-    """Elements `start` to `stop` of a place's buffer, of one of the gradients that a task handed on."""
+    """Pick elements `start` to `stop` of gradient number `index` in the value of a task.
+
+    The elements are counted in the buffer of the place.
+    """
     gradient = value.gradients[index] if isinstance(value, Backward) else gradient_of(value)
     offset = gradient.start
     first, last = max(start - offset, 0), max(stop - offset, 0)
@@ -73,26 +82,26 @@ def pick_gradient(value: Any, index: int, start: int, stop: int) -> Gradient:
 
 
 def sums_of(value: Any) -> Sums:
-    """The sums of loss and metrics that a gradient carries."""
+    """Return the sums of loss and metrics that a gradient carries."""
     return gradient_of(value).sums
 
 
 def reduce_sums(*values: Sums) -> Sums:
-    """The sums of loss and metrics over all lanes."""
+    """Add the sums of loss and metrics of lanes, a node of a tree."""
     return reduce(add_sums, values)
 
 
 def reduce_moments(*values: Any) -> Array:
-    """The moments that lanes have gathered for a layer that shares statistics, as of one."""
+    """Combine the moments of lanes for a synchronised layer; return those of all rows together."""
     return moments.combine(*map(gathered_by, values))
 
 
 def reduce_statistics(*values: Any) -> Array:
-    """The sum of what lanes have gathered on the way back through such a layer, in the order given."""
+    """Add the sums of lanes for the backward pass of a synchronised layer, in the order of the lanes."""
     first, *others = map(gathered_by, values)
     return sum(others, first)
 
 
 def gathered_by(value: Any) -> Any:
-    """Return what a lane's task has gathered, or a node of the tree; None where nothing is shared."""
+    """Return the statistics in the value of a task, or of a node of the tree; None if it has none."""
     return value.sums if isinstance(value, Forward | Backward) else value

@@ -1,7 +1,9 @@
-"""Tasks of tracks that have a share of the positions: keys and values go round from track to track.
+"""Tasks of ring attention: tracks with a share of the positions pass keys and values from one to the next.
 
-Forward    project_attention ─> ring_attention, a hop after the other ─> finish_attention
-Backward   begin_ring_backward ─> ring_attention_backward, hop after hop ─> finish_ring_backward
+forward    project_attention ─> ring_attention, hop 0 ─> ring_attention, hop 1 ─> ... ─> finish_attention
+                                  ^ send_keys              ^ send_keys
+backward   begin_ring_backward ─> ring_attention_backward, one for each hop ─> finish_ring_backward
+                                  send_key_gradients return the gradients of keys to their track
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import NamedTuple
 from daskpar.backend.array import Array, Reduced, array_module, pickle_via_host
 from daskpar.backend.kernels.reference.ring import Softmax
 from daskpar.data.chunk import Chunk
-from daskpar.layout.plan import At
+from daskpar.layout.arguments import PassId
 from daskpar.nn import operations as program
 from daskpar.nn.layer import Context, Operation, Params
 from daskpar.nn.parameters import collect
@@ -32,7 +34,7 @@ from daskpar.tasks.types import Backward, Forward, Lane, Spec
 
 
 class Projected(NamedTuple):
-    """The values that flowed into attention, and the queries and keys of a share."""
+    """The values that flowed into attention, and the queries, keys and values of a share."""
 
     flow: program.Flow
     queries: Array
@@ -43,7 +45,7 @@ class Projected(NamedTuple):
 
 
 class KeyGradients(NamedTuple):
-    """The gradients of a block of keys and values, by all tracks that it has passed."""
+    """The gradients of a block of keys and values, summed over all tracks that it has passed."""
 
     dk: Array
     dv: Array
@@ -53,7 +55,7 @@ class KeyGradients(NamedTuple):
 
 
 class RingGradients(NamedTuple):
-    """The gradients of a track's queries, by all blocks so far, and of the block that it has seen last."""
+    """The gradients of a track's queries, summed over the blocks so far, and those of the last block."""
 
     dq: Array
     of_keys: KeyGradients
@@ -63,16 +65,21 @@ class RingGradients(NamedTuple):
 
 
 def load_share(spec: Spec, step: int, share: int, streams: range, *chunks: Chunk) -> Chunk:
-    """A share of the positions of a lane's rows of the batch of a step."""
+    """Load a share of the positions of a lane's rows of a step's batch."""
     batch, xp = load_batch(spec, step, streams, *chunks), spec.xp
     start, stop = bounds(spec.in_shape[0], spec.layout.tracks_per_lane)[share]
     x, y = (xp.ascontiguousarray(a[:, start:stop]) if a.ndim > 1 else a for a in batch[:2])
     return Chunk(x, y, batch.weights)
 
 
-def share_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owners: Lane) -> Backward:
-    """As `forward_loss`, of a share; a loss that is a mean over positions counts as far as the share goes."""
-    backward = forward_loss(spec, step, at, batch, last, *owners)
+def share_loss(
+    spec: Spec, step: int, pass_id: PassId, batch: Chunk, last: Forward, *owners: Lane
+) -> Backward:
+    """Compute the loss of a share of the positions, as `forward_loss` does.
+
+    A loss that is a mean over positions is scaled by the length of the share.
+    """
+    backward = forward_loss(spec, step, pass_id, batch, last, *owners)
     gradient, dx = backward.gradients[0], backward.dx
     if spec.loss.over_positions != "mean" or not gradient.sums or dx is None:
         return backward
@@ -84,52 +91,63 @@ def share_loss(spec: Spec, step: int, at: At, batch: Chunk, last: Forward, *owne
 
 @ignore_float_errors
 def project_attention(
-    spec: Spec, step: int, at: At, value: Chunk | Forward, after: object, *owners: Lane
+    spec: Spec, step: int, pass_id: PassId, value: Chunk | Forward, after: object, *owners: Lane
 ) -> Projected:
-    """The queries, keys and values of a share. `after`: the value of a task that is to be done before."""
-    layer, operation = _ring(spec, at)
-    flow, params = flow_into(spec, step, at, value), parameters_of(spec, at, owners)
-    ctx = _within(spec, step, at, operation).masked(flow.mask)
+    """Project the inputs of a share to queries, keys and values.
+
+    `after` is the value of the task that the schedule puts before this one; it is not used.
+    """
+    layer, operation = _ring(spec, pass_id)
+    flow, params = flow_into(spec, step, pass_id, value), parameters_of(spec, pass_id, owners)
+    ctx = _within(spec, step, pass_id, operation).masked(flow.mask)
     queries, keys = layer.project(program.present(operation, params, flow.x), flow.x, ctx)
     return Projected(flow, queries, keys)
 
 
 def send_keys(value: Projected | Keys, after: object) -> Keys:
-    """A block of keys and values as the next track needs it, and nothing else.
+    """Send a block of keys and values to a track, without the queries.
 
-    `after`: a task that is to be done before, so that no track collects more blocks than it can look at.
+    `after` is the value of an earlier hop; it is not used. It keeps blocks from piling up at a track.
     """
     return value.keys if isinstance(value, Projected) else value
 
 
 @ignore_float_errors
 def ring_attention(
-    spec: Spec, step: int, at: At, own: Projected, keys: Keys, before: Softmax | None
+    spec: Spec, step: int, pass_id: PassId, own: Projected, keys: Keys, before: Softmax | None
 ) -> Softmax:
-    """A track's queries look at one more block of keys."""
-    layer, operation = _ring(spec, at)
-    return layer.attend(own.queries, keys, before, _within(spec, step, at, operation))
+    """Attend to one more block of keys: return the running softmax of a track's queries.
+
+    `before` is that of the hops before.
+    """
+    layer, operation = _ring(spec, pass_id)
+    return layer.attend(own.queries, keys, before, _within(spec, step, pass_id, operation))
 
 
 @ignore_float_errors
-def finish_attention(spec: Spec, step: int, at: At, own: Projected, seen: Softmax, *owners: Lane) -> Forward:
-    """The output of attention for a share, when all blocks have passed."""
-    layer, operation = _ring(spec, at)
-    params = program.present(operation, parameters_of(spec, at, owners), own.queries)
+def finish_attention(
+    spec: Spec, step: int, pass_id: PassId, own: Projected, seen: Softmax, *owners: Lane
+) -> Forward:
+    """Finish attention for a share, after all blocks: return its output and the saved values."""
+    layer, operation = _ring(spec, pass_id)
+    params = program.present(operation, parameters_of(spec, pass_id, owners), own.queries)
     y, saved = layer.finish(params, seen)
-    held = own.flow.held if spec.partition.parts[at.part].section is None else ()
+    held = own.flow.held if spec.partition.parts[pass_id.part].section is None else ()
     return Forward(y, saved, own.flow.mask, held)
 
 
 @ignore_float_errors
 def begin_ring_backward(
-    spec: Spec, step: int, at: At, forward: Forward, above: Backward, after: object, *owners: Lane
+    spec: Spec, step: int, pass_id: PassId, forward: Forward, above: Backward, after: object, *owners: Lane
 ) -> Slope:
-    """The gradient of what a share's queries have gathered. `after` as for `project_attention`."""
-    layer, operation = _ring(spec, at)
-    dy = gradient_into(spec, at, above)
+    """Begin the backward pass of a share: return the gradient of the softmax's output.
+
+    `after` is as for `project_attention`.
+    """
+    layer, operation = _ring(spec, pass_id)
+    dy = gradient_into(spec, pass_id, above)
     return layer.begin_backward(
-        program.present(operation, parameters_of(spec, at, owners), dy), forward.saved, dy
+        program.present(operation, parameters_of(spec, pass_id, owners), dy), forward.saved, dy
     )
 
 
@@ -137,7 +155,7 @@ def begin_ring_backward(
 def ring_attention_backward(
     spec: Spec,
     step: int,
-    at: At,
+    pass_id: PassId,
     own: Projected,
     forward: Forward,
     slope: Slope,
@@ -145,9 +163,13 @@ def ring_attention_backward(
     before: RingGradients | None,
     arrived: KeyGradients | None,
 ) -> RingGradients:
-    """The gradients by one block. `before`: those of the blocks before; `arrived`: of the block, so far."""
-    layer, operation = _ring(spec, at)
-    ctx = _within(spec, step, at, operation)
+    """Run attention to one block backward; return the gradients of queries, keys and values.
+
+    They are added to those of the queries by the blocks `before`, and to those of the block that have
+    `arrived` from other tracks.
+    """
+    layer, operation = _ring(spec, pass_id)
+    ctx = _within(spec, step, pass_id, operation)
     dq, dk, dv = layer.attend_backward(own.queries, keys, forward.saved, slope, ctx)
     if before is not None:
         dq += before.dq
@@ -159,7 +181,7 @@ def ring_attention_backward(
 
 
 def send_key_gradients(value: RingGradients) -> KeyGradients:
-    """The gradients of a block as the next track needs them, or the track that the block belongs to."""
+    """Send the gradients of a block of keys to the next track, or to the track that owns the block."""
     return value.of_keys
 
 
@@ -167,7 +189,7 @@ def send_key_gradients(value: RingGradients) -> KeyGradients:
 def finish_ring_backward(
     spec: Spec,
     step: int,
-    at: At,
+    pass_id: PassId,
     own: Projected,
     forward: Forward,
     above: Backward,
@@ -176,32 +198,34 @@ def finish_ring_backward(
     before: Backward | None,
     *owners: Lane,
 ) -> Backward:
-    """The gradients of a share's input and of the parameters. `home`: of the share's own keys.
+    """Finish the backward pass of a share: return the gradients of its inputs and of the parameters.
 
-    `before`: as for `backward_part`.
+    `home` are the gradients of the share's own keys, from all tracks. `before` is as for `backward_part`.
     """
-    layer, operation = _ring(spec, at)
-    buffers, out = gradient_space(spec, at)
-    dy, params = gradient_into(spec, at, above), parameters_of(spec, at, owners)
-    needed = spec.partition.parts[at.part].first > spec.partition.first_trained
-    ctx = context(spec, step, at, out).within(operation.path, needed)
+    layer, operation = _ring(spec, pass_id)
+    buffers, out = gradient_space(spec, pass_id)
+    dy, params = gradient_into(spec, pass_id, above), parameters_of(spec, pass_id, owners)
+    needed = spec.partition.parts[pass_id.part].first > spec.partition.first_trained
+    ctx = context(spec, step, pass_id, out).within(operation.path, needed)
     present = program.present(operation, params, dy)
     gradients = (last.dq, home.dk, home.dv)
-    dx, found = layer.finish_backward(present, own.flow.x, forward.saved, dy, gradients, ctx)
+    dx, grads = layer.finish_backward(present, own.flow.x, forward.saved, dy, gradients, ctx)
     absent = dict(operation.absent)
     nested: Params = {}
-    program.put(nested, operation.path, {n: g for n, g in found.items() if n not in absent})
+    program.put(nested, operation.path, {n: g for n, g in grads.items() if n not in absent})
     collect(nested, out)
-    held = above.held if spec.partition.parts[at.part].section is None else ()
-    return Backward(dx, gradients_from(spec, at, buffers, above, before), held)
+    held = above.held if spec.partition.parts[pass_id.part].section is None else ()
+    return Backward(dx, gradients_from(spec, pass_id, buffers, above, before), held)
 
 
-def _ring(spec: Spec, at: At) -> tuple[Ring, Operation]:
-    """The layer of a part on the share of a track, and its operation."""
-    operation = spec.partition.operations(at.track, at.branch)[spec.partition.parts[at.part].first]
+def _ring(spec: Spec, pass_id: PassId) -> tuple[Ring, Operation]:
+    """Return the layer of a part for the share of a track, and its operation."""
+    operation = spec.partition.operations(pass_id.track, pass_id.branch)[
+        spec.partition.parts[pass_id.part].first
+    ]
     assert isinstance(operation.layer, Ring)
     return operation.layer, operation
 
 
-def _within(spec: Spec, step: int, at: At, operation: Operation) -> Context:
-    return context(spec, step, at).within(operation.path)
+def _within(spec: Spec, step: int, pass_id: PassId, operation: Operation) -> Context:
+    return context(spec, step, pass_id).within(operation.path)

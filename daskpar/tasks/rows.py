@@ -1,4 +1,4 @@
-"""Tasks that hand rows of pixels from tile to tile."""
+"""Tasks that move rows of pixels between tiles, for spatial parallelism."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daskpar.tasks.types import Backward, Edge, Forward
 
 
 def pick_rows(value: Chunk | Forward | Backward, rows: Rows) -> Chunk | Forward | Backward:
-    """Some rows of pixels of examples, of what a part of the model has put out, or of a gradient of that."""
+    """Pick rows of pixels of examples, of the outputs of a part, or of a gradient."""
     inside = (slice(None), slice(*rows))
     if isinstance(value, Chunk):
         return value._replace(x=value.x[inside])
@@ -23,14 +23,14 @@ def pick_rows(value: Chunk | Forward | Backward, rows: Rows) -> Chunk | Forward 
 
 
 def halo(value: Forward | Backward, start: int, rows: Rows) -> Edge:
-    """The `rows` that another tile lacks, of a tile whose first is `start`."""
+    """Send a halo: return the `rows` that a neighbour needs, from a tile that begins at row `start`."""
     x = value.y if isinstance(value, Forward) else value.dx
     assert x is not None
     return Edge(rows.start, x[:, rows.start - start : rows.stop - start])
 
 
 def with_halo(own: Forward, edges: Sequence[Edge], strip: Strip) -> Forward:
-    """The input of a tile, from its own rows and those that others have sent."""
+    """Return the input of a tile: its own rows and those that neighbours have sent."""
     x = own.y
     xp = array_module(x)
     space = xp.empty((len(x), strip.input.stop - strip.input.start, *x.shape[2:]), dtype=x.dtype)
@@ -41,7 +41,7 @@ def with_halo(own: Forward, edges: Sequence[Edge], strip: Strip) -> Forward:
 
 
 def with_edges(own: Backward, edges: Sequence[Edge], strip: Strip) -> Backward:
-    """The gradient of what a tile has, from those of what it and others have needed."""
+    """Return the gradient of the rows that a tile owns: its own and those that neighbours have sent."""
     x = own.dx
     assert x is not None
     space = array_module(x).zeros((len(x), strip.owned.stop - strip.owned.start, *x.shape[2:]), dtype=x.dtype)
@@ -52,13 +52,16 @@ def with_edges(own: Backward, edges: Sequence[Edge], strip: Strip) -> Backward:
 
 
 def stack_forward(*tiles: Forward) -> Forward:
-    """The outputs of all tiles as whole images."""
+    """Stack the outputs of all tiles to whole images."""
     first = tiles[0]
     return Forward(array_module(first.y).concatenate([tile.y for tile in tiles], axis=1), None, first.mask)
 
 
 def stack_backward(height: int, rows: Sequence[Rows], *tiles: Backward) -> Backward:
-    """The gradient of images of this height, of which tiles have needed `rows` that may overlap."""
+    """Stack the gradients of all tiles to that of whole images of `height` rows.
+
+    `rows` are the rows of each tile. Where they overlap, gradients are summed.
+    """
     first = tiles[0].dx
     assert first is not None
     space = array_module(first).zeros((len(first), height, *first.shape[2:]), dtype=first.dtype)
@@ -68,7 +71,7 @@ def stack_backward(height: int, rows: Sequence[Rows], *tiles: Backward) -> Backw
 
 
 def _common(space: Array, has: Rows, edge: Edge) -> tuple[Any, Any]:
-    """The place of rows in an array that `has` others, and those of them that lie there."""
+    """Return the views of the rows that an array of the rows `has` and an edge have in common."""
     start = max(has.start, edge.start)
     stop = max(start, min(has.stop, edge.start + edge.x.shape[1]))
     return space[:, start - has.start : stop - has.start], edge.x[:, start - edge.start : stop - edge.start]

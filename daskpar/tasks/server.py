@@ -1,4 +1,8 @@
-"""A parameter server as a Dask actor, and the tasks that pull from it and push to it."""
+"""A parameter server as a Dask actor, and the tasks that pull from it and push to it.
+
+grad-stale, lane 0  ── pull ──>  parameter-server  <── pull ──  grad-stale, lane 1
+                    ── push ──>  (applies updates) <── push ──
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,24 @@ from daskpar.tasks.step import (
 )
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 
-_PATIENCE = 2  # seconds until it is asked whether a server still lives
+_PATIENCE = 2  # seconds without an answer, after which the task checks if the server is lost
 
 
 class ParameterServer:
-    """Elements `span` of the parameters, which change as gradients come; its methods run one at a time.
+    """A server of the elements `span` of the parameters. Its methods run one at a time.
 
-    Where it is `ordered`, gradients of a step are applied when those of all `lanes` have come, added in the
-    order of lanes (by the tree that lanes which meet have). Else each is applied as it comes, at its lane's
-    share of the rate. A gradient that comes again, from a task that had to be done again, changes nothing.
+    An `ordered` server applies the gradients of a step when those of all `lanes` have arrived. It adds them
+    by the same tree as synchronous lanes. Other servers apply each gradient as it arrives, with the lane's
+    share of the learning rate. A gradient that arrives twice, from a task that ran again, is applied once.
+
+    Args:
+        spec: The run.
+        span: Elements of the parameters.
+        lanes: Number of lanes.
+        fan_in: Fan-in of the tree that adds gradients.
+        ordered: True for stale-synchronous, False for asynchronous updates.
+        step: Step at which the run begins.
+        path: File with the state, or None to initialise it from the seed.
     """
 
     def __init__(
@@ -42,20 +55,29 @@ class ParameterServer:
         self.span = None if span.stop - span.start == spec.table.size else span
         updates = step if ordered else step * lanes
         self.state = State(updates, owner.state.params[own].copy(), slots)
-        self.lanes, self.lock = lanes, RLock()  # an actor does one thing at a time, plain objects do not
+        self.lanes, self.lock = lanes, RLock()  # actors run one method at a time, plain objects do not
         self.waiting: dict[int, dict[int, Gradient]] = {}
         self.staleness: dict[tuple[int, int], int] = {}
 
     def pull(self) -> State:
-        """The parameters as they are, after so many updates as the step of this state says."""
+        """Return a copy of the parameters. The step of the state is the number of updates so far."""
         with self.lock:
             return State(self.state.step, self.state.params.copy(), {})
 
     def push(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> int:
-        """Take a lane's gradient of a step, worked out after `version` updates; returns its staleness.
+        """Receive a lane's gradient of a step; return its staleness.
 
-        That is the number of updates that it does not know of: those in between or, where the server is
-        ordered, of the steps before its own.
+        Args:
+            lane: Number of the lane.
+            step: Number of the step.
+            version: Number of updates of the parameters that the gradient was computed with.
+            gradient: The gradient of the server's elements.
+            lr: Learning rate of the step.
+            share: Share of the batch that the lane has, from 0 to 1.
+
+        Returns:
+            The number of updates that the gradient has missed: since `version` or, for an ordered server,
+            between `version` and the step.
         """
         with self.lock:
             return self._pushed(lane, step, version, gradient, lr, share)
@@ -79,9 +101,10 @@ class ParameterServer:
         return self.staleness[lane, step]
 
     def _known(self, gradient: Gradient, version: int, updates: int) -> Gradient:
-        """A gradient of no `version` that comes after some `updates`, without sums for running statistics.
+        """Return a gradient, without sums for running statistics if it was computed before all updates.
 
-        Such sums are about 0, those of all others about the mean of the batches so far.
+        Those sums are differences from 0. The sums of later gradients are differences from the mean of the
+        batches so far, so the two cannot be added.
         """
         ends = statistics_within(self.spec, self.span, len(gradient.buffer))
         if version or not updates or not ends:
@@ -92,7 +115,7 @@ class ParameterServer:
         return gradient._replace(buffer=buffer)
 
     def snapshot(self) -> State:
-        """The parameters and their slots as they are."""
+        """Return a copy of the parameters and their slots."""
         with self.lock:
             slots = {name: slot.copy() for name, slot in self.state.slots.items()}
             return self.state._replace(params=self.state.params.copy(), slots=slots)
@@ -115,9 +138,22 @@ def grad_pushed(
     waited: Sequence[Any],
     *chunks: Chunk,
 ) -> Lane:
-    """One lane's gradient of one step, worked out on parameters as they are now, and pushed.
+    """Compute one lane's gradient of one step with the current parameters, and push it to the servers.
 
-    `waited`: first what the lane did last, whose log goes on unless `fresh`; then what it is to wait for.
+    Args:
+        spec: The run.
+        step: Number of the step.
+        streams: Streams of the lane.
+        lane: Number of the lane.
+        lr: Learning rate.
+        fresh: True if the log starts again.
+        spans: Elements of each server.
+        servers: The servers.
+        waited: The lane's value of the step before, then values of tasks that had to run before.
+        chunks: Chunks from which the rows are drawn.
+
+    Returns:
+        The lane's log, without parameters.
     """
     pulled = _answers(servers, [server.pull() for server in servers])
     params = gather_parameters(*map(Lane, pulled)).state.params if len(pulled) > 1 else pulled[0].params
@@ -126,8 +162,8 @@ def grad_pushed(
     share = spec.order.count(within, streams) / spec.order.count(within, range(spec.order.streams))
     pushed = []
     for server, before, span in zip(servers, pulled, spans, strict=True):
-        own = gradient._replace(buffer=gradient.buffer[span.start : span.stop])
-        pushed.append(server.push(lane, step, before.step, own, lr, share))
+        piece = gradient._replace(buffer=gradient.buffer[span.start : span.stop])
+        pushed.append(server.push(lane, step, before.step, piece, lr, share))
     staleness = max(_answers(servers, pushed))
     log = () if fresh or not waited else waited[0].state.log
     entry = Logged(step, gradient.sums, (staleness,))
@@ -135,44 +171,45 @@ def grad_pushed(
 
 
 def snapshot(spec: Spec, step: int, spans: Sequence[Span], servers: Sequence[Any], *lanes: Lane) -> Lane:
-    """The state of all servers when `lanes` have done their part."""
-    found = _answers(servers, [server.snapshot() for server in servers])
-    owner = gather_state(spec, spans, *(Lane(state) for state in found))
+    """Take a snapshot: return the state of all servers after the tasks of `lanes`."""
+    states = _answers(servers, [server.snapshot() for server in servers])
+    owner = gather_state(spec, spans, *(Lane(state) for state in states))
     return Lane(owner.state._replace(step=step, log=merged(lanes) if lanes else ()))
 
 
 def _answers(servers: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
-    """The answers of servers, once they have come; raises where one of them is gone.
+    """Return the answers of servers. Without a cluster, servers are plain objects and answer at once.
 
-    Where there is no cluster servers are no actors, and what they say is there at once.
+    Raises:
+        RuntimeError: The worker of a server is lost.
     """
     if not all(hasattr(call, "result") for call in calls):
         return list(calls)
-    found = []
+    answers = []
     for server, call in zip(servers, calls, strict=True):
         while True:
             try:
-                found.append(call.result(timeout=_PATIENCE))
+                answers.append(call.result(timeout=_PATIENCE))
                 break
             except TimeoutError:
-                if not _is_alive(server):  # a call that it was to answer then never returns
+                if not _is_alive(server):  # its answer never comes
                     raise RuntimeError("Worker holding Actor was lost") from None
-    return found
+    return answers
 
 
-def _taken_for_alive(server: Any) -> bool:
+def _assume_alive(server: Any) -> bool:
     return True
 
 
-_is_alive: Callable[[Any], bool] = _taken_for_alive
-"""Whether a server still has a worker; what knows a cluster says so by `know_servers`."""
+_is_alive: Callable[[Any], bool] = _assume_alive
+"""Test of a server's worker, which `know_servers` replaces on a cluster."""
 
 
 def know_servers(is_alive: Callable[[Any], bool]) -> None:
-    """Have tasks of this process ask `is_alive` about a server that does not answer."""
+    """Set the test that tasks of this process use for a server that does not answer."""
     global _is_alive
     _is_alive = is_alive
 
 
 def barrier(*values: Any) -> None:
-    """Nothing, once `values` are there: what is to wait for that need not have them sent."""
+    """Wait for `values` and return None, so that a task can depend on them without receiving them."""

@@ -1,4 +1,10 @@
-"""The state of a run as a safetensors file: the root of a lineage that can be read again anywhere."""
+"""The state of a run as a safetensors file, which any worker that sees the file can load again.
+
+params/0.weight            parameters, unsharded, by full name
+slots/mean/0.weight        optimizer state, one array for each parameter and slot
+slots/replica-0/...        states of replicas
+metadata: step             number of steps so far
+"""
 
 from __future__ import annotations
 
@@ -13,21 +19,23 @@ import safetensors.numpy
 from daskpar.backend.array import to_numpy
 from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.tasks.types import Spec, State
 
 
 def write_state(spec: Spec, state: State, path: Path, texts: Mapping[str, str] | None = None) -> None:
     """Write parameters and slots by full name, unsharded, so that a run resumes under any layout.
 
-    `texts`: more of the file's metadata, besides the step. The file appears whole or not at all. Raises
-    OSError, e.g. on a full disk.
+    The file is replaced atomically. `texts` are metadata besides the step.
+
+    Raises:
+        OSError: The file cannot be written, e.g. on a full disk.
     """
     write_tensors(path, state.step, tensors_of(spec, state), texts)
 
 
 def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
-    """Return parameters and slots as a file names them: `params/<name>`, `slots/<slot>/<name>`."""
+    """Return parameters and slots by their names in a file: `params/<name>`, `slots/<slot>/<name>`."""
     tensors = {f"params/{k}": v for k, v in named_parameters(spec, state.params).items()}
     for slot, buffer in state.slots.items():
         tensors |= {f"slots/{slot}/{k}": v for k, v in named_parameters(spec, buffer).items()}
@@ -37,48 +45,59 @@ def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
 def write_tensors(
     path: Path, step: int, tensors: dict[str, np.ndarray], texts: Mapping[str, str] | None = None
 ) -> None:
-    """Write the tensors of a state after `step` steps, and `texts`. The file appears whole or not at all."""
+    """Write the tensors of a state after `step` steps, and `texts`. The file is replaced atomically."""
     atomic_write(path, safetensors.numpy.save(tensors, metadata={**(texts or {}), "step": str(step)}))
 
 
-def read_state(spec: Spec, path: str, part: str = "") -> State:
-    """The state that `write_state` wrote. Raises InputError for a file that does not fit the model.
+def read_state(spec: Spec, path: str, prefix: str = "") -> State:
+    """Read a state that `write_state` has written.
 
-    `part`: of the states that lie in the slots of the whole (those of replicas), the name of the one meant;
-    the whole where the file has no such part.
+    Args:
+        spec: The run.
+        path: Path of the file.
+        prefix: Name of a state among the slots, such as `replica-0`. A file without it returns the whole
+            state. Default: "", the whole state.
+
+    Raises:
+        InputError: The file does not fit the model or the optimizer.
     """
     step, tensors = read_tensors(path)
-    within = f"slots/{part}/"
-    if part and any(name.startswith(f"{within}params/") for name in tensors):
+    within = f"slots/{prefix}/"
+    if prefix and any(name.startswith(f"{within}params/") for name in tensors):
         params = _packed(spec, tensors, f"{within}params/", path)
         names = {name[len(within) :].split("/")[0] for name in tensors if name.startswith(within)}
-        names = {name for name in names if name != "params" and not name.startswith(RESIDUAL)}
-        own = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names)}
-        return State(step, params, own)
+        names = {name for name in names if name != "params" and not name.startswith(REMAINDER)}
+        slots = {name: _packed(spec, tensors, f"{within}{name}/", path) for name in sorted(names)}
+        return State(step, params, slots)
     params = _packed(spec, tensors, "params/", path)
     slots = {name: _packed(spec, tensors, f"slots/{name}/", path) for name in spec.optimizer.init(params)}
     return State(step, params, slots)
 
 
 def read_whole(spec: Spec, path: str) -> State:
-    """Return the state in a file with everything beside it, as the states of replicas.
+    """Read a state with all its slots, such as the states of replicas.
 
-    Raises InputError for a file that does not fit the model or the optimizer.
+    Raises:
+        InputError: The file does not fit the model or the optimizer.
     """
     state = read_state(spec, path)
     return state._replace(slots={**read_slots(spec, path, ""), **state.slots})
 
 
-def read_slots(spec: Spec, path: str, beginning: str, part: str = "") -> dict[str, np.ndarray]:
-    """The slots whose names begin so, in a file that `write_state` wrote; `part` as for `read_state`."""
-    within = f"slots/{part}/" if part else "slots/"
+def read_slots(spec: Spec, path: str, beginning: str, prefix: str = "") -> dict[str, np.ndarray]:
+    """Read the slots whose names begin with `beginning`; `prefix` is as for `read_state`."""
+    within = f"slots/{prefix}/" if prefix else "slots/"
     _, tensors = read_tensors(path, within + beginning)
     names = sorted({name[len(within) :].rpartition("/")[0] for name in tensors})
     return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
 
 
 def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
-    """Return the step of a file, and its tensors whose names begin so. Raises InputError."""
+    """Read the step of a file, and its tensors whose names begin with `beginning`.
+
+    Raises:
+        InputError: The file is no readable state.
+    """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])
@@ -89,9 +108,9 @@ def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndar
 
 def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) -> np.ndarray:
     for entry in spec.table.entries:
-        found = tensors.get(prefix + entry.name)
-        if found is None or found.shape != entry.shape:
-            has = "nothing" if found is None else f"shape {found.shape}"
+        tensor = tensors.get(prefix + entry.name)
+        if tensor is None or tensor.shape != entry.shape:
+            has = "nothing" if tensor is None else f"shape {tensor.shape}"
             raise InputError(
                 f"{path}: {prefix}{entry.name} has {has}, the model expects {entry.shape}; "
                 "was it written by another model or optimizer?"
@@ -102,12 +121,12 @@ def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) 
 
 
 def named_parameters(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:
-    """A flat buffer as arrays of the host by full name."""
+    """Return the parameters in a flat buffer as arrays of the host, by full name."""
     return {k: np.ascontiguousarray(to_numpy(v)) for k, v in spec.table.named(buffer).items()}
 
 
 def digest(spec: Spec, state: State) -> str:
-    """SHA-256 over the bytes of all parameters in name order."""
+    """Return the SHA-256 over the bytes of all parameters, in the order of their names."""
     sha = hashlib.sha256()
     for _, value in sorted(named_parameters(spec, state.params).items()):
         sha.update(value.tobytes())

@@ -1,4 +1,4 @@
-"""Tasks that take a state from step to step."""
+"""Tasks that update a state, and gather states and logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskpar.optim.optimizer import Ranges, update_groups
 from daskpar.tasks.gradient import (
     add_gradient,
     add_sums,
-    handed,
+    gradient_in,
     ignore_float_errors,
     reduce_gradient,
 )
@@ -24,7 +24,7 @@ from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
 
 
 def update(spec: Spec, lr: float, fresh: bool, owner: Lane, *values: Any) -> Lane:
-    """The state of the whole model one step on, from the gradients of a step; see `update_part`."""
+    """Update the whole model: apply the gradients of a step to a state; see `update_part`."""
     return update_part(spec, None, lr, fresh, owner, (), None, *values)
 
 
@@ -39,11 +39,17 @@ def update_part(
     norms: Sequence[float] | None,
     *values: Any,
 ) -> Lane:
-    """Some parameters and their slots one step on, from gradients; before the first, as they are.
+    """Update parameters and their slots by the gradients of a step; return the new state.
 
-    `span`: what of the parameters the state holds, None for all. `values` are gradients of all of that, or of
-    parts of it; `sums` those of loss and metrics, where the gradients carry none. `norms`: those of all parts
-    of the gradient, where it is clipped by its norm. `fresh` begins a new log.
+    Args:
+        spec: The run.
+        span: Elements of the parameters in the state; None for all.
+        lr: Learning rate.
+        fresh: True if the log starts again.
+        owner: The state.
+        sums: Sums of loss and metrics, if the gradients carry none.
+        norms: Norms of all parts of the gradient, if it is clipped by its norm; else None.
+        values: Values with gradients, of all elements or of some. Without any the state stays as it is.
     """
     state = owner.state._replace(log=()) if fresh else owner.state
     if not values and not sums:
@@ -56,8 +62,8 @@ def update_part(
 
 
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
-    """The sum of gradients in a buffer of its own, shaped like `params`, and the sum of what they carry."""
-    gradients = [handed(value) for value in values]
+    """Return the sum of gradients in a new buffer, shaped like `params`, and the sum of their sums."""
+    gradients = [gradient_in(value) for value in values]
     if gradients and all(g.buffer.shape == params.shape for g in gradients):
         total, sums, _ = reduce_gradient(*gradients)
         return (total if len(gradients) > 1 else total.copy()), sums
@@ -65,17 +71,17 @@ def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[A
     offset = span.start if span else 0
     for gradient in gradients:
         start = gradient.start - offset
-        own = total[start : start + gradient.buffer.shape[0]]
-        sums = add_sums(sums, add_gradient(gradient, own))
+        part = total[start : start + gradient.buffer.shape[0]]
+        sums = add_sums(sums, add_gradient(gradient, part))
     return total, sums
 
 
 @ignore_float_errors
 def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) -> float:
-    """The norm of a part of the gradient, as it will be when it is clipped."""
+    """Measure the norm of a part of the gradient, with its penalties, for clipping."""
     total, found = total_of(owner.state.params, span, values)
     _prepared(spec, owner.state, total, sums or found, span)
-    copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted where they come from
+    copied = max(0, spec.partition.places[span.place].copied - span.start)  # counted in branch 0
     size: float = spec.clip.size(total[copied:])
     if not math.isfinite(size):
         raise _not_finite(spec, owner.state, total, span, f"the norm of the gradient is {size}")
@@ -83,7 +89,7 @@ def measure_norm(spec: Spec, span: Span, owner: Lane, sums: Sums, *values: Any) 
 
 
 def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | None) -> Params:
-    """Makes sums over examples a mean, with penalties, in place; returns new running statistics.
+    """Turn sums over examples into a mean with penalties, in place; return new running statistics.
 
     The gradient of frozen parameters becomes zero.
     """
@@ -105,20 +111,20 @@ def _prepared(spec: Spec, state: State, total: Array, sums: Sums, span: Span | N
 
 
 def statistics_within(spec: Spec, span: Span | None, size: int) -> list[tuple[int, int]]:
-    """The extents of running statistics among the `size` elements of a part of the parameters, or of all."""
+    """Return the extents of running statistics among the `size` elements of a span, or of all parameters."""
     start = span.start if span else 0
     ends = spec.table_of(span).statistics
     return [(a - start, b - start) for a, b in ends if start <= a < start + size]
 
 
 def extents(ranges: Ranges, start: int, size: int) -> list[tuple[int, int]]:
-    """The parts of ranges among the `size` elements from `start` on, counted from there."""
+    """Return the parts of ranges among the `size` elements from `start` on, counted from `start`."""
     inside = ((max(a - start, 0), min(b - start, size)) for a, b in ranges)
     return [(a, b) for a, b in inside if a < b]
 
 
 def _not_finite(spec: Spec, state: State, total: Array, span: Span | None, reason: str) -> NotFiniteError:
-    """An error that names the step, and the parameter whose gradient is not finite."""
+    """Return an error with the step, and the parameter whose gradient is not finite."""
     name = first_not_finite(spec.table_of(span), total, span.start if span else 0)
     where = f"{reason}; that of parameter {name} is not finite" if name else reason
     return NotFiniteError(f"step {state.step}: {where}; lower optimizer.lr, or scale the data")
@@ -133,7 +139,10 @@ def apply_update(
     span: Span | None = None,
     norm: float | None = None,
 ) -> State:
-    """One update in place: `state` and `total` belong to the caller, who gives them away."""
+    """Apply one update in place, and return the new state.
+
+    The caller must own the arrays of `state` and `total`, and must not use them again.
+    """
     observed = _prepared(spec, state, total, sums, span)
     try:
         spec.clip.apply(total, norm)
@@ -148,33 +157,33 @@ def apply_update(
 
 
 def gather_parameters(*shards: Lane) -> Lane:
-    """The parameters of a place, from all its shards."""
+    """Gather the parameters of a place from all its shards."""
     states = [shard.state for shard in shards]
     params = array_module(states[0].params).concatenate([state.params for state in states])
     return Lane(State(states[0].step, params, {}, states[0].log))
 
 
 def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
-    """The state of the whole model, from those who hold its parts, as `spans` has it."""
-    first, cut = owners[0].state, spec.partition
+    """Gather the state of the whole model from its owners; `spans` are the elements of each."""
+    first, partition = owners[0].state, spec.partition
     xp = array_module(first.params)
     whole = {name: xp.zeros(spec.table.size, dtype=spec.precision) for name in ("", *first.slots)}
-    for number, place in enumerate(cut.places):
+    for number, place in enumerate(partition.places):
         states = [o.state for span, o in zip(spans, owners, strict=True) if span.place == number]
         for name, buffer in whole.items():
-            own = [state.slots[name] if name else state.params for state in states]
-            place.put(spec.table, xp.concatenate(own), buffer)
+            shards = [state.slots[name] if name else state.params for state in states]
+            place.put(spec.table, xp.concatenate(shards), buffer)
     params = whole.pop("")
     return Lane(State(first.step, params, whole, first.log))
 
 
 def report(*owners: Lane) -> Log:
-    """The log of a window, over all replicas: all that the client fetches of it."""
+    """Report a window: return its log over all replicas, which is all that the client fetches."""
     return merged(owners)
 
 
 def merged(owners: Sequence[Lane]) -> Log:
-    """Step by step the sums of several logs of the same steps."""
+    """Return the sums of several logs of the same steps, step by step."""
     logs = zip(*(owner.state.log for owner in owners), strict=True)
     return tuple(
         Logged(

@@ -1,4 +1,4 @@
-"""The description of a run that every task needs, and the values that flow between tasks."""
+"""The description of a run, and the types of the values that tasks send to each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sums = tuple[float, ...]
 
 
 class Logged(NamedTuple):
-    """Of one step the sums of loss, weights and metrics; how stale the gradients were that lanes pushed."""
+    """The log of one step: sums of loss, weights and metrics, and the staleness of each lane's gradient."""
 
     step: int
     sums: Sums
@@ -35,12 +35,35 @@ Log = tuple[Logged, ...]
 
 @dataclass(frozen=True)
 class Spec:
-    """A run, apart from its arrays: frozen, picklable, the same for every task.
+    """The description of a run without its arrays: frozen, picklable, the same for every task.
 
-    It travels as the value of one task (`load-model`) that the others refer to, so it reaches each worker
-    once. `model`, `loss`, `metrics`, `optimizer`, `penalty` and `clip` are used through their contracts.
-    `class_weights`: one for each class, which multiply the weights of rows that are trained on.
-    `units`: those of targets that were scaled, in which the loss is reported.
+    It is the value of one task (`load-model`), so it is sent to each worker once. `model`, `loss`, `metrics`,
+    `optimizer`, `penalty` and `clip` are used through their contracts only.
+
+    Args:
+        model: The model.
+        table: Places of its parameters in the flat buffer.
+        in_shape: Shape of one example.
+        out_shape: Shape of the outputs for one example.
+        loss: The loss.
+        metrics: The metrics.
+        optimizer: The optimizer.
+        penalty: Penalties on parameters.
+        clip: Limits on gradients.
+        order: Order in which rows are drawn.
+        seed: Seed of all random draws.
+        precision: dtype of parameters and activations. Default: `float32`.
+        accumulate: Slices in which a lane works through its rows. Default: 1.
+        transforms: Fitted transforms of examples. Default: none.
+        targets: Fitted transforms of targets. Default: none.
+        module: Array module, `numpy` or `cupy`. Default: `numpy`.
+        layout: The layout. Default: `Layout()`.
+        cut: The model as the layout cuts it.
+        outer: Optimizer that is applied to averages of replicas. Default: None.
+        schema: Columns and shapes of the examples of training.
+        sizes: Sizes that the data have determined.
+        class_weights: Weight of each class, for rows that are trained on. Default: None.
+        units: Units of scaled targets, in which the loss is reported. Default: None.
     """
 
     model: Any
@@ -69,7 +92,7 @@ class Spec:
 
     @property
     def step_metrics(self) -> tuple[Any, ...]:
-        """The metrics that are measured of each step of training: those that are sums."""
+        """The metrics that are measured at each training step: those that are sums over rows."""
         return tuple(metric for metric in self.metrics if not metric.gathered)
 
     @property
@@ -79,21 +102,22 @@ class Spec:
         return self.cut
 
     def streams(self, lane: int) -> range:
-        """The streams of data that a lane draws from, counted over all replicas."""
+        """Return the streams of data that a lane draws from. Lanes are counted over all replicas."""
         return self.layout.streams(lane, self.order.streams)
 
     @property
     def tensors(self) -> Tensors:
+        """The extents of all parameters, for the optimizer."""
         return Tensors(self.table.ranges, self.table.decayed, self.table.groups)
 
     def tensors_of(self, span: Span | None) -> Tensors:
-        """The extents of tensors in a part of the parameters, or in all of them."""
+        """Return the extents of parameters within a span; None: of all parameters."""
         if span is None:
             return self.tensors
         return self.partition.places[span.place].tensors.within(span.start, span.stop)
 
     def table_of(self, span: Span | None) -> ParameterTable:
-        """The places of parameters in the buffer of the place of `span`; None: in the whole model's."""
+        """Return the table of the buffer to which a span belongs; None: of the whole model's buffer."""
         return self.table if span is None else self.partition.places[span.place].table
 
     @property
@@ -105,11 +129,15 @@ class Spec:
 
     @property
     def x_dtype(self) -> str:
-        """The dtype of examples: the run's precision, or integers for a model that takes tokens."""
+        """The dtype of examples: the run's precision, or int32 for a model of tokens."""
         return "int32" if self.model.tokens else self.precision
 
     def check_raw(self, x: Array, where: str) -> None:
-        """Refuse examples (rows, ...) of another shape than training had, where transforms come first."""
+        """Refuse examples (rows, ...) whose shape differs from training, if there are transforms.
+
+        Raises:
+            InputError: The shape or the columns differ. `where` begins the message.
+        """
         if self.transforms or is_records(x.dtype):
             self.schema.check(x, where)
 
@@ -120,9 +148,10 @@ class Spec:
 
 
 class State(NamedTuple):
-    """The state of a run after `step` steps; the position in the data follows from the step.
+    """The state of a run after `step` steps. The position in the data follows from the step.
 
-    `log`: of the steps since the window began.
+    `params` is the flat buffer of the parameters, `slots` are the buffers of the optimizer, `log` is that of
+    the steps since the window began.
     """
 
     step: int
@@ -135,7 +164,10 @@ class State(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """Sums over examples: of gradients (from element `start` of the buffer on), of loss and metrics."""
+    """A sum of gradients over examples, with the sums of loss and metrics.
+
+    `start` is the place of its first element in the buffer of the parameters.
+    """
 
     buffer: Array
     sums: Sums
@@ -146,9 +178,9 @@ class Gradient(NamedTuple):
 
 
 class Rounded(NamedTuple):
-    """A gradient on its way: a buffer of halves, to be multiplied by `scale`, and become `dtype` again.
+    """A gradient that is sent: a float16 buffer, which is multiplied by `scale` and converted to `dtype`.
 
-    `exact`: what is not rounded, each with its place in the buffer. `sums`, `start` as in `Gradient`.
+    `exact` are elements that are not rounded, with their places. `sums` and `start` are as in `Gradient`.
     """
 
     buffer: Array
@@ -163,17 +195,17 @@ class Rounded(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A lane's state, and the gradient that it has added to the step in progress."""
+    """The state of a lane, and its gradient of the current step or None."""
 
     state: State
     gradient: Gradient | None = None
 
 
 class Forward(NamedTuple):
-    """Output of some operations for a lane's rows, and what their backward pass needs.
+    """The outputs `y` of a part for a lane's rows, and the values `saved` for its backward pass.
 
-    `mask` and `held` as in `nn.program.Flow`; `sums`: what the layer that comes next has gathered of `y`,
-    where it shares statistics with the other lanes.
+    `mask` and `held` are as in `nn.program.Flow`. `sums` are statistics of `y` for the next layer, if that is
+    synchronised over lanes.
     """
 
     y: Array
@@ -187,7 +219,7 @@ class Forward(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """Rows of pixels that a tile hands to another: those from row `start` of the image on."""
+    """Rows of pixels that a tile sends to another; the first is row `start` of the image."""
 
     start: int
     x: Array
@@ -197,9 +229,10 @@ class Edge(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Gradients with respect to some operations' input (None where nobody needs it) and parameters.
+    """The gradients with respect to a part's input (None if it is not needed) and its parameters.
 
-    `gradients`: first that of the place's own parameters. `held` and `sums` as in `Forward`, on the way back.
+    The first of `gradients` is that of the place's own parameters. `held` and `sums` are as in `Forward`, for
+    the backward pass.
     """
 
     dx: Array | None

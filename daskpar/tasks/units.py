@@ -1,7 +1,9 @@
-"""The units of the targets before they were scaled, in which losses and metrics of numbers are told.
+"""The units of targets before they were scaled: losses and metrics of numbers are reported in them.
 
-A gradient is that of the scaled targets, as the optimizer needs it. The loss is reported in the units of `y`:
-that of scaled targets times a power of the scale, output by output.
+Gradients are those of the scaled targets, as the optimizer needs them. The reported loss is converted, output
+by output, by a power of the deviation by which the targets were divided:
+
+    reported loss = loss of scaled targets * deviation ** power     power: 2 for squared, 1 for absolute error
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from daskpar.data.transforms import Affine, Fitted, undo
 
 
 class Units(NamedTuple):
-    """A loss of scaled targets in the units of the targets.
+    """The factors that convert a loss of scaled targets to the units of the targets.
 
-    `scale`: what it is multiplied by where it is reported. `shares`: for each output, in the order of an
-    example's, the share of that; None where they are alike. `undone`: it is measured anew, of numbers that
-    are scaled back: where a loss has no power of units, or scaling is no multiplication.
+    Args:
+        scale: Factor of the reported loss. Default: 1.
+        shares: Share of that factor for each output; None if all have the same. Default: None.
+        undone: Measure the loss again on outputs and targets that are scaled back. Needed if the loss has no
+            power of units, or if the scaling is no multiplication. Default: False.
     """
 
     scale: float = 1.0
@@ -29,7 +33,7 @@ class Units(NamedTuple):
 
 
 def units_of(loss: Any, targets: Sequence[Fitted]) -> Units | None:
-    """Return the units of targets that were scaled; None where they were not, or are no numbers."""
+    """Return the units of scaled targets; None if targets are not scaled, or are classes."""
     scaled = [fitted for fitted in targets if type(fitted).undo is not Fitted.undo]
     if loss.task != "numbers" or not scaled:
         return None
@@ -52,9 +56,10 @@ def units_of(loss: Any, targets: Sequence[Fitted]) -> Units | None:
 def in_units(
     spec: Any, outputs: Array, targets: Array, weights: Array | None, positions: slice | None
 ) -> tuple[float, float]:
-    """The sums of the loss and its weights, in the units of `spec.units`, of outputs (rows, ...).
+    """Return the sums of the loss and of its weights, in the units of `spec.units`.
 
-    `positions`: which of an example's the outputs are, where they are not all.
+    `outputs` and `targets` are (rows, ...). `positions` are the positions of an example that the outputs are
+    for; None for all.
     """
     if spec.units.undone:
         outputs, targets = (undo(spec.targets, to_numpy(values)) for values in (outputs, targets))

@@ -1,4 +1,4 @@
-"""A step that nobody asks the result of, so that what it needs is loaded before the first that counts."""
+"""Warming up: a step without a result, which loads the kernels before the first step of training."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ logger = logging.getLogger("daskpar")
 
 
 @ignore_float_errors
-def warm_up(spec: Spec, part: Split, tell: Any = logger.info) -> None:
-    """Forward, backward and update on two rows of `part`, with all parameters zero.
+def warm_up(spec: Spec, split: Split, tell: Any = logger.info) -> None:
+    """Run forward, backward and update on two rows of a split, with all parameters zero.
 
-    Kernels are compiled where this machine has not compiled them before, and loaded where it has; `tell` gets
-    a line where they are compiled.
+    Kernels are loaded or, the first time on this machine, compiled; then `tell` is called with a line.
     """
     with LOADING, announce_compiling(tell):
         try:
-            chunk = load_data(spec, part, (0, min(2, part.rows)), True)
+            chunk = load_data(spec, split, (0, min(2, split.rows)), True)
         except InputError:
-            return  # told by the run, which sees all rows
+            return  # the run reports it, after it has seen all rows
         buffer = spec.xp.zeros(spec.table.size, dtype=spec.precision)
         views = spec.table.views(buffer)
         ctx = Context(True, input_gradient=False, consume=True)

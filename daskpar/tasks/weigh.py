@@ -1,4 +1,4 @@
-"""Tasks that sum the weights of rows, all together or class by class."""
+"""Tasks that sum the weights of rows, in all or by class."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from daskpar.data.splits import Split
 from daskpar.data.transforms import Fitted
 from daskpar.data.weights import count_classes, one_a_row, refused
 from daskpar.errors import InputError
-from daskpar.tasks.load import positions
+from daskpar.tasks.load import row_numbers
 
 Weighed = dict[int, float]
-"""The sum of weights by the number of a class."""
+"""The sum of weights by class number."""
 
 
-def weigh_data(part: Split, where: tuple[Any, ...], targets: Sequence[Fitted], by_class: bool) -> Weighed:
-    """The sum of the weights of some rows of a part, as `weigh_rows` has it; `where` as for `positions`."""
-    y = part.read_targets(positions(where)) if by_class else None
-    return weigh_rows(part.name, targets, y, part.read_weights(positions(where)))
+def weigh_data(split: Split, where: tuple[Any, ...], targets: Sequence[Fitted], by_class: bool) -> Weighed:
+    """Sum the weights of rows of a split; see `weigh_rows`. `where` is as for `row_numbers`."""
+    y = split.read_targets(row_numbers(where)) if by_class else None
+    return weigh_rows(split.name, targets, y, split.read_weights(row_numbers(where)))
 
 
 def weigh_rows(name: str, targets: Sequence[Fitted], y: Array, weights: Array | None) -> Weighed:
-    """The sum of the weights of rows by class: of targets `y` as they are stored; None: of all as one.
+    """Sum the weights of rows by class.
 
-    Rows without weights are counted.
+    Args:
+        name: Name of the split, for messages.
+        targets: Transforms of targets, already fitted.
+        y: Targets (rows, ...) as they are stored; None for one sum over all rows.
+        weights: Weights (rows,); None counts the rows.
+
+    Raises:
+        InputError: Weights that are negative or not finite, or not one for each row.
     """
     where = f"{name} data"
     if weights is not None:

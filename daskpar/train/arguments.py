@@ -1,4 +1,4 @@
-"""Arguments of a Trainer's methods by names that they have elsewhere."""
+"""Refusals of unknown arguments of a Trainer's methods, with the name that is meant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 def known_arguments(method: Callable[P, R]) -> Callable[P, R]:
-    """Let a method refuse an argument that it does not have in a line that says where it belongs.
+    """Make a method refuse unknown arguments with a message that names the right one.
 
     >>> @known_arguments
     ... def fit(X, y=None, validation=None): ...

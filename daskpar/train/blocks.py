@@ -1,6 +1,6 @@
-"""The blocks of a training, checked when they are set: before any data are loaded.
+"""Checks of the blocks of a training when they are set, before any data are loaded.
 
-Settings keep the entries as people wrote them. A run builds its own blocks from these.
+Settings keep the entries as people wrote them; each run builds its own blocks from these entries.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LISTS: dict[str, Callable[[object], object]] = {
 
 
 def check_blocks(settings: Settings, names: Iterable[str] = FIELDS) -> None:
-    """Build the blocks of these settings. Raises InputError for one that is unknown or wrong."""
+    """Check the blocks of some settings by building them. Raises InputError for an unknown or wrong one."""
     for name in names:
         if name in _BLOCKS:
             _BLOCKS[name](getattr(settings, name))
@@ -40,7 +40,7 @@ def check_blocks(settings: Settings, names: Iterable[str] = FIELDS) -> None:
 
 
 def check_together(settings: Settings) -> None:
-    """Refuse settings that do not go together, whatever the data are. Raises InputError."""
+    """Refuse settings that contradict each other, independent of the data. Raises InputError."""
     run_length(settings.epochs, settings.steps, 1)
     outer = settings.fixed_layout.outer
     if outer is not None:
@@ -58,9 +58,9 @@ def check_together(settings: Settings) -> None:
 
 
 def warn_of_sigmoids(settings: Settings) -> None:
-    """Say that a loss of labels takes the outputs before a sigmoid, where the model ends with one.
+    """Warn of a model that ends with a sigmoid when the loss expects the outputs before it.
 
-    Other libraries have a binary cross-entropy that takes them after it.
+    Other libraries have a binary cross-entropy that expects probabilities.
     """
     loss, last = nn.loss(settings.loss), nn.model(settings.model).layers[-1]
     if loss.task == "labels" and last.kind == "sigmoid":

@@ -1,4 +1,4 @@
-"""The callbacks of a run: they hear its events, and remember over a resumption."""
+"""The callbacks of a run: they get its events, and keep their states over a resumption."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from daskpar.train.view import RunView
 
 
 class CallbackList:
-    """Tells callbacks of the events of a run, in their order.
+    """Passes the events of a run to callbacks, in their order.
 
-    `order` says at which step an epoch begins. `first`: callbacks that hear of each event before the others,
-    and have no state that a checkpoint keeps.
+    `order` maps steps to epochs. The callbacks in `first` get each event before the others, and have no state
+    in checkpoints.
     """
 
     def __init__(self, callbacks: Sequence[Callback], order: Sampler, first: Sequence[Callback] = ()):
@@ -27,14 +27,14 @@ class CallbackList:
         self._epoch = -1
 
     def reset(self, spec: Spec, validation: bool) -> None:
-        """Make callbacks forget an earlier run. Raises InputError for a monitor that is not known."""
+        """Reset all callbacks for a new run. Raises InputError for a `monitor` that is not known."""
         for callback in self.callbacks:
             callback.reset()
             if callback.monitor is not None:
                 check_monitor(spec, callback.monitor, validation)
 
     def hear(self, run: RunView, event: Event) -> None:
-        """Tell all callbacks of an event; where one of them asks for the end, the run is stopped."""
+        """Pass an event to all callbacks; the run is stopped if one of them returns True."""
         match event:
             case Began():
                 for callback in self.callbacks:
@@ -64,15 +64,16 @@ class CallbackList:
             callback.after_steps(run, entries)
 
     def close(self) -> None:
+        """Close all callbacks."""
         for callback in self.callbacks:
             callback.close()
 
     def states(self) -> list[list[Any]]:
-        """Return the kind and the state of each callback, for a checkpoint."""
+        """Return pairs of kind and state, one for each callback, for a checkpoint."""
         return [[type(callback).__name__, callback.state_dict()] for callback in self._with_state]
 
     def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None:
-        """Give callbacks the states from a checkpoint; `best(step)` reads the best state of a step."""
+        """Restore callbacks from a checkpoint; `best(step)` reads the best state, if it is of that step."""
         left = list(states)
         for callback in self.callbacks:
             match = next((pair for pair in left if pair[0] == type(callback).__name__), None)

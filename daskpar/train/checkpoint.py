@@ -1,7 +1,7 @@
-"""Checkpoints: a folder a step, written whole or not at all, the last few kept.
+"""Checkpoints: one folder for each saved step, written whole or not at all. The last few are kept.
 
-checkpoints/step-00000440/state.safetensors    parameters and slots, unsharded, by full name
-checkpoints/step-00000440/state.json           what else a run needs to go on: order of the data, history
+checkpoints/step-00000440/state.safetensors    parameters and slots, unsharded, by name
+checkpoints/step-00000440/state.json           the rest that a run continues from: order of the data, history
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ META = "state.json"
 
 
 class Origin(NamedTuple):
-    """A state that a run begins with: its description, as in `state.json`, and its file.
+    """Start of a run: the description of a state, as in `state.json`, and its file.
 
     `state(spec)` returns the file for a run with that Spec. Raises InputError where the two do not fit.
-    `same_run`: whether it is a state of the run whose folder the new one has.
+    `same_run` is True for a state of the run whose folder the new run has.
     """
 
     meta: dict[str, Any]
@@ -40,11 +40,11 @@ class Origin(NamedTuple):
 
 
 SavedState = tuple[State, Path, tuple[int, ...]]
-"""A state, the file it lies in, and what changes when another run writes a file in its place."""
+"""A state, the file it is stored in, and the stamp of the file, which changes when it is replaced."""
 
 
 class Checkpoints:
-    """The checkpoints of a run in `folder`, of which the last `keep` stay."""
+    """Checkpoints of a run in `folder`; the last `keep` of them stay."""
 
     def __init__(self, folder: Path, keep: int = 3):
         at_least_one("checkpoint.keep", keep)
@@ -53,14 +53,14 @@ class Checkpoints:
 
     @classmethod
     def within(cls, folder: Path | str | None, keep: int) -> Checkpoints | None:
-        """The checkpoints in a run's folder, or None for a run without one."""
+        """Return the checkpoints in a run's folder, or None for a run without one."""
         return None if folder is None else cls(Path(folder) / "checkpoints", keep)
 
     def begin(self, resumed_at: int | None) -> None:
-        """Make way for a run: one that does not resume finds none of another's checkpoints.
+        """Prepare the folder for a run: a run that does not resume finds no checkpoints of another one.
 
-        Those of an earlier run, or of steps after `resumed_at`, are moved to `checkpoints.1`, `.2`, ...; what
-        a finished run called final is final no more once it goes on.
+        Checkpoints of an earlier run, or of steps after `resumed_at`, are moved to `checkpoints.1`, `.2`, ...
+        When a finished run continues, its checkpoint `final` is removed.
         """
         latest = self.latest()
         if resumed_at is not None and (latest is None or latest.name <= _name(resumed_at)):
@@ -69,10 +69,14 @@ class Checkpoints:
             move_aside(self.folder)
 
     def save(self, spec: Spec, state: State, meta: dict[str, Any], name: str | None = None) -> Path:
-        """Write one and remove those beyond `keep`; with a `name` it is apart from these. Returns its folder.
+        """Write a checkpoint, remove the oldest ones beyond `keep`, and return its folder.
 
-        Raises InputError when it cannot be written, or when JSON cannot carry `meta`; the ones before it
-        remain. Raises NotFiniteError rather than write parameters that are not finite.
+        A checkpoint with a `name` is not counted among these.
+
+        Raises:
+            InputError: It cannot be written, or `meta` has values that JSON cannot hold. The earlier
+                checkpoints remain.
+            NotFiniteError: A parameter is NaN or infinite. Nothing is written.
         """
         bad = first_not_finite(spec.table, state.params)
         if bad is not None:
@@ -99,12 +103,12 @@ class Checkpoints:
         return target
 
     def latest(self) -> Path | None:
-        """The folder of the last one, or None."""
+        """Return the folder of the last checkpoint, or None."""
         steps = self._steps()
         return steps[-1] if steps else None
 
     def named(self, name: str) -> Path | None:
-        """The folder of one that was saved under a name, or None."""
+        """Return the folder of the checkpoint that was saved under a name, or None."""
         return self.folder / name if (self.folder / name / META).is_file() else None
 
     def _steps(self) -> list[Path]:
@@ -117,16 +121,18 @@ def _name(step: int) -> str:
 
 def _as_json(meta: dict[str, Any]) -> str:
     try:
-        return json.dumps(meta, default=for_json)  # fast: only what is not Python's own is looked at
+        return json.dumps(
+            meta, default=for_json
+        )  # fast: `for_json` is called only for other types than Python's own
     except (
         TypeError,
         InputError,
-    ):  # keys of dictionaries are NumPy's numbers, or a value is nothing for JSON
+    ):  # keys of a dictionary may be NumPy's numbers; else a message names the value
         return json.dumps(for_json(meta, META))
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """The content of `state.json` of a checkpoint."""
+    """Return the content of `state.json` of a checkpoint. Raises InputError where it cannot be read."""
     try:
         meta: dict[str, Any] = json.loads((folder / META).read_text())
         return meta
@@ -141,12 +147,12 @@ def to_resume_from(checkpoints: Checkpoints | None, resume: bool) -> Origin | No
 
 
 def saved_as(state: State, path: Path) -> SavedState:
-    """Note that a state lies in a file, as the file is now."""
+    """Return a state with the file it is stored in, and the current stamp of the file."""
     return state, path, stamp(str(path))
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a file or folder to the first of `<name>.1`, `.2`, ... that is free; returns its new path."""
+    """Rename a file or folder to the first free name of `<name>.1`, `.2`, ..., and return the new path."""
     (free,) = free_names([path])
     os.rename(path, free)
     return free
@@ -159,7 +165,7 @@ def free_names(paths: Sequence[Path]) -> list[Path]:
 
 
 def replace_folder(partial: Path, target: Path) -> None:
-    """Move a finished folder to its place, and away what lay there."""
+    """Move a finished folder to its place, and remove the folder that was there."""
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

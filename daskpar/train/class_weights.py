@@ -1,7 +1,7 @@
-"""The weights of classes: `class_weight`, as people give it and as a training uses it.
+"""Weights of classes: `class_weight` in the form of the setting, and as numbers by class.
 
-The rows to train on are weighed by their class, besides their own weights. Rows for validation and test are
-not, as in Keras and scikit-learn.
+The rows to train on are weighted by their class, and by their own weights. Rows for validation and test are
+not weighted by class, as in Keras and scikit-learn.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from daskpar.tasks.types import Spec
 def weigh(
     part: Split, targets: Sequence[Fitted], executor: Executor, token: str, chunk_rows: int, by_class: bool
 ) -> Weighed:
-    """Return the sum of the weights of a part's rows, by class or as that of class 0.
+    """Return the sums of the weights of a split's rows by class; one sum, as class 0, without `by_class`.
 
-    Raises InputError where all are zero, and for weights that cannot be used.
+    Raises InputError where all weights are zero, and for weights that cannot be used.
     """
     graph = Graph(token)
     keys = add_weighing(graph, part, chunk_rows, targets, by_class)
@@ -45,10 +45,10 @@ def _add(a: Weighed, b: Weighed) -> Weighed:
 def class_weights(
     class_weight: object, spec: Spec, names: Sequence[str], weighed: Weighed | None
 ) -> tuple[float, ...] | None:
-    """Return the weight of each class, by its number; None where classes have none.
+    """Return the weights of the classes in the order of their numbers, or None without `class_weight`.
 
-    `weighed`: the sum of the weights of the training rows by class, for "balanced".
-    Raises InputError for a label that is none of the classes, and for a loss without classes.
+    `weighed` has the sums of the weights of the training rows by class, for "balanced".
+    Raises InputError for an unknown label, and for a loss without classes.
     """
     if class_weight is None:
         return None
@@ -75,7 +75,7 @@ def class_weights(
 
 
 def _numbers(labels: Sequence[object], names: Sequence[str]) -> dict[object, int]:
-    """Return the number of each class by its label, the label as a text, and the name it has in the data."""
+    """Return the numbers of the classes by label, by the label as a text, and by their name in the data."""
     numbers: dict[object, int] = {str(label): number for number, label in enumerate(labels)}
     if len(names) == len(labels):
         numbers |= {name: number for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""An object whose attributes are settings, and whose copies and pickles leave this process behind."""
+"""The settings of a Trainer as attributes, and copies and pickles without what belongs to this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_THIS_PROCESS = ("_training", "_run", "_folder")
 
 
 class Configured:
-    """Base of the Trainer: keeps `settings`, each of which is an attribute that can be read and set."""
+    """Base of the Trainer: each of its `settings` is an attribute that can be read and set."""
 
     settings: Settings
 
@@ -36,7 +36,7 @@ class Configured:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; a setting passes through the door (`daskpar.settings`) first."""
+        """Set an attribute; a setting is checked and converted first (`daskpar.settings`)."""
         if name in FIELDS:
             changed: dict[str, Any] = {name: value}
             settings = replace(self.settings, **changed)
@@ -49,8 +49,8 @@ class Configured:
 
     @contextmanager
     def _training_alone(self) -> Iterator[None]:
-        """Refuse a second `fit` meanwhile. Predictions are by the state from before it, if there is one."""
-        token = os.getpid(), object()  # a child that is forked meanwhile is not training
+        """Refuse a second `fit` within the context; predictions use the state from before it."""
+        token = os.getpid(), object()  # a forked child is not training
         running = self.__dict__.setdefault("_training", token)
         if running is not token and running[0] == token[0]:
             raise InputError(
@@ -65,13 +65,13 @@ class Configured:
             self.__dict__.pop("_training", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what belongs to this process: its client, its folders and files, a run in progress."""
+        """Return the attributes, less those of this process: client, folders, files, a run in progress."""
         state = self._shareable(self.client if isinstance(self.client, str) else None)
-        state.pop("saved_", None)  # elsewhere another run may have such a file
+        state.pop("saved_", None)  # in another place the path may be the file of another run
         return state
 
     def __copy__(self) -> Self:
-        """A copy for this process, with the same client."""
+        """Return a copy for this process, with the same client."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self._shareable(self.client))
         return other
@@ -81,10 +81,10 @@ class Configured:
         return {**state, "settings": replace(self.settings, client=client)}
 
     def _learnt(self) -> dict[str, Any]:
-        """Return the attributes that training has given this object."""
+        """Return the attributes that a training has set."""
         return {name: value for name, value in self._shareable(None).items() if name != "settings"}
 
     def _scratch(self) -> Path:
-        """A folder of this Trainer's own, which workers see if they see the run's folder."""
+        """Return this Trainer's folder for temporary files; workers that see the run's folder see it."""
         folder: Scratch = self.__dict__.setdefault("_folder", Scratch(self.settings.folder))
         return folder()

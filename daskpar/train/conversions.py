@@ -1,7 +1,11 @@
-"""Settings as people write them: one value for a list, a mapping for a Layout, a type for its name."""
+"""Conversions of settings from the forms in which people write them.
+
+One value stands for a list of it, a mapping for a Layout, a type for the name of a precision.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +15,7 @@ from daskpar.errors import InputError, shown
 from daskpar.layout.layout import Layout
 from daskpar.settings import Block
 from daskpar.train.callbacks import Callback
+from daskpar.typed import plain
 
 PRECISIONS = ("float32", "float64")
 _PRECISIONS = {
@@ -21,24 +26,27 @@ _PRECISION_OF = {other: name for name, others in _PRECISIONS.items() for other i
 
 
 def one_or_several(value: Any) -> Any:
-    """A list or a tuple as it is, nothing for None, and anything else as the one value of a list."""
+    """Return a list or tuple unchanged, () for None, and any other value as a tuple of one."""
     if value is None:
         return ()
     return value if isinstance(value, list | tuple) else (value,)
 
 
 def several_in_config(value: Any) -> Any:
-    """As `one_or_several`, in lists, which YAML has."""
+    """Return the values of `one_or_several` as a list, for YAML."""
     return list(one_or_several(value))
 
 
 def kept(value: object) -> object:
-    """A value that can be read more than once: what an iterator gives is kept."""
+    """Return the values of an iterator as a tuple, which can be read again, and other values unchanged."""
     return tuple(value) if isinstance(value, Iterator) else value
 
 
 def layout(value: object) -> object:
-    """A Layout from the mapping of its fields. Raises InputError for what is neither, nor `auto`."""
+    """Return the Layout that a mapping of its fields describes; a Layout, None or "auto" is unchanged.
+
+    Raises InputError for any other value.
+    """
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         fields = dict(value)
         return "auto" if fields.pop("auto", False) else Layout(**fields)
@@ -48,7 +56,7 @@ def layout(value: object) -> object:
 
 
 def block_of(block: type[Block]) -> Callable[[object], object]:
-    """A function that makes a block of the mapping of its fields, and returns anything else as it is."""
+    """Return a function that makes a block from a mapping of its fields; other values are unchanged."""
 
     def convert(value: object) -> object:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
@@ -59,7 +67,7 @@ def block_of(block: type[Block]) -> Callable[[object], object]:
 
 
 def precision_name(value: Any) -> Any:
-    """The name of a precision that is given as a dtype or called otherwise; anything else as it is."""
+    """Return the name of a precision that is given as a dtype or by another name; others are unchanged."""
     if isinstance(value, np.dtype | type):
         try:
             value = np.dtype(value).name
@@ -74,7 +82,7 @@ def _is_a_name(value: object) -> bool:
 
 
 def precision(value: object) -> object:
-    """The name of a precision. Raises InputError for one that there is not."""
+    """Return the name of a precision. Raises InputError for one that is not known."""
     name = precision_name(value)
     if isinstance(name, str) and name not in PRECISIONS:
         raise InputError(
@@ -85,7 +93,7 @@ def precision(value: object) -> object:
 
 
 def callbacks(value: object) -> object:
-    """A list of callbacks. Raises InputError, naming the first that is none."""
+    """Return a list of callbacks. Raises InputError, which names the first value that is none."""
     several = one_or_several(value)
     for callback in several:
         if isinstance(callback, type) and issubclass(callback, Callback):
@@ -96,3 +104,25 @@ def callbacks(value: object) -> object:
                 "or an object of your own class"
             )
     return several
+
+
+def patterns(value: object) -> object:
+    """Return one pattern as a tuple of it, and several unchanged."""
+    return (value,) if isinstance(value, str) else value
+
+
+def factors(value: object) -> object:
+    """Return a mapping from patterns to factors above zero; anything else is refused."""
+    if value is None:
+        return None
+    factors = {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
+    right = all(
+        isinstance(k, str) and isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf
+        for k, v in factors.items()
+    )
+    if not isinstance(value, Mapping) or not right:
+        raise InputError(
+            f"train.learning_rates={shown(value, 80)}: expected factors above zero by pattern, e.g. "
+            '{"0.*": 0.1}; to keep parameters as they are, name them in train.frozen'
+        )
+    return factors

@@ -1,7 +1,7 @@
-"""Descriptions: the settings of a Trainer as plain JSON, its blocks as a config names them, and back.
+"""Descriptions: the settings of a Trainer as plain JSON, with blocks by name as in a config, and back.
 
-A checkpoint's `state.json` and a file of `Trainer.save` hold one, so that `load` needs to be told nothing.
-A block whose class is not registered cannot be described; the description then says so.
+A checkpoint's `state.json` and a file of `Trainer.save` hold one, so `load` needs no other information. A
+block whose class is not registered cannot be described; the description then holds the reason.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ VERSION = 1
 
 Description = dict[str, Any]
 OF_THE_PROCESS = ("client", "folder", "warm_start", "verbose", "profile")
-"""Settings that are not described: they belong to the process that trains."""
+"""Settings that are not described, because they belong to the process that trains."""
 EITHER = ({"epochs", "steps"}, {"optimizer", "learning_rate"})
-"""Settings of which the one that is given takes the place of both."""
+"""Pairs of settings: a new value of one replaces both."""
 
 
 def describe(settings: Settings) -> Description:
-    """Return the description of settings, as JSON carries it.
+    """Return the description of settings, as JSON holds it.
 
-    `settings`: values and entries by name. `not_described`: the reasons, by name, for those that have none.
-    `modules`: the module of each block that is not daskpar's own, by the block's name.
+    Its entry `settings` has values and entries by name, `not_described` the reasons for those that cannot be
+    described, and `modules` the module of each block that is not daskpar's own, by the block's name.
 
     >>> about = describe(Settings([{"dense": 2}], loss="huber"))
     >>> about["settings"]["loss"], about["settings"]["batch"]
@@ -66,9 +66,9 @@ def describe(settings: Settings) -> Description:
 
 
 def described(description: Description, given: Iterable[str] = (), where: str = "load") -> dict[str, Any]:
-    """Return the settings in a description as keywords of a Trainer, less those that are `given` otherwise.
+    """Return the settings in a description as keywords of a Trainer, less those `given` by the caller.
 
-    Raises InputError, in one line that begins with `where`, for a later version, and for blocks that could
+    Raises InputError, with a message that begins with `where`, for a later version, and for blocks that could
     not be described or are not registered in this process.
     """
     check_version(description.get("version"), where)
@@ -97,7 +97,7 @@ def described(description: Description, given: Iterable[str] = (), where: str = 
 
 
 def check_version(version: object, where: str) -> None:
-    """Refuse what a later version wrote. Raises InputError."""
+    """Refuse a description of a later version. Raises InputError."""
     if not isinstance(version, int) or version > VERSION:
         raise InputError(
             f"{where}: written in format {version} by a newer daskpar; {__version__} reads formats up to "
@@ -106,7 +106,7 @@ def check_version(version: object, where: str) -> None:
 
 
 def _explained(name: str, error: str, modules: Mapping[str, str]) -> str:
-    """An error of a block, with the module to import where that had registered it."""
+    """Return the message of an error, with the module to import if a block is not registered."""
     lacking = next((block for block in modules if f"{block!r} is not known" in error), None)
     if lacking is None:
         return f"{name}: {error}"
@@ -116,7 +116,7 @@ def _explained(name: str, error: str, modules: Mapping[str, str]) -> str:
 
 
 def _modules(built: object) -> dict[str, str]:
-    """The modules of registered blocks that are not our own."""
+    """Return the modules of registered blocks outside of daskpar, by the name of the block."""
     named = {name_of(block): type(block).__module__ for block in blocks_within(built)}
     return {name: module for name, module in named.items() if name and module.partition(".")[0] != "daskpar"}
 
@@ -126,7 +126,7 @@ def _as_it_is(value: object) -> object:
 
 
 def _prepared(entries: object) -> list[object]:
-    """Transforms that are yet to be fitted, and such as are."""
+    """Return transforms, fitted or yet to be fitted, for their entries."""
     return [e if isinstance(e, Fitted) else transform(e) for e in cast("Iterable[object]", entries)]
 
 
@@ -146,7 +146,7 @@ _BUILDERS: dict[str, Callable[[Any], object]] = {
 
 
 def _model(model: Sequential) -> object:
-    """A list of layers, or an entry for a Sequential that is more than that."""
+    """Return the entries of a model's layers, or the one entry of a Sequential with arguments."""
     if type(model) is not Sequential or model.remat:
         return entry_of(model)
     layers = []
@@ -159,12 +159,12 @@ def _model(model: Sequential) -> object:
 
 
 def _callbacks(callbacks: Iterable[object]) -> list[object]:
-    """Early stopping; other callbacks are code of the program that trains."""
+    """Return the entries of EarlyStopping; other callbacks are code of the program that trains."""
     return [{c.kind: for_json(asdict(c))} for c in callbacks if type(c) is EarlyStopping]
 
 
 def _written(value: object) -> object:
-    """Any other setting: plain values, lists and dictionaries of them, blocks, and groups of settings."""
+    """Return any other setting as JSON: plain values, lists, dictionaries, blocks, groups of settings."""
     if isinstance(value, Fitted):
         return {"fitted": to_json(value)}
     if isinstance(value, list | tuple):
@@ -180,12 +180,12 @@ def _written(value: object) -> object:
     return for_json(value, "a setting")
 
 
-_PAIRS = "__pairs__"  # of dictionaries whose keys are no texts
+_PAIRS = "__pairs__"  # stands for a dictionary whose keys are not strings
 _WRITERS: dict[str, Callable[[Any], object]] = {"model": _model, "callbacks": _callbacks}
 
 
 def _read(name: str, value: Any) -> object:
-    """A setting from its description."""
+    """Return a setting from its description."""
     if name == "model":
         return nn.layer(value) if isinstance(value, Mapping) else nn.model(value)
     if name == "callbacks":
@@ -217,4 +217,4 @@ _GROUPS: set[type] = {
     for option in options_of(hint)
     if isinstance(option, type) and issubclass(option, Block) and is_dataclass(option)
 }
-"""Groups of settings, e.g. Layout and Clip: the hints say where they stand, so they need no name."""
+"""Groups of settings, e.g. Layout and Clip: the type hint of the setting names them."""

@@ -1,11 +1,11 @@
-"""Windows of steps, two in flight: the client is never in the loop.
+"""Windows of steps, two in flight, so that workers never wait for the client.
 
-    window 1 ████████            the client builds and submits window 2 while window 1 computes,
-    window 2         ████████    and fetches of each nothing but its log of sums
+    window 1 ████████            the client builds and submits window 2 while window 1 is computed,
+    window 2         ████████    and fetches nothing of each but its log of sums
 
-A window is cut where something must be seen or saved: evaluations, checkpoints, the end. At a *root* the
-driver lets the flight run empty and goes on from a file, so that no lineage reaches further back than that:
-a killed worker costs at most the steps since, and the scheduler's memory does not grow with the steps.
+A window ends at a *milestone*: an evaluation, a checkpoint, the end. At a *restart point* the driver lets all
+windows finish and continues from a file, so that no task depends on steps before it: a killed worker costs at
+most the steps since then, and the memory of the scheduler does not grow with the steps.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from daskpar.train.tokens import new_token
 logger = logging.getLogger("daskpar")
 
 _IN_FLIGHT = 2
-_AHEAD = 32  # windows that lanes which do not wait for each other may be ahead in
+_AHEAD = 32  # windows in flight where lanes do not wait for each other
 _WINDOW_SECONDS = 0.3
-_ROOT_SECONDS = 5.0  # between roots where workers may die, or more:
-_ROOT_SHARE = 0.05  # of a run's time, at most about, goes into writing them
-_ROOT_TASKS = 3_000  # between roots anywhere: the scheduler remembers them all until the next
+_RESTART_SECONDS = 5.0  # between restart points where workers may die, at least:
+_RESTART_SHARE = 0.05  # writing them takes at most about this share of the time
+_RESTART_TASKS = 3_000  # between restart points anywhere: the scheduler keeps all tasks until the next
 
 
 @dataclass(frozen=True)
 class Milestone:
-    """A step at which a window ends: why, and the keys of what is looked at there."""
+    """Step at which a window ends: the reasons, and the keys of the results that are fetched there."""
 
     step: int
     evaluate: bool = False
@@ -53,26 +53,26 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Submission:
-    """Some steps that were submitted, and what may be released once they are done.
+    """Submitted steps, with the keys to release once they are done.
 
-    `front`: where the run stands after them.
+    `front` is the state of the step graph after them.
     """
 
     steps: int
     front: StepState
     report: Key
     cut: Milestone | None
-    held: set[Key]
+    keys: set[Key]
 
 
 @dataclass
 class Driver:
-    """Runs a training from a root to a step, window by window.
+    """Runs a training from a restart point to a step, window by window.
 
-    `plan(step)` gives the next cut after a step, `rate(step)`
-    the learning rate of a step. `evaluated` are the keys of the chunks to evaluate on. `data` are the keys
-    that were submitted before. `sources` are tasks to add again whenever a window needs them: those of the
-    data, where chunks are not kept.
+    `plan(step)` returns the next milestone after a step, `rate(step)` the learning rate of a step.
+    `evaluated` has the keys of the chunks to evaluate on, `data` the keys that were submitted before.
+    `sources` has the tasks that load the data, where chunks are not kept: they are added to each window that
+    needs them.
     """
 
     executor: Executor
@@ -90,17 +90,17 @@ class Driver:
         self._reported: Submission | None = None
 
     def interrupt(self) -> None:
-        """End after the steps in flight."""
+        """End the run after the steps in flight."""
         self.interrupted = True
 
     def close(self) -> None:
-        """Let go of everything that was submitted: others may work on with this executor."""
+        """Release all keys that were submitted; the executor stays open."""
         self._release(set(self._kept))
 
     def state(self) -> State:
-        """Fetch the state after the steps that `run` has reported last, while it waits to go on.
+        """Return the state after the steps that `run` yielded last, while it waits for the caller.
 
-        Raises InputError at any other time, when that state is gone.
+        Raises InputError at any other time, when that state no longer exists.
         """
         window = self._reported
         if window is None:
@@ -112,7 +112,7 @@ class Driver:
         graph, front = Graph(new_token()), window.front
         if front.step > self._logged:
             front = self.emitter.settled(front)
-        source, _ = self.emitter.cut(graph, front)
+        source, _ = self.emitter.snapshot(graph, front)
         key = self._on_the_host(graph, source, front.step)
         self.executor.submit(graph, [key], self.emitter.layout.slots)
         try:
@@ -125,16 +125,16 @@ class Driver:
         self._kept -= keys
 
     def run(self, step: int, restart_point: Path | None, stop: int) -> Iterator[Log | Milestone]:
-        """Yield each window's log of (step, sums) and each milestone, in order.
+        """Yield the log (step, sums) of each window, and each milestone, in order.
 
         After a milestone with `restart_point` the caller must have set `self.restart_point` to the file with
-        the state of that step. Once `self.interrupted` is set, nothing more is submitted, and the milestone
-        of the last step that was is the last.
+        the state of that step. Once `self.interrupted` is set, no more windows are submitted, and the last
+        milestone is that of the last step in flight.
         """
         self.restart_point: Path | None = restart_point
         self._logged, self._seen, self._length = step, step, 1
-        rooted = step
-        self._tasks, self._rooted, self._apart = 0, time.monotonic(), _ROOT_SECONDS
+        restart_step = step
+        self._tasks, self._restarted, self._spacing = 0, time.monotonic(), _RESTART_SECONDS
         self._pace: deque[tuple[int, float]] = deque(maxlen=4)
         front: StepState | None = None
         pending: deque[Submission] = deque()
@@ -150,10 +150,10 @@ class Driver:
             try:
                 log = self.executor.result(window.report)
             except ServerLostError as error:
-                logger.warning("%s; going on from step %d", error, rooted)
-                self._release({key for lost in pending for key in lost.held})
+                logger.warning("%s; continuing from step %d", error, restart_step)
+                self._release({key for lost in pending for key in lost.keys})
                 pending.clear()
-                front, step, self.token = None, rooted, new_token()
+                front, step, self.token = None, restart_step, new_token()
                 continue
             self._reported = pending.popleft()
             yield self._log(log)
@@ -162,28 +162,28 @@ class Driver:
             if window.cut is not None:
                 self._seen, begun = window.cut.step, time.monotonic()
                 yield window.cut
-                self._apart = max(_ROOT_SECONDS, (time.monotonic() - begun) / _ROOT_SHARE)
-                rooted = self._seen if window.cut.restart_point else rooted
+                self._spacing = max(_RESTART_SECONDS, (time.monotonic() - begun) / _RESTART_SHARE)
+                restart_step = self._seen if window.cut.restart_point else restart_step
             self._reported = None
-            self._release(window.held - (front.keys if front else set()))
+            self._release(window.keys - (front.keys if front else set()))
             if _is_restart_point(window) and front is not None:
                 self._release(front.keys)
                 front = None
-                self._tasks, self._rooted = 0, time.monotonic()
+                self._tasks, self._restarted = 0, time.monotonic()
             last = time.monotonic()
         if step < stop:
             yield self._interruption(front, step)
 
     def _interruption(self, front: StepState | None, step: int) -> Milestone:
-        """Return the milestone of the last step; without a `state` it is that of the restart point."""
+        """Return the milestone of the last step; without a `state`, of the last restart point."""
         if front is None:
             return Milestone(step, interrupted=True)
         graph = Graph(self.token)
-        source, front = self.emitter.cut(graph, front)
+        source, front = self.emitter.snapshot(graph, front)
         state = self._on_the_host(graph, source, step)
-        held = {source, state, *front.keys}
-        self.executor.submit(graph, held, self.emitter.layout.slots)
-        self._kept |= held
+        keys = {source, state, *front.keys}
+        self.executor.submit(graph, keys, self.emitter.layout.slots)
+        self._kept |= keys
         return Milestone(step, interrupted=True, state=state)
 
     @property
@@ -196,31 +196,31 @@ class Driver:
             front = self.emitter.start(graph, step, self.restart_point)
         planned = self._next_cut(step, stop)
         end = min(step + self._length, planned.step)
-        due = self._root_is_due()
+        due = self._restart_is_due()
         cut = planned if planned.step == end else Milestone(end) if due else None
-        if end <= self._seen and end < stop:  # seen before the parameters were lost
+        if end <= self._seen and end < stop:  # it was reported before the parameters were lost
             cut = None
         front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
-        held, logs = set(front.keys), front.logs
+        keys, logs = set(front.keys), front.logs
         if cut is not None:
-            source, front = self.emitter.cut(graph, front)
-            held |= front.keys
+            source, front = self.emitter.snapshot(graph, front)
+            keys |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
-            keys = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
+            scores = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
             state = self._on_the_host(graph, source, end)
-            cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=keys)
-            held |= {state, *keys}
+            cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=scores)
+            keys |= {state, *scores}
         report = graph.add("report", (end,), tasks.report, *refs(logs))
-        held.add(report)
+        keys.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, held, self.emitter.layout.slots)
-        self._kept |= held
-        return Submission(end - step, after, report, cut, held), front
+        self.executor.submit(graph, keys, self.emitter.layout.slots)
+        self._kept |= keys
+        return Submission(end - step, after, report, cut, keys), front
 
     def _on_the_host(self, graph: Graph, state: Key, step: int) -> Key:
-        """Return the key of a state that the client can hold, who may have no such device."""
+        """Return the key of a state on the host: the client may not have the device."""
         if self.emitter.spec.module == "numpy":
             return state
         return graph.add("fetch-state", (step,), tasks.fetch_state, Ref(state))
@@ -229,10 +229,10 @@ class Driver:
         cut = self.plan(step)
         return cut if cut.step <= stop else Milestone(stop)
 
-    def _root_is_due(self) -> bool:
-        if self._tasks >= _ROOT_TASKS:
+    def _restart_is_due(self) -> bool:
+        if self._tasks >= _RESTART_TASKS:
             return True
-        return not self.executor.in_process and time.monotonic() - self._rooted > self._apart
+        return not self.executor.in_process and time.monotonic() - self._restarted > self._spacing
 
     def _add_sources(self, graph: Graph) -> None:
         if not self.sources:
@@ -247,14 +247,14 @@ class Driver:
         graph.include("load-data", needed)
 
     def _log(self, log: Log) -> Log:
-        """The steps that were not reported before: a cut reports the last of them once more."""
+        """Return the steps that are new; a milestone reports the last steps before it once more."""
         fresh = tuple(entry for entry in log if entry[0] >= self._logged)
         if fresh:
             self._logged = fresh[-1][0] + 1
         return fresh
 
     def _adapt(self, steps: int, seconds: float) -> None:
-        """Choose the length of the next windows, by the pace of the last few."""
+        """Set the length of the next windows, from the time of the last four."""
         self._pace.append((steps, seconds))
         done, taken = map(sum, zip(*self._pace, strict=True))
         self._length = max(1, min(int(_WINDOW_SECONDS * done / max(taken, 1e-6)), 4 * self._length, 512))

@@ -1,4 +1,4 @@
-"""Evaluation and prediction with a trained state."""
+"""Evaluation and prediction with a trained state: the tasks, and the values from their results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from daskpar.train.tokens import new_token
 
 logger = logging.getLogger("daskpar")
 
-_ROWS = 8192  # of a sparse matrix that are made dense at once
+_ROWS = 8192  # of a sparse matrix that are converted to dense rows at once
 
 
 def evaluate_part(
@@ -44,10 +44,11 @@ def evaluate_part(
     said: Collection[str] = (),
     verbose: bool | int | None = 0,
 ) -> dict[str, Any]:
-    """Loss and metrics over a part, with the state in a file that the workers see; or several, on average.
+    """Return loss and metrics over a split, with the state in a file that the workers see.
 
-    A score without a value is told of, but for those of which it is `said` already. `verbose`: whether there
-    is a bar when it takes a while; see `daskpar.train.progress`.
+    With several `states` the scores are those of their mean. A warning names each score without a value,
+    except those in `said`. `verbose` sets the progress bar of a long evaluation; see
+    `daskpar.train.progress`.
     """
     graph = Graph(token)
     model = graph.add("load-model", (), tasks.load_model, replace(spec, module=executor.module))
@@ -71,7 +72,7 @@ def evaluate_part(
 def add_evaluation(
     graph: Graph, index: object, model: Key, state: Key, chunks: Iterable[Key]
 ) -> tuple[Key, ...]:
-    """Tasks that evaluate a state on each of some chunks; returns their keys."""
+    """Add a task for each chunk that evaluates a state on it, and return the keys."""
     return tuple(
         graph.add("evaluate", (index, i), tasks.evaluate, Ref(model), Ref(state), Ref(chunk))
         for i, chunk in enumerate(chunks)
@@ -79,7 +80,7 @@ def add_evaluation(
 
 
 def collected(executor: Executor, keys: Sequence[Key]) -> Generator[Evaluating, None, list[Sums]]:
-    """Yield an event for each chunk of an evaluation as it is done; returns the sums of all."""
+    """Yield an event when each chunk of an evaluation is done, and return the sums of all."""
     results: list[Sums] = []
     for key in keys:
         results.append(executor.result(key))
@@ -88,9 +89,9 @@ def collected(executor: Executor, keys: Sequence[Key]) -> Generator[Evaluating, 
 
 
 def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
-    """Loss and metrics of the part `name` from what `add_evaluation`'s tasks found, chunk by chunk in order.
+    """Return loss and metrics of the split `name` from the sums of its chunks, in order.
 
-    Raises InputError where the weights of all rows are zero: there is no loss then.
+    Raises InputError where the weights of all rows are zero, so that there is no loss.
     """
     none: Sums = ()
     sums = reduce(add_sums, results, none)
@@ -103,7 +104,7 @@ def evaluated(spec: Spec, results: Sequence[Sums], name: str) -> dict[str, Any]:
 
 
 def kind_of_prediction(kind: str) -> str:
-    """The kind of prediction that is meant. Raises InputError for one that is not known."""
+    """Return the name of a kind of prediction. Raises InputError for one that is not known."""
     return value_name("kind of prediction", kind, tasks.PREDICTIONS)
 
 
@@ -116,9 +117,10 @@ def predict(
     fill: object = None,
     verbose: bool | int | None = 0,
 ) -> Any:
-    """Predictions with one state, or several on average: an array, or a dask array for a dask array.
+    """Return predictions with one state, or the mean of several: an array, or a dask array for one.
 
-    `files()` gives the states as files, for a prediction that is made later. `verbose` as in `evaluate_part`.
+    `files()` returns the files of the states, for a prediction that is computed later. `verbose` as in
+    `evaluate_part`.
     """
     if is_dask(x):
         x = lazy_examples(x, "predict", spec.schema.features)[0]
@@ -134,7 +136,7 @@ def predict(
 def predict_in_chunks(
     spec: Spec, owner: tasks.Owner, x: Any, kind: str, fill: object = None, count: Count | None = None
 ) -> np.ndarray:
-    """Predictions for an array (rows, ...), in this process; sparse rows are made dense a chunk at a time."""
+    """Return predictions for an array (rows, ...), in this process; sparse rows are converted by chunks."""
     rows = _ROWS if isinstance(x, SparseRows) else max(1, len(x))
     starts = range(0, max(1, len(x)), rows)
     parts = [tasks.predict(spec, owner, x[i : i + rows], kind, fill, i, count) for i in starts]
@@ -144,7 +146,7 @@ def predict_in_chunks(
 def predict_lazily(
     spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str, fill: object = None
 ) -> Any:
-    """Predictions for a dask array (rows, ...) as a dask array, one block a block of rows."""
+    """Return predictions for a dask array (rows, ...) as a dask array with the same blocks of rows."""
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
@@ -158,8 +160,8 @@ def predict_lazily(
     for i, key in enumerate(x.__dask_keys__()):
         while isinstance(key, list):
             (key,) = key
-        what = Ref(model), Ref(owner), Ref(key), kind, fill, starts[i]
-        graph.add("predict", (i, *inner), tasks.predict, *what)
+        arguments = Ref(model), Ref(owner), Ref(key), kind, fill, starts[i]
+        graph.add("predict", (i, *inner), tasks.predict, *arguments)
     name = f"predict-{token}"
     layers = HighLevelGraph.from_collections(name, graph.flat(), dependencies=[x])
     chunks = (x.chunks[0], *((n,) for n in like.shape[1:]))
@@ -167,7 +169,7 @@ def predict_lazily(
 
 
 def _loaded(graph: Graph, model: Key, states: Sequence[Path], index: Key) -> Key:
-    """The key of the state in a file, or of those of an ensemble."""
+    """Return the key of the state in a file, or of the states of an ensemble."""
     keys = [
         graph.add("load-state", (*index, number), tasks.load_state, Ref(model), str(state))
         for number, state in enumerate(states)

@@ -1,4 +1,4 @@
-"""The table of evaluations: a row for each, with the scores of both parts side by side."""
+"""The table of evaluations: one row for each, with the scores of training and validation side by side."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _LONGEST_NAME = 12
 
 
 class Score(NamedTuple):
-    """A score of a part, by the names that records have for it."""
+    """Score by its keys in a record: the part, and its name."""
 
     part: str
     name: str
 
 
 class EvaluationTable:
-    """The columns that a record has, and the cells of others like it.
+    """Columns for the scores of a record, and the cells of such records.
 
-    The `leading` columns say which evaluation a row is about; callers give their cells.
+    The `leading` columns name the evaluation, e.g. its epoch; the caller passes their cells.
     """
 
     def __init__(self, record: Record, *leading: Column):
@@ -33,7 +33,9 @@ class EvaluationTable:
             for name, value in record[part].items()
             if isinstance(value, float)
         ]
-        alone = len(self.scores) <= len(PARTS)  # a heading such as `validation` needs room, too
+        alone = len(self.scores) <= len(
+            PARTS
+        )  # one column under a heading such as `validation` must be as wide
         names = list(dict.fromkeys(score.name for score in self.scores))
         self.columns = [
             *leading,
@@ -51,7 +53,7 @@ class EvaluationTable:
         ]
 
     def cells(self, leading: Sequence[str], record: Record) -> list[str]:
-        """The cells of a record; those of scores that it does not have are empty."""
+        """Return the cells of a record; a score that it does not have is an empty cell."""
         values = [record[part].get(name) for part, name in self.scores]
         return [
             *leading,
@@ -61,11 +63,11 @@ class EvaluationTable:
         ]
 
     def head(self, width: int) -> list[str]:
-        """The headings in lines of at most so many characters, as far as that is possible."""
+        """Return the lines of headings; columns that do not fit into `width` characters are left out."""
         return head_text([self.columns[n] for n in fitting(self.columns, width)])
 
     def row(self, cells: Sequence[str], width: int) -> str:
-        """A row in a line of at most so many characters, as far as that is possible."""
+        """Return the line of a row; columns that do not fit into `width` characters are left out."""
         numbers = fitting(self.columns, width)
         return row_text([self.columns[n] for n in numbers], [cells[n] for n in numbers])
 

@@ -1,4 +1,4 @@
-"""The moments of a run, in order.
+"""Events of a run, in their order.
 
 Began ─ StepsDone … ─ Evaluating … ─ Evaluated ─ Saved ─ StepsDone … ─ Ended ─ Saved
 """
@@ -12,26 +12,26 @@ from daskpar.tasks.types import State, Sums
 from daskpar.train.history import Record
 
 Entry = tuple[int, Sums, float]
-"""One step: its number, its sums of loss, weights and metrics, its learning rate."""
+"""One step: its number from 0 on, its sums of loss, weights and metrics, and its learning rate."""
 
 
 @dataclass(frozen=True)
 class Began:
-    """The first step comes next; `step` is its number."""
+    """Event before the first step; `step` is its number."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class StepsDone:
-    """A window of steps was computed."""
+    """Event after a window of steps."""
 
     entries: list[Entry]
 
 
 @dataclass(frozen=True)
 class Evaluating:
-    """`done` of `chunks` were evaluated."""
+    """Event within an evaluation: `done` of `chunks` are evaluated."""
 
     done: int
     chunks: int
@@ -39,14 +39,14 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Loss and metrics were measured; `record` is the last of the history."""
+    """Event after an evaluation; `record` is the last of the history."""
 
     record: Record
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written to `folder`."""
+    """Event after a checkpoint was written to `folder`."""
 
     step: int
     folder: Path
@@ -54,7 +54,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ended:
-    """The last step was computed; `state` is the state after it."""
+    """Event after the last step, with the state after it."""
 
     state: State
 

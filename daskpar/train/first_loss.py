@@ -1,7 +1,7 @@
-"""A hint where the first loss is absurd: far above what a constant guess gives.
+"""A hint when the first loss is far above the loss of a constant guess.
 
-An initialised network says about as much as a constant. Where its loss is many times that of a constant, its
-inputs are of another size than layers are made for, or targets lie far from zero.
+The outputs of an initialised network are about as good as a constant. If its loss is many times larger, its
+inputs are larger than layers are made for, or its targets are far from zero.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from daskpar.train.problem import Problem
 
 logger = logging.getLogger("daskpar")
 
-_TIMES = 10.0  # above what a constant gives; an initialised network is rarely at twice of it
-_ROWS = 1000  # that are looked at
-_FAR = 10.0  # from 0: beyond it inputs are not those that initialisers reckon with
+_TIMES = 10.0  # the loss of a constant; that of an initialised network is rarely twice as large
+_ROWS = 1000  # that are used for the guess
+_FAR = 10.0  # from 0: initialisers assume inputs of mean 0 and variance 1
 
 
 class FirstLoss:
-    """Hears the events of a run, and logs one line where the loss of step 0 is absurd."""
+    """Gets the events of a run, and logs one line if the loss of step 0 is far too large."""
 
     def __init__(self, problem: Problem):
         self.problem = problem
         self._heard = False
 
     def hear(self, event: Event) -> None:
-        """Look at the first steps of a run that begins; all others pass."""
+        """Check the loss of the first step of a run; ignore all other events."""
         if self._heard or not isinstance(event, StepsDone):
             return
         self._heard = True
@@ -43,7 +43,7 @@ class FirstLoss:
 
 
 def hint(problem: Problem, loss: float) -> str | None:
-    """Return a line that says what to do about the loss of the first step; None where it is sound."""
+    """Return a line with advice on the loss of the first step, or None for a usual loss."""
     spec = problem.spec
     if any(isinstance(fitted, Examples) for fitted in spec.targets):
         return None
@@ -58,12 +58,12 @@ def hint(problem: Problem, loss: float) -> str | None:
     if not remedies:
         return None
     scale = 1.0 if spec.units is None else spec.units.scale
-    told = f"step 0: the loss is {loss * scale:.4g}, that of a constant guess {guess * scale:.4g}"
-    return f"{told}; try {', and '.join(remedies)}"
+    losses = f"step 0: the loss is {loss * scale:.4g}, that of a constant guess {guess * scale:.4g}"
+    return f"{losses}; try {', and '.join(remedies)}"
 
 
 def _guess(problem: Problem) -> float | None:
-    """Return the loss of a constant: no class preferred, or the mean of some targets; None if unknown."""
+    """Return the loss of a constant guess: equal classes, or the mean of some targets; None if unknown."""
     spec = problem.spec
     if spec.loss.task == "numbers":
         targets = _targets(problem)
@@ -81,7 +81,7 @@ def _guess(problem: Problem) -> float | None:
 
 
 def _targets(problem: Problem) -> np.ndarray | None:
-    """Return some targets as the loss sees them, where they are at hand."""
+    """Return some transformed targets, or None where they are not in memory."""
     y = problem.train.source.plain_targets()
     if y is None:
         return None
@@ -97,7 +97,7 @@ def _targets_are_far(problem: Problem) -> bool:
 
 
 def _inputs_are_far(problem: Problem) -> bool:
-    """Return whether some inputs, as the model sees them, are far from 0; they may be, where none is seen."""
+    """Return whether some transformed inputs are far from 0, or may be, where none is in memory."""
     spec, source = problem.spec, problem.train.source
     if spec.model.tokens:
         return False

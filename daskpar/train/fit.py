@@ -1,4 +1,4 @@
-"""One training, from what people pass to `fit` to a Result."""
+"""One training, from the arguments of `fit` to a Result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from daskpar.train.training import begin, prepare_data
 
 @dataclass(frozen=True)
 class FitArguments:
-    """The arguments of `fit`."""
+    """Arguments of `fit`, and the earlier state that the training continues from."""
 
     x: object
     y: object = None
@@ -41,10 +41,10 @@ def train(
     trainer: object,
     begun: Callable[[Run], object],
 ) -> Result:
-    """Train in one session: the data are prepared once, also where the layout is chosen first.
+    """Train with one executor; the data are prepared once, also where the layout is chosen first.
 
-    `scratch()`: a folder that the workers see. `trainer`: what callbacks see besides the run. `begun` gets
-    the run before its first step.
+    `scratch()` returns a folder that the workers see. Callbacks see the attributes of `trainer` besides the
+    run. `begun` is called with the run before its first step.
     """
     check_together(settings)
     with session(settings) as (executor, settings):

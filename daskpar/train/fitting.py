@@ -1,4 +1,4 @@
-"""Fitting transforms on the training part, and finding the labels of classes."""
+"""Fitting of transforms on the training data, and of the labels of classes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,10 @@ from daskpar.train.sizes import categories_of, find_sizes
 
 @dataclass(frozen=True)
 class FittedData:
-    """Training data, with the transforms of examples and of targets that were fitted on them.
+    """Training data, with the transforms of examples and targets that were fitted on them.
 
-    `sizes`: those that the model leaves to the data. `weighed`: the sum of the weights of the rows by class,
-    where the classes are to be balanced.
-
-    They do not depend on the layout: whoever chooses one fits them once.
+    `sizes` has the sizes that the model leaves to the data, `weighed` the sums of the weights of the rows by
+    class for balanced classes. All are independent of the layout, which may be chosen after they are fitted.
     """
 
     part: Split
@@ -50,7 +48,7 @@ class FittedData:
 def fit_data(
     settings: Settings, part: Split, executor: Executor, token: str, saved: SavedData | None = None
 ) -> FittedData:
-    """Fit all transforms of a training on its data, but for those that are `saved`.
+    """Return the training data with all transforms fitted; those that are `saved` are used unchanged.
 
     `token` names the tasks.
     """
@@ -68,7 +66,7 @@ def fit_data(
 
 
 def _weighed(settings: Settings, data: FittedData, executor: Executor, token: str) -> FittedData:
-    """The same data with the weights of their rows summed up, where rows or classes have weights."""
+    """Return the data with the sums of the weights by class; weights of rows are checked on the way."""
     part, by_class = data.part, settings.class_weight == BALANCED
     if not by_class and not part.source.weighted:
         return data
@@ -80,9 +78,9 @@ def _weighed(settings: Settings, data: FittedData, executor: Executor, token: st
 
 
 def fit_transforms(entries: Sequence[object], measuring: Measuring, which: str) -> tuple[Fitted, ...]:
-    """Fit transforms on the training part, one pass over its chunks each.
+    """Return fitted transforms, with one pass over the chunks of the training data for each.
 
-    `which`: "x" for the examples, whose pixels are scaled first, or "y" for the targets.
+    `which` is "x" for the examples, whose pixels are scaled first, or "y" for the targets.
     """
     fitted: list[Fitted] = []
     source = measuring.part.source
@@ -107,7 +105,7 @@ def fit_transforms(entries: Sequence[object], measuring: Measuring, which: str) 
 
 
 def check_order(entries: Sequence[object]) -> None:
-    """Refuse transforms that spoil what others need: missing values, or the numbers of categories."""
+    """Refuse an order in which a transform changes missing values or categories that a later one needs."""
     before: Transform | None = None
     numbered = False
     for step in (transform(entry) for entry in entries if not isinstance(entry, Fitted)):
@@ -127,13 +125,13 @@ def check_order(entries: Sequence[object]) -> None:
 
 
 def _features(source: Source, fitted: Sequence[Fitted]) -> Features:
-    """Return the columns of examples after some transforms; nothing where these have made others of them."""
+    """Return the columns of examples after some transforms; () where the columns have changed."""
     shape = example_after(fitted, source).shape
     return source.features if shape == (1, len(source.features)) else ()
 
 
 def example_after(transforms: Sequence[Fitted], source: Source, dtype: str | None = None) -> np.ndarray:
-    """Return an example of zeros (1, ...) after transforms; `dtype`: of numbers, else that of the source."""
+    """Return an example of zeros (1, ...) after transforms, in `dtype` or the dtype of the source."""
     raw = source.x_dtype if dtype is None or is_records(source.x_dtype) else dtype
     x = np.zeros((1, *source.x_shape), raw)
     for fitted in transforms:
@@ -142,9 +140,9 @@ def example_after(transforms: Sequence[Fitted], source: Source, dtype: str | Non
 
 
 def fit_targets(settings: Settings, transforms: Sequence[Fitted], measuring: Measuring) -> tuple[Fitted, ...]:
-    """Fit the transforms of the targets, and number labels that are not 0, 1, 2, ... already.
+    """Return the fitted transforms of the targets; labels that are not 0, 1, 2, ... are numbered.
 
-    The labels are those of all the data, also of the rows that are held out.
+    The labels are those of all rows, held-out ones included.
     """
     source, loss = measuring.part.source, nn.loss(settings.loss)
     texts = np.dtype(source.y_dtype).kind in "UO"
@@ -161,7 +159,9 @@ def fit_targets(settings: Settings, transforms: Sequence[Fitted], measuring: Mea
         if "outputs" in open_in(model):
             return (labels,)
         in_shape = example_after(transforms, source, settings.precision).shape[1:]
-        some = Sizes(words=2, columns=categories_of(transforms))  # which its outputs do not depend on
+        some = Sizes(
+            words=2, columns=categories_of(transforms)
+        )  # the number of outputs does not depend on these
         outputs = fill(model, some).init(init_rng(settings.seed), in_shape)[1]
         classes = loss.classes(outputs) or 0
         known = all(isinstance(label, int) and 0 <= label < classes for label in labels.values)

@@ -1,10 +1,10 @@
-"""Going on: a training that begins with the parameters of an earlier one.
+"""Continued training: a training that begins with the parameters of an earlier one.
 
     fit      steps 0 ─ 60       one schedule, spread over 60 steps
-    fit      steps 60 ─ 120     another schedule; optimizer state, history and shuffling go on
+    fit      steps 60 ─ 120     another schedule; optimizer state, history and shuffling continue
 
-With the same rows the order in which they are drawn goes on, too: with a constant learning rate, two fits of
-two epochs give the same bits as one of four. Other rows are drawn from their beginning.
+With the same rows, the order in which they are drawn continues, too: with a constant learning rate, two fits
+of two epochs give the same bits as one fit of four. Other rows are drawn from their beginning.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from daskpar.train.tokens import new_token
 logger = logging.getLogger("daskpar")
 
 PARAMS = "params/"
-_ADVICE = "restore(..., strict=False) takes what fits, warm_start=False trains anew"
+_ADVICE = "restore(..., strict=False) loads those that match, warm_start=False trains from scratch"
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier training as the next one needs it.
+    """Earlier training, as far as the next one needs it.
 
-    `tensors` by name, as in a state's file. `order` is None where there are parameters only, and the rest is
-    that of a training that has not begun. `unfinished`: the description of a run that was interrupted, which
-    is finished first. `folder`: of the run that the state was saved in.
+    `tensors` are by name, as in a state's file. `order` is None for parameters alone; everything else is then
+    that of a new training. `unfinished` describes an interrupted run, which is finished first. `folder` is
+    that of the run in which the state was saved.
     """
 
     step: int
@@ -56,13 +56,13 @@ class Earlier:
 
     @classmethod
     def parameters(cls, named: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> Earlier:
-        """Parameters alone, by full name: the optimizer and the counting of steps begin anew."""
+        """Return an earlier training of parameters alone; optimizer state and step count are reset."""
         return cls(0, {PARAMS + name: value for name, value in named.items()}, meta or {})
 
     def origin(self, settings: Settings, train: Split, scratch: Callable[[], Path]) -> Origin:
-        """Return what a run on the rows of `train` begins with. Files are written to `scratch()`."""
+        """Return the start of a run on the rows of `train`. Files are written to `scratch()`."""
         described = self._described(settings, train)
-        logger.info("going on from step %d; warm_start=False trains anew", described["step"])
+        logger.info("continuing from step %d; warm_start=False trains from scratch", described["step"])
         same_run = settings.folder is not None and self.folder == settings.folder
         return Origin(described, lambda spec: self._written(spec, scratch()), same_run)
 
@@ -79,7 +79,7 @@ class Earlier:
         return {**described, "step": self.step, "history": list(self.meta["history"])}
 
     def _written(self, spec: Spec, folder: Path) -> Path:
-        """Write the file of the state for a Spec; what does not fit that is refused."""
+        """Write the state to a file for a Spec, and return its path; a state that does not fit is refused."""
         check_same_parameters(spec, self.tensors)
         if self.order is not None and self.meta["optimizer"] != spec.optimizer.kind:
             raise InputError(
@@ -95,7 +95,7 @@ class Earlier:
 
 
 class Fitted(NamedTuple):
-    """A fitted Trainer, as far as a training that goes on needs it."""
+    """Fitted Trainer, as far as a continued training needs it."""
 
     spec: Spec
     state: State
@@ -106,9 +106,9 @@ class Fitted(NamedTuple):
     unfinished: Mapping[str, Any] | None
 
     def parameters_only(self, new_targets: bool) -> Earlier:
-        """Return what is left when optimizer, step count and history begin anew.
+        """Return the parameters and transforms; optimizer, step count and history are reset.
 
-        With `new_targets` the classes are found anew, too.
+        With `new_targets` the classes are those of the new data, too.
         """
         meta = self._data()
         if new_targets:
@@ -116,7 +116,7 @@ class Fitted(NamedTuple):
         return Earlier.parameters(self.spec.table.named(to_numpy(self.state.params)), meta)
 
     def whole(self, saved: Path | None) -> Earlier:
-        """Return everything. `saved`: the file that the state lies in."""
+        """Return the whole earlier training. `saved` is the file that the state is stored in."""
         history = [record for record in self.history if record["step"] <= self.state.step]
         meta = {**self._data(), "history": history, "seconds": self.seconds, "epoch": self.epoch}
         tensors = tensors_of(self.spec, self.state)
@@ -124,7 +124,7 @@ class Fitted(NamedTuple):
         return Earlier(self.state.step, tensors, meta, self.spec.order, self.unfinished, folder)
 
     def _data(self) -> dict[str, Any]:
-        """Return the description of the data: transforms as they were fitted, and names of classes."""
+        """Return the description of the data: fitted transforms, and names of classes."""
         return {
             "optimizer": self.spec.optimizer.kind,
             **described_data(self.spec, self.names),
@@ -145,11 +145,11 @@ def _nothing_yet() -> dict[str, Any]:
 
 
 def _order(settings: Settings, train: Split, before: Sampler, step: int) -> Sampler:
-    """Return the order of the rows: the one before, where the rows and their cut are the same."""
+    """Return the order of the rows: the earlier one, if the rows and their chunks are the same."""
     saved = {"streams": before.streams, "first_step": before.first_step}
     try:
         order = make_order(settings, train.rows, saved, train.source.chunk_rows)
-    except InputError:  # the streams do not suit another layout or batch
+    except InputError:  # the streams do not fit another layout or batch
         order = make_order(settings, train.rows, None, train.source.chunk_rows)
     return order if order == before else replace(order, first_step=step)
 
@@ -161,13 +161,13 @@ def check_same_parameters(spec: Spec, tensors: Mapping[str, np.ndarray]) -> None
         here, there = shapes.get(name), getattr(tensors.get(name), "shape", None)
         if here != there:
             raise InputError(
-                f"fit goes on from parameters of another model: {name.removeprefix(PARAMS)} is "
+                f"fit would continue from parameters of another model: {name.removeprefix(PARAMS)} is "
                 f"{there or 'missing'} there, and {here or 'missing'} in the model; {_ADVICE}"
             )
 
 
 def with_parameters(spec: Spec, tensors: Mapping[str, np.ndarray]) -> State:
-    """Return the state before the first step, with those parameters that `tensors` has in the right shape."""
+    """Return the initial state, with the parameters that `tensors` has in the same shape."""
     initial = load_initial(spec).state
     named = dict(spec.table.named(initial.params))
     for name, value in named.items():

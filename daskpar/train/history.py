@@ -1,4 +1,4 @@
-"""The history of a run: a record at each evaluation."""
+"""Values of a run's history: scores from sums, and comparisons of records."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from daskpar.train.plain_json import for_json
 
 
 def scores(spec: Spec, sums: Sums) -> dict[str, Any]:
-    """Loss and metrics by name, from their sums over examples; NaN for one that has no value.
+    """Return loss and metrics by name from their sums over examples; NaN for a score without a value.
 
-    Sums of training's steps lack the metrics that are measured of all rows at once.
+    Sums of training steps lack the metrics that need all rows at once.
     """
     if not sums:
         return {}
     out: dict[str, Any] = {"loss": mean_loss(spec, sums)}
-    at = 2
+    start = 2
     outputs = spec.out_shape[-1] if spec.out_shape else 1
     for metric in spec.metrics:
-        if metric.gathered and not isinstance(next(iter(sums[at:]), None), Rows):
+        if metric.gathered and not isinstance(next(iter(sums[start:]), None), Rows):
             continue
         width = metric.width(outputs)
-        value = metric.value(sums[at : at + width])
+        value = metric.value(sums[start : start + width])
         out[metric.name] = _number(value) if metric.scalar else value
-        at += width
+        start += width
     return out
 
 
 def mean_loss(spec: Spec, sums: Sums) -> float:
-    """The loss from the sums of it and of weights, in the units of the targets; NaN where nothing counts."""
+    """Return the mean loss in the units of the targets, from sums; NaN where the weights are zero."""
     loss = sums[0] / sums[1] if sums[1] else math.nan
     return loss if spec.units is None else loss * spec.units.scale
 
 
 def pace(history: Sequence[Record], steps: int) -> float:
-    """Seconds a step of records that are so many steps apart: the median, without the first stretch."""
+    """Return the median seconds of a step, from records `steps` apart, without the first of them."""
     ends: list[float] = [record["seconds"] for record in history]
     return median(later - sooner for sooner, later in pairwise(ends[1:])) / steps
 
 
 def monitored(record: Record, name: str) -> float:
-    """The value of `train.loss`, `validation.accuracy`, ... in a record."""
+    """Return the value of a score in a record, by its full name, e.g. `validation.accuracy`."""
     part, _, metric = name.partition(".")
     return _number(record[part][metric])
 
 
 def improves(spec: Spec, name: str, value: float, best: float | None, min_delta: float = 0.0) -> bool:
-    """Return whether a monitored value is better than the best so far, by more than `min_delta`.
+    """Return whether a monitored value is better than the best so far by more than `min_delta`.
 
-    NaN never is, nor is the worst of all values, such as an infinite loss: not even the first.
+    NaN and the worst possible value, such as an infinite loss, are never better, not even as the first value.
     """
     metric = name.partition(".")[2]
     grows = any(m.name == metric and m.larger_is_better for m in spec.metrics)
@@ -66,7 +66,7 @@ def improves(spec: Spec, name: str, value: float, best: float | None, min_delta:
 
 
 def without_value(spec: Spec, part: str, values: dict[str, Any]) -> dict[str, str]:
-    """A line for each score of a part that is not a finite number, by its full name."""
+    """Return a line for each score of a part that is not a finite number, by its full name."""
     undefined = {"loss": "the model's outputs, or their squares, are not finite"}
     if math.isfinite(values.get("loss", 0.0)):
         undefined |= {metric.name: metric.undefined for metric in spec.metrics}
@@ -83,9 +83,9 @@ def _number(value: float | None) -> float:
 
 
 def to_json(value: object, **options: Any) -> str:
-    """JSON in which numbers that are not finite are null: JSON has no other word for them.
+    """Return a value as JSON; numbers that are not finite become null, because JSON has none.
 
-    Raises InputError for what JSON cannot carry.
+    Raises InputError for values that JSON cannot hold.
     """
 
     def finite(part: object) -> object:

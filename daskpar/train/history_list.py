@@ -1,4 +1,4 @@
-"""The history of a run as people look at it: a list of records that is shown as a table."""
+"""The history of a run as a list of records that is shown as a table."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from daskpar.train.labels import short
 
 T = TypeVar("T")
 
-_ROWS = 30  # that are shown; of more, the first and the last
+_ROWS = 30  # shown at most: of a longer history the first and the last ones
 _WIDTH = 80
 
 
 class History(list[Record]):
-    """The records of a run, one an evaluation: a list of dicts, shown as a table.
+    """Records of a run, one for each evaluation: a list of dictionaries that is shown as a table.
 
-    A record has `step`, `epoch`, `lr`, `train` and `validation` (scores by name), `seconds`,
-    `examples_per_second`, and the values of the steps since the one before it. `each_step` has those of all
-    steps together.
+    A record has these keys:
 
-    >>> History([{"step": 2, "epoch": 1.0, "lr": 0.1, "train": {"loss": 0.6}, "validation": {"loss": 0.7},
-    ...           "seconds": 0.5, "examples_per_second": 64.0, "each_step": {"loss": [0.7, 0.5]}}])
-                   train    validation
-    epoch  step       loss        loss  examples/s      time
-        1     2     0.6000      0.7000          64      0:00
-    1 evaluation; the values of all 2 steps are in .each_step
+        step                  number of steps so far
+        epoch                 number of epochs so far
+        lr                    learning rate of the last step
+        train, validation     scores by name; those of training are means over the steps since the last record
+        seconds               seconds of training so far
+        examples_per_second   training rows a second so far
+        each_step             lists of the values of each step since the last record: loss, lr
+
+    Example:
+        >>> History([{"step": 2, "epoch": 1.0, "lr": 0.1, "train": {"loss": 0.6}, "validation": {"loss": 0.7},
+        ...           "seconds": 0.5, "examples_per_second": 64.0, "each_step": {"loss": [0.7, 0.5]}}])
+                       train    validation
+        epoch  step       loss        loss  examples/s      time
+            1     2     0.6000      0.7000          64      0:00
+        1 evaluation; the values of all 2 steps are in .each_step
     """
 
     @property
     def each_step(self) -> dict[str, list[Any]]:
-        """The values of all steps by name, e.g. `loss` and `lr`, and their numbers, `step`, from 1 on."""
+        """The values of all steps: lists by name, `loss` and `lr`, and `step`, their numbers from 1 on."""
         steps: dict[str, list[Any]] = {"step": []}
         for record in self:
             values = record.get("each_step", {})
@@ -47,16 +54,16 @@ class History(list[Record]):
     @overload
     def __getitem__(self, index: slice) -> History: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Record | History:
-        """A record, or some of them, which are shown as a table, too."""
-        found = super().__getitem__(index)
-        return History(found) if isinstance(index, slice) else found  # type: ignore[arg-type, return-value]
+        """Return a record, or the History of a slice."""
+        records = super().__getitem__(index)
+        return History(records) if isinstance(index, slice) else records  # type: ignore[arg-type, return-value]
 
     def copy(self) -> History:
-        """A list of the same records."""
+        """Return a History of the same records."""
         return History(self)
 
     def _table(self) -> tuple[EvaluationTable, list[list[str]]]:
-        """The columns and the rows; raises KeyError or the like for what are no records."""
+        """Return the columns and the rows. Raises KeyError and the like for items that are no records."""
         labels = [(short(record["epoch"]), str(record["step"])) for record in self]
         epoch, step = (max(map(len, texts)) for texts in zip(*labels, strict=True))
         fullest = max(self, key=lambda record: len(record["validation"]))
@@ -86,6 +93,6 @@ class History(list[Record]):
 
 
 def _ends(rows: list[T], dots: T) -> list[T]:
-    """The rows, or the first and the last of many."""
+    """Return the rows; of many the first and the last, with `dots` between."""
     half = _ROWS // 2
     return rows if len(rows) <= _ROWS else [*rows[:half], dots, *rows[-half:]]

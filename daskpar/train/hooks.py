@@ -1,4 +1,4 @@
-"""The moments of a run by the names that other libraries give them."""
+"""Names that other libraries have for the moments of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OURS = {
     "load_state_dict": "on_load_checkpoint set_state",
 }
 NAMES = {theirs: ours for ours, names in _OURS.items() for theirs in names.split()}
-"""The names of moments in Keras, Lightning, Transformers, skorch and XGBoost, and ours."""
+"""The names in Keras, Lightning, Transformers, skorch and XGBoost, with ours."""
 
 _LIKE_A_HOOK = re.compile(
     r"(before|after)_\w+|on_\w*(train|fit|epoch|batch|step|valid|eval|test|predict|begin|start|end)\w*"
@@ -35,7 +35,7 @@ _LIKE_A_HOOK = re.compile(
 
 
 def refuse_unknown_hooks(owner: str, methods: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse methods of a callback that are named like moments of a run, and would never be called.
+    """Refuse methods of a callback that are named like moments of a run but would never be called.
 
     >>> refuse_unknown_hooks("Mine", ["on_epoch_end"], ["after_evaluation"])
     Traceback (most recent call last):

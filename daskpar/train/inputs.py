@@ -1,4 +1,4 @@
-"""From what people pass to `fit` and `evaluate` to parts of sources."""
+"""Conversion of the data that `fit` and `evaluate` get to splits of sources."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from daskpar.train.settings import Settings
 
 @dataclass(frozen=True)
 class Inputs:
-    """Makes parts of arrays, dask arrays, sources and parts, for one executor.
+    """Makes splits of arrays, dask arrays, sources and splits, for one executor.
 
-    Arrays go to workers elsewhere as files in the folder `scratch()`, until the executor is closed.
+    Workers in other processes read arrays from files in the folder `scratch()`, until the executor is closed.
     """
 
     settings: Settings
@@ -32,9 +32,9 @@ class Inputs:
     def part(
         self, x: object, y: object, name: str, known: Features = (), sample_weight: object = None
     ) -> Split:
-        """Return the part `name`. Raises InputError for data that cannot be trained on.
+        """Return the split `name`. Raises InputError for data that cannot be trained on.
 
-        `known`: the columns of training, which those of these data are compared with.
+        `known` has the columns of training, which the columns of these data must equal.
         """
         if isinstance(x, Split | Source):
             if sample_weight is not None:
@@ -70,13 +70,13 @@ class Inputs:
     def parts(
         self, x: object, y: object, validation: object, sample_weight: object = None
     ) -> tuple[Split, Split | None]:
-        """Return the training part and the one for validation, which may be a share of the first."""
+        """Return the splits for training and for validation, which may be a share of the first."""
         train = self.part(x, y, "train", sample_weight=sample_weight)
         if not isinstance(x, Split):
             stratified = self.settings.distribution == "stratified"
             train = replace(train, seed=self.settings.seed, stratified=stratified)
         if isinstance(validation, Real) or getattr(validation, "shape", None) == ():
-            return train.split(validation)  # type: ignore[arg-type]  # which checks its argument itself
+            return train.split(validation)  # type: ignore[arg-type]  # `split` checks its argument
         known = train.source.features
         if validation is None:
             return train, None

@@ -1,4 +1,4 @@
-"""Ctrl-C while a run goes on: the first ends it after the steps in flight, the second at once."""
+"""Ctrl-C during a run: the first ends it after the steps in flight, the second at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger("daskpar")
 
 @contextmanager
 def first_interrupt(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at the first Ctrl-C; from the second on, KeyboardInterrupt is raised as ever.
+    """Call `stop` at the first Ctrl-C; later ones raise KeyboardInterrupt.
 
-    Only the main thread hears of Ctrl-C. A program's own handler stays in force.
+    It has no effect outside of the main thread, and where a program has its own handler.
     """
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -9,9 +9,9 @@ from daskpar.errors import InputError
 
 
 def run_length(epochs: int | None, steps: int | None, per_epoch: int) -> int:
-    """The steps of a run of so many epochs or so many steps; of one epoch if neither is given.
+    """Return the number of steps of a run of `epochs` or `steps`; of one epoch if both are None.
 
-    Raises InputError for both, and for what is below 1.
+    Raises InputError if both are given, and for a number below 1.
     """
     if epochs is not None and steps is not None:
         raise InputError(
@@ -25,16 +25,16 @@ def run_length(epochs: int | None, steps: int | None, per_epoch: int) -> int:
 
 @dataclass(frozen=True)
 class Interval:
-    """`count` epochs or steps."""
+    """Interval of `count` epochs or steps."""
 
     count: int
     unit: str
 
     @classmethod
     def parse(cls, text: str, name: str) -> Interval:
-        """`name` is the key that holds the text.
+        """Return the interval that a text describes; `name` is its key in messages.
 
-        Raises InputError for anything but a whole number above zero and a unit.
+        Raises InputError for any text but a whole number above zero and a unit.
         """
         match = re.fullmatch(r"\s*([1-9]\d*)\s*(epoch|step)s?\s*", str(text))
         if match is None:
@@ -42,4 +42,5 @@ class Interval:
         return cls(int(match[1]), match[2])
 
     def steps(self, per_epoch: int) -> int:
+        """Return the number of steps of the interval, with `per_epoch` steps in an epoch."""
         return self.count * (per_epoch if self.unit == "epoch" else 1)

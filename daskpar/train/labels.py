@@ -1,4 +1,4 @@
-"""Numbers of a run as people read them: scores, times, and how far it is, in epochs or in steps."""
+"""Texts for the numbers of a run: scores, times, and its position in epochs or in steps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from daskpar.train.history import Record
 from daskpar.train.interval import Interval
 
 WIDTH = 9
-"""Characters of a score at most."""
+"""The largest number of characters of a score."""
 
 
-class Counted(Protocol):
-    """A run, as far as its steps are counted; settings such as `steps` may be there, too."""
+class _Counted(Protocol):
+    """Protocol of a run whose steps are counted; it may have settings such as `steps`, too."""
 
     steps_planned_: int
     spec_: Spec
@@ -24,11 +24,11 @@ class Counted(Protocol):
 
 
 class Scale(NamedTuple):
-    """The unit that a run is counted in.
+    """Scale of a run: the unit, epochs or steps, in which its position is shown.
 
-    `first`, `steps`: the steps before it, of trainings that it goes on from, and those after it. `per_epoch`:
-    steps of an epoch; one begins at step `epochs_from`, after so many `epochs_before`. `in_steps`: whether
-    its length was given in steps. `rows_in_steps`: whether its evaluations are told apart by their steps.
+    `first` is the first step of the training, after those of earlier ones, and `steps` the last. An epoch has
+    `per_epoch` steps. One begins at step `epochs_from`, after `epochs_before` epochs. `in_steps` is True
+    where the length was set in steps, and `rows_in_steps` where evaluations are named by their steps.
     """
 
     first: int
@@ -40,8 +40,8 @@ class Scale(NamedTuple):
     rows_in_steps: bool = False
 
     @classmethod
-    def of(cls, run: Counted) -> Scale:
-        """The scale of a run, by its view."""
+    def of(cls, run: _Counted) -> Scale:
+        """Return the scale of a run."""
         order, begun = run.spec_.order, run.begun_
         before = begun["epoch"] + (order.first_step - begun["step"]) / order.steps
         in_steps = getattr(run, "steps", None) is not None
@@ -61,20 +61,20 @@ class Scale(NamedTuple):
         return self.epochs_before + (self.steps - self.epochs_from) / self.per_epoch
 
     def of_record(self, record: Record) -> str:
-        """The position of an evaluation: `3/10` epochs or `120/500` steps."""
+        """Return the position of an evaluation: `3/10` epochs or `120/500` steps."""
         if self.rows_in_steps:
             return f"{record['step']}/{self.steps}"
         return f"{short(record['epoch'])}/{short(self.epochs)}"
 
     @property
     def widest(self) -> int:
-        """The characters of the widest position."""
+        """The number of characters of the widest position."""
         return 2 * len(str(self.steps) if self.rows_in_steps else short(self.epochs)) + 1
 
     def position(self, step: int) -> tuple[str, int, int]:
-        """The name of the stretch that the bar stands for, the steps done of it, and all of its steps.
+        """Return the label of the progress bar, the number of steps done, and of all steps of the bar.
 
-        It is an epoch, or the whole run where that is counted in steps.
+        The bar is for one epoch, or for the whole run where that is counted in steps.
         """
         if self.in_steps:
             return f"step {step}/{self.steps}", step - self.first, self.steps - self.first
@@ -87,12 +87,12 @@ class Scale(NamedTuple):
 
 
 def short(epochs: float) -> str:
-    """Two digits, and none where they are zero: a run counted in steps may end within an epoch."""
+    """Return a number of epochs with at most two decimals: a run may end within an epoch."""
     return f"{round(epochs, 2):.10g}"
 
 
 def score(value: float) -> str:
-    """A score in at most `WIDTH` characters.
+    """Return a score in at most `WIDTH` characters.
 
     >>> score(0.45678), score(12345.6), score(-2.5e-7), score(float("nan"))
     ('0.4568', '1.235e+04', '-2.50e-07', 'nan')
@@ -105,19 +105,19 @@ def score(value: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A time as `0:05`, `12:00` or `1:02:03`."""
+    """Return a time in seconds as `0:05`, `12:00` or `1:02:03`."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def told(scores: dict[str, Any]) -> list[str]:
-    """Scores with their names; tables such as a confusion matrix are for summary.json."""
+    """Return scores with their names; tables such as a confusion matrix are left to summary.json."""
     return [f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float)]
 
 
-def line(run: Counted, record: Record) -> str:
-    """A record in one line."""
+def line(run: _Counted, record: Record) -> str:
+    """Return a record in one line."""
     scale = Scale.of(run)
     parts = [f"{scale.unit} {scale.of_record(record)}"]
     epoch = short(record["epoch"])

@@ -1,4 +1,4 @@
-"""The start of a run on its workers: speeds are measured, kernels compiled, data loaded, the driver made."""
+"""The start of a run on its workers: measured speeds, compiled kernels, loaded data, the driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daskpar.train.problem import Problem
 
 
 def with_measured_lanes(problem: Problem, executor: Executor) -> Problem:
-    """Size lanes by the speed of their workers, where the layout leaves that open."""
+    """Return the problem with lanes sized by the speed of their workers, for `lanes: auto`."""
     layout = problem.layout
     if layout.lanes != "auto":
         return problem
@@ -31,7 +31,7 @@ def with_measured_lanes(problem: Problem, executor: Executor) -> Problem:
 
 
 def warm_up(problem: Problem, executor: Executor) -> None:
-    """Have kernels compiled, or loaded, before the first step, here and on workers that are elsewhere."""
+    """Compile or load the kernels before the first step, in this process and on all workers."""
     if isinstance(problem.train.source, DaskArrays) or executor.module != "numpy":
         return
     tasks.warm_up(problem.spec, problem.train)
@@ -47,7 +47,7 @@ def make_driver(
 ) -> Driver:
     """Submit the data of a problem, and return the driver of its steps.
 
-    `next_cut` gives the next cut after a step, `rate` the learning rate of a step.
+    `next_cut` returns the next milestone after a step, `rate` the learning rate of a step.
     """
     graph, settings = Graph(token), problem.settings
     spec = replace(problem.spec, module=executor.module)

@@ -1,6 +1,6 @@
-"""The learning-rate finder: a short training whose rate grows, and a picture of what the loss does meanwhile.
+"""Learning-rate finder: a short training with a growing learning rate, and a picture of the loss over it.
 
-Smith 2017, "Cyclical learning rates for training neural networks", sec. 3.3.
+Smith 2017, "Cyclical learning rates for training neural networks", section 3.3.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from daskpar.train.scratch import Scratch
 from daskpar.train.view import RunView
 
 _LEAST_STEPS = 10
-_CLEAR = 1.5  # times the noise of a loss: a smaller fall of their mean may be chance
-_WORSE = 4.0  # times the best loss so far: it will not come back
+_CLEAR = 1.5  # times the noise of a loss: a smaller fall of the smoothed loss may be chance
+_WORSE = 4.0  # times the best loss so far: the training has diverged
 
 
 @dataclass(frozen=True, eq=False)
 class LearningRates:
-    """The result of `find_learning_rate`; a notebook shows its picture.
+    """Result of `find_learning_rate`; a notebook shows its picture.
 
-    `rates`, `losses`, `smoothed`: float64 (steps,), as far as the training went before it diverged.
-    `suggestion`: the rate at which the loss falls fastest; None where it does not fall at all.
+    Attributes:
+        rates: Learning rates (steps,), float64, up to the step at which the training ended.
+        losses: Losses (steps,), float64.
+        smoothed: Exponential means of the losses (steps,), float64.
+        suggestion: Learning rate at which the loss falls fastest; None where it does not fall.
     """
 
     rates: np.ndarray
@@ -43,7 +46,17 @@ class LearningRates:
     suggestion: float | None
 
     def plot(self, path: str | Path) -> Path:
-        """Write the picture to an `.svg` file, or as a page to an `.html` file; returns its path."""
+        """Write the picture to a file.
+
+        Args:
+            path: File to write; its name ends in .svg, or in .html for a page.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            InputError: The name has another ending.
+        """
         path = Path(path)
         if path.suffix not in (".svg", ".html"):
             raise InputError(f"plot: {shown(str(path))}: expected a file that ends in .svg or .html")
@@ -55,8 +68,8 @@ class LearningRates:
         return draw_rates(self.rates, self.losses, self.smoothed, self.suggestion)
 
     def __repr__(self) -> str:
-        told = "none, the loss does not fall" if self.suggestion is None else f"{self.suggestion:.2g}"
-        return f"LearningRates({len(self.rates)} steps, {self.rates[0]:.1e} to {self.rates[-1]:.1e}: {told})"
+        text = "none, the loss does not fall" if self.suggestion is None else f"{self.suggestion:.2g}"
+        return f"LearningRates({len(self.rates)} steps, {self.rates[0]:.1e} to {self.rates[-1]:.1e}: {text})"
 
 
 @checked_arguments("find_learning_rate: ")
@@ -68,20 +81,38 @@ def find_learning_rate(
     high: float = 1.0,
     steps: int = 100,
 ) -> LearningRates:
-    """Train a copy of a Trainer while the learning rate grows from `low` to `high` by equal factors.
+    """Return a suggestion for the learning rate, from a short training in which it grows.
 
-    `X`, `y`: as for `Trainer.fit`. The Trainer stays as it is, fitted or not; its copy has its layout, client
-    and optimizer, but no schedule, callbacks or folder. It ends early when the loss has become four times
-    its least, or is not finite.
-    Raises InputError for bounds that are none, and where the loss is not finite from the first steps on.
+    A copy of the Trainer is trained while the learning rate grows from `low` to `high` by equal factors. The
+    Trainer itself does not change, fitted or not. The copy has its layout, client and optimizer, but no
+    schedule, callbacks or folder. It stops early when the loss is not finite, or four times its minimum.
 
-    >>> from daskpar import Trainer
-    >>> from daskpar.data import Digits
-    >>> trainer = Trainer(["flatten", {"dense": 10}], optimizer="sgd", client="threaded-scheduler")
-    >>> found = find_learning_rate(trainer, Digits(), low=1e-4, high=10.0, steps=60)
-    >>> 0.01 < found.suggestion < 1
-    True
-    >>> trainer.optimizer = {"sgd": {"lr": found.suggestion}}
+    Args:
+        trainer: The Trainer to find a learning rate for.
+        X: Examples (rows, ...), as for `Trainer.fit`.
+        y: Targets (rows,) or (rows, outputs), as for `Trainer.fit`. Default: None.
+        low: Learning rate of the first step, above 0. Default: 1e-6.
+        high: Learning rate of the last step, above `low`. Default: 1.0.
+        steps: Number of steps, at least 10. Default: 100.
+
+    Returns:
+        The losses by learning rate, and `suggestion`, the rate at which the loss falls fastest.
+
+    Raises:
+        InputError: An argument is out of bounds, or the loss is not finite from the first steps on.
+
+    Example:
+        >>> from daskpar import Trainer, find_learning_rate
+        >>> from daskpar.data import Digits
+        >>> trainer = Trainer(["flatten", {"dense": 10}], optimizer="sgd", client="threaded-scheduler")
+        >>> rates = find_learning_rate(trainer, Digits(), low=1e-4, high=10.0, steps=60)
+        >>> 0.01 < rates.suggestion < 1
+        True
+        >>> trainer.optimizer = {"sgd": {"lr": rates.suggestion}}
+
+    Reference:
+        Smith 2017, "Cyclical learning rates for training neural networks", section 3.3.
+        https://arxiv.org/abs/1506.01186
     """
     if not isinstance(trainer, Trainer):
         raise InputError(f"find_learning_rate: trainer={shown(trainer, 80)}: expected a Trainer")
@@ -104,7 +135,7 @@ def find_learning_rate(
 
 
 def _probe(trainer: Trainer, low: float, high: float, steps: int, watch: Callback) -> Trainer:
-    """A copy of the Trainer that sweeps the rates, with files where the Trainer has them."""
+    """Return a copy of the Trainer that sweeps the learning rates, with files in the same folder."""
     settings = trainer.settings
     probe = copy(trainer)
     probe.__dict__["_folder"] = Scratch(settings.folder)
@@ -119,7 +150,7 @@ def _probe(trainer: Trainer, low: float, high: float, steps: int, watch: Callbac
         callbacks=(watch,),
         folder=None,
         profile=False,
-        learning_rate=None,  # the schedule holds the rates
+        learning_rate=None,  # the schedule has the learning rates
         verbose=0,
     )
     return probe
@@ -127,7 +158,7 @@ def _probe(trainer: Trainer, low: float, high: float, steps: int, watch: Callbac
 
 @dataclass(frozen=True)
 class Sweep(Schedule):
-    """Grows from `first` to `last` by equal factors."""
+    """Schedule that grows from `first` to `last` by equal factors."""
 
     first: float = 1e-3
     last: float = 1.0
@@ -137,7 +168,7 @@ class Sweep(Schedule):
 
 
 class _Watch(Callback):
-    """Keeps rates and losses, and ends the training when the loss has run away."""
+    """Callback that keeps learning rates and losses, and ends the training when the loss diverges."""
 
     def __init__(self, steps: int):
         self.kept = max(0.0, 1 - 10 / steps)
@@ -155,19 +186,19 @@ class _Watch(Callback):
         return len(smoothed) >= _LEAST_STEPS and bool(smoothed[-1] > _WORSE * smoothed.min() > 0)
 
     def smoothed(self) -> np.ndarray:
-        """An exponential mean of the losses, which does not begin at zero."""
-        mean, found = 0.0, []
+        """Return the exponential means of the losses (steps,), corrected for their start at zero."""
+        mean, means = 0.0, []
         for n, loss in enumerate(self.losses, 1):
             mean = self.kept * mean + (1 - self.kept) * loss
-            found.append(mean / (1 - self.kept**n))
-        return np.array(found)
+            means.append(mean / (1 - self.kept**n))
+        return np.array(means)
 
 
 def _suggestion(watch: _Watch, smoothed: np.ndarray) -> float | None:
-    """The rate at the steepest fall, per factor of the rate, before the least loss is reached.
+    """Return the learning rate at the steepest fall of the loss over log(rate), before the minimum.
 
-    The first tenth does not count: there the mean is of a few noisy losses. It lags behind the losses, so
-    that the fall has been some steps before. A fall that noise alone can make is none.
+    The first tenth does not count: its means are of few, noisy losses. The mean lags behind the losses, so
+    the fall began some steps earlier. Returns None for a fall that noise alone can cause.
     """
     first, least = len(smoothed) // 10, int(smoothed.argmin())
     if least - first < 2:

@@ -1,4 +1,4 @@
-"""The outcome of training as attributes: parameters, classes, columns; the start of the next one."""
+"""Results of a training as attributes: parameters, classes, columns; and the start of the next training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daskpar.train.trace import Trace
 
 
 class Learnt(PipelineStep):
-    """Base of the Trainer: what it has once it is fitted."""
+    """Base of the Trainer: the attributes of a fitted one."""
 
     spec_: Spec
     state_: State
@@ -34,22 +34,22 @@ class Learnt(PipelineStep):
     trace_: Trace
     saved_: SavedState | None = None
     _epoch: float = 0.0
-    _partial: bool = False  # some parameters are those of another model
+    _partial: bool = False  # some parameters were loaded from another model
     _unfinished: dict[str, Any] | None = None
-    _assigned: Mapping[str, np.ndarray] | None = None  # parameters for a model that has no shapes yet
-    _without_value: frozenset[str] = frozenset()  # scores that `fit` has told of
+    _assigned: Mapping[str, np.ndarray] | None = None  # parameters that were assigned before the first `fit`
+    _without_value: frozenset[str] = frozenset()  # scores that `fit` has reported
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels of a classifier's classes, in the order of its outputs, as predictions name them."""
+        """The labels of the classes (classes,), in the order of the model's outputs."""
         self._check_fitted()
         return self.spec_.classes
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """The names of the columns of the examples in training, in order.
+        """The names of the columns of the training examples (columns,), dtype object.
 
-        Raises AttributeError where they had none, as scikit-learn has it.
+        Raises AttributeError where they had no names, as scikit-learn's estimators do.
         """
         if "spec_" not in self.__dict__ or not self.spec_.schema.features:
             raise AttributeError("feature_names_in_")
@@ -57,7 +57,7 @@ class Learnt(PipelineStep):
 
     @property
     def parameters_(self) -> Parameters:
-        """The parameters by full name; predictions, and the next `fit`, are by those that are assigned."""
+        """The parameters by name; predictions and the next `fit` use those that are assigned."""
         self._check_fitted()
         return Parameters(named_parameters(self.spec_, self.state_.params), self._replace_parameters)
 
@@ -76,7 +76,7 @@ class Learnt(PipelineStep):
 
     @property
     def parameters_sha256_(self) -> str:
-        """SHA-256 over the bytes of all parameters in name order."""
+        """The SHA-256 of the bytes of all parameters, in the order of their names."""
         return digest(self.spec_, self.state_)
 
     @property
@@ -88,7 +88,7 @@ class Learnt(PipelineStep):
             raise InputError("this Trainer is not fitted yet; call fit or restore first")
 
     def _earlier(self, fresh_optimizer: bool) -> Earlier | None:
-        """Return what the next training goes on from, if there is something."""
+        """Return the start of the next training: an earlier state, or None."""
         if not self._is_fitted:
             return None if self._assigned is None else Earlier.parameters(self._assigned)
         fitted = Fitted(

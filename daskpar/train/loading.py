@@ -1,4 +1,4 @@
-"""A Trainer from what another has left: a run's folder, a checkpoint, or a file."""
+"""Loading of a Trainer from the folder of a run, from a checkpoint, or from a file of `save`."""
 
 from __future__ import annotations
 
@@ -21,26 +21,33 @@ from daskpar.train.trainer import Trainer
 
 
 def load(path: str | Path, **settings: Any) -> Trainer:
-    """Return a fitted Trainer that needs to be told nothing: it predicts, evaluates, and goes on with `fit`.
+    """Return a fitted Trainer from a folder or file: it predicts, evaluates, and continues with `fit`.
 
-    `path`: the folder of a run (its final state, or of a run that did not end the last checkpoint), of a
-    checkpoint, or a file of `Trainer.save`; of an Ensemble, the folder of its members, or its file.
-    `settings`: keywords of `Trainer`, which take the place of those that were saved, e.g. `client`, `folder`,
-    `epochs`. With another `optimizer`, whose state is another, that begins anew.
+    The Trainer has the settings of the saved one, except `client`, `folder`, and callbacks other than
+    `EarlyStopping`. Nothing is unpickled, and no code in the file is run: a block of your own must be
+    registered (`register`) and its module imported, or be passed as a setting.
 
-    The Trainer has the settings that the saved one was trained with, but for `client`, `folder`, and
-    callbacks other than `EarlyStopping`. Nothing is unpickled, and no code of the file's is run: a block of
-    your own must be registered (`register`) and its module imported, or be given here.
-    Raises InputError, in one line, for a path with nothing to load, a file that is damaged or of a newer
-    version, and a block that is not known.
+    Args:
+        path: Folder of a run (its final state, or the last checkpoint if it did not end), folder of one
+            checkpoint, or a file of `Trainer.save`. For an Ensemble, the folder of its members, or its file.
+        **settings: Arguments of `Trainer` that replace the saved ones, e.g. `client`, `folder`, `epochs`.
+            With another `optimizer` the state of the optimizer is reset.
 
-    >>> import numpy as np, tempfile, daskpar
-    >>> x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 2
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     trainer = daskpar.Trainer([{"dense": 2}], folder=folder).fit(x, y)
-    ...     loaded = daskpar.load(folder, batch=16)
-    >>> loaded.parameters_sha256_ == trainer.parameters_sha256_, loaded.batch
-    (True, 16)
+    Returns:
+        The fitted Trainer, or Ensemble.
+
+    Raises:
+        InputError: There is nothing to load at the path, the file is damaged or of a newer version, or it
+            needs a block that is not known.
+
+    Example:
+        >>> import numpy as np, tempfile, daskpar
+        >>> x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 2
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer = daskpar.Trainer([{"dense": 2}], folder=folder).fit(x, y)
+        ...     loaded = daskpar.load(folder, batch=16)
+        >>> loaded.parameters_sha256_ == trainer.parameters_sha256_, loaded.batch
+        (True, 16)
     """
     place = Path(absolute(path, "load"))
     members = sorted(place.glob("member-*"))
@@ -60,7 +67,7 @@ def load(path: str | Path, **settings: Any) -> Trainer:
 
 
 def _taken_up(settings: Settings, saved: Saved, place: Path, another_optimizer: bool) -> dict[str, object]:
-    """The attributes of the loaded Trainer; where its optimizer is another, the state of that begins anew."""
+    """Return the attributes of the loaded Trainer; another optimizer begins with a new state."""
     before = saved.meta["description"]["settings"].get("optimizer", {})
     spec = saved_spec(settings, saved.meta)
     if not another_optimizer or name_of(spec.optimizer) in before:

@@ -1,4 +1,4 @@
-"""One pass over the chunks of the training part, which a transform measures."""
+"""Passes over the chunks of the training data, in which transforms measure them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from daskpar.graph.load import add_rows
 
 @dataclass(frozen=True)
 class Measuring:
-    """The passes over a part; `token` names their tasks."""
+    """Passes over a split; `token` names their tasks."""
 
     part: Split
     executor: Executor
@@ -24,13 +24,13 @@ class Measuring:
     chunk_rows: int
 
     def of_all_rows(self) -> Measuring:
-        """The passes over all rows of the source, those that are held out included."""
+        """Return the passes over all rows of the source, held-out ones included."""
         return replace(self, part=Split(self.part.source, self.part.name, shuffled=self.part.shuffled))
 
     def measure(self, step: Transform, fitted: Sequence[Fitted], which: str, name: object) -> Measure:
-        """Return the measure of the whole part, after the transforms that are `fitted` already.
+        """Return the measure of the whole split, after the transforms that are `fitted` already.
 
-        `which`: "x" for the examples, or "y" for the targets. `name`: of this pass, in keys.
+        `which` is "x" for the examples, or "y" for the targets. `name` is that of the pass in keys.
         """
         graph = Graph(self.token)
         keys = [

@@ -1,7 +1,7 @@
-"""Measuring what lies between the workers of a cluster, by trainings that have next to nothing to compute.
+"""Measurement of a cluster's latency and bandwidth, by trainings with almost nothing to compute.
 
-What a task costs is not what an empty task costs: its description has to be built, sent, ordered, and let go
-of, all of which shares the machine with the work. So whole steps are timed, through all of it.
+A task costs more than an empty task: its description is built, sent, ordered and released, and all of this
+shares the machine with the work. So whole steps are timed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _STEPS, _BYTES = 24, 40_000_000
 def measure_network(
     executor: Executor, scratch: Callable[[], Path], workers: int, one_machine: bool
 ) -> Network:
-    """The latency of a task that waits for others, what each costs the scheduler, and the bandwidth.
+    """Return the latency of dependent tasks, the scheduler's seconds for each task, and the bandwidth.
 
-    Takes some seconds. `scratch()`: a folder that the workers see. `one_machine`: whether workers share this
-    machine's cores with each other.
+    It takes some seconds. `scratch()` returns a folder that the workers see. `one_machine` is True where the
+    workers share the cores of this machine.
     """
     lanes = max(2, workers)
     check_workers_see(executor, scratch)
@@ -52,7 +52,7 @@ def measure_network(
 
 
 def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tuple[float, float]:
-    """Return the seconds of a step of a very small network, and how many tasks it is."""
+    """Return the seconds and the number of tasks of a step of a very small network."""
     rows = 8 * layout.data
     settings = Settings(
         [{"dense": 2}, "relu", {"dense": 2}, "relu", {"dense": 2}],
@@ -74,16 +74,16 @@ def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tu
 
 
 def _bandwidth(executor: Executor, lanes: int) -> float:
-    """Bytes a second between the first and the last worker."""
+    """Return the bytes a second from the first to the last worker."""
     large, small = (min(_sent(executor, lanes, n) for _ in range(4)) for n in (_BYTES, 8))
     return _BYTES / max(1e-3, large - small)
 
 
 def _sent(executor: Executor, lanes: int, size: int) -> float:
-    """Seconds until a value of so many bytes has come from the first worker to the last."""
+    """Return the seconds in which a value of `size` bytes is sent from the first to the last worker."""
     graph = Graph(new_token())
-    sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, lane=0)
-    got: Key = graph.add("measure-bandwidth", (1,), tasks.barrier, Ref(sent), lane=lanes - 1)
+    sent = graph.add("measure-bandwidth", (0,), np.ones, size // 8, slot=0)
+    got: Key = graph.add("measure-bandwidth", (1,), tasks.barrier, Ref(sent), slot=lanes - 1)
     start = time.perf_counter()
     executor.submit(graph, [got], lanes)
     executor.result(got)

@@ -1,4 +1,4 @@
-"""A pace for work beside a training that may take a share of the time only."""
+"""A limit on the time of work beside a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Pace:
-    """Says when the work is due again: it is at first, and then as often as it takes a twentieth of the time.
+    """Limits repeated work to a twentieth of the time: `is_due` is True once enough time has passed.
 
     >>> pace = Pace()
     >>> with pace:
@@ -20,6 +20,7 @@ class Pace:
 
     @property
     def is_due(self) -> bool:
+        """True before the first work, and again when 19 times its duration has passed."""
         return time.perf_counter() >= self._next
 
     def __enter__(self) -> None:

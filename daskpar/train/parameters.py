@@ -10,16 +10,21 @@ from daskpar.errors import InputError, shown, unknown
 
 
 class Parameters(MutableMapping[str, np.ndarray]):
-    """Arrays of the host by full name, e.g. `"1.weight"`. They are read-only; an assignment replaces them.
+    """Parameters by name, e.g. `"1.weight"`: arrays of the host that are read-only.
 
-    `replace(named)` makes other arrays the parameters.
+    An assignment replaces an array. The new one must have the same shape and is converted to the same dtype.
+    `replace(named)` is called with all parameters after each assignment.
 
-    >>> from daskpar import Dense, Trainer
-    >>> trainer = Trainer([Dense(2)], batch=2, client="threaded-scheduler")
-    >>> trainer = trainer.fit([[0.0], [1.0]], [0, 1])
-    >>> trainer.parameters_["0.bias"] = [0.0, 1.0]
-    >>> trainer.parameters_["0.bias"]
-    array([0., 1.], dtype=float32)
+    Raises:
+        InputError: An assigned value has another shape, or values that are not finite.
+
+    Example:
+        >>> from daskpar import Dense, Trainer
+        >>> trainer = Trainer([Dense(2)], batch=2, client="threaded-scheduler")
+        >>> trainer = trainer.fit([[0.0], [1.0]], [0, 1])
+        >>> trainer.parameters_["0.bias"] = [0.0, 1.0]
+        >>> trainer.parameters_["0.bias"]
+        array([0., 1.], dtype=float32)
     """
 
     def __init__(self, named: Mapping[str, np.ndarray], replace: Callable[[Mapping[str, np.ndarray]], None]):
@@ -50,9 +55,9 @@ class Parameters(MutableMapping[str, np.ndarray]):
 def changed_parameters(
     before: Mapping[str, np.ndarray], changes: Mapping[str, object]
 ) -> dict[str, np.ndarray]:
-    """Return the parameters with some of them changed.
+    """Return the parameters with some of them replaced.
 
-    Raises InputError for a name or shape that is not theirs.
+    Raises InputError for an unknown name, another shape, and values that are not finite.
     """
     named = dict(before)
     for name, value in changes.items():

@@ -1,7 +1,7 @@
-"""The part of scikit-learn's contract that a Trainer keeps: it may be the last step of a pipeline.
+"""The part of scikit-learn's contract that a Trainer keeps: it can be the last step of a pipeline.
 
-It is fitted, predicts outputs, is cloned unfitted, and its settings are parameters. It is neither a
-classifier nor a regressor and has no `score`; `NeuralClassifier` and `NeuralRegressor` are and have.
+A Trainer can be fitted, predicts outputs, is cloned unfitted, and its settings are its parameters. It is
+neither a classifier nor a regressor, and has no `score`: `NeuralClassifier` and `NeuralRegressor` have.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OF_ESTIMATORS = ("score", "predict_proba", "predict_log_proba", "decision_funct
 
 
 class PipelineStep(Configured):
-    """Base of the Trainer: the methods that scikit-learn calls of a pipeline's steps."""
+    """Base of the Trainer: the methods that scikit-learn calls on the steps of a pipeline."""
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_ESTIMATORS:
@@ -35,11 +35,38 @@ class PipelineStep(Configured):
         raise NotImplementedError
 
     def get_params(self, deep: bool = True) -> dict[str, object]:
-        """Return the settings by name."""
+        """Return the settings by name.
+
+        Args:
+            deep: Has no effect; scikit-learn passes it. Default: True.
+
+        Returns:
+            The value of each setting, by name.
+
+        Example:
+            >>> from daskpar import Dense, Trainer
+            >>> Trainer([Dense(2)], batch=64).get_params()["batch"]
+            64
+        """
         return {name: getattr(self.settings, name) for name in FIELDS}
 
     def set_params(self, **params: object) -> Self:
-        """Change settings. Raises InputError for a name that is none."""
+        """Change settings by name, for the next `fit`.
+
+        Args:
+            **params: New values of settings, by name.
+
+        Returns:
+            The Trainer itself.
+
+        Raises:
+            InputError: A name is no setting, or a value is wrong.
+
+        Example:
+            >>> from daskpar import Dense, Trainer
+            >>> Trainer([Dense(2)]).set_params(batch=64, epochs=3).epochs
+            3
+        """
         known = self.get_params()
         for name, value in params.items():
             if name not in known:

@@ -1,4 +1,4 @@
-"""Values of users' callbacks, metrics and blocks as JSON carries them."""
+"""Conversion of values from users' callbacks, metrics and blocks to JSON."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from daskpar.typed import PLAIN_TYPES, plain
 
 
 def for_json(value: object, where: str = "JSON") -> Any:
-    """`value` with NumPy's numbers and arrays, paths, and blocks as JSON has them, dictionaries' keys too.
+    """Return a value with NumPy's numbers and arrays, paths and blocks as plain Python; keys, too.
 
-    Raises InputError for what JSON cannot carry; `where` is the name of the whole.
+    Raises InputError for a value that JSON cannot hold; `where` is its name in the message.
     """
     if type(value) in PLAIN_TYPES:
         return value

@@ -1,4 +1,4 @@
-"""Choosing a layout: measure here, predict each, and say why."""
+"""Choice of a layout: measured tasks, a prediction for each layout, and the reason."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ logger = logging.getLogger("daskpar")
 
 
 class Choice(NamedTuple):
-    """A layout with what is predicted of it, or why it cannot be had."""
+    """Layout with its prediction and a comment on it, or the reason why it is refused."""
 
     layout: Layout
     prediction: Prediction | None
     why: str
 
 
-_KERNELS = "4"  # raised when they become so much faster that what was measured before misleads
+_KERNELS = "4"  # raised when kernels become so much faster that cached measurements mislead
 
 
 class Planner:
     """Predicts layouts for the settings of one training, its data, and one cluster.
 
-    `client`: that of the executor. `scratch()`: a folder that its workers see. `fresh`: measure anew what was
-    measured before. `tell` gets a line where something is measured, and before the first of them one that
-    says so if this machine is busy.
+    `client` is that of the executor, and `scratch()` returns a folder that its workers see. With `fresh` no
+    measurement is read from the cache. `tell` is called with a line for each measurement, and before the
+    first one with a warning if this machine is busy.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Planner:
         self.cache = Cache(_KERNELS, where, (*trained, *groups, data.sizes, part.rows), part.source.x_shape)
         self.network_cache = Cache(_KERNELS, where)
         self.fresh = fresh
-        self._seen: set[str] = set()  # what was measured by this planner
+        self._seen: set[str] = set()  # measured by this planner
         self._announced = False
         self.network = self._network()
 
     def announce(self, line: str) -> None:
-        """Tell of a measurement, before the first one also that the machine is busy, if so."""
+        """Report a measurement; before the first one warn if the machine is busy."""
         busy = busy_line() if self.one_machine and not self._announced else None
         self._announced = True
         if busy is not None:
@@ -91,11 +91,11 @@ class Planner:
         self.tell(line)
 
     def spec(self, layout: Layout) -> Spec:
-        """The run's Spec under a layout. Raises InputError where that makes no sense."""
+        """Return the Spec of the run under a layout. Raises InputError for a layout that is refused."""
         return pose(replace(self.settings, layout=layout), self.data, None).spec
 
     def costs(self, spec: Spec) -> Costs:
-        """The cost of each kind of task of a run, measured once."""
+        """Return the cost of each kind of task of a run, from the cache or from one measurement."""
         name = format_layout(spec.layout)
         kept = None if self.fresh and name not in self._seen else self.cache.get(name)
         if kept is not None:
@@ -104,34 +104,34 @@ class Planner:
         self.announce(f"measuring {name}")
         part = self.data.part
         if self.one_machine:
-            found = measure_tasks(spec, part, self.workers, self.across_processes)
+            measured = measure_tasks(spec, part, self.workers, self.across_processes)
         else:
-            found = self.executor.on_each(measure_tasks, spec, part, 1, self.across_processes)[0]
-        self.cache.put(name, [[list(kind), list(cost)] for kind, cost in found.items()])
-        return found
+            measured = self.executor.on_each(measure_tasks, spec, part, 1, self.across_processes)[0]
+        self.cache.put(name, [[list(kind), list(cost)] for kind, cost in measured.items()])
+        return measured
 
     def choice(self, layout: Layout) -> Choice:
-        """A layout's prediction, or why it is refused."""
+        """Return the prediction of a layout, or the reason for its refusal."""
         try:
             spec = self.spec(layout)
         except InputError as error:
             return Choice(layout, None, str(error))
         costs = self.costs(spec)
-        found = predict(spec, costs, self.workers, self.network, self.across_processes)
-        return Choice(layout, found, self._why(layout, found))
+        prediction = predict(spec, costs, self.workers, self.network, self.across_processes)
+        return Choice(layout, prediction, self._why(layout, prediction))
 
     def choices(
         self, named: Sequence[Layout] = (), track: Callable[[Sequence[Layout]], Iterable[Layout]] = iter
     ) -> list[Choice]:
-        """All candidates and the named ones, the fastest that fit first, the refused last.
+        """Return all candidates and the named layouts: the fastest that fit first, refused ones last.
 
-        `track` gets the layouts and yields them one by one, to show how far it is.
+        `track` is called with the layouts and yields them one by one, to show progress.
         """
         layouts = list(dict.fromkeys([*named, *candidates(self.workers)]))
         return sorted(map(self.choice, track(layouts)), key=self._rank)
 
     def best(self) -> Layout:
-        """The layout to train with."""
+        """Return the fastest layout that fits."""
         return self.choices()[0].layout
 
     def _rank(self, choice: Choice) -> tuple[int, float]:
@@ -165,7 +165,7 @@ class Planner:
 
 
 class Comparison(NamedTuple):
-    """A layout with what was predicted of it and what was measured, seconds a step."""
+    """Layout with its predicted and its measured seconds a step."""
 
     choice: Choice
     measured: float
@@ -174,7 +174,7 @@ class Comparison(NamedTuple):
 def choose_layout(
     settings: Settings, data: FittedData, executor: Executor, scratch: Callable[[], Path]
 ) -> Settings:
-    """Return the settings with the layout that is predicted to be the fastest; the executor is set for it."""
+    """Return the settings with the layout that is predicted to be the fastest, and set up the executor."""
     client = current_client(settings.client)
     layout = Planner(settings, data, client, executor, scratch, tell=logger.info).best()
     logger.info("layout %s", format_layout(layout))
@@ -183,7 +183,7 @@ def choose_layout(
 
 
 def run_for_a_while(settings: Settings, part: Split, layout: Layout, steps: int) -> float:
-    """Return the seconds a step of a run under a layout: the median of some stretches of so many steps.
+    """Return the seconds of a step under a layout: the median over stretches of `steps` steps.
 
     The first stretch is not counted.
     """

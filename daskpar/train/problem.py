@@ -1,4 +1,4 @@
-"""The problem of a training: settings and data, and the Spec that follows from both."""
+"""The problem of a training: its settings and data, and the Spec that they define."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from daskpar.train.settings import Settings
 
 @dataclass(frozen=True)
 class Problem:
-    """A training that can be done: all refusals are behind it."""
+    """Training that has passed all checks."""
 
     settings: Settings
     train: Split
@@ -60,7 +60,7 @@ class Problem:
         return self.train.source.names
 
     def with_layout(self, layout: Layout) -> Problem:
-        """The same problem with lanes of other sizes."""
+        """Return the same problem with lanes of other sizes."""
         settings, spec = replace(self.settings, layout=layout), replace(self.spec, layout=layout)
         return replace(self, settings=settings, spec=spec)
 
@@ -68,10 +68,10 @@ class Problem:
 def pose(
     settings: Settings, data: FittedData, validation: Split | None, saved: Mapping[str, Any] | None = None
 ) -> Problem:
-    """Make the problem of training on data with a layout.
+    """Return the problem of a training on data.
 
-    `saved`: the description of the data's order in a checkpoint to resume from.
-    Raises InputError for what cannot be trained.
+    `saved` describes the order of the data in a checkpoint to resume from.
+    Raises InputError for settings and data that cannot be trained.
     """
     source = data.part.source
     order = make_order(settings, data.part.rows, saved, source.chunk_rows)
@@ -86,8 +86,7 @@ def make_order(
 ) -> Sampler:
     """Return the order in which the rows are drawn; a resumed run keeps the `saved` one.
 
-    A batch of more rows than there are is all rows.
-    `chunk_rows`: the source's own choice, for settings that have none.
+    A batch that is larger than the data is all rows. `chunk_rows` is the default of the source.
     """
     layout, saved = settings.fixed_layout, saved or {}
     run_length(settings.epochs, settings.steps, 1)
@@ -114,7 +113,7 @@ def make_order(
 
 
 def all_of(order: Sampler) -> str:
-    """Return the rows of a batch in words, where it is all rows."""
+    """Return a phrase for a batch of all rows."""
     return "the 1 row of training data" if order.rows == 1 else f"all {order.rows} rows of training data"
 
 
@@ -126,7 +125,7 @@ def make_spec(
     targets: Sequence[Fitted],
     sizes: Sizes = Sizes(),  # noqa: B008 - frozen
 ) -> Spec:
-    """Return the Spec of a run; shapes, loss, metrics, targets and layout are checked against each other."""
+    """Return the Spec of a run, after checks of shapes, loss, metrics, targets and layout."""
     layout = settings.fixed_layout
     in_shape = example_after(transforms, source, settings.precision).shape[1:]
     spec = bare_spec(settings, in_shape, order, transforms, targets, Schema.of(source), sizes)
@@ -143,7 +142,7 @@ def make_spec(
     spec = replace(spec, layout=layout, outer=outer)
     layout.check(demands_of(spec, settings.accumulate))
     refusals.check_slices(spec, settings.accumulate)
-    splits = spec.loss.splits and not spec.step_metrics  # metrics see whole outputs
+    splits = spec.loss.splits and not spec.step_metrics  # metrics need whole outputs
     cut = partition(spec.model, spec.table, spec.in_shape, layout, _stage_costs(spec), splits)
     optimizers = [spec.optimizer] if outer is None else [spec.optimizer, outer]
     refusals.check_epsilons(spec.precision, parts(spec.model), optimizers)
@@ -151,7 +150,7 @@ def make_spec(
 
 
 def demands_of(spec: Spec, accumulate: int) -> Demands:
-    """Return what a layout must be able to do for a training."""
+    """Return the demands of a training on a layout."""
     return Demands(
         batch=spec.order.batch,
         parameters=spec.table.count,
@@ -166,19 +165,19 @@ def demands_of(spec: Spec, accumulate: int) -> Demands:
 
 
 def _undone(spec: Spec) -> bool:
-    """Tell whether outputs and targets are scaled back to be measured."""
+    """Return whether outputs and targets are scaled back to be measured."""
     if spec.loss.task != "numbers" or not any(map(_transforms, spec.targets)):
         return False
     return bool(spec.step_metrics) or (spec.units is not None and spec.units.undone)
 
 
 def _transforms(fitted: Fitted) -> bool:
-    """Tell whether targets are transformed, and not the examples themselves."""
+    """Return whether targets are transformed, and are not the examples themselves."""
     return not isinstance(fitted, Examples)
 
 
 def _with_targets(spec: Spec, source: Source) -> tuple[Spec, np.ndarray]:
-    """Return the Spec, which knows now whether targets are the examples, and the targets of one example."""
+    """Return the Spec with its targets, and zeros in the shape of the targets of one example."""
     y = np.zeros((1, *source.y_shape), source.y_dtype)
     if learns_inputs(spec.targets):
         y = np.zeros((1, *spec.in_shape), spec.x_dtype)
@@ -190,7 +189,7 @@ def _with_targets(spec: Spec, source: Source) -> tuple[Spec, np.ndarray]:
 
 
 def _stage_costs(spec: Spec) -> list[float] | None:
-    """Return seconds of each operation, where stages are to take the same time."""
+    """Return the seconds of each operation, for stages of equal time; else None."""
     layout = spec.layout
     if layout.balance != "time" or not isinstance(layout.stages, int) or layout.stages == 1:
         return None
@@ -207,7 +206,7 @@ def bare_spec(
     schema: Schema,
     sizes: Sizes,
 ) -> Spec:
-    """Return the Spec of a run on examples of `in_shape`, whatever the targets are."""
+    """Return the Spec of a run on examples of `in_shape`, before checks of the targets."""
     model = fill(nn.model(settings.model), sizes)
     params, out_shape = model.init(init_rng(settings.seed), in_shape)
     loss = nn.loss(settings.loss)

@@ -1,4 +1,4 @@
-"""The history of a run as it grows: sums of steps, and a record at each evaluation."""
+"""Recording of a run's history: sums over steps, and a record at each evaluation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from daskpar.train.history_list import History
 logger = logging.getLogger("daskpar")
 
 BEGUN = {"step": 0, "seconds": 0.0, "epoch": 0.0}
-"""The step at which a training begins, and the seconds and epochs of the trainings that it goes on from."""
+"""The step at which a training begins, and the seconds and epochs of the trainings before it."""
 
 
 class Recorder:
-    """Adds up the steps since the last evaluation, and makes a record of them.
+    """Sums up the steps since the last evaluation, and makes a record of them.
 
-    `history`: the records so far. `without_value`: names of scores that had no finite value, and were
-    reported.
+    `history` has the records so far, and `without_value` the names of scores that had no finite value and
+    were reported.
     """
 
     def __init__(self, spec: Spec):
@@ -38,16 +38,16 @@ class Recorder:
 
     @property
     def since(self) -> list[Any]:
-        """The sums, and the values of each step, since the last evaluation."""
+        """The sums and the values of each step since the last evaluation."""
         return [self._sums, self._each]
 
     def take_up(self, history: list[Record], since: list[Any], begun: dict[str, float]) -> None:
-        """Go on from the history in a checkpoint, of a training that has `begun` with other steps before."""
+        """Continue the history in a checkpoint; `begun` has step, epoch and seconds of the start."""
         self.history, (sums, self._each), self.begun = History(history), since, begun
         self._sums = tuple(sums)
 
     def add(self, log: Log, rate: Callable[[int], float]) -> list[Entry]:
-        """Add steps; returns their entries. `rate` gives the learning rate of a step."""
+        """Add steps, and return their entries. `rate` returns the learning rate of a step."""
         entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
@@ -55,11 +55,11 @@ class Recorder:
             self._each["lr"].append(lr)
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:
-            self._each.setdefault("staleness", []).extend(stale)  # a number for each lane
+            self._each.setdefault("staleness", []).extend(stale)  # one number for each lane
         return entries
 
     def record(self, step: int, seconds: float, validation: dict[str, Any]) -> Record:
-        """Make a record of an evaluation after `step` steps, and warn of scores without a value."""
+        """Return a record of an evaluation after `step` steps, and warn of scores without a value."""
         record: Record = {
             "step": step,
             "epoch": self.epoch(step),
@@ -79,14 +79,14 @@ class Recorder:
         return record
 
     def epoch(self, step: int) -> float:
-        """Return the number of epochs that end with the first `step` steps, those of other data included."""
+        """Return the number of epochs in the first `step` steps, those of earlier trainings included."""
         return float(self.begun["epoch"] + (step - self.begun["step"]) / self.spec.order.steps)
 
     def _drawn(self, step: int) -> int:
-        """Return the number of rows drawn since the training has begun."""
+        """Return the number of rows drawn since the training began."""
         order = self.spec.order
         return order.drawn(step) - order.drawn(int(self.begun["step"]))
 
     def begin_next(self) -> None:
-        """Begin the stretch of steps after an evaluation."""
+        """Reset the sums after an evaluation."""
         self._begin()

@@ -1,6 +1,6 @@
-"""Refusals whatever the layout: refusals of data, orders, targets, metrics and epsilons.
+"""Checks of data, orders, targets, metrics and epsilons that do not depend on the layout.
 
-Each function raises InputError, in one line. Refusals that belong to a cut are in its module, in `layout`.
+Each function raises InputError. Checks of a cut are in its module, in `layout`.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from daskpar.tasks.types import Spec
 
 
 def check_names(names: Sequence[str], saved: Sequence[str]) -> None:
-    """Refuse to resume with other characters or classes than a checkpoint was made with."""
+    """Refuse to resume with other characters or classes than those of the checkpoint."""
     if list(saved) != list(names):
         raise InputError(
             "the checkpoint was made with other characters or classes than the data have now; "
-            "set the data back, or train anew"
+            "set the data back, or train from scratch"
         )
 
 
 def check_same_order(order: Sampler, saved: Mapping[str, object]) -> None:
-    """Refuse to resume with the rows in another order than a checkpoint was made with."""
+    """Refuse to resume with another order of the rows than that of the checkpoint."""
     for name, before in saved.items():
         if getattr(order, name) != before:
             raise InputError(
                 f"the checkpoint was made with {name}={before}, this run has {getattr(order, name)}; "
-                "set it back, or train anew"
+                "set it back, or train from scratch"
             )
 
 
 def check_monitor(spec: Spec, name: str, validation: bool) -> None:
-    """Refuse a value to monitor that no record will hold; the message names the nearest that there is."""
+    """Refuse to monitor a score that no record will have; the message names the nearest one."""
     of_parts = {"train": spec.step_metrics, "validation": spec.metrics if validation else ()}
     known = ["train.loss", *(["validation.loss"] if validation else [])]
     known += [f"{part}.{m.name}" for part, metrics in of_parts.items() for m in metrics if m.scalar]
@@ -55,7 +55,7 @@ def check_parameters(table: ParameterTable) -> None:
 
 
 def check_characters(spec: Spec, source: Source) -> None:
-    """Refuse text for a model that does not begin with a layer of tokens, or knows too few characters."""
+    """Refuse text for a model whose first layer is not one of tokens, or has too few characters."""
     if not source.tokens:
         return
     first, known = spec.model.layers[0].kind, len(source.names)
@@ -78,7 +78,7 @@ def check_characters(spec: Spec, source: Source) -> None:
 
 
 def check_labels(spec: Spec) -> None:
-    """Refuse another number of labels than the model has classes."""
+    """Refuse a number of labels that differs from the model's classes."""
     labels, classes = labels_of(spec.targets), spec.loss.classes(spec.out_shape)
     if labels and classes is not None and len(labels) != classes:
         raise InputError(
@@ -88,7 +88,7 @@ def check_labels(spec: Spec) -> None:
 
 
 def check_stratified(order: Sampler, y: np.ndarray, inputs_are_targets: bool) -> None:
-    """Refuse the stratified order for targets `y` (1, ...) that are not one class an example."""
+    """Refuse the stratified order for targets `y` (1, ...) that are not one class for each example."""
     if order.kind == "stratified" and (y.ndim > 2 or inputs_are_targets):
         raise InputError(
             f"distribution stratified needs one class an example; the targets are of shape {y.shape[1:]}"
@@ -96,7 +96,7 @@ def check_stratified(order: Sampler, y: np.ndarray, inputs_are_targets: bool) ->
 
 
 def check_slices(spec: Spec, accumulate: int) -> None:
-    """Refuse slices of rows for a layer whose statistics are those of the whole batch."""
+    """Refuse `accumulate` for a layer whose statistics are those of the whole batch."""
     shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
     if shares is not None and accumulate > 1:
         raise InputError(
@@ -106,7 +106,7 @@ def check_slices(spec: Spec, accumulate: int) -> None:
 
 
 def check_tokens(spec: Spec, source: Source, transforms: Sequence[Fitted]) -> None:
-    """Refuse examples that are not whole numbers, for a model that takes tokens."""
+    """Refuse examples that are not whole numbers, for a model whose inputs are tokens."""
     if spec.model.tokens and (transforms or np.dtype(source.x_dtype).kind not in "iub"):
         state = "transformed, e.g. scaled to 0 to 1" if transforms else f"of {np.dtype(source.x_dtype)}"
         raise InputError(
@@ -118,9 +118,9 @@ def check_tokens(spec: Spec, source: Source, transforms: Sequence[Fitted]) -> No
 def check_epsilons(precision: str, layers: Iterable[object], optimizers: Iterable[object]) -> None:
     """Refuse an `epsilon` of layers or optimizers that is too small for `precision`.
 
-    A layer adds it to a variance, so it must be a number of that precision. An optimizer adds it to the root
-    of squares of gradients: below it, squares may be 0 where gradients are not, and a step would be that of a
-    division by nearly nothing.
+    A layer adds it to a variance, so it must be a normal number of that precision. An optimizer adds it to
+    the root of squared gradients. For smaller values squares may be 0 where gradients are not, and the step
+    would be a division by almost zero.
     """
     tiny = float(np.finfo(precision).tiny)
     for least, blocks in ((tiny, layers), (10 * math.sqrt(tiny), optimizers)):

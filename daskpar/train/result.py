@@ -15,12 +15,12 @@ from daskpar.train.trace import Trace
 
 @dataclass(frozen=True)
 class Result:
-    """A trained state, with the run that has led to it.
+    """Trained state, with the run that led to it.
 
-    `steps_run` of `steps_planned` steps, from step `resumed_at` on; `state` may be that of an earlier step,
-    e.g. the best. `saved`: the file that the state lies in. `without_value`: names of scores that had no
-    finite value, and were reported. `epoch`: epochs up to `state`. `unfinished`: the description of a run
-    that was interrupted, as in a checkpoint. `trace`: the tasks that ran, where they were recorded.
+    The run computed `steps_run` of `steps_planned` steps, from step `resumed_at` on. `state` may be that of
+    an earlier step, e.g. the best, after `epoch` epochs, and `saved` is its file. `without_value` has the
+    names of scores that had no finite value and were reported. `unfinished` describes an interrupted run, as
+    in a checkpoint. `trace` has the tasks that ran, where they were recorded.
     """
 
     spec: Spec
@@ -41,7 +41,7 @@ class Result:
     trace: Trace | None = None
 
     def attributes(self) -> dict[str, object]:
-        """Return the attributes of a Trainer that is fitted with this."""
+        """Return the attributes of a Trainer with this result."""
         fitted = {
             "spec_": self.spec,
             "state_": self.state,

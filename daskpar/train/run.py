@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ClusterLostError, InputError, Interrupted
@@ -15,6 +15,7 @@ from daskpar.nn.parameters import check_finite
 from daskpar.tasks import begin_state
 from daskpar.tasks.state_file import read_state, read_whole
 from daskpar.tasks.types import Spec, State
+from daskpar.train.callback_states import CallbackStates
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin
 from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
@@ -32,19 +33,11 @@ from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
 
-class Memory(Protocol):
-    """The states of callbacks, which a run keeps in its checkpoints besides its own."""
-
-    def states(self) -> list[list[Any]]: ...
-    def take_up(self, states: Sequence[Sequence[Any]], best: Callable[[int], State | None]) -> None: ...
-
-
 class Run:
-    """Trains a problem on an executor, from its first step or from an `origin` on.
+    """Training of a problem on an executor, from its first step or from an `origin`.
 
-    `scratch()`: a folder that the workers see, for the files of restart points. `state` is None until the
-    last step is done. `unfinished` describes a run that was interrupted. A run writes on nothing but
-    itself and its files.
+    `scratch()` returns a folder that the workers see, for the files of restart points. `state` is None until
+    the last step is done. `unfinished` describes a run that was interrupted.
     """
 
     def __init__(
@@ -54,7 +47,7 @@ class Run:
         executor: Executor,
         token: str,
         scratch: Callable[[], Path],
-        memory: Memory | None = None,
+        memory: CallbackStates | None = None,
         origin: Origin | None = None,
     ):
         settings = problem.settings
@@ -67,7 +60,7 @@ class Run:
         self.state: State | None = None
         self.unfinished: dict[str, Any] | None = None
         self.steps_run, self.ended = 0, False
-        self._root: Path | None = None
+        self._origin: Path | None = None
         self.same_run = False
         self._cut: Milestone | None = None
         self._rate: float | None = None  # of the last step
@@ -83,65 +76,71 @@ class Run:
 
     @property
     def spec(self) -> Spec:
+        """The Spec of the run: model, loss, optimizer and data."""
         return self.problem.spec
 
     @property
     def layout(self) -> Layout:
+        """The layout of the run."""
         return self.problem.layout
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of classes or characters, where the data have them."""
         return self.problem.names
 
     @cached_property
     def description(self) -> Description:
-        """The settings, as `load` makes a Trainer of them."""
+        """The description of the settings, from which `load` makes a Trainer."""
         return describe(self.problem.settings)
 
     @property
     def history(self) -> History:
+        """The records so far."""
         return self.recorder.history
 
     @property
     def steps_planned(self) -> int:
+        """The number of steps without an early end."""
         return self.timetable.total
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the last step; before any, of the first that comes."""
+        """The learning rate of the last step, or of the first one before it."""
         return self.timetable.rate(self.steps_run) if self._rate is None else self._rate
 
     def current_state(self) -> State:
-        """Return the state after `steps_run` steps, which is fetched when it is asked for first.
+        """Return the state after `steps_run` steps; it is fetched once, at the first call.
 
-        Raises InputError when the run is between two events.
+        Raises InputError while the run is between two events.
         """
         if self.state is not None:
             return self.state
         if self._fetched is None or self._fetched[0] != self.steps_run:
             begins = self._rate is None
-            path = None if self._root is None else str(self._root)
+            path = None if self._origin is None else str(self._origin)
             state = begin_state(self.spec, path).state if begins else self.driver.state()
             self._fetched = self.steps_run, state
         return self._fetched[1]
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, those before a resumption included, up to now or to the last step."""
+        """The seconds of training so far, earlier trainings included."""
         return self._elapsed() if self._seconds is None else self._seconds
 
     def train(self, hear: Callable[[Event], object] = lambda event: None) -> Result:
-        """Train to the end, or to where the run is stopped. `hear` gets each event.
+        """Train to the end, or until the run is stopped, and call `hear` with each event.
 
-        Raises ClusterLostError where the cluster is lost, `state` is then that of the last restart point;
-        and Interrupted after Ctrl-C, `state` is then that of the last step.
+        Raises:
+            ClusterLostError: The cluster was lost; `state` is that of the last restart point.
+            Interrupted: Ctrl-C was pressed; `state` is that of the last step.
         """
         try:
             with first_interrupt(self.driver.interrupt):
                 for event in self.events():
                     try:
                         hear(event)
-                    except KeyboardInterrupt:  # of a callback, or between two of them
+                    except KeyboardInterrupt:  # raised in a callback, or between two of them
                         self.driver.interrupt()
         except Interrupted:
             raise
@@ -154,23 +153,23 @@ class Run:
         return self.result()
 
     def _salvage(self) -> tuple[str, str]:
-        """Make the last state that there is the run's; returns where it is, and advice."""
+        """Make the last state that exists the run's, and return a phrase for its place, and advice."""
         if self.state is not None:
-            return "the last step was done", "`fit` goes on from there"
+            return "the last step was done", "`fit` continues from there"
         self.state, kept, advice = self.files.rescue()
         if self.state is not None:
             self.steps_run, self._seconds = self.state.step, self._elapsed()
         return kept, advice
 
     def events(self) -> Iterator[Event]:
-        """Train, and yield what happens; the run goes on once an event is dealt with."""
+        """Train, and yield each event; the run continues when the caller asks for the next one."""
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
-        self.files.begin(self._root, self.resumed_at if self.same_run else None)
+        self.files.begin(self._origin, self.resumed_at if self.same_run else None)
         stop = self.steps_run if self.ended else self.timetable.total
         try:
             state = None
-            for window in self.driver.run(self.steps_run, self._root, stop):
+            for window in self.driver.run(self.steps_run, self._origin, stop):
                 if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
@@ -189,8 +188,8 @@ class Run:
             self.driver.close()
 
     def _end(self, state: State | None) -> Iterator[Event]:
-        if state is None:  # resumed after its last step, or after a callback had ended it
-            state = self._checked(read_state(self.spec, str(self._root)))
+        if state is None:  # resumed after its last step, or after an early end
+            state = self._checked(read_state(self.spec, str(self._origin)))
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         yield Ended(state)
         final = self.files.final(self.state, self._meta())
@@ -198,8 +197,8 @@ class Run:
             yield Saved(self.state.step, final)
 
     def result(self) -> Result:
-        """Return the result. The last step must be done."""
-        assert self.state is not None, "the run goes on"
+        """Return the result, after the last step."""
+        assert self.state is not None, "the run is in progress"
         return Result(
             spec=self.spec,
             layout=self.layout,
@@ -219,7 +218,7 @@ class Run:
         )
 
     def _keep_interrupted(self, cut: Milestone) -> None:
-        """Make the state of the last step the run's; raises Interrupted, which says so."""
+        """Make the state of the last step the run's, and raise Interrupted."""
         state = self._state_at(cut) if cut.state else None
         if state is None and self.driver.restart_point is not None:
             state = read_whole(self.spec, str(self.driver.restart_point))
@@ -227,19 +226,19 @@ class Run:
             raise Interrupted("interrupted before the first step; nothing was learnt")
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         self.unfinished = {**snapshot_of(self._meta()), "step": state.step}
-        kept = "the Trainer has the state of that step"
+        saved = "the Trainer has the state of that step"
         if self.files.checkpoints:
-            kept = f"{self.files.checkpoint(state, self._meta())} is kept"
+            saved = f"{self.files.checkpoint(state, self._meta())} is kept"
         raise Interrupted(
-            f"interrupted at step {state.step} of {self.steps_planned}; {kept}, and `fit` goes on from there"
+            f"interrupted at step {state.step} of {self.steps_planned}; {saved}; `fit` continues from there"
         )
 
     def stop(self) -> None:
-        """End the run at its next evaluation, or at the one in progress; any thread may call this."""
+        """End the run at its next evaluation, or at this one; any thread may call it."""
         self.ended = True
 
     def keep_best(self) -> State:
-        """Return the state at the cut in progress; written to `checkpoints/best` where there is a folder."""
+        """Return the state at this evaluation, and write it to `checkpoints/best` if there is a folder."""
         if self._cut is None:
             raise InputError("keep_best: there is no state before the first evaluation")
         state = self._state_at(self._cut)
@@ -249,7 +248,7 @@ class Run:
     def replace_state(self, state: State) -> None:
         """Make another state the result. Raises InputError before the last step is done."""
         if self.state is None:
-            raise InputError("replace_state: the run goes on; replace its state in after_training")
+            raise InputError("replace_state: the run is in progress; replace its state in after_training")
         self.state = state
 
     def _at_cut(self, cut: Milestone) -> Iterator[Event]:
@@ -259,7 +258,7 @@ class Run:
             validation = evaluated(self.spec, sums, "validation")
             yield Evaluated(self.recorder.record(cut.step, seconds, validation))
             self.recorder.begin_next()
-            if self.executor.in_process:  # by reference: no state is sent for it
+            if self.executor.in_process:  # by reference: no state is sent
                 self.files.note(self.executor.result(cut.state).state, self._meta())
         if (cut.save or self.ended) and self.files.checkpoints:
             folder = self.files.checkpoint(self._state_at(cut), self._meta())
@@ -272,7 +271,7 @@ class Run:
         return self._checked(self.executor.result(cut.state).state)
 
     def _checked(self, state: State) -> State:
-        """Return a state; parameters and slots that have overflowed are refused before they are written."""
+        """Return a state. Raises NotFiniteError for parameters and slots that are not finite."""
         check_finite(self.spec.table, state.step, state.params, state.slots)
         return state
 
@@ -292,8 +291,9 @@ class Run:
 
     def _take_up(self, origin: Origin) -> None:
         meta = origin.meta
-        self.steps_run, self._earlier, self._root = meta["step"], meta["seconds"], origin.state(self.spec)
-        read_state(self.spec, str(self._root))  # another model's state is refused here, not on a worker
+        self.steps_run, self._earlier = meta["step"], meta["seconds"]
+        self._origin = origin.state(self.spec)
+        read_state(self.spec, str(self._origin))  # another model's state is refused here, not on a worker
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
         self.ended, self.same_run = meta["ended"], origin.same_run
         if self.memory:

@@ -1,4 +1,4 @@
-"""The config.yaml of a run that a program has begun: its settings, as a config has them."""
+"""The config.yaml of a run that a program began: the settings in the form of a config."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from daskpar.yaml_text import Dumper
 logger = logging.getLogger("daskpar")
 
 ARRAYS = "arrays"
-"""The `data.source` of arrays in a program's memory. No config can name them, so it is refused there."""
+"""The `data.source` of arrays in a program's memory. No config can name them, so configs refuse it."""
 
 
 def program_folder(settings: Settings, train: Split, validation: Split | None) -> list[RunFolder]:
-    """Return what keeps the folder of a run; nothing without one, or where the command line does."""
+    """Return the callback that keeps the run's folder; [] without one, or where the callbacks have it."""
     if settings.folder is None or any(isinstance(callback, RunFolder) for callback in settings.callbacks):
         return []
     folder = Path(settings.folder)
@@ -37,7 +37,7 @@ def program_folder(settings: Settings, train: Split, validation: Split | None) -
 def as_config(settings: Settings, folder: Path, train: Split, validation: Split | None) -> str:
     """Return the settings of a training as the text of a config.
 
-    A block that cannot be described has its reason in its place.
+    In place of a block that cannot be described stands the reason.
     """
     about = describe(settings)
     values = {**about["not_described"], **about["settings"]}
@@ -60,7 +60,7 @@ def as_config(settings: Settings, folder: Path, train: Split, validation: Split 
 
 
 def _data(train: Split, validation: Split | None) -> dict[str, Any]:
-    """The section `data`, as far as it is about the rows."""
+    """Return the keys of the section `data` that describe the rows."""
     source = train.source
     name = name_of(source)
     if name is None or name not in SOURCES:
@@ -74,5 +74,5 @@ def _data(train: Split, validation: Split | None) -> dict[str, Any]:
 
 
 def _keys(source: Source) -> list[Any]:
-    """The fields of a source that are keys of the section."""
+    """Return the fields of a source that are keys of the section."""
     return [field for field in fields(source) if "help" in field.metadata]

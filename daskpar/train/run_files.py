@@ -16,22 +16,22 @@ Meta = dict[str, Any]
 
 
 class RunFiles:
-    """Writes the states of a run with a Spec, and knows the last of them.
+    """Writer of the states of a run.
 
-    `checkpoints`: None for a run without a folder. `scratch()`: a folder that the workers see. `saved`: the
-    file that the run's last state lies in, if any.
+    `checkpoints` is None for a run without a folder. `scratch()` returns a folder that the workers see.
+    `saved` is the file with the run's last state, or None.
     """
 
     def __init__(self, spec: Spec, checkpoints: Checkpoints | None, scratch: Callable[[], Path]):
         self.spec, self.checkpoints, self.scratch = spec, checkpoints, scratch
         self.saved: SavedState | None = None
         self._rescue = Rescue(None)
-        self._passing: Path | None = None  # a file that goes when nothing in flight refers to it
+        self._passing: Path | None = None  # a file to remove once no task needs it
 
     def begin(self, origin: Path | None, resumed_at: int | None) -> None:
-        """Make way for the run's checkpoints. `origin`: the file that it begins with.
+        """Prepare the folder for the run's checkpoints. `origin` is the file that the run begins with.
 
-        `resumed_at`: the step that a run in the same folder goes on from.
+        `resumed_at` is the step from which a run in the same folder continues.
         """
         if self.checkpoints:
             self.checkpoints.begin(resumed_at)
@@ -39,7 +39,7 @@ class RunFiles:
         self._pass_on(origin)
 
     def checkpoint(self, state: State, meta: Meta) -> Path:
-        """Write a checkpoint; returns its folder. There must be a folder for them."""
+        """Write a checkpoint, and return its folder. The run must have a folder."""
         assert self.checkpoints is not None
         folder = self.checkpoints.save(self.spec, state, meta)
         self.saved = saved_as(state, folder / STATE)
@@ -48,7 +48,7 @@ class RunFiles:
         return folder
 
     def restart_point(self, state: State, meta: Meta) -> Path:
-        """Write a file that the run can go on from until the next one; returns its path."""
+        """Write a file from which the run can continue, and return its path; the next one replaces it."""
         path = self.scratch() / f"restart-{state.step}.safetensors"
         write_state(self.spec, state, path)
         self._rescue.note(path, meta)
@@ -56,11 +56,11 @@ class RunFiles:
         return path
 
     def note(self, state: State, meta: Meta) -> None:
-        """Remember a state of this process that was evaluated."""
+        """Record an evaluated state in this process as a restart point."""
         self._rescue.note(state, meta)
 
     def final(self, state: State, meta: Meta) -> Path | None:
-        """Write the result, where there is a folder; returns the folder of the checkpoint."""
+        """Write the final state, and return the folder of its checkpoint; None for a run without a folder."""
         if not self.checkpoints:
             self.saved = None
             return None
@@ -69,28 +69,28 @@ class RunFiles:
         return folder
 
     def best(self, state: State, meta: Meta) -> None:
-        """Write the best state so far, where there is a folder."""
+        """Write the best state so far, if the run has a folder."""
         if self.checkpoints:
             self.checkpoints.save(self.spec, state, meta, "best")
 
     def best_of(self, step: int) -> State | None:
-        """Return the best state so far, if it is that of a step: else it is of steps that are yet to come."""
+        """Return the saved best state if it is that of a step, else None."""
         best = self.checkpoints.named("best") if self.checkpoints else None
         if best is None or read_meta(best)["step"] != step:
             return None
         return read_state(self.spec, str(best / STATE))
 
     def rescue(self) -> tuple[State | None, str, str]:
-        """Return the last state that there is, where it is, and advice; see `Rescue.save`."""
+        """Return the last state, a phrase for its place, and advice; see `Rescue.save`."""
         self.saved = None
         return self._rescue.save(self.spec, self.checkpoints)
 
     def close(self) -> None:
-        """Remove what lies in `scratch()`."""
+        """Remove the run's file in `scratch()`."""
         self._pass_on(None)
 
     def _pass_on(self, path: Path | None) -> None:
-        """Remove the last file in `scratch()`; the next one is `path`, if it lies there."""
+        """Remove the last file in `scratch()`; the next one to remove is `path`, if it is there."""
         if self._passing is not None and self._passing != path:
             self._passing.unlink(missing_ok=True)
         self._passing = path if path is not None and path.parent == self.scratch() else None

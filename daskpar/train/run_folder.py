@@ -1,4 +1,4 @@
-"""The folder that a run leaves: config.yaml, history.jsonl, summary.json, checkpoints/, curves.html."""
+"""The folder of a run: config.yaml, history.jsonl, summary.json, checkpoints/, curves.html."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ FILES = ("config.yaml", "history.jsonl", "summary.json", "curves.html", "checkpo
 
 
 class RunFolder(Callback):
-    """Begins a run's folder when the training begins, and keeps its files up to date as it goes.
+    """Callback that makes a run's folder before the first step, and keeps its files up to date.
 
-    `config`: the text of config.yaml. `resume`: whether the folder is that of the run that goes on; None
-    where the run knows. The folder of another run is moved to `<name>.1`, `.2`, ...; if it is not `whole`
-    the run's, only that run's files are moved, within it. `tell` is given a line when something was moved.
+    `config` is the text of config.yaml. `resume` is True where the folder is that of the continued run, and
+    None where the run decides. The folder of another run is moved to `<name>.1`, `.2`, ...; if the folder is
+    not `whole` the run's, only the files of that run are moved, within it. `tell` is called with a line for
+    each move.
 
-    What is refused before the first step has touched nothing, and a run that failed with nothing to show for
-    it leaves everything as it was. At each evaluation history.jsonl grows, and summary.json and curves.html
-    are written anew, as far as that takes a twentieth of the time; they are up to date when the run ends.
+    A training that is refused before the first step changes nothing, and one that fails before the first
+    evaluation restores the folder. At each evaluation history.jsonl grows. summary.json and curves.html are
+    written at most in a twentieth of the time, and at the end.
     """
 
     def __init__(
@@ -52,17 +53,17 @@ class RunFolder(Callback):
         self._pace = {"summary.json": Pace(), "curves.html": Pace()}
 
     def check(self) -> None:
-        """Refuse to resume where there is nothing to resume from."""
+        """Refuse to resume without a checkpoint."""
         if self.resume and self.saved is None:
             raise InputError(f"{self.folder}: no checkpoint to resume from; train without --resume")
 
     @property
     def saved(self) -> Path | None:
-        """The last checkpoint, if there is one."""
+        """The folder of the last checkpoint, or None."""
         return Checkpoints(self.folder / "checkpoints").latest()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_run": None, "tell": _silent}  # a copy elsewhere belongs to no run
+        return {**self.__dict__, "_run": None, "tell": _silent}  # a copy belongs to no run
 
     def before_training(self, run: RunView) -> None:
         if self.resume is None:
@@ -73,7 +74,7 @@ class RunFolder(Callback):
                 self.earlier = config.read_bytes() if config.is_file() else None
             else:
                 self._make_way()
-            self.begun = True  # from here on there is something to undo, whatever is raised
+            self.begun = True  # from here on an error must be undone
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic_write(config, self.config)
             atomic_write(self.folder / "history.jsonl", "".join(map(_line, run.history_)))
@@ -86,7 +87,7 @@ class RunFolder(Callback):
             self.tell(f"{before} was there already; moved to {after}")
 
     def _make_way(self) -> None:
-        """Move aside what an earlier run has left; files of this run that workers may read stay."""
+        """Move the files of an earlier run aside; files of this run in .scratch, which workers read, stay."""
         left = set(os.listdir(self.folder)) - {".scratch"} if self.folder.is_dir() else set()
         if self.whole and (left or self.folder.is_file()):
             self.begun = True
@@ -124,7 +125,7 @@ class RunFolder(Callback):
             self._refresh(run, only_due=False)
 
     def _refresh(self, run: RunView, only_due: bool) -> None:
-        """Write summary.json and curves.html; a disk that is full meanwhile does not end the training."""
+        """Write summary.json and curves.html; a full disk does not end the training."""
         with suppress(OSError):
             if self._pace["summary.json"].is_due or not only_due:
                 with self._pace["summary.json"]:
@@ -141,7 +142,7 @@ class RunFolder(Callback):
         write_curves(trained.history_, self.folder / "curves.html", self.title, scores, larger, running)
 
     def finish(self, trainer: Trained, scores: dict[str, Any]) -> dict[str, Any]:
-        """Write summary.json with the final scores, and curves.html; returns what the summary holds.
+        """Write summary.json with the final scores, and curves.html, and return the content of the summary.
 
         Without `scores` the summary has those of the last evaluation.
         """
@@ -158,7 +159,7 @@ class RunFolder(Callback):
         return self.begun and not self.learnt and (self.saved is None or bool(self.resume))
 
     def undo(self) -> None:
-        """Leave everything as it was before a run that failed with nothing to show for it."""
+        """Restore the folder after a run that failed before its first evaluation."""
         if not self._nothing_to_show:
             return
         self.begun = False
@@ -191,4 +192,4 @@ def _line(record: Record) -> str:
 
 
 def _silent(line: str) -> None:
-    """Tell nobody."""
+    """Ignore a line."""

@@ -1,4 +1,4 @@
-"""Writing text with a trained model of characters: one character drawn after the other."""
+"""Text from a trained model of characters: one character is sampled after the other."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from daskpar.errors import InputError
 
 
 def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int | None = None) -> np.ndarray:
-    """softmax(logits / temperature) (tokens,) in float64; with `top_k`, over the largest ones only.
+    """Return softmax(logits / temperature) (tokens,), float64.
 
-    Of several that are equal at the border the first ones count (Fan et al. 2018, on top-k sampling).
+    With `top_k` only the k largest logits have a probability above 0; of equal ones the first count.
+
+    >>> probabilities(np.log([1.0, 2.0, 1.0])).round(2)
+    array([0.25, 0.5 , 0.25])
+    >>> probabilities(np.log([1.0, 2.0, 1.0]), temperature=0.5).round(2)
+    array([0.17, 0.67, 0.17])
+    >>> probabilities(np.log([1.0, 3.0, 1.0]), top_k=2)
+    array([0.25, 0.75, 0.  ])
+
+    Fan et al. 2018, "Hierarchical neural story generation", on top-k sampling.
     """
     scaled = logits.astype(np.float64)
-    with np.errstate(over="ignore"):  # infinitely unlikely is what a tiny temperature means
+    with np.errstate(over="ignore"):  # -inf is correct for a tiny temperature
         scaled = (scaled - scaled.max()) / temperature
     if top_k is not None and top_k < len(scaled):
         out = np.argsort(-scaled, kind="stable")[top_k:]
@@ -29,7 +38,7 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int | Non
 
 
 def choose(chances: np.ndarray, rng: np.random.Generator) -> int:
-    """A token drawn with these probabilities."""
+    """Return a token that is drawn with these probabilities."""
     sums = np.cumsum(chances)
     return int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
 
@@ -43,11 +52,11 @@ def continuation(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[int]:
-    """`length` tokens that follow `prompt`, each as soon as it is drawn.
+    """Yield `length` tokens that continue `prompt`, each as soon as it is drawn.
 
-    `outputs`: from tokens (1, block) to logits (1, block, tokens). A model that goes by the order of tokens
-    looks at none that comes later, so what is not written yet may be anything: the model always sees the
-    shape that it was made for. Past `block` tokens the earliest are out of its sight.
+    `outputs` maps tokens (1, block), int32, to logits (1, block, tokens). The model must not use later
+    tokens, so the rest of its block may have any values. Only the last `block` tokens are used.
+    `temperature` divides the logits: below 1 likely tokens become more likely, above 1 all become more equal.
     """
     rng = init_rng(seed)
     tokens = list(prompt)
@@ -60,10 +69,10 @@ def continuation(
 
 
 def encode(text: str, vocabulary: Sequence[str]) -> list[int]:
-    """The numbers of the characters of a prompt; see `daskpar.data.encoding.plain`.
+    """Return the numbers of the characters of a prompt; see `daskpar.data.encoding.plain`.
 
-    Of the ways to write é, as one character or as e and an accent (Unicode's forms NFC and NFD), the one that
-    the vocabulary knows is taken. Raises InputError that names the characters which are not known.
+    Unicode has two forms of é: one character, or e and an accent (NFC and NFD). The form that the vocabulary
+    has is used. Raises InputError, which names the characters that are not known.
     """
     text = plain(text)
     number = {character: i for i, character in enumerate(vocabulary)}
@@ -77,7 +86,7 @@ def encode(text: str, vocabulary: Sequence[str]) -> list[int]:
 
 
 def check_sampling(length: int, temperature: float, top_k: int | None) -> None:
-    """Refuse what nothing can be drawn with."""
+    """Refuse a negative length, and a temperature or `top_k` that is not positive."""
     if length < 0:
         raise InputError(f"length={length} must be at least 0")
     if not 0 < temperature < np.inf:

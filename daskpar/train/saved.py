@@ -1,7 +1,7 @@
-"""Saved states: of a run's folder, of a checkpoint, and of a file that `Trainer.save` wrote.
+"""Saved states: in a run's folder, in a checkpoint, and in a file of `Trainer.save`.
 
 The file is safetensors: parameters and slots as in a checkpoint, and the rest as JSON in its metadata.
-Nothing is pickled, so a file from elsewhere runs no code.
+Nothing is pickled, so a file from an unknown source runs no code.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LONGEST = 20_000_000  # characters of a history; a header of safetensors has at
 
 
 class Saved(NamedTuple):
-    """A saved state: its description, as in `state.json`, and the file with the tensors."""
+    """Saved state: its description, as in `state.json`, and the file with the tensors."""
 
     meta: dict[str, Any]
     state: Path
 
 
 def meta_of(spec: Spec, names: Sequence[str], description: Description) -> dict[str, Any]:
-    """Return what `state.json` says of a run, less how far it is."""
+    """Return the description of a run for `state.json`, less its progress."""
     return {
         "description": description,
         "order": asdict(spec.order),
@@ -44,10 +44,10 @@ def meta_of(spec: Spec, names: Sequence[str], description: Description) -> dict[
 
 
 def save_file(path: Path, fitted: Mapping[str, Any], members: Sequence[object] = ()) -> None:
-    """Write a fitted Trainer as one file, which appears whole or not at all.
+    """Write a fitted Trainer as one file, whole or not at all.
 
-    `fitted`: the attributes of the Trainer. `members`: of an Ensemble, an entry for each member.
-    Raises InputError where it cannot be written.
+    `fitted` has the attributes of the Trainer, `members` an entry for each member of an Ensemble.
+    Raises InputError where the file cannot be written.
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; save writes one file, e.g. {path / 'model.safetensors'}")
@@ -79,7 +79,7 @@ def _without_steps(record: Record) -> Record:
 def saved_at(path: Path) -> Saved:
     """Return the state that is saved in a run's folder, a checkpoint's folder, or a file.
 
-    Raises InputError, in one line, where there is none.
+    Raises InputError where there is none.
     """
     if path.is_file():
         return read_file(path)
@@ -98,9 +98,9 @@ def saved_at(path: Path) -> Saved:
 
 
 def checkpoint_in(folder: Path) -> Path | None:
-    """Return the checkpoint's folder that is meant by that of a run: its final one, else the last or best.
+    """Return the final checkpoint in a run's folder, else the last or the best one.
 
-    A checkpoint's own folder means itself. None where there is no checkpoint.
+    The folder of a checkpoint is returned itself. Returns None where there is no checkpoint.
     """
     if (folder / META).is_file():
         return folder
@@ -110,7 +110,7 @@ def checkpoint_in(folder: Path) -> Path | None:
 
 
 def read_file(path: Path) -> Saved:
-    """Read the description in a file of `Trainer.save`; of a checkpoint's file, that beside it."""
+    """Return the description in a file of `Trainer.save`, or beside the file of a checkpoint."""
     if path.name == STATE and (path.parent / META).is_file():
         return saved_at(path.parent)
     try:

@@ -1,4 +1,4 @@
-"""The facts about its data that a trained model is kept with: columns, transforms, sizes, names."""
+"""The facts about its data that are saved with a model: columns, transforms, sizes, names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from daskpar.tasks.types import Spec
 
 
 class SavedData(NamedTuple):
-    """The facts in a checkpoint; None for those that a training has yet to find."""
+    """Facts about the data in a checkpoint; None for those that are not known yet."""
 
     schema: Schema | None = None
     transforms: tuple[Fitted, ...] | None = None
@@ -34,9 +34,9 @@ class SavedData(NamedTuple):
 
 
 def described_data(spec: Spec, names: Sequence[str]) -> dict[str, Any]:
-    """Return the facts about the data of a run, for JSON. `names`: of classes or characters."""
+    """Return the facts about the data of a run, for JSON. `names` are those of classes or characters."""
     return {
-        "names": list(names),  # here, beside the weights that they number: data may move
+        "names": list(names),  # the order of outputs; the data may no longer exist
         "in_shape": spec.in_shape,
         "schema": spec.schema.to_json(),
         "sizes": spec.sizes.to_json(),

@@ -1,4 +1,4 @@
-"""A folder for the files of a run that workers read: arrays, and states to go on from."""
+"""A folder for the files of a run that workers read: arrays, and states of restart points."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from daskpar.data.paths import OwnFolder
 
 
 class Scratch:
-    """Makes the folder when it is first asked for, within a run's folder if there is one.
+    """Temporary folder that is made when it is first used, within the run's folder if there is one.
 
-    Workers see it if they see the run's folder. It is removed with this object; a forked child makes its own.
+    Workers that see the run's folder see it. It is removed with this object. A forked child makes its own.
     """
 
     def __init__(self, run_folder: str | Path | None = None):
@@ -22,7 +22,7 @@ class Scratch:
         self._folder: OwnFolder | None = None
 
     def __call__(self) -> Path:
-        """Return the folder."""
+        """Return the folder, which exists."""
         if self._folder is None or not self._folder.is_ours:
             self._folder = OwnFolder(self._within)
             finalize(self, self._folder.remove)
@@ -30,7 +30,7 @@ class Scratch:
 
 
 def check_workers_see(executor: Executor, scratch: Callable[[], Path]) -> None:
-    """Refuse workers that cannot share files with this process; those of a run are in its folder."""
+    """Refuse workers that cannot share files in the folder `scratch()` with this process."""
     if not executor.in_process:
         advice = "put folder= (run.dir in a config) on storage that all workers share"
         check_shared(executor, scratch(), advice)

@@ -1,4 +1,4 @@
-"""An executor for one training or evaluation, opened for its settings and closed after it."""
+"""The executor of one training or evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskpar.train.settings import Settings
 
 @contextmanager
 def session(settings: Settings) -> Iterator[tuple[Executor, Settings]]:
-    """Open an executor for the settings' client; yields it, and the settings with the number of lanes."""
+    """Open an executor for the settings' client, and yield it with the settings, lanes filled in."""
     client = current_client(settings.client)
     layout = settings.fixed_layout
     if layout.lanes == "auto" and layout.data == 1:

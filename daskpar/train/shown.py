@@ -1,4 +1,4 @@
-"""A Trainer as people look at it: its settings, its layers, its curves."""
+"""A Trainer in a terminal and in a notebook: its settings, its layers, its curves."""
 
 from __future__ import annotations
 
@@ -26,25 +26,35 @@ if TYPE_CHECKING:
     from daskpar.report.model import ModelSummary
 
 _LINE, _LONGEST_VALUE = 100, 200
-_LONGEST_MODEL = 90  # characters of its layers; of more, the first ones and the last are shown
+_LONGEST_MODEL = 90  # characters of a list of layers; longer lists are cut before their last layer
 
 
 class Shown:
-    """The `repr` of a Trainer, in text and for notebooks, `summary` and `plot`."""
+    """Base of the Trainer: its `repr` in text and in notebooks, `summary` and `plot`."""
 
     settings: Settings
     spec_: Spec
     history_: History
 
     def summary(self, in_shape: int | Sequence[int] | None = None) -> ModelSummary:
-        """The layers in a table: shapes, parameters, operations, memory, as `daskpar model` prints it.
+        """Return a table of the layers: shapes, parameters, operations and memory.
 
-        `in_shape`: the shape of an example, after transforms; None takes that of the data fitted to.
-        Raises InputError where there is none, and for a shape that does not fit the layers.
+        A notebook shows the table in HTML; `daskpar model` prints the same one.
 
-        >>> from daskpar import Trainer
-        >>> Trainer([{"dense": 4}, "relu", {"dense": 2}]).summary(8).total["parameters"]
-        46
+        Args:
+            in_shape: Shape of one example, after the transforms, e.g. 8 or (28, 28, 1). Default: None, the
+                shape of the data that the Trainer is fitted to.
+
+        Returns:
+            The table: `rows` has a named tuple for each layer, `total` the sums by name.
+
+        Raises:
+            InputError: There is no shape, or it does not fit the layers.
+
+        Example:
+            >>> from daskpar import Trainer
+            >>> Trainer([{"dense": 4}, "relu", {"dense": 2}]).summary(8).total["parameters"]
+            46
         """
         from daskpar.report.model import ModelSummary
 
@@ -62,11 +72,19 @@ class Shown:
         return ModelSummary(model, shape, table)
 
     def plot(self, path: str | Path | None = None) -> Curves:
-        """The curves of the training: loss, metrics, learning rate, examples a second.
+        """Return the curves of the training: loss, metrics, learning rate and examples a second.
 
-        A notebook shows what this returns. `path`: an HTML file to write, too, of less than 400 KB, which
-        opens without a network. Raises InputError before the first evaluation, and where the file cannot be
-        written.
+        Within a callback they are those of the run so far.
+
+        Args:
+            path: HTML file to write the curves to, too. It is smaller than 400 KB and needs no network.
+                Default: None.
+
+        Returns:
+            The curves, which a notebook shows.
+
+        Raises:
+            InputError: There is no evaluation yet, or the file cannot be written.
         """
         from daskpar.report.curves import Curves
 
@@ -105,13 +123,12 @@ class Shown:
         )
         state = self.__dict__.get("steps_")
         fitted = "not fitted yet" if state is None else f"after {state:,} steps"
-        title = (
-            f"<b>{escape(type(self).__name__)}</b> <small>{fitted}; settings that are not as usual:</small>"
-        )
+        note = f"{fitted}; settings that differ from their defaults:"
+        title = f"<b>{escape(type(self).__name__)}</b> <small>{note}</small>"
         return f'<div>{title}<table style="border-collapse:collapse;margin:0">{rows}</table></div>'
 
     def _settings_shown(self) -> list[tuple[str, str]]:
-        """The settings that are not as usual, with short texts of their values."""
+        """Return the settings that differ from their defaults, with short texts of their values."""
         listed = [(name, value) for name, value, _ in differing(self.settings)]
         if "members" in self.__dict__:
             listed.insert(1, ("members", self.__dict__["members"]))
@@ -119,7 +136,7 @@ class Shown:
 
 
 def _short(value: object, layers: bool = False) -> str:
-    """A value in a line; of a long list of layers, the first ones and the last."""
+    """Return a value in one line; a long list of layers is cut before its last layer."""
     if layers and isinstance(value, Sequential):
         value = value.layers
     if isinstance(value, list | tuple):
@@ -136,7 +153,7 @@ def _short(value: object, layers: bool = False) -> str:
 
 
 def _list(parts: list[str], kept: int) -> str:
-    """So many parts of a list, the last one among them, and the number of those left out."""
+    """Return a list with `kept` of its parts, the last one among them, and the number of those left out."""
     if kept < len(parts):
         parts = [*parts[: kept - 1], f"... {len(parts) - kept} more", parts[-1]]
     return f"[{', '.join(parts)}]"

@@ -1,4 +1,4 @@
-"""The sizes that a model leaves open, found in the data: words, outputs, categories of columns."""
+"""The sizes that a model leaves to the data: words, outputs, categories of columns."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from daskpar.train.settings import Settings
 
 @dataclass(frozen=True)
 class Largest(Transform):
-    """The largest of whole numbers."""
+    """Measure of the largest whole number; -1 where there is none."""
 
     def measure(self, x: np.ndarray) -> Measure:
+        """Return the largest number of some rows."""
         return (int(x.max()) if x.size and x.dtype.kind in "iub" else -1,)
 
     def combine(self, a: Measure, b: Measure) -> Measure:
+        """Return the larger of two measures."""
         return (max(a[0], b[0]),)
 
 
@@ -36,9 +38,9 @@ def find_sizes(
     example: np.ndarray,
     measuring: Measuring,
 ) -> Sizes:
-    """Return the sizes that the model leaves open; nothing is looked at where it leaves none.
+    """Return the sizes that the model leaves open; the data are read only for these.
 
-    `example`: one (1, ...) after the transforms.
+    `example` (1, ...) is one example after the transforms.
     """
     wanted = set(open_in(nn.model(settings.model)))
     source = measuring.part.source
@@ -48,12 +50,12 @@ def find_sizes(
 
 
 def categories_of(transforms: Sequence[Fitted]) -> tuple[int, ...]:
-    """Return how many numbers of categories each column has that transforms have numbered."""
+    """Return the number of categories of each column that a transform encodes."""
     return next((fitted.embedded for fitted in transforms if isinstance(fitted, Encoded)), ())
 
 
 def _words(source: Source, measuring: Measuring) -> int:
-    """Return how many words or characters there are; one more than the largest number without an alphabet."""
+    """Return the number of words or characters; without an alphabet, the largest number plus one."""
     if source.tokens:
         return len(source.names)
     return int(measuring.of_all_rows().measure(Largest(), (), "x", "words")[0]) + 1
@@ -66,7 +68,7 @@ def _outputs(
     example: np.ndarray,
     measuring: Measuring,
 ) -> int:
-    """Return how many outputs the targets need: one a class or character, or one a number."""
+    """Return the number of outputs that the targets need: of classes, of characters, or of numbers."""
     loss = nn.loss(settings.loss)
     if targets and isinstance(targets[0], Examples):
         return math.prod(example.shape[1:]) if len(example.shape) == 2 else example.shape[-1]
@@ -90,7 +92,7 @@ def _outputs(
 
 
 def _after(targets: Sequence[Fitted], source: Source) -> int:
-    """Return how many numbers a target is, once labels are classes."""
+    """Return the size of a target after the transforms of labels."""
     if labels_of(targets):
         return 1
     return math.prod(source.y_shape)

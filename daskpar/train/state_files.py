@@ -1,4 +1,4 @@
-"""Fitted states as files: of a checkpoint to take up, and for tasks to begin with."""
+"""Fitted states in files: checkpoints to restore, and states for tasks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ logger = logging.getLogger("daskpar")
 
 
 def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
-    """Return a file with the state: the one that it was `saved` in, if nothing else was written there since.
+    """Return a file with the state: the one where it was `saved`, if that is unchanged.
 
-    Otherwise the state is written to a folder of this process: a lazy prediction may outlive its Trainer.
+    Otherwise the state is written to a folder of this process, since a lazy prediction may outlive its
+    Trainer.
     """
     if saved is not None:
-        its_state, path, stamped = saved
-        if its_state is state and stamped and stamp(str(path)) == stamped:
+        saved_state, path, stamped = saved
+        if saved_state is state and stamped and stamp(str(path)) == stamped:
             return path
     described = f"{digest(spec, state)} {state.step} {spec.table} {sorted(state.slots)}"
     path = lasting_folder() / f"state-{sha256(described.encode()).hexdigest()[:16]}.safetensors"
@@ -47,10 +48,10 @@ def state_file(spec: Spec, state: State, saved: SavedState | None) -> Path:
 
 
 def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, object]:
-    """Return the attributes of a Trainer that takes up what lies at a path; see `daskpar.train.saved`.
+    """Return the attributes of a Trainer with the state at a path; see `daskpar.train.saved`.
 
-    With `strict` the parameters must be those of the model; else those that fit are taken, the others are as
-    at the start, and a line names them.
+    With `strict` the parameters must be those of the model. Otherwise matching ones are loaded, the others
+    keep their initial values, and a warning names them.
     """
     saved = saved_at(path)
     spec = saved_spec(settings, saved.meta)
@@ -65,7 +66,7 @@ def restored(settings: Settings, path: Path, strict: bool = True) -> dict[str, o
 
 
 def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
-    """Return the Spec of a saved state, which knows no data."""
+    """Return the Spec of a saved state, without data."""
     data = SavedData.of(meta)
     spec = bare_spec(
         settings,
@@ -80,7 +81,7 @@ def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
 
 
 def fitted_with(settings: Settings, spec: Spec, state: State, meta: Mapping[str, Any]) -> dict[str, object]:
-    """Return the attributes of a Trainer with a state that is described by `meta`, as in `state.json`."""
+    """Return the attributes of a Trainer with a state; `meta` is its description, as in `state.json`."""
     begun = meta.get("begun", BEGUN)
     return {
         "spec_": spec,

@@ -13,28 +13,43 @@ from daskpar.train.history import Record
 
 
 class Trained(Protocol):
-    """A trained model, as a summary describes it."""
+    """Protocol of a trained model, as far as a summary describes it."""
 
     @property
-    def spec_(self) -> Spec: ...
+    def spec_(self) -> Spec:
+        """The Spec of the run."""
+
     @property
-    def layout_(self) -> Layout: ...
+    def layout_(self) -> Layout:
+        """The layout of the run."""
+
     @property
-    def steps_run_(self) -> int: ...
+    def steps_run_(self) -> int:
+        """The number of steps computed."""
+
     @property
-    def seconds_(self) -> float: ...
+    def seconds_(self) -> float:
+        """The seconds of training."""
+
     @property
-    def blas_(self) -> dict[str, Any]: ...
+    def blas_(self) -> dict[str, Any]:
+        """The library and threads of matrix products."""
+
     @property
-    def history_(self) -> list[Record]: ...
+    def history_(self) -> list[Record]:
+        """The records of the evaluations."""
+
     @property
-    def steps_(self) -> int: ...
+    def steps_(self) -> int:
+        """The number of steps that led to the state."""
+
     @property
-    def state_(self) -> State: ...
+    def state_(self) -> State:
+        """The state after these steps."""
 
 
 def summarise(run: Trained, scores: dict[str, Any], finished: bool) -> dict[str, Any]:
-    """Return the content of summary.json; `scores` are those of train, validation and test."""
+    """Return the content of summary.json; `scores` has those of train, validation and test."""
     rate = run.history_[-1]["examples_per_second"] if run.history_ else 0.0
     summary = {
         **scores,
@@ -51,18 +66,18 @@ def summarise(run: Trained, scores: dict[str, Any], finished: bool) -> dict[str,
 
 
 def scores_of(run: Trained) -> dict[str, Any]:
-    """Return the scores at the evaluation of the run's state, or at the last one while it goes on."""
+    """Return the scores of the evaluation of the run's state, or of the last one during the run."""
     history = run.history_
     record = next((record for record in reversed(history) if record["step"] == run.steps_), history[-1])
     return {part: record[part] for part in ("train", "validation") if record[part]}
 
 
 def versions(*more: str) -> dict[str, str]:
-    """Return the versions of what a result depends on and of `more` packages, where installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, of the packages that results depend on, and of `more` packages."""
+    installed = {"python": platform.python_version()}
     for name in ("daskpar", "numpy", "numba", "dask", "distributed", "cupy-cuda13x", *more):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -1,4 +1,4 @@
-"""When a run is evaluated, saved and ended, and the learning rate of each of its steps."""
+"""Timetable of a run: its milestones, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from daskpar.train.problem import Problem
 
 @dataclass(frozen=True)
 class Timetable:
-    """`total` steps, with evaluations and checkpoints every so many of them.
+    """Milestones of a run that ends at step `total`: evaluations and checkpoints at fixed intervals.
 
     `save_every` is None where nothing is saved. A `plateau` makes each evaluation a restart point, because
-    the learning rate of the next step depends on it. The schedule begins at step `first`, where the training
-    goes on from an earlier one. Intervals count from step `epochs_from`, at which an epoch begins.
+    the learning rate of the next step depends on it. The schedule begins at step `first`, after earlier
+    trainings. Intervals count from step `epochs_from`, at which an epoch begins.
     """
 
     total: int
@@ -32,7 +32,7 @@ class Timetable:
 
     @classmethod
     def of(cls, problem: Problem, first: int = 0) -> Timetable:
-        """Return the timetable of a problem, whose training begins at step `first`."""
+        """Return the timetable of a problem whose training begins at step `first`."""
         settings, steps = problem.settings, problem.spec.order.steps
         schedule = optim.schedule(settings.schedule)
         saving = Interval.parse(settings.checkpoint_every, "checkpoint.every").steps(steps)
@@ -53,7 +53,7 @@ class Timetable:
         return self.lr * factor * (self.plateau.factor if self.plateau else 1.0)
 
     def next_cut(self, step: int) -> Milestone:
-        """Return the next cut after a step."""
+        """Return the next milestone after a step."""
         evaluation = self._next(step, self.evaluate_every)
         saving = self._next(step, self.save_every) if self.save_every else self.total
         cut = min(evaluation, saving, self.total)
@@ -63,5 +63,5 @@ class Timetable:
         return Milestone(cut, evaluate, save, restart_point=evaluate and self.plateau is not None)
 
     def _next(self, step: int, every: int) -> int:
-        """Return the next step after `step` at which an interval of so many steps ends."""
+        """Return the next step after `step` at which an interval of `every` steps ends."""
         return step + every - (step - self.epochs_from) % every

@@ -1,4 +1,4 @@
-"""The tasks of a training as they ran, by record."""
+"""The recorded tasks of a training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from daskpar.layout.layout import Layout
 
 @dataclass(frozen=True)
 class Trace:
-    """The tasks of a training as they ran; `below`: what each depends on.
+    """Recorded tasks of a training, from step `start` to `stop`.
 
-    `start` and `stop`: the steps of the training. `cores` there are, of which a task uses `threads`.
+    `below` has the keys on which each task depends, `cores` the number of cores, and `threads` the number
+    that each kind of task uses.
     """
 
     ran: list[TaskRun]
@@ -27,10 +28,10 @@ class Trace:
     threads: dict[str, int]
 
     def profile(self, skip: int = 0) -> Profile:
-        """The profile from the first task that begins with a step beyond `skip` (at least the first).
+        """Return the profile of all steps after the first `skip`, at least one.
 
-        What comes before is not counted: kernels, caches and connections are cold, and windows short.
-        Where no task begins so late, the last that does begin with a step is the first that counts.
+        The first steps are not counted: kernels, caches and connections are cold, and windows short. A
+        training without later steps has the profile of its last step.
         """
         steps = [(run.step, run.start) for run in self.ran]
         begun = [(step, start) for step, start in steps if step is not None and step < self.stop]
@@ -41,7 +42,7 @@ class Trace:
 
 
 def trace(record: Record, executor: Executor, layout: Layout, start: int, stop: int) -> Trace:
-    """Return what was recorded of a training that has ended, from step `start` to `stop`."""
+    """Return the recorded tasks of a training that ended, from step `start` to `stop`."""
     cores, each = executor.capacity(layout.slots)
     ran = record.ran()
     threads = {r.kind: each for r in ran} | {WINDOW.name: each * layout.data}

@@ -1,4 +1,4 @@
-"""From settings and data to a run that has begun, with the callbacks that hear of it."""
+"""The start of a run from settings and data, with its callbacks."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ logger = logging.getLogger("daskpar")
 
 @dataclass(frozen=True)
 class Training:
-    """A run, and the callbacks that hear its events."""
+    """Run, and the callbacks that get its events."""
 
     run: Run
     callbacks: CallbackList
 
     def complete(self, trainer: object = None) -> Result:
-        """Run to the end. Callbacks see `trainer` through their view, for what the run does not know."""
+        """Train to the end, and return the result. Callbacks see the attributes of `trainer`, too."""
         view = RunView(self.run, trainer)
         first_loss = FirstLoss(self.run.problem)
 
@@ -60,14 +60,14 @@ class Training:
 def prepare_data(
     settings: Settings, part: Split, executor: Executor, token: str, origin: Origin | None
 ) -> FittedData:
-    """Fit the transforms on the training part, or take those that the run's origin has."""
+    """Return the data with transforms fitted on them, or with those of the run's origin."""
     meta: dict[str, Any] = {"order": None} if origin is None else origin.meta
     saved = SavedData.of(meta)
     if "names" in meta:
         check_names(part.source.names, meta["names"])
     if saved.schema is not None:
         check_features(saved.schema.features, part.source.features, "train data")
-    order = make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses before work
+    order = make_order(settings, part.rows, meta["order"], part.source.chunk_rows)  # refuses early
     if order.batch < settings.batch:
         logger.info("train.batch=%d is more than the data have: a batch is %s", settings.batch, all_of(order))
     return fit_data(settings, part, executor, token, saved)
@@ -82,9 +82,9 @@ def begin(
     token: str,
     origin: Origin | None = None,
 ) -> Training:
-    """Pose the problem, and start its run. `scratch()`: a folder that the workers see.
+    """Return a run that has begun, with its callbacks. `scratch()` returns a folder that the workers see.
 
-    Raises InputError for what cannot be trained.
+    Raises InputError for settings and data that cannot be trained.
     """
     saved = None if origin is None else origin.meta["order"]
     problem = with_measured_lanes(pose(settings, data, validation, saved), executor)
@@ -104,7 +104,7 @@ _STRETCHES = 5
 def seconds_a_step(
     settings: Settings, data: FittedData, executor: Executor, scratch: Callable[[], Path], steps: int
 ) -> tuple[float, Spec]:
-    """Train for some stretches of so many steps; returns the median seconds of a step, and the Spec."""
+    """Train for some stretches of `steps` steps, and return the median seconds of a step, and the Spec."""
     interval = f"{steps} steps"
     settings = replace(
         settings,

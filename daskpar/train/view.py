@@ -1,4 +1,4 @@
-"""The view of a run that its callbacks get."""
+"""The view of a run that callbacks get."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from daskpar.layout.compression import RESIDUAL
+from daskpar.layout.compression import REMAINDER
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
@@ -16,8 +16,8 @@ from daskpar.train.history_list import History
 from daskpar.train.recorder import Recorder
 
 
-class LiveRun(Protocol):
-    """A run as its view reads it. `state` is None until the last step is done."""
+class _LiveRun(Protocol):
+    """Protocol of a run as its view reads it. `state` is None until the last step is done."""
 
     @property
     def spec(self) -> Spec: ...
@@ -66,15 +66,39 @@ _OF_THE_RUN = {
 
 
 class RunView:
-    """The view of a run that a callback has.
+    """Run of a training, as its callbacks see it.
 
     `step`, `learning_rate`, `parameters` and `optimizer_state` are those of the moment. The last two are
-    fetched when they are asked for, and only then; after some steps that takes a task or two of its own, at
-    an evaluation nothing is computed for them.
+    fetched from the workers only when they are read. After a window of steps that costs a task or two; at an
+    evaluation it costs nothing but the transfer.
 
-    Everything else, such as settings (`run.batch`), `run.predict` and `run.evaluate`, is that of the Trainer:
-    until the last step it predicts with the state from before the training. Copies, also pickled ones, are
-    copies of the Trainer.
+    All other names are those of the Trainer: settings such as `run.batch`, and `run.predict` and
+    `run.evaluate`, which use the state from before the training until the last step is done. Copies and
+    pickles are those of the Trainer.
+
+    Attributes:
+        history_: Records of the evaluations so far (`History`).
+        steps_run_: Number of steps computed so far, earlier trainings included.
+        steps_planned_: Number of steps without an early end.
+        resumed_at_: Step at which this training began.
+        same_run_: True where the training continues in the folder that it was begun in.
+        seconds_: Seconds of training so far, earlier trainings included.
+        layout_: Layout of the run, with its open fields filled in.
+        names_: Names of classes or characters, where the source of the data names them.
+        state_: State after the last step; before that, the state from before the training, if there is one.
+        folder: Folder of the run, or None.
+        blas_: Library and threads of matrix products.
+        spec_: Model, loss, optimizer and data as the workers know them (`Spec`).
+
+    Example:
+        >>> from daskpar import Callback, Dense, Trainer
+        >>> class Mean(Callback):
+        ...     def after_evaluation(self, run, record):
+        ...         print(run.step, run.batch, run.parameters["0.bias"].shape)
+        >>> trainer = Trainer([Dense(2)], batch=2, epochs=2, callbacks=[Mean()], client="threaded-scheduler")
+        >>> _ = trainer.fit([[0.0], [1.0]], [0, 1])
+        1 2 (2,)
+        2 2 (2,)
     """
 
     spec_: Spec
@@ -83,83 +107,90 @@ class RunView:
     history_: History
     steps_planned_: int
     steps_run_: int
-    """Steps that were computed so far, those before a resumption included."""
     resumed_at_: int
     same_run_: bool
-    """Tell whether the run goes on in the folder that it was begun in."""
     seconds_: float
-    """Seconds of training so far, those before a resumption included."""
     blas_: dict[str, Any]
     state_: State
-    """The state after the last step; before that, the state from before the training, if there is one."""
     folder: Path | None
 
-    def __init__(self, run: LiveRun, trainer: object = None):
+    def __init__(self, run: _LiveRun, trainer: object = None):
         self.__dict__.update(_run=run, _trainer=trainer)
 
     @property
     def steps_(self) -> int:
-        """Steps of `state_`; those computed so far, while the training goes on."""
-        run: LiveRun = self._run
+        """The number of steps that led to `state_`; during the training, of the steps computed so far."""
+        run: _LiveRun = self._run
         return run.steps_run if run.state is None else run.state.step
 
     @property
     def begun_(self) -> dict[str, float]:
-        """The step, and the epochs and seconds of trainings before, from which this training goes on."""
-        run: LiveRun = self._run
+        """The step, epochs and seconds at which this training began, by name: those of earlier trainings."""
+        run: _LiveRun = self._run
         return run.recorder.begun
 
     @property
     def step(self) -> int:
-        """The number of steps that have led to `parameters`: those that were computed so far.
+        """The number of steps that led to `parameters`: those computed so far.
 
-        After the training it is that of the state that is kept, e.g. the best.
+        After the training it is that of the final state, which may be the best one.
         """
         return self.steps_
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the last step, before the factors of groups; at the start, of the first."""
-        run: LiveRun = self._run
+        """The learning rate of the last step, or of the first before it; without factors by pattern."""
+        run: _LiveRun = self._run
         return run.learning_rate
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
-        """The parameters by full name, after `step` steps: arrays that cannot be written to.
+        """The parameters after `step` steps by name: read-only arrays of the host.
 
-        Before the first step they are the initial ones. Lanes that do not wait for each other may be ahead:
-        then it is what the parameter server has now. Raises InputError outside of a callback's methods.
+        Before the first step they are the initial ones. With `update` stale or async they are those of
+        the parameter server at this moment, which may be ahead. Raises InputError outside of a callback's
+        methods.
         """
-        run: LiveRun = self._run
+        run: _LiveRun = self._run
         return _named(run.spec, run.current_state().params)
 
     @property
     def optimizer_state(self) -> dict[str, dict[str, np.ndarray]]:
-        """The optimizer's slots after `step` steps, each by full name, e.g. `["mean"]["0.weight"]`.
+        """The optimizer's slots after `step` steps: arrays by slot and name, e.g. `["mean"]["0.weight"]`.
 
-        Those of replicas have slots of their own, e.g. `["replica-0/mean"]`.
+        Each replica has slots of its own, e.g. `["replica-0/mean"]`.
         """
-        run: LiveRun = self._run
+        run: _LiveRun = self._run
         slots = run.current_state().slots
-        return {name: _named(run.spec, slot) for name, slot in slots.items() if RESIDUAL not in name}
+        return {name: _named(run.spec, slot) for name, slot in slots.items() if REMAINDER not in name}
 
     def keep_best(self) -> State:
-        """Return the state at the evaluation in progress, which is also written to `checkpoints/best`."""
-        run: LiveRun = self._run
+        """Return the state at this evaluation, and write it to `checkpoints/best` where there is a folder.
+
+        Raises InputError before the first evaluation.
+        """
+        run: _LiveRun = self._run
         return run.keep_best()
 
     def stop(self) -> None:
-        """End the run at its next evaluation, or at the one in progress."""
+        """End the training at the next evaluation, or at this one."""
         self._run.stop()
 
     def replace_state(self, state: State) -> None:
-        """Make another state the run's result. Raises InputError before the last step is done."""
+        """Make another state the result of the run.
+
+        Args:
+            state: Parameters and slots, e.g. from `keep_best`.
+
+        Raises:
+            InputError: The last step is not done yet.
+        """
         self._run.replace_state(state)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # e.g. __deepcopy__, which the Trainer would answer for itself
             raise AttributeError(name)
-        run: LiveRun = self.__dict__["_run"]
+        run: _LiveRun = self.__dict__["_run"]
         if name == "state_" and run.state is not None:
             return run.state
         if name in _OF_THE_RUN:
@@ -181,7 +212,7 @@ class RunView:
 
 
 def _named(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:
-    """A flat buffer by the names of parameters; tasks may share it, so it cannot be written to."""
+    """Return read-only views of a flat buffer by the names of parameters; tasks may share the buffer."""
     named = named_parameters(spec, buffer)
     for value in named.values():
         value.flags.writeable = False

@@ -12,7 +12,7 @@ from daskpar.autotune.cache import Cache
 from daskpar.autotune.candidates import candidates, format_layout
 from daskpar.autotune.predict import predict, predict_at_scale
 from daskpar.autotune.simulate import Cost, Network
-from daskpar.autotune.timing import measure_tasks, no_data, scaled, sign, step_graph, window_length
+from daskpar.autotune.timing import measure_tasks, no_data, scaled, step_graph, task_kind, window_length
 from daskpar.config import read_layout
 from daskpar.data import Digits, Split
 from daskpar.tasks.types import Spec
@@ -45,7 +45,7 @@ def test_every_kind_of_task_is_measured_once_and_found_again(layout: Layout, apa
     spec = spec_of(layout)
     costs = measure_tasks(spec, Split(Digits()), 2, apart)
     graph = step_graph(spec, no_data(spec), 2, apart)
-    assert {sign(graph, key) for key in graph.flat()} <= costs.keys()
+    assert {task_kind(graph, key) for key in graph.flat()} <= costs.keys()
     passes = [kind for kind in costs if kind[0].startswith(("grad", "forward-", "train-window"))]
     assert passes and all(costs[kind].seconds > 0 for kind in passes)
     found = predict(spec, costs, 2, Network(hop=1e-3, scheduler=1e-4), apart)
@@ -56,7 +56,7 @@ def test_parts_of_a_model_are_kinds_of_their_own() -> None:
     layout = Layout(stages=2, microbatches=2, data=2)
     spec = spec_of(layout)
     graph = step_graph(spec, no_data(spec), 1, False)
-    kinds = {sign(graph, key) for key in graph.flat() if key_split(key).startswith("forward-stage")}
+    kinds = {task_kind(graph, key) for key in graph.flat() if key_split(key).startswith("forward-stage")}
     assert kinds == {("forward-stage", 0), ("forward-stage", 1)}
 
 

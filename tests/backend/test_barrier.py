@@ -59,7 +59,7 @@ def test_one_thread_is_this_one() -> None:
 
 def test_who_is_very_late_is_waited_for_asleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "cores", lambda: 2)
-    monkeypatch.setattr(barrier, "_LOOKS", 1)
+    monkeypatch.setattr(barrier, "_POLLS", 1)
     naps: list[float] = []
     sleep = time.sleep
     monkeypatch.setattr(barrier.time, "sleep", lambda seconds: (naps.append(seconds), sleep(seconds)))

@@ -10,13 +10,11 @@ from threading import Barrier
 import numpy as np
 import pytest
 from device import leaves
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numba.core.dispatcher import Dispatcher
 
 from daskpar.backend import blas, kernels
-from daskpar.backend.kernels import Kernels, reference
-from daskpar.backend.kernels import numba as compiled
+from daskpar.backend.kernels import Kernels, numba as compiled, reference
 from daskpar.backend.kernels.numba.kernel_cache import forget_outdated
 from daskpar.backend.kernels.numba.vectors import LANES
 from daskpar.backend.kernels.reference import Geometry

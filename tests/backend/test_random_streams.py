@@ -4,8 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar.backend.random import PURPOSES, generator, init_rng, place_id, uniform16, whole_numbers
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from daskpar import Trainer
 from daskpar.data import Images, Mnist, Npy, Npz, Split, find_mnist, split

@@ -42,7 +42,7 @@ WRONG = {
     "two classes a row": ("classifier", np.stack([Y, Y], 1), "targets of shape (2,) per example do not fit"),
     "probabilities of one class": ("classifier", np.ones((120, 1)), "targets are float32 of shape (1,)"),
     "probabilities of four classes": ("classifier", np.eye(4)[Y], "targets are float32 of shape (4,)"),
-    "no probabilities": ("classifier", HOT * 2, "targets are no probabilities"),
+    "no probabilities": ("classifier", HOT * 2, "targets are not probabilities"),
     "classes that are floats": ("classifier", Y.astype(float), "classes that are floats: .astype(int)"),
     "a class too many": ("classifier", Y + 1, "classes from 1 to 3 for a model with 3 outputs"),
     "a class below zero": ("classifier", Y - 1, "classes from -1 to 1"),

@@ -124,7 +124,7 @@ def test_a_scheduler_that_is_gone(use: Callable[[Any], Any]) -> None:
     [
         ("tcp://10.0.0.1:8786", "is an address; pass distributed.Client('tcp://10.0.0.1:8786')"),
         ("10.0.0.1:8786", "is an address; pass distributed.Client"),
-        ("processes", "is a kind of cluster; pass what `with open_client('processes')"),
+        ("processes", "is a kind of cluster; write `with open_client('processes')"),
         ("threads", "is a kind of cluster"),
         ("threaded", "expected a distributed.Client, None or 'threaded-scheduler'"),
         (Client, "got the class Client; pass an instance"),
@@ -143,8 +143,8 @@ def test_what_belongs_to_a_client(threads_client: Any, no_workers: Any) -> None:
     table = {
         "got a LocalCluster; pass Client(cluster)": no_workers,
         "got a Scheduler; pass Client(": no_workers.scheduler,
-        "got a Future; pass the client that it is of": future,
-        "got a ClientExecutor; pass the client that it is of": threads_client.get_executor(),
+        "got a Future; pass its client, future.client": future,
+        "got a ClientExecutor; pass the client that it was made from": threads_client.get_executor(),
         "write `with open_client(...) as client:`": open_client("threads"),
     }
     for words, thing in table.items():
@@ -155,7 +155,7 @@ def test_predictions_need_no_client() -> None:
     with open_client("threads", workers=1) as client:
         fitted = trainer(client).fit(X, Y)
     for use in (lambda: fitted.fit(X, Y), lambda: fitted.evaluate(X, Y)):
-        with pytest.raises(InputError, match="the client given is closed; set `client` to one that is open"):
+        with pytest.raises(InputError, match="the client given is closed; set `client` to an open one"):
             use()
     assert fitted.predict(X).shape == (96, 2)
     fitted.client = None

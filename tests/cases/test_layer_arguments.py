@@ -160,19 +160,19 @@ BAD: list[tuple[Any, str]] = [
     (["tanh", {"embedding": [5, 2]}], "layer"),
     (
         [{"embedding": {"words": 5, "features": 2}}, {"embedding": {"words": 5, "features": 2}}],
-        "layer 1: embedding: takes",
+        "layer 1: embedding: expects integers",
     ),
     (
         ["flatten", {"tied_embedding": {"words": 5, "features": 2}}],
-        "layer 1: tied_embedding: takes whole numbers",
+        "layer 1: tied_embedding: expects integers",
     ),
     (
         [{"residual": [{"embedding": {"words": 5, "features": 2}}]}],
-        "layer 0: residual: embedding takes whole numbers",
+        "layer 0: residual: embedding expects integers",
     ),
     (
         ["tanh", {"sequential": [{"embedding": {"words": 5, "features": 2}}]}],
-        "layer 1: sequential: takes whole",
+        "layer 1: sequential: expects integers",
     ),
     ([{"reshape": [-2, -16]}], "layer"),
     ([{"reshape": {"shape": [-2, -16]}}], "layer 0: reshape.shape=(-2, -16): expected sizes"),
@@ -203,7 +203,7 @@ def test_examples_without_numbers_are_refused(kind: str, shape: tuple[int, ...])
         for f in fields(block)
         if (f.default is MISSING and f.default_factory is MISSING) or (kind, f.name) in NEEDED_AFTER_OTHERS
     }
-    with pytest.raises(InputError, match=rf"^layer 0: {kind}: .*hold no numbers"):
+    with pytest.raises(InputError, match=rf"^layer 0: {kind}: .*have no elements"):
         Sequential((block(**needed),)).init(np.random.default_rng(0), shape)
 
 
@@ -211,5 +211,5 @@ def test_examples_without_numbers_are_refused(kind: str, shape: tuple[int, ...])
 def test_no_columns_are_refused_before_the_first_step(transforms: Any) -> None:
     x, y = np.zeros((20, 0), "float32"), np.arange(20) % 2
     trainer = Trainer([{"dense": 2}], batch=10, transforms=list(transforms), client="threaded-scheduler")
-    with pytest.raises(InputError, match=r"layer 0: dense: examples of shape \(0,\) hold no numbers"):
+    with pytest.raises(InputError, match=r"layer 0: dense: examples of shape \(0,\) have no elements"):
         trainer.fit(x, y)

@@ -27,8 +27,7 @@ from daskpar import (
     check_loss,
 )
 from daskpar.nn.functions import FunctionLoss, FunctionMetric
-from daskpar.nn.registry import LOSSES
-from daskpar.nn.registry import loss as loss_of
+from daskpar.nn.registry import LOSSES, loss as loss_of
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((96, 4)).astype("float32")
@@ -252,11 +251,11 @@ class Doubled(Layer):
 
 
 LAYERS = {
-    "init": "init returned 3 as the shape of an output; expected a tuple of whole numbers",
+    "init": "init returned 3 as the shape of an output; expected a tuple of integers",
     "forward": "forward returned an output of shape (2, 3); expected (2, 4)",
     "dtype": "forward returned an output of float64; expected float32, as its input",
     "backward": "backward returned dx of shape (2, 3); expected (2, 4)",
-    "names": "backward returned gradients 'no'; expected one of each parameter, none",
+    "names": "backward returned gradients 'no'; expected one for each parameter, none",
     "raise": "raised RuntimeError: no way",
 }
 

@@ -115,7 +115,7 @@ def test_a_relative_path_where_there_is_no_folder(here: Path, monkeypatch: pytes
     (here / "gone").mkdir()
     monkeypatch.chdir(here / "gone")
     shutil.rmtree(here / "gone")
-    with pytest.raises(InputError, match="relative, and the folder that this process is in is gone"):
+    with pytest.raises(InputError, match="relative, but the current folder no longer exists"):
         absolute("data.npz")
     assert absolute("/data.npz") == "/data.npz"
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from daskpar import Trainer
 from daskpar.data import Images, Split, split
@@ -160,15 +159,15 @@ def large(side: int) -> bytes:
 @pytest.mark.parametrize(
     "raw, words",
     [
-        (large(20_000), "not a readable picture (Image size"),
-        (large(2**31 - 1), "not a readable picture ("),
-        (large(9_600), "not a readable picture ("),
-        (made("RGB", "png")[:-30], "not a readable picture ("),
-        (made("RGB", "jpeg")[:-80], "not a readable picture ("),
-        (made("RGB", "webp")[:-80], "not a readable picture ("),
-        (b"P6 9 9 255\n", "not a readable picture ("),
-        (b"", "not a readable picture ("),
-        (b"<svg/>", "not a readable picture ("),
+        (large(20_000), "not a readable image (Image size"),
+        (large(2**31 - 1), "not a readable image ("),
+        (large(9_600), "not a readable image ("),
+        (made("RGB", "png")[:-30], "not a readable image ("),
+        (made("RGB", "jpeg")[:-80], "not a readable image ("),
+        (made("RGB", "webp")[:-80], "not a readable image ("),
+        (b"P6 9 9 255\n", "not a readable image ("),
+        (b"", "not a readable image ("),
+        (b"<svg/>", "not a readable image ("),
     ],
     ids=["bomb", "of 4 billion", "warned of", "png", "jpeg", "webp", "ppm", "empty", "svg"],
 )
@@ -243,7 +242,7 @@ def test_left_in_folders(tmp_path: Path, caplog: Any, left: str) -> None:
     assert (source.names, source.rows) == (("cat", "dog"), 8)
     lines = [r.getMessage() for r in caplog.records if r.name.startswith("daskpar.data")]
     assert len(lines) == 1 and lines[0].startswith(
-        f"{tmp_path}: 8 pictures; passed over 1 × a hidden or system"
+        f"{tmp_path}: 8 images; passed over 1 × a hidden or system"
     )
 
 
@@ -257,7 +256,7 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, caplog: Any) -> None:
     assert source.rows == 8 and source.rows == 8
     (record,) = [r for r in caplog.records if r.name.startswith("daskpar.data")]
     assert record.getMessage() == (
-        f"{tmp_path}: 8 pictures; passed over 1 × a picture outside the folders of classes "
+        f"{tmp_path}: 8 images; passed over 1 × an image outside the folders of classes "
         f"({tmp_path}/stray.PNG), 3 × a hidden or system entry ({tmp_path}/cat/.a), "
         f"1 × a folder within a class ({tmp_path}/dog/puppies.png), "
         f"1 × a file of another ending ({tmp_path}/dog/notes.txt)"
@@ -275,7 +274,7 @@ def test_a_class_of_nothing_else(tmp_path: Path, left: str, said: str) -> None:
     source = pets(tmp_path)
     (tmp_path / "eel" / left).parent.mkdir(parents=True)
     (tmp_path / "eel" / left).write_bytes(DOUBLE)
-    with pytest.raises(InputError, match=rf"eel: no pictures in it; expected .*; it holds 1 × .*{said}"):
+    with pytest.raises(InputError, match=rf"eel: no images in it; expected .*; it holds 1 × .*{said}"):
         source.labels()
 
 

@@ -167,7 +167,7 @@ def test_a_best_without_a_value_is_taken_up(best: float | None) -> None:
     [
         (ONE_ROW, ["r2"], "validation.r2 has no value: the targets do not vary, or there is only one"),
         (EQUAL, ["r2", "rmse"], "validation.r2 has no value: the targets do not vary, or there is only one"),
-        (ONE_ROW, [Nothing()], "validation.nothing has no value: there is nothing to take the mean of"),
+        (ONE_ROW, [Nothing()], "validation.nothing has no value: there is nothing to average"),
         ((X * np.float32(1e25), Y), [], "validation.loss is inf: the model's outputs, or their squares,"),
     ],
     ids=["one row", "equal targets", "one's own", "overflow"],

@@ -225,7 +225,7 @@ MADE: list[tuple[str, dict[str, Any], str]] = [
     ("random_state", {"random_state": 3}, "'random_state' is called 'seed' here; write seed"),
     ("shuffle", {"shuffle": True}, 'write distribution="random" (shuffled) or distribution="uniform"'),
     ("validation_data", {"validation_data": 3}, "it belongs to fit: fit(X, y, validation=(X_val, y_val))"),
-    ("device", {"device": "cuda"}, "the workers decide; open a cluster with GPUs"),
+    ("device", {"device": "cuda"}, "it depends on the workers; open a cluster with GPUs"),
     ("unknown", {"bacth": 3}, "argument of Trainer 'bacth' is not known; did you mean 'batch'?"),
 ]
 

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 import reference
 from drawn_models import KINDS, WORDS, drawn_model
-from hypothesis import HealthCheck, currently_in_test_context, given, note, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, currently_in_test_context, given, note, settings, strategies as st
 
 from daskpar import InputError, Layout, Trainer
 from daskpar.data import Sampler
 from daskpar.nn import Layer, MeanSquaredError, ReLU, Residual, Sequential
 from daskpar.nn.layers.activations import Activation
-from daskpar.nn.layers.embedding import TiedEmbedding
-from daskpar.nn.registry import LAYERS
-from daskpar.nn.registry import model as build
+from daskpar.nn.layers.tied_embedding import TiedEmbedding
+from daskpar.nn.registry import LAYERS, model as build
 from daskpar.optim import SGD
 
 ROWS, BATCH, RATE, SEED = 11, 6, 1e-2, 3

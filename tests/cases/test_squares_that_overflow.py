@@ -54,11 +54,11 @@ def test_each_element_and_then_the_norm(value):
     np.testing.assert_allclose(moved, np.full(3, 0.1 * 2 / np.sqrt(3)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("exponent", [-40, -20, 0, 20, 37, 200])
+SIZES = [("float32", (-20, 0, 20, 37)), ("float64", (-40, -20, 0, 20, 37, 200))]
+
+
+@pytest.mark.parametrize("precision, exponent", [(p, e) for p, exponents in SIZES for e in exponents])
 def test_size_of_a_gradient(precision, exponent):
-    if precision == "float32" and not -40 < exponent < 38:
-        pytest.skip("no number of float32")
     gradient = np.array([3, 0, -4], precision) * np.array(10.0**exponent, precision)
     assert Clip(norm=1.0).size(gradient) == pytest.approx(5 * 10.0**exponent, rel=1e-6)
 

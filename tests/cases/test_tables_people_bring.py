@@ -204,7 +204,7 @@ def test_members_of_an_ensemble_know_the_columns():
 REFUSED = {
     "texts left": (["impute"], "columns 'town', 'grade' of texts; encode them: transforms=[\"encode\"]"),
     "one_hot": (["one_hot"], "transform one_hot: columns 'town', 'grade' hold texts; put encode before it"),
-    "gaps": (["encode"], "or put values in the place of missing ones: transforms: [impute]"),
+    "gaps": (["encode"], "or replace missing values: transforms: [impute]"),
     "late": (["standardise", "impute", "encode"], "impute comes after standardise"),
     "no such column": (
         [{"impute": {"columns": ["agee"]}}],
@@ -214,7 +214,7 @@ REFUSED = {
     "twice": ([{"encode": {"one_hot": [1], "embed": ["town"]}}], "column 'town' is in one_hot and in embed"),
     "mean of texts": (
         [{"impute": {"columns": ["town"]}}],
-        "mean is nothing for column 'town', which holds texts",
+        "mean does not fit column 'town', which holds texts",
     ),
 }
 

@@ -178,7 +178,7 @@ def test_a_nanny_that_has_given_up_is_replaced() -> None:
 @pytest.mark.slow
 def test_workers_that_are_killed_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "_DYING", 10.0)
-    monkeypatch.setattr(driver, "_ROOT_SECONDS", 0.5)
+    monkeypatch.setattr(driver, "_RESTART_SECONDS", 0.5)
     options: dict[str, Any] = {"folder": tmp_path, "checkpoint_every": "100 epochs", "epochs": 60}
     with open_client("processes", workers=2, dashboard_port=0) as client:
         with killed(client, [6.0] + [0.3] * 300), pytest.raises(ClusterLostError) as caught:
@@ -206,7 +206,7 @@ class Loser(Callback):
 @pytest.mark.parametrize("loss", ["workers", "scheduler"])
 @pytest.mark.parametrize("folder", [True, False], ids=["folder", "no folder"])
 def test_the_last_good_state_is_kept(loss: str, folder: bool, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(driver, "_ROOT_TASKS", 60)
+    monkeypatch.setattr(driver, "_RESTART_TASKS", 60)
     options: dict[str, Any] = {"folder": tmp_path if folder else None, "checkpoint_every": "100 epochs"}
     cluster = workers_in_this_process(2)
     with dask.config.set({"daskpar.patience": 1.5}), Client(cluster, set_as_default=False) as client:

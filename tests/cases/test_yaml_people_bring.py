@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar import yaml_text
 from daskpar.cli import main
@@ -42,7 +41,7 @@ def bomb(first, row, alias):
 
 
 SEQUENCES = bomb("- &a0 [x, x, x, x, x, x, x, x, x]", "- &a{n} [{parts}]", "*a{n}")
-MANY = "more than 50,000 values, those that aliases stand for included"
+MANY = "more than 50,000 values, with aliases expanded"
 
 TEXTS = {
     # aliases
@@ -65,11 +64,11 @@ TEXTS = {
     ),
     "a list that holds itself": (
         "a: &a [*a]",
-        "not valid YAML in line 1 (an alias of something that it is part of)",
+        "not valid YAML in line 1 (an alias of a value that contains it)",
     ),
     "a mapping that holds itself": (
         "x: 1\ny: &a {x: {z: *a}}",
-        "not valid YAML in line 2 (an alias of something that it is part of)",
+        "not valid YAML in line 2 (an alias of a value that contains it)",
     ),
     "an alias of nothing": (
         f"{MODEL}loss: *a",
@@ -94,12 +93,15 @@ TEXTS = {
     # values of explicit types
     "text as int": (
         f"{MODEL}train: {{batch: !!int x}}",
-        "not valid YAML in line 2 ('x' is no value of type int)",
+        "not valid YAML in line 2 ('x' is not a value of type int)",
     ),
-    "text as float": (f"{MODEL}a: !!float x", "not valid YAML in line 2 ('x' is no value of type float)"),
-    "text as bool": (f"{MODEL}a: !!bool x", "not valid YAML in line 2 ('x' is no value of type bool)"),
-    "nothing as int": (f"{MODEL}a: !!int", "not valid YAML in line 2 ('' is no value of type int)"),
-    "a prefix without digits": (f"{MODEL}a: 0x_", "not valid YAML in line 2 ('0x_' is no value of type int)"),
+    "text as float": (f"{MODEL}a: !!float x", "not valid YAML in line 2 ('x' is not a value of type float)"),
+    "text as bool": (f"{MODEL}a: !!bool x", "not valid YAML in line 2 ('x' is not a value of type bool)"),
+    "nothing as int": (f"{MODEL}a: !!int", "not valid YAML in line 2 ('' is not a value of type int)"),
+    "a prefix without digits": (
+        f"{MODEL}a: 0x_",
+        "not valid YAML in line 2 ('0x_' is not a value of type int)",
+    ),
     "a list as text": (
         f"{MODEL}a: !!str [1]",
         "not valid YAML in line 2 (expected a scalar node, but found sequence)",
@@ -107,7 +109,7 @@ TEXTS = {
     **{
         f"tag {tag}": (
             f"{MODEL}a: {tag} {value}",
-            f"not valid YAML in line 2 (tag '{tag}' is not for configs; leave it out)",
+            f"not valid YAML in line 2 (tag '{tag}' is not allowed in configs; leave it out)",
         )
         for tag, value in (
             ("!!timestamp", "x"),
@@ -281,7 +283,7 @@ def test_texts_come_back_from_what_is_written(tmp_path, text):
             "data.path=\x1b]0;x",
             "--set data.path=\\x1b]0;x: the value is not valid YAML in line 1 (character U+001B",
         ),
-        ("train.batch=!!set {a}", "(tag '!!set' is not for configs; leave it out)"),
+        ("train.batch=!!set {a}", "(tag '!!set' is not allowed in configs; leave it out)"),
         ("train.clip.norm=.inf", "train.clip.norm: value should be a finite number, got inf"),
         ("x." * 5000 + "y=1", "expected e.g. train.epochs=3"),
         (f"{'k' * 5000}=1", "is not known; known: checkpoint"),

@@ -83,12 +83,12 @@ TABLE = {
     "NaN in the data": (
         arrays(with_value(np.nan)),
         "train data: NaN or infinite values in the examples; clean the data first, "
-        "or put values in the place of missing ones: transforms: [impute]",
+        "or replace missing values: transforms: [impute]",
     ),
     "infinity in data that are standardised": (
         arrays(with_value(np.inf), data={"transforms": ["standardise", "scale"]}),
         "train data: NaN or infinite values in the examples; clean the data first, "
-        "or put values in the place of missing ones: transforms: [impute]",
+        "or replace missing values: transforms: [impute]",
     ),
     "NaN in the targets": (
         arrays(y=np.full(100, np.nan), loss="mean_squared_error", model=[{"dense": 1}]),
@@ -267,7 +267,7 @@ def test_nothing_to_resume(project):
         ),
         (
             {"train__seed": 4},
-            "the checkpoint was made with seed=3, this run has 4; set it back, or train anew",
+            "the checkpoint was made with seed=3, this run has 4; set it back, or train from scratch",
         ),
         ({"data__test": 0.3}, "the checkpoint was made with rows=1258, this run has"),
         ({"model": "[flatten, {dense: 10}]"}, "was it written by another model or optimizer?"),

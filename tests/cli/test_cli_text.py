@@ -138,7 +138,7 @@ def test_what_was_not_trained(project):
             {"data__path": "null"},
             "data.source=text needs data.path, a text in UTF-8; or set DASKPAR_DATA to a",
         ),
-        ({"data__block": 5000}, "too few for 5000 and the one that follows; use a smaller data.block"),
+        ({"data__block": 5000}, "too few for windows of 5000; use a smaller data.block"),
         ({"data__distribution": "uniform"}, "data.distribution=uniform is not for data.source=text"),
         (
             {"model": "[flatten, {dense: 3}]"},

@@ -27,10 +27,10 @@ def executors(threads_client: Any, processes_client: Any) -> list[Executor]:
 def test_graphs_build_on_values_that_are_held(threads_client: Any, processes_client: Any) -> None:
     for executor in executors(threads_client, processes_client):
         first = Graph("0a")
-        one = first.add("one", (0,), add, 1, 2, lane=0)
+        one = first.add("one", (0,), add, 1, 2, slot=0)
         executor.submit(first, [one], 2)
         second = Graph("0a")
-        two = second.add("two", (0,), add, Ref(one), 10, lane=1)
+        two = second.add("two", (0,), add, Ref(one), 10, slot=1)
         executor.submit(second, [one, two], 2)
         assert executor.result(two) == 13
         assert executor.result(one) == 3

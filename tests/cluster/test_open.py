@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from daskpar import InputError, open_client
-from daskpar.cluster.kinds import cuda, kubernetes
 from daskpar.cluster.loopback import free_port
 
 
@@ -71,49 +70,3 @@ def test_a_port_in_use() -> None:
     assert free_port(port) == port
     assert free_port(0) == 0
     assert free_port(None) in (8787, 0)
-
-
-def test_cuda_needs_a_gpu() -> None:
-    try:
-        gpus = cuda.visible_gpus()
-    except InputError as error:
-        assert "cluster.kind=cuda" in str(error)
-    else:
-        assert gpus
-
-
-def test_one_worker_a_gpu() -> None:
-    specs = cuda.worker_specs(["0", "3"])
-    assert [s["options"]["env"] for s in specs.values()] == [
-        {"CUDA_VISIBLE_DEVICES": "0"},
-        {"CUDA_VISIBLE_DEVICES": "3"},
-    ]
-    assert all(s["options"]["resources"] == {"GPU": 1} for s in specs.values())
-    assert all(s["options"]["nthreads"] == 1 for s in specs.values())
-
-
-def test_kubernetes_specification() -> None:
-    spec = kubernetes.cluster_spec("train", "registry/image:1", 3)
-    assert (spec["kind"], spec["apiVersion"]) == ("DaskCluster", "kubernetes.dask.org/v1")
-    (scheduler,) = spec["spec"]["scheduler"]["spec"]["containers"]
-    (worker,) = spec["spec"]["worker"]["spec"]["containers"]
-    assert scheduler["args"][:2] == ["dask", "scheduler"]
-    assert worker["args"][:2] == ["dask", "worker"]
-    assert {scheduler["image"], worker["image"]} == {"registry/image:1"}
-    assert spec["spec"]["worker"]["replicas"] == 3
-    for probe in ("readinessProbe", "livenessProbe"):
-        assert scheduler[probe]["httpGet"]["port"] == "http-dashboard"
-
-
-def test_kubernetes_specification_fits_the_operators_definition() -> None:
-    """Against the custom resource definition that dask-kubernetes ships, where it is installed."""
-    package = pytest.importorskip("dask_kubernetes", reason="needs the kubernetes extra")
-    jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema")
-    from pathlib import Path
-
-    import yaml
-
-    folder = Path(package.__file__).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
-    definition = yaml.safe_load((folder / "daskcluster.yaml").read_text())
-    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    jsonschema.validate(kubernetes.cluster_spec("train", "registry/image:1", 3), schema)

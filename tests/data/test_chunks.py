@@ -56,7 +56,7 @@ def test_what_is_not_finite_is_refused(value, transforms, which):
     (x[2] if which == "examples" else y)[1] = value
     with pytest.raises(InputError) as error:
         prepare("validation", x, y, "float32", transforms)
-    advice = ", or put values in the place of missing ones: transforms: [impute]" * (which == "examples")
+    advice = ", or replace missing values: transforms: [impute]" * (which == "examples")
     assert str(error.value) == (
         f"validation data: NaN or infinite values in the {which}; clean the data first{advice}"
     )

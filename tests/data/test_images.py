@@ -53,7 +53,7 @@ def test_only_the_rows_that_are_read_are_decoded(folder):
     (folder / "red" / "3.webp").write_bytes(b"damaged")
     source = Images(str(folder), (5, 7))
     assert len(source.read(slice(0, 3))[0]) == 3
-    with pytest.raises(InputError, match=r"red/3\.webp: not a readable picture"):
+    with pytest.raises(InputError, match=r"red/3\.webp: not a readable image"):
         source.read(slice(3, 4))
 
 
@@ -108,12 +108,12 @@ def test_training(folder, processes_client):
     [
         (
             lambda f: f / "none",
-            "{}/none: no such folder; expected one with a folder of pictures for each class",
+            "{}/none: no such folder; expected one with a folder of images for each class",
         ),
         (lambda f: f / "red", "{}/red: no folders of classes in it; expected e.g. {}/red/cat/1.png"),
         (
             lambda f: (f / "blue").mkdir() or f,
-            "{}/blue: no pictures in it; expected files such as .png, .jpg, .jpeg, .bmp, .ppm, .webp",
+            "{}/blue: no images in it; expected files such as .png, .jpg, .jpeg, .bmp, .ppm, .webp",
         ),
     ],
 )
@@ -130,12 +130,12 @@ def test_damaged_pictures(tmp_path, spoil):
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(InputError) as error:
         read_image(path, (4, 4), 3)
-    assert str(error.value).startswith(f"{path}: not a readable picture (") and "\n" not in str(error.value)
+    assert str(error.value).startswith(f"{path}: not a readable image (") and "\n" not in str(error.value)
 
 
 def test_deep_pictures_are_not_cut_off(tmp_path):
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"a\.png: I;16 pixels; expected pictures of 8 bits a channel"):
+    with pytest.raises(InputError, match=r"a\.png: I;16 pixels; expected images of 8 bits a channel"):
         read_image(tmp_path / "a.png", (4, 4), 1)
 
 

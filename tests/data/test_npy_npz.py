@@ -224,5 +224,5 @@ def test_refused_arrays_are_not_held(tmp_path, through_files):
 
 
 def test_the_contract_itself():
-    with pytest.raises(TypeError, match="Source is no source"):
+    with pytest.raises(TypeError, match="a Source must implement it"):
         Source().arrays()

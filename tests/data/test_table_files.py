@@ -102,9 +102,9 @@ def test_large_tables_are_converted_once_and_mapped(tmp_path, monkeypatch):
 
     reads = []
     monkeypatch.setattr(TableFile, "batches", lambda *_: reads.append(1))
-    from daskpar.data import tables
+    from daskpar.data import table_arrays
 
-    tables._open.cache_clear()
+    table_arrays.open_table.cache_clear()
     again = Csv(path, target="kind")
     for name in x.dtype.names:
         np.testing.assert_array_equal(again.arrays()[0][name], x[name])

@@ -158,12 +158,11 @@ def test_numbers_that_overlap_are_cast():
         (b"aaaaaaaaa", "holds 1 different characters; expected a text"),
         (
             b"abcabcab",
-            "7 characters from 0% to 90% of the text are too few for 8 and the one that follows; use a "
-            "smaller data.block",
+            "7 characters from 0% to 90% of the text are too few for windows of 8; use a smaller data.block",
         ),
         (
             b"abcde" * 8,
-            "4 characters from 90% to 100% of the text are too few for 8 and the one that follows; use a "
+            "4 characters from 90% to 100% of the text are too few for windows of 8; use a "
             "smaller data.block",
         ),
     ],

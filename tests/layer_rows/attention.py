@@ -2,8 +2,10 @@
 
 from daskpar.nn import Dense, Residual, Tanh
 from daskpar.nn.layers.attention import MultiHeadAttention
-from daskpar.nn.layers.embedding import Embedding, LearnedPositions, TiedEmbedding
+from daskpar.nn.layers.embedding import Embedding
 from daskpar.nn.layers.layer_norm import LayerNorm
+from daskpar.nn.layers.learned_positions import LearnedPositions
+from daskpar.nn.layers.tied_embedding import TiedEmbedding
 from daskpar.nn.layers.transformer import FeedForward, TransformerBlock
 from layer_rows.row import Row
 

@@ -1,6 +1,8 @@
 """Convolutions and pooling."""
 
-from daskpar.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose2d
+from daskpar.nn.layers.conv1d import Conv1d
+from daskpar.nn.layers.conv_transpose import ConvTranspose2d
+from daskpar.nn.layers.convolution import Conv2d
 from daskpar.nn.layers.pooling import AvgPool, MaxPool
 from layer_rows.row import Row
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph.test_step import counted
+from graph.test_step_graph import counted
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.cluster.executor import THREADED
 from daskpar.data import Digits, Split
-from daskpar.layout.compression import RESIDUAL as WIRE
+from daskpar.layout.compression import REMAINDER as WIRE
 from daskpar.tasks.state_file import read_slots
 from daskpar.tasks.types import Gradient, Spec
 from daskpar.train.problem import make_order, make_spec
@@ -65,7 +65,7 @@ def test_each_place_in_a_tree_keeps_its_own() -> None:
     """Six lanes meet in two nodes, and all eight hand on halves; a single lane has nobody to hand them to."""
     found = counted(Layout(data=8, fan_in=4, compression="float16"), steps=3, apart=True)
     assert found["compress-gradient"] == found["error-feedback"] == 3 * (8 + 2)
-    assert found["save-residuals"] == 1
+    assert found["save-remainders"] == 1
     assert "compress-gradient" not in counted(Layout(compression="float16"), apart=True)
 
 
@@ -82,8 +82,8 @@ def test_what_was_left_out_goes_on_under_another_number_of_lanes(tmp_path: Path,
     assert np.abs(left).max() > 0
     slots = tuple(f"{WIRE}0-{lane}" for lane in range(lanes))
     how = (0, spec.table.size, str(path), "")
-    loaded = [tasks.load_residual(spec, None, *how, name, slots) for name in slots]
-    total = sum(residual.buffer for residual in loaded if residual is not None)
+    loaded = [tasks.load_remainder(spec, None, *how, name, slots) for name in slots]
+    total = sum(remainder.buffer for remainder in loaded if remainder is not None)
     np.testing.assert_allclose(total, left, rtol=0, atol=1e-18)
     resumed = Trainer(MODEL, layout=layout, steps=30, checkpoint_every="10 steps", **common)
     assert resumed.fit(Digits(), resume=True).steps_ == 30

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from clusters import workers_in_this_process
 from distributed import Client, get_worker
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from daskpar import Layout, Trainer
 from daskpar.autotune.measure import lane_weights
@@ -80,7 +79,7 @@ def test_left_to_be_measured_there_is_a_lane_for_each_worker(threads_client: Any
 @pytest.mark.parametrize(
     "layout, message",
     [
-        ({"lanes": (1, 2), "data": 3}, r"layout\.lanes=\[1, 2\] are 2 lanes, layout\.data=3"),
+        ({"lanes": (1, 2), "data": 3}, r"layout\.lanes=\[1, 2\] are 2 lanes, but layout\.data=3"),
         ({"lanes": (1, 0)}, r"layout\.lanes=\[1, 0\]: weights must be above zero"),
         ({"lanes": "quick"}, r"layout\.lanes='quick': expected auto, or a list of weights"),
         ({"lanes": ()}, r"layout\.lanes=\(\): expected auto, or a list of weights"),

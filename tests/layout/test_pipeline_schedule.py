@@ -3,11 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from daskpar.layout import pipeline_schedule as module
-from daskpar.layout.pipeline_schedule import SCHEDULES, Action, alive, bubble, schedule, timeline
+from daskpar.layout.pipeline_schedule import SCHEDULES, Action, actions_of_stages, alive, bubble, timeline
 
 KINDS = st.sampled_from(sorted(SCHEDULES))
 SIZES = st.integers(1, 9)
@@ -18,16 +17,18 @@ def written(actions):
 
 
 def test_gpipe_goes_forward_with_all_and_then_back():
-    assert [written(actions) for actions in schedule("gpipe", 3, 4)] == ["F0 F1 F2 F3 B0 B1 B2 B3"] * 3
+    assert [written(actions) for actions in actions_of_stages("gpipe", 3, 4)] == [
+        "F0 F1 F2 F3 B0 B1 B2 B3"
+    ] * 3
 
 
 def test_1f1b_takes_turns_once_the_pipeline_is_full():
-    assert [written(actions) for actions in schedule("1f1b", 3, 4)] == [
+    assert [written(actions) for actions in actions_of_stages("1f1b", 3, 4)] == [
         "F0 F1 F2 B0 F3 B1 B2 B3",
         "F0 F1 B0 F2 B1 F3 B2 B3",
         "F0 B0 F1 B1 F2 B2 F3 B3",
     ]
-    assert [written(actions) for actions in schedule("1f1b", 4, 2)] == [
+    assert [written(actions) for actions in actions_of_stages("1f1b", 4, 2)] == [
         "F0 F1 B0 B1",
         "F0 F1 B0 B1",
         "F0 F1 B0 B1",
@@ -48,7 +49,7 @@ def drawn(slots):
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_the_drawings_are_true(kind):
     lines = [line.strip().removeprefix(kind).strip() for line in module.__doc__.splitlines()]
-    rows = drawn(timeline(schedule(kind, 3, 4)))
+    rows = drawn(timeline(actions_of_stages(kind, 3, 4)))
     assert lines[lines.index(rows[0]) :][:3] == rows
 
 
@@ -57,13 +58,13 @@ def test_the_drawings_are_true(kind):
 @pytest.mark.parametrize("backward", [1.0, 2.0, 3.5])
 def test_the_bubble_is_n_minus_one_of_m_plus_n_minus_one(kind, stages, micros, backward):
     """torchgpipe's formula (Kim et al. 2020), whatever a backward pass takes."""
-    slots = timeline(schedule(kind, stages, micros), backward=backward)
+    slots = timeline(actions_of_stages(kind, stages, micros), backward=backward)
     assert bubble(slots) == pytest.approx((stages - 1) / (micros + stages - 1))
 
 
 @given(KINDS, SIZES, SIZES)
 def test_every_stage_does_everything_once_and_in_order(kind, stages, micros):
-    for actions in schedule(kind, stages, micros):
+    for actions in actions_of_stages(kind, stages, micros):
         assert sorted(actions) == sorted(Action(v, m) for v in ("forward", "backward") for m in range(micros))
         for verb in ("forward", "backward"):
             assert [m for v, m in actions if v == verb] == list(range(micros))
@@ -71,13 +72,13 @@ def test_every_stage_does_everything_once_and_in_order(kind, stages, micros):
 
 @given(KINDS, SIZES, SIZES)
 def test_activations_alive(kind, stages, micros):
-    for stage, actions in enumerate(schedule(kind, stages, micros)):
+    for stage, actions in enumerate(actions_of_stages(kind, stages, micros)):
         assert alive(actions) == (micros if kind == "gpipe" else min(micros, stages - stage))
 
 
 @given(KINDS, SIZES, SIZES)
 def test_a_stage_does_one_thing_at_a_time(kind, stages, micros):
-    slots = timeline(schedule(kind, stages, micros))
+    slots = timeline(actions_of_stages(kind, stages, micros))
     assert len(slots) == 2 * stages * micros
     for stage in range(stages):
         own = [slot for slot in slots if slot.stage == stage]

@@ -127,7 +127,7 @@ def held(layout: Layout) -> float:
             if kind is not None and kind.verb == "forward":
                 value = values[key]
                 kept = value.saved if isinstance(value, Forward) else value
-                sizes[graph.lanes[key]] += new_bytes(kept, set())
+                sizes[graph.slots[key]] += new_bytes(kept, set())
     return max(sizes.values())
 
 

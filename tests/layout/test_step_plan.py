@@ -6,25 +6,16 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar import InputError, Layout, Trainer, tasks
 from daskpar.data import Digits
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph
+from daskpar.layout.arguments import AllCarried, Carried, CountCarried, Output, Together
 from daskpar.layout.compile import compile_plan
 from daskpar.layout.layout import CUTS
-from daskpar.layout.plan import (
-    LOOK,
-    AllCarried,
-    Carried,
-    CountCarried,
-    Output,
-    Plan,
-    Section,
-    Together,
-)
+from daskpar.layout.plan import SNAPSHOT, Plan, Section
 from daskpar.tasks.types import Spec
 from daskpar.train.problem import make_order, make_spec
 
@@ -52,7 +43,7 @@ def spec_of(layout: Layout, **options: Any) -> Spec:
 
 
 def sections(plan: Plan) -> list[Section]:
-    return [plan.start, plan.step, plan.look, *([plan.average] if plan.average else [])]
+    return [plan.start, plan.step, plan.snapshot, *([plan.average] if plan.average else [])]
 
 
 def inside(arguments: Any) -> list[Any]:
@@ -79,7 +70,7 @@ def check(plan: Plan) -> None:
                     assert argument.variable in left, (op.kind.name, argument)
         for sources in section.results.values():
             assert all(not isinstance(s, Output) or s.number < len(section.ops) for s in sources)
-    assert len(plan.look.results[LOOK]) == 1
+    assert len(plan.snapshot.results[SNAPSHOT]) == 1
     assert plan.logs and all(log.variable in left for log in plan.logs)
 
 
@@ -136,7 +127,7 @@ def reads(plan: Plan) -> set[tuple[str, int]]:
     "layout, expected",
     [
         (Layout(data=2), {("state", 1), ("gradient", 1)}),
-        (Layout(data=2, compression="float16"), {("state", 1), ("gradient", 1), ("residual", 1)}),
+        (Layout(data=2, compression="float16"), {("state", 1), ("gradient", 1), ("remainder", 1)}),
         (
             Layout(data=2, update="stale", staleness=2),
             {("servers", 1), ("pushed", 1), ("pushed", 3), ("barrier", 1)},

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar import Layout, Trainer, tasks
 from daskpar.autotune.count import count
@@ -41,7 +40,7 @@ def graph_of(model: Any, layout: Layout, apart: bool = False) -> Graph:
     streams = range(spec.order.streams)
     chunks = {(s, c): graph.add("load-data", (s, c), lambda: None) for s in streams for c in range(8)}
     builder = Emitter(spec, model_key, chunks, apart)
-    builder.cut(graph, builder.window(graph, builder.start(graph, 0), [0.1]))
+    builder.snapshot(graph, builder.window(graph, builder.start(graph, 0), [0.1]))
     return graph
 
 

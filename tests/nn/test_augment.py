@@ -171,16 +171,17 @@ REFUSED = [
     (lambda: Normalise(0.0, (1.0, -1.0)), "normalise.deviation=-1.0 must be above zero"),
     (
         init(RandomShift(3), (3, 8, 1)),
-        "random_shift.pixels=3 can shift all of an image of shape (3, 8, 1) out of sight; it must be below 3",
+        "random_shift.pixels=3 could shift an image of shape (3, 8, 1) out of sight; it must be below 3",
     ),
     (
         init(RandomCrop(3, 8, 1), (3, 5, 1)),
-        "random_crop.columns=8 is more than the 7 that shape (3, 5, 1) has with padding=1; ask for less, or "
-        "pad more",
+        "random_crop.columns=8 is more than the 7 that shape (3, 5, 1) has with padding=1; use less, or "
+        "more padding",
     ),
     (
         init(Normalise((0.5, 0.5), 1), (4, 4, 3)),
-        "normalise.mean has 2 numbers for the 3 channels of shape (4, 4, 3); give one, or one a channel",
+        "normalise.mean has 2 numbers for the 3 channels of shape (4, 4, 3); give one number, "
+        "or one for each channel",
     ),
     *(
         (

@@ -78,7 +78,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "state of its own": (Holding(2.0), "check 'pickling' fails: its copy is"),
     "another stream": (
         with_method("init", lambda s, rng, shape: ({"weight": np.random.random(shape)}, shape)),
-        "check 'init' fails: it draws from another stream than the `rng` that it is given",
+        "check 'init' fails: it draws from another stream than `rng`",
     ),
     "no shape": (
         with_method("init", lambda s, rng, shape: {"weight": np.ones(shape)}),
@@ -86,7 +86,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "a shape that is none": (
         with_method("init", lambda s, rng, shape: ({}, 4)),
-        "init returned 4 as the shape of an output; expected a tuple of whole numbers",
+        "init returned 4 as the shape of an output; expected a tuple of integers",
     ),
     "a parameter that is none": (
         with_method("init", lambda s, rng, shape: ({"weight": 1.0}, shape)),
@@ -103,7 +103,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "a gradient missing": (
         with_method("backward", gradients(grads=lambda grads: {"weight": grads["weight"]})),
-        "check 'shapes' fails: backward returned gradients 'weight'; expected one of each parameter",
+        "check 'shapes' fails: backward returned gradients 'weight'; expected one for each parameter",
     ),
     "a gradient not summed": (
         with_method("backward", gradients(grads=lambda grads: grads | {"bias": np.ones((5, 4))})),
@@ -114,7 +114,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
         "check 'dtypes' fails: forward returned an output of float64; expected float32",
     ),
     "writing": (with_method("forward", writes), "check 'purity' fails: it writes to x; work on a copy"),
-    "state": (with_method("forward", stateful), "check 'repetition' fails: y differs the second time"),
+    "state": (with_method("forward", stateful), "check 'repetition' fails: y differs in the second pass"),
     "a wrong dx": (
         with_method("backward", gradients(dx=lambda dx: 2 * dx)),
         "check 'gradients' fails: dx is off by 1 of its largest element",
@@ -156,7 +156,7 @@ class Centred(Layer):
 
 def test_rows_that_meet_are_told_unless_it_is_said() -> None:
     with pytest.raises(
-        InputError, match=r"check 'rows' fails: y of a chunk is not that of its pieces; pass indep"
+        InputError, match=r"check 'rows' fails: y of a chunk differs from that of its pieces; pass indep"
     ):
         check_layer(Centred(), (4,))
     check_layer(Centred(), (4,), independent=False)
@@ -170,6 +170,6 @@ class Shared(Good):
 
 def test_a_gradient_that_is_a_part_of_an_input() -> None:
     with pytest.raises(
-        InputError, match="check 'ownership' fails: the gradient 'bias' is a part of an input"
+        InputError, match="check 'ownership' fails: the gradient 'bias' shares memory with an input"
     ):
         check_layer(Shared(), (4,))

@@ -111,7 +111,7 @@ REFUSED = [
     (
         lambda: Sequential((Dense(4), Residual((Dense(3),)))).init(np.random.default_rng(0), (4,)),
         "layer 1: residual: its layers turn (4,) into (3,); they must keep the shape, or a shortcut must "
-        "change it likewise",
+        "change it in the same way",
     ),
 ]
 

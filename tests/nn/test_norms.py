@@ -344,7 +344,7 @@ REFUSED = [
     ),
     (
         init(Crop(1, (2, 1)), (4, 3, 1)),
-        "crop: rows=(1, 1) and columns=(2, 1) leave nothing of shape (4, 3, 1); take less away",
+        "crop: rows=(1, 1) and columns=(2, 1) leave nothing of shape (4, 3, 1); crop less",
     ),
 ]
 

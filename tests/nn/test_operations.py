@@ -206,7 +206,7 @@ def test_a_model_is_taken_apart_where_something_shares_within_it():
         "run transformer_block (2,)",
     ]
     assert [operation.shares for operation in operations(model)] == [False, False, True, False, False, False]
-    assert told(operations(model, meets=False)) == [
+    assert told(operations(model, sync=False)) == [
         f"run {kind} ({i},)" for i, kind in enumerate(("residual", "residual", "transformer_block"))
     ]
     assert told(operations(model, apart=True))[-8:] == [
@@ -231,7 +231,7 @@ class Closed(Layer):
 
 def test_what_cannot_be_taken_apart_is_refused_only_where_something_in_it_shares():
     for layer in (Closed((BatchNorm(sync=True),)), Residual((BatchNorm(sync=True),), remat=True)):
-        with pytest.raises(InputError, match=f"^{layer.kind}: a layer with sync: true cannot stand within"):
+        with pytest.raises(InputError, match=f"^{layer.kind}: a layer with sync: true cannot be inside"):
             operations(Sequential((layer,)))
     for layer in (Closed((Dense(3), Tanh())), Residual((Dense(3), Tanh()), remat=True)):
         assert [operation.layer for operation in operations(Sequential((layer,)), apart=True)] == [layer]

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from device import DeviceArray, download, upload, xp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar.nn import Dense, ParameterTable, ReLU, Residual, Sequential
 from daskpar.nn.parameters import collect, first_not_finite

@@ -7,8 +7,7 @@ from math import exp, tanh
 import numpy as np
 import pytest
 from device import download, upload, without
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar.errors import InputError
 from daskpar.nn import Context, Dense, Sequential

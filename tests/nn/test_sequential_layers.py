@@ -111,7 +111,9 @@ def test_a_residual_adds_its_shortcut():
 
 def test_a_residual_whose_branches_differ_is_refused():
     layer = Residual((Dense(3),), shortcut=(Dense(2),))
-    message = "residual: its layers turn (4,) into (3,), its shortcut into (2,); they must be of one shape"
+    message = (
+        "residual: its layers turn (4,) into (3,), its shortcut into (2,); they must have the same shape"
+    )
     with pytest.raises(InputError) as caught:
         layer.init(np.random.default_rng(0), (4,))
     assert str(caught.value) == message

@@ -22,8 +22,8 @@ from daskpar.nn import (
     Tanh,
     TiedEmbedding,
     TransformerBlock,
+    registry as nn,
 )
-from daskpar.nn import registry as nn
 from daskpar.nn.container import Container, in_sequence
 from daskpar.nn.layer import Layer, Params, frozen
 from daskpar.nn.operations import operations

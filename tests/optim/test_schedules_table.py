@@ -4,8 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from daskpar.errors import InputError
 from daskpar.optim import Constant, Cosine, Exponential, Linear, OneCycle, ReduceOnPlateau, Step

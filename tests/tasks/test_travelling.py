@@ -10,7 +10,7 @@ import pytest
 
 from daskpar.data.chunk import Chunk
 from daskpar.nn.operations import Flow
-from daskpar.tasks.parts import Kept
+from daskpar.tasks.parts import PartInput
 from daskpar.tasks.types import Backward, Forward, Gradient, Lane, State
 
 ARRAY = np.arange(6, dtype=np.float32)
@@ -22,7 +22,7 @@ VALUES = [
     Chunk(ARRAY.reshape(3, 2), ARRAY[:3]),
     Forward(ARRAY, [(ARRAY, None), ARRAY + 2], ARRAY > 2, (ARRAY,), ARRAY),
     Backward(None, (GRADIENT,), (ARRAY,), ARRAY),
-    Forward(ARRAY, Kept(Flow(ARRAY + 1, None, (ARRAY,)), ARRAY)),
+    Forward(ARRAY, PartInput(Flow(ARRAY + 1, None, (ARRAY,)), ARRAY)),
 ]
 
 

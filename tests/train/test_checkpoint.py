@@ -68,7 +68,7 @@ def test_states_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changed", [{"batch": 64}, {"seed": 1}, {"distribution": "uniform"}])
 def test_a_run_cannot_go_on_in_another_order(tmp_path: Path, changed: dict[str, Any]) -> None:
     fitted(tmp_path, epochs=1)
-    with pytest.raises(InputError, match=r"the checkpoint was made with .*; set it back, or train anew"):
+    with pytest.raises(InputError, match=r"the checkpoint was made with .*; set it back, or train"):
         Trainer(MODEL, **{"batch": 128, "folder": tmp_path, "client": THREADED, **changed}).fit(
             Digits(), resume=True
         )

@@ -61,7 +61,7 @@ def test_warm_start_says_whether_fit_goes_on(caplog: pytest.LogCaptureFixture) -
     assert "going on" not in caplog.text
     trainer.warm_start = True
     assert trainer.fit(Digits()).steps_ == 4 * STEPS
-    assert "going on from step 30; warm_start=False trains anew" in caplog.text
+    assert "continuing from step 30; warm_start=False trains from scratch" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["restored", "copied", "pickled"])

@@ -36,8 +36,7 @@ from daskpar.nn import (
 from daskpar.nn.layer import Layer, Params
 from daskpar.nn.parameters import collect
 from daskpar.nn.trainable import arranged
-from daskpar.optim import Clip, Penalty, Tensors
-from daskpar.optim import registry as optim
+from daskpar.optim import Clip, Penalty, Tensors, registry as optim
 from daskpar.tasks.types import Gradient
 
 OPTIMIZERS: list[dict[str, Any]] = [

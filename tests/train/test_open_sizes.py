@@ -129,14 +129,14 @@ def test_layouts_cut_what_is_filled_in(layout):
 
 
 REFUSED = {
-    "two open": ([Dense(), Dense()], X, CLASSES, "the units of several layers open; only the last one's"),
-    "floats": ([Dense()], X, X[:, 0], "dense.units is left open, and the data do not say it"),
+    "two open": ([Dense(), Dense()], X, CLASSES, "several layers of the model have no `units`; only the last one"),
+    "floats": ([Dense()], X, X[:, 0], "dense.units is not set, and the data do not determine it"),
     "no features": ([{"embedding": 30}], WORDS, CLASSES, "layer 'embedding' needs features"),
     "no codes": (
         ["embed_columns", "dense"],
         X,
         CLASSES,
-        "no column holds numbers of categories; use the transform",
+        "no column holds codes of categories; use the transform",
     ),
 }
 

@@ -73,7 +73,7 @@ def test_a_run_hears_what_it_has_no_state_for(executor: Any) -> None:
     run = start(executor, settings()).run
     with pytest.raises(InputError, match="no state before the first evaluation"):
         run.keep_best()
-    with pytest.raises(InputError, match="the run goes on"):
+    with pytest.raises(InputError, match="the run is in progress"):
         run.replace_state(tasks.load_initial(run.spec).state)
 
 

@@ -197,7 +197,7 @@ def test_a_batch_in_which_no_row_counts_is_a_step_of_no_gradient() -> None:
         (W - 1, "negative values in the sample weights, the least -1; expected numbers from 0 on"),
         (np.where(W > 2, np.nan, W), "NaN or infinite values in the sample weights; give each row a number"),
         (np.where(W > 2, np.inf, W), "NaN or infinite values in the sample weights"),
-        (np.zeros(ROWS), "the sample weights of all rows are 0; give rows that count a number above 0"),
+        (np.zeros(ROWS), "the sample weights of all rows are 0; give at least one row a weight above 0"),
         (np.array(["a"] * ROWS), "expected numbers, got sample weights of <U1"),
     ],
 )

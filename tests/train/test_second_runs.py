@@ -110,7 +110,7 @@ def test_a_share_of_a_part_stays_within_the_part() -> None:
 def test_files_of_a_run_go_with_it(
     processes_client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(driver, "_ROOT_TASKS", 10)
+    monkeypatch.setattr(driver, "_RESTART_TASKS", 10)
     x, y = Digits().arrays()
     trainer = make(
         client=processes_client, layout=Layout(data=2), folder=tmp_path, checkpoint_every="9 epochs"

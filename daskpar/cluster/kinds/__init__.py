@@ -1,3 +1,3 @@
-"""Kinds of clusters, one module each: a dataclass whose fields are its keys in a config's `cluster`."""
+"""Kinds of clusters: frozen dataclasses whose fields are keys of the section `cluster` in a config."""
 
-from daskpar.cluster.kinds import local as local  # first in the order that messages name kinds in
+from daskpar.cluster.kinds import local as local  # first, so that messages name its kinds first

@@ -1,4 +1,8 @@
-"""Addresses of schedulers: asking who answers there, for a bounded time, before a client is made."""
+"""Clusters that run already, by the address of their scheduler.
+
+Before a client is made, the scheduler must identify itself within a time limit, so that a wrong address fails
+with one line.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,29 @@ _SECONDS = 10
 @register("address")
 @dataclass(frozen=True)
 class Address(ClusterKind):
-    """A cluster that runs already."""
+    """Cluster that runs already, started by someone else.
 
-    address: str | None = setting(None, "of the scheduler, e.g. tcp://10.0.0.1:8786")
+    The end of the context closes the client only.
+
+    Args:
+        address: Address of the scheduler, with its protocol and port, e.g. "tcp://10.0.0.1:8786". Required,
+            although the default is None.
+
+    Raises:
+        InputError: From `client`, if no scheduler answers there within 10 seconds or it has no workers.
+
+    Example:
+        >>> from daskpar import open_client
+        >>> from daskpar.cluster.kinds.address import Address
+        >>> with open_client("threads", dashboard_port=0) as first:
+        ...     with Address(first.scheduler.address).client() as second:
+        ...         second.submit(sum, [1, 2, 3]).result()
+        6
+    """
+
+    address: str | None = setting(
+        None, "address of the scheduler, for kind address, e.g. tcp://10.0.0.1:8786"
+    )
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -39,7 +63,7 @@ class Address(ClusterKind):
 def connect(address: str | None) -> Client:
     """Return a client of the scheduler at an address.
 
-    Raises InputError in one line where no scheduler answers within 10 s, or where it has no workers.
+    Raises InputError in one line if no scheduler answers within 10 seconds, or if it has no workers.
     """
     from distributed import Client
 
@@ -50,10 +74,10 @@ def connect(address: str | None) -> Client:
         if answer.get("type") != "Scheduler":
             raise ValueError(f"but a {answer.get('type')} does")
         client = Client(address, timeout=f"{_SECONDS}s")
-    except Exception as error:  # each protocol fails in its own way where its settings are missing
+    except Exception as error:  # each protocol raises other errors if its settings are missing
         raise InputError(
             f"cluster.address={address}: no scheduler answers there ({_reason(error)}); expected the "
-            "address of a scheduler that runs, with the port that it listens at, not that of its dashboard"
+            "address of a running scheduler, with the scheduler's port, not that of its dashboard"
         ) from None
     if not client.scheduler_info(n_workers=-1)["workers"]:
         client.close()
@@ -85,7 +109,7 @@ async def _identity(address: str) -> dict[str, Any]:
 
 
 def _run_in_a_thread(function: Callable[[str], Coroutine[object, object, T]], argument: str) -> T:
-    """Run a coroutine to its end, also where this thread has an event loop that is running."""
+    """Run a coroutine to its end in a new thread, because this thread may have a running event loop."""
     values: list[T] = []
     errors: list[BaseException] = []
 

@@ -1,6 +1,6 @@
-"""One worker process for each visible GPU, each with the resource `GPU=1`.
+"""Clusters of one worker process per visible GPU, each worker with the resource `GPU=1`.
 
-What was run: the specification, on a machine without a GPU. No worker of it has met a GPU yet.
+Status: tests check the specification of the workers. The cluster has not been started on a GPU yet.
 """
 
 from __future__ import annotations
@@ -24,7 +24,22 @@ if TYPE_CHECKING:
 @register("cuda")
 @dataclass(frozen=True)
 class Cuda(WithDashboard):
-    """A worker process for each GPU that is visible here."""
+    """Cluster of one worker process per visible GPU of this machine.
+
+    Each worker has one thread, the resource `GPU=1`, and sees only its GPU. Needs CuPy.
+
+    Args:
+        dashboard_port: Port of the dashboard. 0 is any free port. None is 8787, or any free port if 8787 is
+            in use. Default: None.
+
+    Raises:
+        InputError: From `client`, if CuPy is not installed or no GPU is usable.
+
+    Example:
+        >>> from daskpar.cluster.kinds.cuda import Cuda
+        >>> Cuda(dashboard_port=8790)
+        Cuda(dashboard_port=8790)
+    """
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -38,21 +53,24 @@ class Cuda(WithDashboard):
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, in the notation of CUDA_VISIBLE_DEVICES.
+
+    Raises InputError if CuPy is not installed or no GPU is usable.
+    """
     try:
         import cupy
 
         count = cupy.cuda.runtime.getDeviceCount()
     except ImportError:
         raise InputError("cluster.kind=cuda needs CuPy: pip install 'daskpar[cuda]'") from None
-    except Exception as error:  # CuPy raises CUDARuntimeError, which only exists where CuPy does
+    except Exception as error:  # CuPy raises CUDARuntimeError, which cannot be imported without CuPy
         raise InputError(f"cluster.kind=cuda: no GPU can be used here ({error})") from None
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(i) for i in range(count)]
 
 
 def worker_specs(gpus: list[str]) -> dict[int, dict[str, Any]]:
-    """The workers of a `SpecCluster`: one nanny a GPU, which is the only one it sees."""
+    """Return the workers of a `SpecCluster`: one nanny per GPU, to which only that GPU is visible."""
     from distributed import Nanny
 
     return {
@@ -70,7 +88,7 @@ def worker_specs(gpus: list[str]) -> dict[int, dict[str, Any]]:
 
 
 def start(dashboard_address: str) -> SpecCluster:
-    """A cluster for the GPUs of this machine, without workers yet. Raises InputError without a GPU."""
+    """Start a cluster for the GPUs of this machine, without workers yet. Raises InputError without a GPU."""
     visible_gpus()
     from distributed import Scheduler, SpecCluster
 

@@ -1,9 +1,11 @@
-"""A cluster on Kubernetes, through the dask operator and a specification of our own.
+"""Clusters on Kubernetes, through the Dask operator and daskpar's own specification.
 
-dask-kubernetes 2026.3.0 writes `dask-scheduler` and `dask-worker` into its default specification, which
-distributed no longer installs since 2026.6.0: its pods cannot start. Quantities and ports of probes must be
-strings or names in the custom resource. What was run: the specification, checked against the operator's own
-resource definition; no cluster has been started from it yet.
+The default specification of dask-kubernetes 2026.3.0 starts `dask-scheduler` and `dask-worker`, commands that
+distributed 2026.6.0 and later do not install, so its pods cannot start. In the custom resource, quantities
+must be strings and ports of probes must be names.
+
+Status: tests check the specification against the operator's resource definition. No cluster has been started
+from it yet.
 """
 
 from __future__ import annotations
@@ -27,10 +29,29 @@ if TYPE_CHECKING:
 @register("kubernetes")
 @dataclass(frozen=True)
 class Kubernetes(WithWorkers):
-    """Pods of a Kubernetes cluster, through the dask operator."""
+    """Cluster of pods on Kubernetes, started through the Dask operator.
 
-    image: str | None = setting(None, "an image that has daskpar installed")
-    namespace: str | None = setting(None, "where its pods run")
+    KUBECONFIG must name a Kubernetes cluster with the operator. Needs dask-kubernetes.
+
+    Args:
+        workers: Number of worker pods, of one thread each. Default: 2.
+        image: Container image with daskpar installed. Required, although the default is None.
+        namespace: Kubernetes namespace of the pods. None is that of the Kubernetes context. Default: None.
+
+    Raises:
+        InputError: From `client`, if the image is missing, dask-kubernetes is not installed, the cluster does
+            not start, or its workers are not ready within 600 seconds.
+
+    Example:
+        >>> from daskpar.cluster.kinds.kubernetes import Kubernetes
+        >>> Kubernetes(workers=8, image="registry.example.com/daskpar:1")
+        Kubernetes(workers=8, image='registry.example.com/daskpar:1')
+    """
+
+    image: str | None = setting(None, "container image with daskpar installed, for kind kubernetes")
+    namespace: str | None = setting(
+        None, "Kubernetes namespace of the pods, for kind kubernetes; null: that of the Kubernetes context"
+    )
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -53,7 +74,7 @@ def _wait(client: Client, workers: int, seconds: float = 600) -> None:
 
 
 def cluster_spec(name: str, image: str, workers: int) -> dict[str, Any]:
-    """The `DaskCluster` resource (kubernetes.dask.org/v1) for a scheduler and so many workers."""
+    """Return the `DaskCluster` resource (kubernetes.dask.org/v1) of a scheduler and `workers` workers."""
     labels = {"dask.org/cluster-name": name, "dask.org/component": "scheduler"}
     ports = {"tcp-comm": 8786, "http-dashboard": 8787}
     scheduler = {
@@ -86,9 +107,12 @@ def cluster_spec(name: str, image: str, workers: int) -> dict[str, Any]:
 
 
 def start(workers: int, image: str | None, namespace: str | None) -> Any:
-    """A `KubeCluster` from `cluster_spec`. Needs the operator in the cluster that KUBECONFIG names."""
+    """Start a `KubeCluster` from `cluster_spec`, in the Kubernetes cluster that KUBECONFIG names.
+
+    Raises InputError without an image or dask-kubernetes, or if the cluster does not start.
+    """
     if not image:
-        raise InputError("cluster.kind=kubernetes needs cluster.image, one that has daskpar installed")
+        raise InputError("cluster.kind=kubernetes needs cluster.image, an image with daskpar installed")
     try:
         from dask_kubernetes.operator import KubeCluster
     except ImportError:
@@ -98,5 +122,5 @@ def start(workers: int, image: str | None, namespace: str | None) -> Any:
     spec = cluster_spec(f"daskpar-{uuid4().hex[:8]}", image, workers)
     try:
         return KubeCluster(custom_cluster_spec=spec, namespace=namespace)
-    except Exception as error:  # kr8s and the API server fail each in their own way
+    except Exception as error:  # kr8s and the API server raise errors of many types
         raise InputError(f"cluster.kind=kubernetes: the cluster did not start ({error})") from None

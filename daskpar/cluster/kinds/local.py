@@ -1,4 +1,4 @@
-"""Clusters on this machine: threads of this process, processes, and Dask's threaded scheduler."""
+"""Clusters on this machine: threads of this process, worker processes, and Dask's threaded scheduler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 @register("threads")
 @dataclass(frozen=True)
 class Threads(WithDashboard, WithWorkers):
-    """Threads of this process."""
+    """Cluster of one worker with several threads, in this process.
+
+    Values are shared without copies and a task starts within about a millisecond. A dashboard is shown.
+
+    Args:
+        workers: Number of threads of the worker. Default: 2.
+        dashboard_port: Port of the dashboard. 0 is any free port. None is 8787, or any free port if 8787 is
+            in use. Default: None.
+
+    Example:
+        >>> from daskpar.cluster.kinds.local import Threads
+        >>> with Threads(workers=2, dashboard_port=0).client() as client:
+        ...     [worker["nthreads"] for worker in client.scheduler_info()["workers"].values()]
+        [2]
+    """
 
     apart: ClassVar[bool] = False
 
@@ -38,7 +52,20 @@ class Threads(WithDashboard, WithWorkers):
 @register("processes")
 @dataclass(frozen=True)
 class Processes(WithDashboard, WithWorkers):
-    """Processes of this machine, which listen on the loopback interface only."""
+    """Cluster of worker processes of one thread each, on this machine.
+
+    They listen on the loopback interface only. A worker process that ends is started again.
+
+    Args:
+        workers: Number of worker processes. Default: 2.
+        dashboard_port: Port of the dashboard. 0 is any free port. None is 8787, or any free port if 8787 is
+            in use. Default: None.
+
+    Example:
+        >>> from daskpar.cluster.kinds.local import Processes
+        >>> Processes(workers=4)
+        Processes(workers=4)
+    """
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -53,7 +80,16 @@ class Processes(WithDashboard, WithWorkers):
 @register(THREADED)
 @dataclass(frozen=True)
 class ThreadedScheduler(ClusterKind):
-    """Dask's own threaded scheduler: its client is its name."""
+    """Dask's threaded scheduler in this process, without a cluster and without a dashboard.
+
+    There is no client: the text "threaded-scheduler" stands for it.
+
+    Example:
+        >>> from daskpar.cluster.kinds.local import ThreadedScheduler
+        >>> with ThreadedScheduler().client() as client:
+        ...     print(client)
+        threaded-scheduler
+    """
 
     distributed: ClassVar[bool] = False
     apart: ClassVar[bool] = False
@@ -64,20 +100,20 @@ class ThreadedScheduler(ClusterKind):
 
 
 def _cluster(threads: bool, workers: int, dashboard_port: int | None) -> LocalCluster:
-    """A cluster of one worker with so many threads, or of processes that are yet to be started."""
+    """Return a cluster of one worker with `workers` threads, or one without workers for processes."""
     from distributed import LocalCluster
 
     dashboard = f"127.0.0.1:{free_port(dashboard_port)}"
     with starting():
         return LocalCluster(
-            # One worker with many threads, not many with one: between these values would be sent, if only
-            # from thread to thread, and a hop would take twice as long (2.2 ms instead of 1.2).
+            # One worker with many threads, because workers of one thread would send values to each other,
+            # even within a process, and a hop would take twice as long (2.2 ms instead of 1.2).
             n_workers=1 if threads else 0,
             threads_per_worker=workers,
             processes=not threads,
             host=None if threads else "127.0.0.1",
             dashboard_address=dashboard,
-            worker_dashboard_address="127.0.0.1:0",  # else workers that are threads listen everywhere
+            worker_dashboard_address="127.0.0.1:0",  # by default workers in threads listen on all interfaces
             silence_logs=logging.ERROR,
             memory_limit=0 if threads else "auto",
         )

@@ -13,7 +13,7 @@ from daskpar.registry import register
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """A layer that treats each element alone."""
+    """A layer that computes each element alone."""
 
     def width(self) -> Width | None:
         return EACH
@@ -28,7 +28,19 @@ class Activation(Layer):
 @register("relu")
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """max(x, 0); the derivative at 0 is 0."""
+    """Rectified linear unit: `y = max(x, 0)`. The derivative at 0 is 0.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, ReLU
+        >>> y, _ = ReLU().forward({}, np.array([[-2.0, 0.0, 3.0]]), Context())
+        >>> y
+        array([[0., 0., 3.]])
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).maximum(x, 0)
@@ -41,7 +53,19 @@ class ReLU(Activation):
 @register("tanh")
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """tanh(x)."""
+    """Hyperbolic tangent: `y = tanh(x)`, between −1 and 1.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Tanh
+        >>> y, _ = Tanh().forward({}, np.array([[-9.0, 0.0, 9.0]]), Context())
+        >>> y.round(3)
+        array([[-1.,  0.,  1.]])
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = array_module(x).tanh(x)
@@ -52,7 +76,7 @@ class Tanh(Activation):
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), through tanh so that no input overflows."""
+    """Return 1 / (1 + exp(-x)), computed through tanh so that no input overflows."""
     y = array_module(x).tanh(x * 0.5)
     y += 1
     y *= 0.5
@@ -62,7 +86,19 @@ def sigmoid(x: Array) -> Array:
 @register("sigmoid")
 @dataclass(frozen=True)
 class Sigmoid(Activation):
-    """1 / (1 + exp(-x))."""
+    """Logistic function: `y = 1 / (1 + exp(−x))`, between 0 and 1.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Sigmoid
+        >>> y, _ = Sigmoid().forward({}, np.array([[-9.0, 0.0, 9.0]]), Context())
+        >>> y.round(3)
+        array([[0. , 0.5, 1. ]])
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         y = sigmoid(x)
@@ -75,7 +111,23 @@ class Sigmoid(Activation):
 @register("silu")
 @dataclass(frozen=True)
 class SiLU(Activation):
-    """x · sigmoid(x) (Elfwing et al. 2018), also called swish."""
+    """Sigmoid linear unit, also called swish: `y = x · sigmoid(x)`.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, SiLU
+        >>> y, _ = SiLU().forward({}, np.array([[-9.0, 0.0, 9.0]]), Context())
+        >>> y.round(2)
+        array([[-0.,  0.,  9.]])
+
+    Reference:
+        Elfwing, Uchibe and Doya 2018, "Sigmoid-weighted linear units for neural network function
+        approximation in reinforcement learning". https://arxiv.org/abs/1702.03118
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, Array]]:
         gate = sigmoid(x)
@@ -91,7 +143,25 @@ class SiLU(Activation):
 @register("gelu")
 @dataclass(frozen=True)
 class GELU(Activation):
-    """Gaussian error linear unit, in the tanh form (Hendrycks and Gimpel 2016, sec. 2), as in GPT-2."""
+    """Gaussian error linear unit, in its tanh form, as in GPT-2.
+
+    `y = x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³)))`.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, GELU
+        >>> y, _ = GELU().forward({}, np.array([[-9.0, 0.0, 1.0, 9.0]]), Context())
+        >>> y.round(2)
+        array([[-0.  ,  0.  ,  0.84,  9.  ]])
+
+    Reference:
+        Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)", section 2.
+        https://arxiv.org/abs/1606.08415
+    """
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Array]:
         return kernels(x).gelu_with_slope(x) if ctx.backward else (kernels(x).gelu(x), None)

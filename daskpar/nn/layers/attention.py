@@ -23,12 +23,48 @@ from daskpar.registry import register
 @register("multi_head_attention")
 @dataclass(frozen=True)
 class MultiHeadAttention(Layer):
-    """Self-attention (Vaswani et al. 2017, sec. 3.2): (rows, positions, features) -> the same.
+    """Multi-head self-attention: each position reads a weighted mean of the values of all positions.
 
-    `causal`: no position sees those after it. `rotary`: queries and keys are turned by an angle that grows
-    with their position (Su et al. 2021, eq. 34). Masked positions are seen by none. `dropout` drops attention
-    weights. Parameters: qkv (features, 3, features), qkv_bias (3, features), out (features, features),
-    out_bias (features,); the features of a head lie side by side.
+    Masked positions have no weight.
+
+    Args:
+        heads: Number of heads. It must divide the features.
+        causal: A position sees only itself and the positions before it. Default: False.
+        rotary: Encode positions by rotating queries and keys (RoPE). It needs an even number of features in a
+            head. Default: False.
+        dropout: Probability with which an attention weight is dropped while training. Default: 0.0.
+        bias: Add learned biases to the two linear maps. Default: True.
+        init_weight: Initialiser of the weights: "he", "glorot", "lecun", "normal" or "zeros".
+            Default: "normal".
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: the same.
+
+    Parameters:
+        - qkv: (features, 3, features), for queries, keys and values. The features of a head are neighbours.
+        - qkv_bias: (3, features).
+        - out: (features, features).
+        - out_bias: (features,).
+
+    Raises:
+        InputError: The input is no sequence, or `heads` does not divide its features.
+
+    Example:
+        With equal weights, each position returns the mean of the positions up to it:
+
+        >>> import numpy as np
+        >>> from daskpar import Context, MultiHeadAttention
+        >>> layer = MultiHeadAttention(heads=1, causal=True, bias=False)
+        >>> params = {"qkv": np.array([[[0.0], [0.0], [1.0]]]), "out": np.array([[1.0]])}
+        >>> y, _ = layer.forward(params, np.array([[[1.0], [3.0], [5.0]]]), Context())
+        >>> y.tolist()
+        [[[1.0], [2.0], [3.0]]]
+
+    Reference:
+        Vaswani et al. 2017, "Attention is all you need", section 3.2. https://arxiv.org/abs/1706.03762
+        Su et al. 2021, "RoFormer: enhanced transformer with rotary position embedding", equation 34.
+        https://arxiv.org/abs/2104.09864
     """
 
     heads: int
@@ -112,7 +148,7 @@ class MultiHeadAttention(Layer):
         return product(dz, params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
 
     def _size(self, params: Params) -> int:
-        """Features of a head; a part of the parameters holds some of the heads."""
+        """Return the features of a head. A part of a split layer holds some of the heads."""
         return params["out"].shape[1] // self.heads
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -120,7 +156,10 @@ class MultiHeadAttention(Layer):
         return 8 * positions * features * features + 4 * positions * positions * features
 
     def width(self) -> Width | None:
-        """By heads; what dropout leaves of their weights goes by a head's place among all of them."""
+        """Return the split by heads.
+
+        With dropout there is none, because its draws depend on the number of the head.
+        """
         axes = (("qkv", 2), ("qkv_bias", 1), ("out", 0))
         return None if self.dropout else Width("heads", axes, True, ("out_bias",), self.heads)
 

@@ -20,18 +20,48 @@ _FAR = 100.0  # squared distance of a mean from its pivot, in variances: beyond 
 @register("batch_norm")
 @dataclass(frozen=True)
 class BatchNorm(BatchStatistics):
-    """`(x − mean) / √(variance + epsilon) · scale + shift` for each channel, which is the last axis.
+    """Batch normalisation: `y = (x − mean) / √(variance + epsilon) · scale + shift` for each channel.
 
-    Ioffe and Szegedy 2015, alg. 1. For (features,), images and sequences, of which masked positions do not
-    count. While training, mean and variance are those of the chunk, or with `sync` of the whole batch: what
-    holds the chunks combines what `gather` gives for each, adds up what `gather_backward` gives, and hands
-    the total to `forward_with` and `backward_with`. Else they are the running ones: exponential means over
-    the batches, of which the newest counts 1 − `momentum`, with the variance unbiased (n / (n − 1)).
+    A channel is an index of the last axis. While training, mean and variance are those of the chunk of rows
+    that one task computes, or with `sync` those of the whole batch. In evaluation and prediction they are the
+    running ones: exponential means over the batches, with the unbiased variance. Masked positions do not
+    count.
 
-    With `trainable=False` it normalises by the running ones in training, too, and they stay as they are (as
-    in Keras, and as `eval()` does in PyTorch): what a network has learnt is not moved by a few new rows.
+    With `trainable=False` the layer uses the running statistics in training, too, and does not change them.
 
-    Parameters: scale, shift, running_mean, running_variance, each (channels,), running_batches (1,).
+    Args:
+        momentum: Weight of the old value in the running statistics; the newest batch has 1 − momentum.
+            PyTorch calls 1 − momentum the momentum. Default: 0.9.
+        epsilon: Added to the variance, against division by zero. Default: 1e-5.
+        scale: Multiply by a learned factor. Default: True.
+        shift: Add a learned bias. Default: True.
+        sync: Use the statistics of the whole batch, whatever the layout. It costs one more synchronisation
+            of the tasks in each direction. Default: False.
+
+    Shape:
+        - Input: (rows, channels), (rows, positions, channels) or (rows, height, width, channels).
+        - Output: the same.
+
+    Parameters:
+        - scale, shift: (channels,).
+        - running_mean, running_variance: (channels,), not trained by gradients.
+        - running_batches: (1,), the number of batches so far.
+
+    Raises:
+        InputError: `momentum` is not in [0, 1), or `epsilon` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import BatchNorm, Context
+        >>> layer = BatchNorm()
+        >>> params, _ = layer.init(np.random.default_rng(0), (1,))
+        >>> y, _ = layer.forward(params, np.array([[10.0], [30.0]]), Context(training=True))
+        >>> y.round(3).tolist()
+        [[-1.0], [1.0]]
+
+    Reference:
+        Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training by reducing internal
+        covariate shift", algorithm 1. https://arxiv.org/abs/1502.03167
     """
 
     momentum: float = 0.9
@@ -64,10 +94,10 @@ class BatchNorm(BatchStatistics):
         return self.backward_with(params, saved, dy, self.gather_backward(params, saved, dy, ctx), ctx)
 
     def gather(self, params: Params, x: Array, ctx: Context) -> Array:
-        """(3, channels): the mean less the running mean, Σ(x − mean)², and the count.
+        """Return (3, channels): the mean minus the running mean, Σ(x − mean)², and the count.
 
-        Squares are summed about the running mean, which costs no pass of its own, or where that is too far
-        from the mean about the mean that the first pass found: else they would cancel in float32.
+        Squares are summed about the running mean, which saves a pass over `x`. If the mean is too far from
+        it, they are summed again about the mean, because they would cancel in float32.
         """
         pivot = params["running_mean"]
         moments = moments_about(pivot, x, ctx.mask)
@@ -82,14 +112,16 @@ class BatchNorm(BatchStatistics):
     def forward_with(
         self, params: Params, x: Array, sums: Array, ctx: Context
     ) -> tuple[Array, tuple[Array, ...]]:
-        """`forward`, by the mean and variance that one or several chunks have gathered."""
+        """Compute the output from the moments of one or several chunks."""
         xp = array_module(x)
         variance = sums[1] / xp.maximum(sums[2], 1)
-        variance = xp.where(xp.isinf(variance), xp.nan, variance)  # told with the loss; 1 / inf would be 0
+        variance = xp.where(
+            xp.isinf(variance), xp.nan, variance
+        )  # reported with the loss; 1 / inf would be 0
         return self._normalise(params, x, params["running_mean"] + sums[0], variance, sums, ctx)
 
     def gather_backward(self, params: Params, saved: tuple[Array, ...], dy: Array, ctx: Context) -> Array:
-        """(2, channels): Σdy and Σdy·x̂, where x̂ is what was normalised, before scale and shift."""
+        """Return (2, channels): Σdy and Σdy·x̂. x̂ is the normalised input, before scale and shift."""
         x, mean, inverse, _, _ = saved
         sums = array_module(x).empty((2, x.shape[-1]), dtype=x.dtype)
         sums[0] = summed(dy)
@@ -101,10 +133,10 @@ class BatchNorm(BatchStatistics):
     def backward_with(
         self, params: Params, saved: tuple[Array, ...], dy: Array, sums: Array, ctx: Context
     ) -> tuple[Array, Params]:
-        """`backward`, for `sums` over the chunks that `forward_with` had the sums of.
+        """Compute the gradients of a chunk from `sums` over all chunks.
 
-        Gradients and running sums are those of all these chunks times this chunk's share of the count, so
-        that they add up: the own ones are not known any more.
+        The gradients and running sums of a single chunk are no longer known. Each chunk returns the total
+        times its share of the count, so that the sum over the chunks is right.
         """
         x, mean, inverse, gathered, mask = saved
         xp = array_module(x)
@@ -126,7 +158,7 @@ class BatchNorm(BatchStatistics):
         slope = inverse * params["scale"] if self.scale else inverse
         dx = dy * spread(slope, x)
         if gathered is not None:
-            # slope · (Σdy + x̂ · Σdy·x̂) / count, what reaches x by way of the mean and the variance
+            # slope · (Σdy + x̂ · Σdy·x̂) / count: the gradient through mean and variance
             slope = slope / xp.maximum(gathered[2], 1)
             through = x - spread(mean, x)
             through *= spread(slope * inverse * sums[1], x)
@@ -153,29 +185,29 @@ class BatchNorm(BatchStatistics):
         }
 
     def _running(self, params: Params, gathered: Array) -> tuple[Array, Array, Array]:
-        """The sums over a chunk that `observe` needs: Σ(x − c), Σ(x − c)² and the count.
+        """Return the sums over a chunk that `observe` needs: Σ(x − c), Σ(x − c)² and the count.
 
-        c is the mean of all batches so far, near the means of all chunks, so that squares do not cancel.
+        c is the mean of all batches so far. It is near the means of all chunks, so squares do not cancel.
         """
         offset, squares, count = gathered
         away = offset - self._ahead(params)
         return away * count, squares + count * self._squared(params, away), count
 
     def _ahead(self, params: Params) -> Array:
-        """The mean of all batches so far less the running mean, 0 before the first batch.
+        """Return the mean of all batches so far minus the running mean; 0 before the first batch.
 
-        The running mean begins at 0 and takes tens of batches to reach the data's; divided by
-        1 − momentum^batches it is there after the first (Kingma and Ba 2015, sec. 3).
+        The running mean begins at 0 and needs tens of batches to reach the mean of the data. Divided by
+        1 − momentum^batches it is right after the first one (Kingma and Ba 2015, section 3).
         """
         mean, batches = params["running_mean"], params["running_batches"]
-        rest = array_module(mean).where(batches > 0, self.momentum**batches, 0)  # of a mean that has begun
+        rest = array_module(mean).where(batches > 0, self.momentum**batches, 0)  # 0 before the first batch
         return mean * (rest / (1 - rest))
 
     def _squared(self, params: Params, away: Array) -> Array:
-        """The squared distance `away` of a chunk's mean from c.
+        """Return the squared distance `away` of a chunk's mean from c.
 
-        Before the first batch nobody knows a c. In float32, which may have no digits for squares about 0,
-        each chunk then takes its own mean: the variance between the chunks of that batch is left out.
+        Before the first batch, c is not known. Float32 may have too few digits for squares about 0, so each
+        chunk uses its own mean: the variance between the chunks of that batch is left out.
         """
         squared = away * away
         if away.dtype.itemsize > 4:
@@ -190,7 +222,10 @@ class BatchNorm(BatchStatistics):
         return Width("each", axes=tuple((name, 0) for name in names))
 
     def window(self, in_shape: Shape) -> Window | None:
-        """Rows of pixels may be cut where statistics are shared or fixed: else a piece would have its own."""
+        """Return the split by rows of pixels.
+
+        There is none if each chunk has statistics of its own: a tile would compute others than the image.
+        """
         return ROW if self.sync or not self.trainable else None
 
     def _normalise(
@@ -205,7 +240,7 @@ class BatchNorm(BatchStatistics):
 
 
 def last_axis(layer: str, in_shape: Shape) -> int:
-    """The number of channels of an example of `in_shape`."""
+    """Return the number of channels of an example of `in_shape`."""
     if not in_shape:
         raise InputError(
             f"{layer}: expected examples of one axis or more, got shape (); put a dense before it"

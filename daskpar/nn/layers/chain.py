@@ -1,4 +1,4 @@
-"""Dense layers in a row, with nothing but ReLUs between them: computed in one call each way.
+"""Dense layers in a row, with nothing but ReLUs between them: computed in one call forward and one backward.
 
     dense ─ relu ─ dense ─ relu ─ dense         a chain: it begins and ends with a dense layer
 
@@ -23,7 +23,13 @@ from daskpar.nn.nested import at, put
 
 
 class Link(NamedTuple):
-    """A dense layer of a chain: its place, and whether it rectifies its output and its input's gradient."""
+    """A dense layer of a chain.
+
+    Args:
+        path: Its place in the model.
+        output: It applies the ReLU after it.
+        input: In the backward pass, it applies the ReLU before it.
+    """
 
     path: tuple[int, ...]
     output: bool
@@ -32,19 +38,19 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class DenseChain(FusedLayer):
-    """Dense layers, and ReLUs that are done by them."""
+    """Dense layers, and the ReLUs that they apply."""
 
     @cached_property
     def links(self) -> tuple[Link | None, ...]:
-        """An entry for each operation, None for a ReLU."""
-        found: list[Link | None] = []
+        """One entry for each operation; None for a ReLU."""
+        links: list[Link | None] = []
         for operation in self.operations:
             layer = operation.layer
             if isinstance(layer, Rectified):
-                found.append(Link(operation.path, layer.output, layer.input))
+                links.append(Link(operation.path, layer.output, layer.input))
             else:
-                found.append(Link(operation.path, False, False) if isinstance(layer, Dense) else None)
-        return tuple(found)
+                links.append(Link(operation.path, False, False) if isinstance(layer, Dense) else None)
+        return tuple(links)
 
     @cached_property
     def dense(self) -> tuple[Link, ...]:
@@ -52,7 +58,7 @@ class DenseChain(FusedLayer):
         return tuple(link for link in self.links if link is not None)
 
     def supports(self, x: Array) -> bool:
-        """Worth a call of its own where lanes share the interpreter, on arrays of rows."""
+        """Return whether one call is faster: arrays of rows, on tasks that share the interpreter."""
         return x.ndim == 2 and blas.on_one_core() and kernels(x) is not reference
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:

@@ -1,4 +1,4 @@
-"""A fully connected layer."""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,51 @@ from daskpar.backend.array import Array, array_module
 from daskpar.backend.kernels import kernels
 from daskpar.errors import InputError
 from daskpar.nn.initialisers import initialiser
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Shape, require_positive
+from daskpar.nn.layer import Context, Layer, Params, Shape, require_positive
 from daskpar.nn.partition_rules import ALONE, Positions, Width
+from daskpar.nn.rectifying import Rectifying
 from daskpar.registry import register
 
 
 @register("dense")
 @dataclass(frozen=True)
 class Dense(Rectifying):
-    """`y = x @ weight + bias`: (rows, in) -> (rows, units), and so at each position of a sequence.
+    """Fully connected layer: `y = x @ weight + bias`. On sequences it computes each position alone.
 
-    `units` of the last layer may be left out: they are the classes, characters or targets of the data then.
-    Parameters: weight (in, units), bias (units,).
+    Args:
+        units: Size of the last axis of the output. The last layer of a model may leave it out: it is then the
+            number of classes, characters or targets of the data. Default: None.
+        bias: Add a learned bias. Default: True.
+        init_weight: Initialiser of the weights: "he", "glorot", "lecun", "normal" or "zeros". Default: "he".
+        init_bias: Initialiser of the bias. Default: "zeros".
+
+    Shape:
+        - Input: (rows, features) or (rows, positions, features).
+        - Output: (rows, units) or (rows, positions, units).
+
+    Parameters:
+        - weight: (features, units).
+        - bias: (units,).
+
+    Raises:
+        InputError: `units` is not positive, an initialiser is not known, or the input has other axes.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Dense
+        >>> layer = Dense(2)
+        >>> params, shape = layer.init(np.random.default_rng(0), (3,))
+        >>> params["weight"].shape, params["bias"].shape, shape
+        ((3, 2), (2,), (2,))
+        >>> params = {"weight": np.array([[1.0, 2.0]]), "bias": np.array([0.5, 0.0])}
+        >>> y, _ = layer.forward(params, np.array([[1.0], [10.0]]), Context())
+        >>> y
+        array([[ 1.5,  2. ],
+               [10.5, 20. ]])
+
+    Reference:
+        He et al. 2015, "Delving deep into rectifiers", section 2.2, for the default initialiser.
+        https://arxiv.org/abs/1502.01852
     """
 
     units: int | None = None
@@ -41,7 +74,7 @@ class Dense(Rectifying):
     @property
     def _units(self) -> int:
         if self.units is None:
-            raise InputError("dense.units is left open, and the data do not say it; give a number")
+            raise InputError("dense.units is not set, and the data do not determine it; give a number")
         return self.units
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:

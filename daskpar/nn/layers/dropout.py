@@ -1,4 +1,4 @@
-"""Dropout, drawn from the counter-based random stream."""
+"""Dropout, drawn from a counter-based random stream."""
 
 from __future__ import annotations
 
@@ -19,11 +19,30 @@ from daskpar.registry import register
 @register("dropout")
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """Zeroes each element with probability `rate` while training and scales the rest by 1 / (1 - rate).
+    """Dropout: set each element to zero with probability `rate`, and scale the others by 1 / (1 − rate).
 
-    Srivastava et al. 2014, in the inverted form. The mask of a row depends on (seed, step, place in the
-    network, row of the global batch) and on nothing else; `rate` is held to the nearest 1/65536
-    below 1.
+    It is active in training only. The draws of a row depend on seed, step, place in the network and number of
+    the row in the batch, and on nothing else: every layout draws the same.
+
+    Args:
+        rate: Probability of zero, at least 0 and below 1. It is rounded to a multiple of 1/65536.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same.
+
+    Raises:
+        InputError: `rate` is not in [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Dropout
+        >>> y, _ = Dropout(0.5).forward({}, np.ones((1, 64)), Context(training=True))
+        >>> sorted(set(y.ravel().tolist()))
+        [0.0, 2.0]
+
+    Reference:
+        Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
     rate: float
@@ -37,8 +56,13 @@ class Dropout(Layer):
         return (x, None) if mask is None else (x * mask, mask)
 
     def drawn(self, shape: Shape, like: Array, ctx: Context) -> Array | None:
-        """The factors of values of a shape, zeros and 1 / (1 - rate), on the device of `like`; None where
-        nothing is dropped."""
+        """Return factors of the given shape, 0 or 1 / (1 − rate), or None if nothing is dropped.
+
+        Args:
+            shape: Shape of the values, (rows, ...).
+            like: Array with the dtype and the device of the factors.
+            ctx: Context of the pass.
+        """
         if not self._drops(ctx):
             return None
         shape = self._drawn(shape)
@@ -48,7 +72,15 @@ class Dropout(Layer):
     def drawn_within(
         self, columns: int, parts: Sequence[range], shape: Shape, like: Array, ctx: Context
     ) -> Array | None:
-        """As `drawn`, of some of the `columns` values that a row has in all: those in `parts`, in order."""
+        """Return the factors of some columns, the same that `drawn` returns for all columns.
+
+        Args:
+            columns: Number of values in a row.
+            parts: Columns to draw, in order.
+            shape: Shape of the factors.
+            like: Array with the dtype and the device of the factors.
+            ctx: Context of the pass.
+        """
         if not self._drops(ctx):
             return None
         draws = uniform16_within(ctx.seed, ctx.step, ctx.path, ctx.row, shape[0], columns, parts)
@@ -71,7 +103,7 @@ class Dropout(Layer):
         return (dy if saved is None else dy * saved), {}
 
     def _drawn(self, shape: Shape) -> Shape:
-        """The shape of the mask for rows of a shape."""
+        """Return the shape of the draws for values of a shape."""
         return shape
 
     def positions(self) -> Positions | None:
@@ -83,7 +115,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class _DropoutOfShare(Dropout):
-    """Dropout for the positions from `start` on of `length`: the same are dropped as by the whole."""
+    """Dropout of positions from `start` on, of `length` in all: the draws are those of the whole sequence."""
 
     start: int = 0
     length: int = 1

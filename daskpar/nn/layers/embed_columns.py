@@ -1,4 +1,4 @@
-"""Vectors for categories in columns of a table, beside its numbers."""
+"""Vectors for the categories in columns of a table."""
 
 from __future__ import annotations
 
@@ -19,18 +19,43 @@ _WIDEST = 50
 @register("embed_columns")
 @dataclass(frozen=True)
 class EmbedColumns(Layer):
-    """A vector for each category in the last columns of a table (Guo and Berkhahn 2016).
+    """Embeddings of the categorical columns of a table; the numeric columns pass unchanged.
 
-    (rows, numbers + columns) -> (rows, numbers + vectors). The transform `encode: embed` puts the numbers of
-    categories last, a column each. 0, and any other number that is none, stands for all categories that
-    training did not have. `features`: the length of the vectors; half of the number of categories, 50 at
-    most, if left out. `categories`: how many numbers each column has; as many as `encode` found if left out.
-    Parameters: weight0 (categories, features), weight1, ..., one a column.
+    The transform `encode: embed` puts the codes of categories into the last columns, one column each. Code 0
+    stands for every category that the training data did not have, and so does a code that is out of range.
 
-    >>> layer = EmbedColumns(features=3, categories=(4, 9))
-    >>> params, shape = layer.init(np.random.default_rng(0), (5,))
-    >>> shape, params["weight1"].shape
-    ((9,), (9, 3))
+    Args:
+        features: Length of the vectors. None: half the number of categories, rounded up, at most 50.
+            Default: None.
+        categories: Number of categories of each column. Left out, they come from the transform `encode`.
+            Default: ().
+        init_weight: Initialiser of the vectors: "he", "glorot", "lecun", "normal" or "zeros".
+            Default: "normal".
+
+    Shape:
+        - Input: (rows, numbers + columns).
+        - Output: (rows, numbers + the sum of the lengths of the vectors).
+
+    Parameters:
+        - weight0, weight1, ...: (categories, features), one for each column.
+
+    Raises:
+        InputError: There are no categorical columns, or the input has fewer columns than `categories`.
+
+    Example:
+        A number, then a column of three categories:
+
+        >>> import numpy as np
+        >>> from daskpar import Context, EmbedColumns
+        >>> layer = EmbedColumns(features=2, categories=(3,))
+        >>> params = {"weight0": np.array([[0.0, 0.0], [0.1, 0.2], [0.3, 0.4]])}
+        >>> y, _ = layer.forward(params, np.array([[7.5, 2], [8.5, 1]]), Context())
+        >>> y
+        array([[7.5, 0.3, 0.4],
+               [8.5, 0.1, 0.2]])
+
+    Reference:
+        Guo and Berkhahn 2016, "Entity embeddings of categorical variables". https://arxiv.org/abs/1604.06737
     """
 
     features: int | None = None
@@ -53,7 +78,7 @@ class EmbedColumns(Layer):
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         if not self.categories:
             raise InputError(
-                f"{self.kind}: no column holds numbers of categories; use the transform `encode: embed`, or "
+                f"{self.kind}: no column holds codes of categories; use the transform `encode: embed`, or "
                 "`encode: {embed: [names of columns]}`"
             )
         if len(in_shape) != 1 or in_shape[0] < len(self.categories):
@@ -68,13 +93,13 @@ class EmbedColumns(Layer):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, list[Array]]:
         xp, first = array_module(x), x.shape[1] - len(self.categories)
-        found, codes = [x[:, :first]], []
+        columns, codes = [x[:, :first]], []
         for i, count in enumerate(self.categories):
             code = xp.rint(x[:, first + i]).astype(int)
             code = xp.where((code >= 0) & (code < count), code, 0)
             codes.append(code)
-            found.append(params[f"weight{i}"][code].astype(x.dtype, copy=False))
-        return xp.concatenate(found, axis=1), codes
+            columns.append(params[f"weight{i}"][code].astype(x.dtype, copy=False))
+        return xp.concatenate(columns, axis=1), codes
 
     def backward(self, params: Params, saved: list[Array], dy: Array, ctx: Context) -> tuple[Array, Params]:
         xp, widths = array_module(dy), self._widths()

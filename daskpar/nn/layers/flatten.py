@@ -1,4 +1,4 @@
-"""Flatten and reshape."""
+"""Layers that change the shape of examples and keep their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from daskpar.registry import register
 @register("flatten")
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(rows, a, b, ...) -> (rows, a·b·...), as a view where it can be one."""
+    """Flatten: all axes of an example become one.
+
+    Shape:
+        - Input: (rows, a, b, ...).
+        - Output: (rows, a·b·...), a view of the input if possible.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Flatten
+        >>> y, _ = Flatten().forward({}, np.zeros((5, 28, 28, 1)), Context())
+        >>> y.shape
+        (5, 784)
+    """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         return {}, (math.prod(in_shape),)
@@ -37,14 +49,33 @@ class Flatten(Layer):
 @register("reshape")
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """(rows, ...) -> (rows, *shape), as a view where it can be one; one size may be -1."""
+    r"""Reshape: the elements of an example in another shape, in the same order.
+
+    Args:
+        shape: Shape of an output, without the axis of rows. One size may be -1: it follows from the others.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: (rows, \*shape), a view of the input if possible.
+
+    Raises:
+        InputError: A size is neither positive nor -1, or the elements do not fit into `shape`.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Reshape
+        >>> y, _ = Reshape((28, 28, -1)).forward({}, np.zeros((5, 784)), Context())
+        >>> y.shape
+        (5, 28, 28, 1)
+    """
 
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if any(size < 1 and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
             raise InputError(
-                f"reshape.shape={self.shape}: expected sizes of at least 1; one may be -1, for what is left"
+                f"reshape.shape={self.shape}: expected sizes of at least 1; one may be -1, which follows "
+                "from the others"
             )
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -52,7 +83,7 @@ class Reshape(Layer):
         if self.shape.count(-1) == 1 and known > 0 and count % known == 0:
             return {}, tuple(count // known if n == -1 else n for n in self.shape)
         if -1 in self.shape or known != count:
-            raise InputError(f"reshape: {in_shape} holds {count} numbers, which do not fit {self.shape}")
+            raise InputError(f"reshape: {in_shape} has {count} elements, which do not fit into {self.shape}")
         return {}, self.shape
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Shape]:

@@ -18,10 +18,27 @@ from daskpar.registry import register
 @register("global_avg_pool")
 @dataclass(frozen=True)
 class GlobalAvgPool(Layer):
-    """The mean of each channel (Lin, Chen and Yan 2014, sec. 3.2).
+    """Global average pooling: the mean of each channel over all pixels or positions.
 
-    (rows, height, width, channels) or (rows, positions, features) -> (rows, channels). Masked positions do
-    not count; where all of a row are masked, its mean is zero.
+    Masked positions do not count. If all positions of a row are masked, its mean is zero.
+
+    Shape:
+        - Input: (rows, height, width, channels) or (rows, positions, channels).
+        - Output: (rows, channels).
+
+    Raises:
+        InputError: The input has other axes.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, GlobalAvgPool
+        >>> x = np.array([1.0, 2.0, 3.0, 6.0]).reshape(1, 2, 2, 1)
+        >>> y, _ = GlobalAvgPool().forward({}, x, Context())
+        >>> y
+        array([[3.]])
+
+    Reference:
+        Lin, Chen and Yan 2014, "Network in network", section 3.2. https://arxiv.org/abs/1312.4400
     """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -49,7 +66,7 @@ class GlobalAvgPool(Layer):
         return array_module(dy).tile(each, (1, *shape[1:-1], 1)), {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        """There are no positions any more."""
+        """Return None: the output has no positions."""
         return None
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:

@@ -20,11 +20,37 @@ from daskpar.registry import register
 @register("group_norm")
 @dataclass(frozen=True)
 class GroupNorm(Layer):
-    """`(x − mean) / √(variance + epsilon) · scale + shift`, each example for itself (Wu and He 2018, eq. 7).
+    """Group normalisation: each example is normalised alone, in groups of neighbouring channels.
 
-    Mean and variance are those of all pixels (positions, but for masked ones) of a group of neighbouring
-    channels, which are the last axis. One group is a LayerNorm over all of an example, a group a channel an
-    instance norm. Parameters: scale, shift, each (channels,).
+    `y = (x − mean) / √(variance + epsilon) · scale + shift`. Mean and variance are those of all pixels or
+    positions of a group. Masked positions do not count. One group is a layer norm over the whole example;
+    one group for each channel is an instance norm.
+
+    Args:
+        groups: Number of groups. It must divide the channels. Default: 32.
+        epsilon: Added to the variance, against division by zero. Default: 1e-5.
+
+    Shape:
+        - Input: (rows, ..., channels).
+        - Output: the same.
+
+    Parameters:
+        - scale, shift: (channels,).
+
+    Raises:
+        InputError: `groups` does not divide the channels. The message lists numbers that do.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, GroupNorm
+        >>> layer = GroupNorm(groups=2)
+        >>> params, _ = layer.init(np.random.default_rng(0), (4,))
+        >>> y, _ = layer.forward(params, np.array([[1.0, 3.0, 10.0, 30.0]]), Context())
+        >>> y.round(3)
+        array([[-1.,  1., -1.,  1.]])
+
+    Reference:
+        Wu and He 2018, "Group normalization", equation 7. https://arxiv.org/abs/1803.08494
     """
 
     groups: int = 32
@@ -68,7 +94,7 @@ class GroupNorm(Layer):
         }
         if not ctx.input_gradient:
             return None, grads
-        # what reaches x by way of the variance and the mean
+        # the gradient through the variance and the mean
         slope = inverse / self._count(dy, mask)
         through = normal * _spread_rows(slope * self._of_groups(of_scale * params["scale"]), dy)
         through += _spread_rows(slope * self._of_groups(of_shift * params["scale"]), dy)
@@ -82,7 +108,7 @@ class GroupNorm(Layer):
         return 7 * math.prod(out_shape)
 
     def _normal(self, x: Array, mask: Array | None, epsilon: float | Array) -> tuple[Array, Array]:
-        """`x` normalised, and 1 / deviation (rows, channels)."""
+        """Return `x` normalised, and 1 / deviation (rows, channels)."""
         count = self._count(x, mask)
         mean = self._of_groups(summed(x if mask is None else x * mask[..., None], 1)) / count
         normal = x - _spread_rows(mean, x)
@@ -94,27 +120,30 @@ class GroupNorm(Layer):
         return normal, inverse
 
     def _largest(self, x: Array, mask: Array | None) -> Array:
-        """(rows, channels): for each channel the largest absolute value of its group."""
+        """Return (rows, channels): for each channel, the largest absolute value of its group."""
         xp = array_module(x)
         values = xp.abs(x if mask is None else x * mask[..., None])
         largest = values.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups).max(axis=(1, 3))
         return xp.repeat(largest, x.shape[-1] // self.groups, axis=1)
 
     def _count(self, x: Array, mask: Array | None) -> Array | int:
-        """The number of values that each mean is of: one number, or (rows, 1)."""
+        """Return the number of values behind each mean: one number, or (rows, 1)."""
         each = x.shape[-1] // self.groups
         if mask is None:
             return float(math.prod(x.shape[1:-1]) * each)
         return array_module(x).maximum(mask.sum(axis=1, dtype=x.dtype)[:, None] * each, 1)
 
     def _of_groups(self, values: Array) -> Array:
-        """(rows, channels): for each channel the sum over its group."""
+        """Return (rows, channels): for each channel, the sum over its group."""
         rows, channels = values.shape
         sums = values.reshape(rows, self.groups, channels // self.groups).sum(axis=2)
         return array_module(values).repeat(sums, channels // self.groups, axis=1)
 
 
 def _spread_rows(values: Array, x: Array) -> Array:
-    """(rows, channels) in a shape that meets `x`; over a row of pixels, so that loops are long."""
+    """Return (rows, channels) in a shape that broadcasts with `x`.
+
+    For images it is repeated over a row of pixels, because long inner loops are faster.
+    """
     values = values.reshape(values.shape[0], *(1,) * (x.ndim - 2), values.shape[1])
     return values if x.ndim < 4 else array_module(x).tile(values, (x.shape[-2], 1))

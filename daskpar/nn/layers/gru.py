@@ -16,16 +16,46 @@ from daskpar.registry import register
 @register("gru")
 @dataclass(frozen=True)
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014), in the form that resets after the recurrent product.
+    """Gated recurrent unit, with the reset gate applied after the recurrent product, as in PyTorch.
 
-        r = sigmoid(x @ weight_r + h @ recurrent_r + bias_r)
-        z = sigmoid(x @ weight_z + h @ recurrent_z + bias_z)
+        r = sigmoid(x @ weight_r + h @ recurrent_r + bias_r)                reset gate
+        z = sigmoid(x @ weight_z + h @ recurrent_z + bias_z)                update gate
         n = tanh(x @ weight_n + bias_n + r · (h @ recurrent_n + candidate_bias))
-        h' = (1 - z) · n + z · h
+        h' = (1 − z) · n + z · h
 
-    (rows, positions, features) -> (rows, units), or with `sequences` (rows, positions, units). Parameters:
-    weight (features, 3·units), recurrent (units, 3·units) and bias (3·units,) with r, z, n side by side, and
-    candidate_bias (units,).
+    Masked positions keep the state of the position before.
+
+    Args:
+        units: Size of the state.
+        sequences: Return the states of all positions. False returns the last state. Default: False.
+        bias: Add learned biases. Default: True.
+        reverse: Go from the last position to the first. Default: False.
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: (rows, units), or (rows, positions, units) with `sequences`.
+
+    Parameters:
+        - weight: (features, 3·units), r, z and n side by side.
+        - recurrent: (units, 3·units).
+        - bias: (3·units,).
+        - candidate_bias: (units,).
+
+    Raises:
+        InputError: `units` is not positive, or the input is no sequence.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, GRU
+        >>> layer = GRU(16, sequences=True)
+        >>> params, _ = layer.init(np.random.default_rng(0), (10, 4))
+        >>> y, _ = layer.forward(params, np.zeros((2, 10, 4)), Context())
+        >>> y.shape
+        (2, 10, 16)
+
+    Reference:
+        Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder for statistical machine
+        translation", section 2.3. https://arxiv.org/abs/1406.1078
     """
 
     gates: ClassVar[int] = 3
@@ -72,8 +102,8 @@ class GRU(Recurrent):
     ) -> tuple[Array, Params]:
         x, mask, gates, candidates, states = saved
         xp, units = array_module(dy), self.units
-        # Gradients lie in the order s, r, z, n, where s is the recurrent product of n: so those of the
-        # recurrent product (s, r, z) and those of the product with the input (r, z, n) both lie together.
+        # Gradients are stored in the order s, r, z, n, where s is the recurrent product of n. Those of the
+        # recurrent product (s, r, z) and of the product with the input (r, z, n) are then both contiguous.
         turned = xp.ascontiguousarray(xp.roll(params["recurrent"], units, axis=1).T)
         dh, at_each = self.gradient(dy)
         space = xp.empty_like(dh)

@@ -17,9 +17,33 @@ from daskpar.registry import register
 @register("layer_norm")
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """(x - mean) / √(variance + epsilon) · scale + shift over the last axis (Ba, Kiros and Hinton 2016).
+    """Layer normalisation over the last axis: `y = (x − mean) / √(variance + epsilon) · scale + shift`.
 
-    Parameters: scale and shift (features,).
+    Args:
+        epsilon: Added to the variance, against division by zero. Default: 1e-5.
+
+    Shape:
+        - Input: (rows, ..., features).
+        - Output: the same.
+
+    Parameters:
+        - scale, shift: (features,).
+
+    Raises:
+        InputError: `epsilon` is not positive, or examples are single numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, LayerNorm
+        >>> layer = LayerNorm()
+        >>> params, _ = layer.init(np.random.default_rng(0), (2,))
+        >>> y, _ = layer.forward(params, np.array([[1.0, 3.0], [10.0, 30.0]]), Context())
+        >>> y.round(3)
+        array([[-1.,  1.],
+               [-1.,  1.]])
+
+    Reference:
+        Ba, Kiros and Hinton 2016, "Layer normalization". https://arxiv.org/abs/1607.06450
     """
 
     epsilon: float = 1e-5

@@ -16,15 +16,47 @@ from daskpar.registry import register
 @register("lstm")
 @dataclass(frozen=True)
 class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers et al. 2000).
+    """Long short-term memory, with forget gates.
 
         i, f, g, o = x @ weight + h @ recurrent + bias        side by side, in this order
-        c' = sigmoid(f) · c + sigmoid(i) · tanh(g)
-        h' = sigmoid(o) · tanh(c')
+        c' = sigmoid(f) · c + sigmoid(i) · tanh(g)            cell
+        h' = sigmoid(o) · tanh(c')                            state
 
-    (rows, positions, features) -> (rows, units), or with `sequences` (rows, positions, units). Parameters:
-    weight (features, 4·units), recurrent (units, 4·units), bias (4·units,), of which that of the forget gate
-    begins at `forget_bias` (Jozefowicz et al. 2015, sec. 2.2).
+    Masked positions keep the state and the cell of the position before.
+
+    Args:
+        units: Size of the state.
+        sequences: Return the states of all positions. False returns the last state. Default: False.
+        bias: Add a learned bias. Default: True.
+        reverse: Go from the last position to the first. Default: False.
+        forget_bias: Initial bias of the forget gate. Default: 1.0.
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: (rows, units), or (rows, positions, units) with `sequences`.
+
+    Parameters:
+        - weight: (features, 4·units), i, f, g and o side by side.
+        - recurrent: (units, 4·units).
+        - bias: (4·units,).
+
+    Raises:
+        InputError: `units` is not positive, or the input is no sequence.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import LSTM, Context
+        >>> layer = LSTM(16)
+        >>> params, _ = layer.init(np.random.default_rng(0), (10, 4))
+        >>> y, _ = layer.forward(params, np.zeros((2, 10, 4)), Context())
+        >>> y.shape
+        (2, 16)
+
+    Reference:
+        Hochreiter and Schmidhuber 1997, "Long short-term memory".
+        Gers, Schmidhuber and Cummins 2000, "Learning to forget: continual prediction with LSTM".
+        Jozefowicz, Zaremba and Sutskever 2015, "An empirical exploration of recurrent network architectures",
+        section 2.2, for `forget_bias`.
     """
 
     forget_bias: float = 1.0
@@ -38,7 +70,7 @@ class LSTM(Recurrent):
 
     def forward(self, params: Params, x: Array, ctx: Context) -> tuple[Array, tuple[Array, ...]]:
         xp, positions = array_module(x), x.shape[1]
-        # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the half in the weights, one tanh does for all four gates
+        # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the half in the weights, one tanh computes all four
         half = each_gate(x, self.units, (0.5, 0.5, 1, 0.5))
         shift = each_gate(x, self.units, (0.5, 0.5, 0, 0.5))
         bias = params["bias"] * half if self.bias else None

@@ -1,4 +1,4 @@
-"""Masking."""
+"""Masks for sequences that are padded with a value."""
 
 from __future__ import annotations
 
@@ -16,9 +16,27 @@ from daskpar.registry import register
 @register("masking")
 @dataclass(frozen=True)
 class Masking(Layer):
-    """Masks the positions whose features all equal `value`, and those that were masked before.
+    """Mask the positions at which all features equal `value`: later layers treat them as padding.
 
-    (rows, positions, features), passed on as they are.
+    Recurrent layers skip masked positions, and attention and means leave them out. The values pass unchanged.
+    Positions that are masked already stay masked.
+
+    Args:
+        value: Value that marks padding. Default: 0.0.
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: the same.
+
+    Raises:
+        InputError: The input is no sequence.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Masking
+        >>> x = np.array([[[5.0], [7.0], [0.0]]])  # a sequence of two positions and one of padding
+        >>> Masking().mask(x, None)
+        array([[ True,  True, False]])
     """
 
     value: float = 0.0
@@ -27,7 +45,7 @@ class Masking(Layer):
         if len(in_shape) != 2:
             raise InputError(
                 f"masking: expected examples of shape (positions, features), got {in_shape}; "
-                "put it where sequences go in"
+                "put it directly after the input"
             )
         return {}, in_shape
 
@@ -38,8 +56,8 @@ class Masking(Layer):
         return dy, {}
 
     def mask(self, x: Array, mask: Array | None) -> Array | None:
-        found = (x != self.value).any(axis=2)
-        return found if mask is None else found & mask
+        kept = (x != self.value).any(axis=2)
+        return kept if mask is None else kept & mask
 
     def positions(self) -> Positions | None:
         return ALONE

@@ -1,4 +1,4 @@
-"""Rows and columns of pixels put around an image, or taken away."""
+"""Padding and cropping of images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from daskpar.nn.partition_rules import EACH, Width, Window
 from daskpar.registry import register
 
 Edges = int | tuple[int, ...]
-"""A number at each edge, or (before, after)."""
+"""One number for both edges, or (before, after)."""
 Pairs = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Edged(Layer):
-    """A layer that changes the edges of images (rows, height, width, channels)."""
+    """A layer that changes the edges of images (rows, height, width, channels).
+
+    Args:
+        rows: Rows of pixels at either edge, or (above, below).
+        columns: Columns of pixels at either edge, or (left, right).
+    """
 
     rows: Edges
     columns: Edges
@@ -36,7 +41,7 @@ class Edged(Layer):
 
     @property
     def edges(self) -> Pairs:
-        """(above, below) and (left, right)."""
+        """The pairs (above, below) and (left, right)."""
         return self.rows, self.columns  # type: ignore[return-value]
 
     def flops(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -49,7 +54,27 @@ class Edged(Layer):
 @register("pad")
 @dataclass(frozen=True)
 class Pad(Edged):
-    """Zeros around each image: `rows` of them above and below, `columns` of them left and right."""
+    """Zero padding: rows and columns of zeros around each image.
+
+    Args:
+        rows: Number of rows above and below, one number or (above, below).
+        columns: Number of columns left and right, one number or (left, right).
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: (rows, height + above + below, width + left + right, channels).
+
+    Raises:
+        InputError: A number is negative, or the input is no image.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Pad
+        >>> y, _ = Pad(rows=0, columns=(1, 2)).forward({}, np.ones((1, 2, 2, 1)), Context())
+        >>> y[0, :, :, 0]
+        array([[0., 1., 1., 0., 0.],
+               [0., 1., 1., 0., 0.]])
+    """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, channels = image("pad", in_shape)
@@ -72,14 +97,34 @@ class Pad(Edged):
 @register("crop")
 @dataclass(frozen=True)
 class Crop(Edged):
-    """Each image without `rows` above and below and `columns` left and right."""
+    """Cropping: each image without rows and columns at its edges.
+
+    Args:
+        rows: Number of rows above and below, one number or (above, below).
+        columns: Number of columns left and right, one number or (left, right).
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: (rows, height − above − below, width − left − right, channels).
+
+    Raises:
+        InputError: A number is negative, nothing is left, or the input is no image.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Crop
+        >>> x = np.arange(6.0).reshape(1, 2, 3, 1)  # 0 1 2, 3 4 5
+        >>> y, _ = Crop(rows=(0, 1), columns=1).forward({}, x, Context())
+        >>> y[0, :, :, 0]
+        array([[1.]])
+    """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
         height, width, channels = image("crop", in_shape)
         rows, columns = self.edges
         if height <= sum(rows) or width <= sum(columns):
             raise InputError(
-                f"crop: rows={rows} and columns={columns} leave nothing of shape {in_shape}; take less away"
+                f"crop: rows={rows} and columns={columns} leave nothing of shape {in_shape}; crop less"
             )
         return {}, (height - sum(rows), width - sum(columns), channels)
 
@@ -97,19 +142,19 @@ class Crop(Edged):
 
 
 def padded(x: Array, edges: Pairs) -> Array:
-    """`x` with zeros around every image."""
+    """Return `x` with zeros around every image."""
     return array_module(x).pad(x, ((0, 0), *edges, (0, 0)))
 
 
 def cropped(x: Array, edges: Pairs) -> Array:
-    """A view of `x` without the edges of every image."""
+    """Return a view of `x` without the edges of every image."""
     (above, below), (left, right) = edges
     height, width = x.shape[1:3]
     return x[:, above : height - below, left : width - right]
 
 
 def image(layer: str, in_shape: Shape) -> tuple[int, int, int]:
-    """(height, width, channels) of an example, which must be an image."""
+    """Return (height, width, channels). Raise InputError for an example that is no image."""
     if len(in_shape) != 3:
         raise InputError(
             f"{layer}: expected images (height, width, channels), got shape {in_shape}; put it before a "

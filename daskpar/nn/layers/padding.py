@@ -1,4 +1,4 @@
-"""Sizes of windows over images and sequences, and the zeros around these."""
+"""Padding of windows over images and sequences."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ from daskpar.backend.kernels.reference.convolution import Pair
 from daskpar.errors import InputError
 
 Sizes = int | tuple[int, int]
-"""One number for height and width, or one each."""
+"""One number for both axes, or (height, width)."""
 PADDINGS = ("valid", "same", "causal")
 Padding = Sizes | str | tuple[Pair, Pair]
-"""A name, sizes, or (above, below) and (left, right)."""
+"""A name, one number, (vertical, horizontal), or ((above, below), (left, right))."""
 
 
 def pair(value: object) -> Any:
-    """Two of a number; a pair as it is."""
+    """Return a number twice, and a pair unchanged."""
     return (value, value) if isinstance(value, int) else value
 
 
 def require_padding(layer: str, padding: Padding) -> None:
-    """Refuse padding by a name that is not known, or by negative numbers."""
+    """Raise InputError for an unknown name of padding, or for negative numbers."""
     if isinstance(padding, str):
         if padding not in PADDINGS:
             raise InputError(f"{layer}.padding={padding!r} is not known; use valid, same, or a number")
     elif min(min(pair(edge)) for edge in pair(padding)) < 0:
-        raise InputError(f"{layer}.padding={padding} must not be negative; to take pixels away, use crop")
+        raise InputError(f"{layer}.padding={padding} must not be negative; to remove pixels, use crop")
 
 
 def padded(layer: str, padding: Padding, image: Pair, taps: Pair, stride: Pair) -> tuple[Pair, Pair]:
-    """Zeros before and after, down and across.
+    """Return the zeros ((above, below), (left, right)) that a padding means for an image.
 
-    `valid`: none; `same`: as many as make the output as large as the image / stride, rounded up; `causal`:
-    all of them before, so that no output sees what comes after it. `taps`: the kernel's extent.
+        valid    none
+        same     as many as give an output of the size image / stride, rounded up
+        causal   all of them before, so that no output sees later positions
+
+    Args:
+        layer: Name of the layer in messages.
+        padding: Name or numbers.
+        image: Height and width of the image.
+        taps: Extent of the kernel, dilation included.
+        stride: Pixels between neighbouring positions of the kernel.
     """
     if isinstance(padding, int | tuple):
         down, across = pair(padding)

@@ -1,17 +1,24 @@
-"""A ReLU whose work is done by the layers beside it."""
+"""A ReLU that is computed by the layers beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from daskpar.backend.array import Array
-from daskpar.nn.layer import Context, Layer, Params, Rectifying, Saved
+from daskpar.nn.layer import Context, Layer, Params, Saved
 from daskpar.nn.layers.activations import ReLU
+from daskpar.nn.rectifying import Rectifying
 
 
 @dataclass(frozen=True)
 class Rectified(Layer):
-    """A layer that rectifies its `output`, or the gradient of its `input`, or both."""
+    """A layer that applies a ReLU to its output, to the gradient of its input, or to both.
+
+    Args:
+        layer: The layer.
+        output: Apply the ReLU after it. Default: False.
+        input: In the backward pass, apply the ReLU before it. Default: False.
+    """
 
     layer: Rectifying
     output: bool = False
@@ -29,7 +36,12 @@ class Rectified(Layer):
 
 @dataclass(frozen=True)
 class DoneReLU(Layer):
-    """A ReLU that the layer before it does on the way `forward`, or the layer after it on the way `back`."""
+    """A ReLU that the layer beside it applies.
+
+    Args:
+        forth: The layer before it applies it in the forward pass. Default: False.
+        back: The layer after it applies it in the backward pass. Default: False.
+    """
 
     forth: bool = False
     back: bool = False

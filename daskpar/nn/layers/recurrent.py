@@ -1,10 +1,13 @@
-"""The base of recurrent layers: parameters, order of positions, masks, products for all positions.
+"""The base of recurrent layers: parameters, order of positions, masks, and products for all positions.
 
-A state goes from position to position. What does not need the state, the product with the input and, on the
-way back, those that give the gradients, is one matrix product for all positions; the loop is left with the
-recurrent product and element-wise operations on contiguous blocks. Within a layer arrays therefore have
-positions first: (positions, rows, features). States have a slot more than there are positions, the state
-before the first one, which is zero.
+    slot          0      1      2      3
+    state       zeros ─> h0 ──> h1 ──> h2         one slot more than there are positions
+    position           0      1      2
+
+The loop over positions holds only the recurrent product and element-wise operations on contiguous blocks.
+The product with the input, and those that compute the gradients of the weights, need no state of the loop:
+each is one matrix product for all positions. Arrays within a layer therefore have the positions first:
+(positions, rows, features).
 """
 
 from __future__ import annotations
@@ -23,12 +26,25 @@ from daskpar.nn.sizes import require_room
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """(rows, positions, features) -> (rows, units), the last state, or (rows, positions, units), all states.
+    """Base class of recurrent layers.
 
-    `reverse` goes from the last position to the first; states stay at their positions. Where `ctx.mask` is
-    false the state is carried over as it is, and the input there has no influence and no gradient.
-    Parameters: weight (features, gates·units), recurrent (units, gates·units), bias (gates·units,), in each
-    of which the gates lie side by side.
+    Masked positions carry the state over unchanged. Their input has no influence and no gradient. With
+    `reverse`, the states stay at their positions.
+
+    Args:
+        units: Size of the state.
+        sequences: Return the states of all positions. False returns the last state. Default: False.
+        bias: Add a learned bias. Default: True.
+        reverse: Go from the last position to the first. Default: False.
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: (rows, units), or (rows, positions, units) with `sequences`.
+
+    Parameters:
+        - weight: (features, gates·units), the gates side by side.
+        - recurrent: (units, gates·units).
+        - bias: (gates·units,).
     """
 
     units: int
@@ -64,24 +80,24 @@ class Recurrent(Layer):
         return 2 * positions * (features + self.units) * self.gates * self.units
 
     def steps(self, positions: int) -> list[tuple[int, int, int]]:
-        """(position, slot of the state before it, slot of the state after it) in the order of time."""
+        """Return (position, slot of the state before it, slot of the state after it) in the order of time."""
         if self.reverse:
             return [(t, t + 1, t) for t in reversed(range(positions))]
         return [(t, t, t + 1) for t in range(positions)]
 
     def start(self, x: Array) -> Array:
-        """An array for the states (positions + 1, rows, units), of which the first in time is zero."""
+        """Return an array for the states (positions + 1, rows, units). The first one in time is zero."""
         xp = array_module(x)
         states = xp.empty((x.shape[1] + 1, x.shape[0], self.units), dtype=x.dtype)
         states[-1 if self.reverse else 0] = 0
         return states
 
     def before(self, states: Array) -> Array:
-        """The state before each position (positions, rows, units), a view."""
+        """Return the state before each position (positions, rows, units), a view."""
         return states[1:] if self.reverse else states[:-1]
 
     def after(self, states: Array) -> Array:
-        """The state after each position (positions, rows, units), a view."""
+        """Return the state after each position (positions, rows, units), a view."""
         return states[:-1] if self.reverse else states[1:]
 
     def project(self, x: Array, mask: Array | None, weight: Array, bias: Array | None, out: Array) -> None:
@@ -92,13 +108,19 @@ class Recurrent(Layer):
             flat += bias
 
     def output(self, states: Array) -> Array:
-        """y; where it is all states, a view that the next recurrent layer takes without copying."""
+        """Return the output of the layer.
+
+        All states are returned as a view, which the next recurrent layer uses without copying it.
+        """
         states = self.after(states)
-        # A last state of its own: a view would keep all the others in memory.
+        # The last state is copied: a view would keep all the others in memory.
         return states.transpose(1, 0, 2) if self.sequences else states[0 if self.reverse else -1].copy()
 
     def gradient(self, dy: Array) -> tuple[Array, Array | None]:
-        """The gradient of the last state, to be written to, and those (positions, rows, units) to add."""
+        """Return the gradient of the last state, an array of its own, and those of all states or None.
+
+        They are (rows, units), and (positions, rows, units) to add at each position.
+        """
         if self.sequences:
             dy = dy.transpose(1, 0, 2)
             return array_module(dy).zeros(dy.shape[1:], dtype=dy.dtype), dy
@@ -107,8 +129,10 @@ class Recurrent(Layer):
     def products(
         self, params: Params, x: Array, mask: Array | None, d: Array, ctx: Context
     ) -> tuple[Array, Params]:
-        """dx, and the gradients of weight and bias, from that of the product with the input, `d`
-        (positions, rows, gates·units)."""
+        """Return dx, and the gradients of weight and bias.
+
+        `d` (positions, rows, gates·units) is the gradient of the product with the input.
+        """
         xp, flat = array_module(d), _flat(d)
         inputs = _flat(positions_first(x, mask))
         grads = {"weight": xp.matmul(inputs.T, flat, out=ctx.space("weight"))}
@@ -120,26 +144,26 @@ class Recurrent(Layer):
         return dx.transpose(1, 0, 2), grads
 
     def recurrent_gradient(self, states: Array, d: Array, out: Array | None = None) -> Array:
-        """The gradient of the recurrent weights from that of the recurrent product, `d`."""
+        """Return the gradient of the recurrent weights, from the gradient `d` of the recurrent product."""
         return array_module(d).matmul(_flat(self.before(states)).T, _flat(d), out=out)
 
 
 def orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random orthogonal matrix (size, size), by which a state keeps its length (Saxe et al. 2014)."""
+    """Return a random orthogonal matrix (size, size): it keeps the length of a state (Saxe et al. 2014)."""
     require_room("parameters", (size, size))
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
     return q * np.where(np.diag(r) < 0, -1.0, 1.0)
 
 
 def positions_first(x: Array, mask: Array | None) -> Array:
-    """`x` as contiguous (positions, rows, features), zero where the mask is false, whatever stood there."""
+    """Return `x` as contiguous (positions, rows, features), with zeros at masked positions."""
     xp = array_module(x)
     x = xp.ascontiguousarray(x.transpose(1, 0, 2))
     return x if mask is None else xp.where(mask.T[:, :, None], x, xp.zeros((), dtype=x.dtype))
 
 
 def going(mask: Array | None, positions: int) -> list[Any]:
-    """For each position, which rows go on (rows, 1), or None where all do."""
+    """Return for each position the rows that are not masked (rows, 1), or None if that is all of them."""
     if mask is None:
         return [None] * positions
     columns = mask.T[:, :, None]
@@ -147,13 +171,13 @@ def going(mask: Array | None, positions: int) -> list[Any]:
 
 
 def carry(states: Array, before: int, after: int, goes: Array | None) -> None:
-    """Rows that do not go on keep the state they had."""
+    """Restore the state of masked rows to the one before the position."""
     if goes is not None:
         states[after] = array_module(states).where(goes, states[after], states[before])
 
 
 def set_apart(d: Array, goes: Array | None) -> Array | None:
-    """Take the gradient of carried states out of `d` and return it; it goes past the position."""
+    """Remove the gradient of carried states from `d`, and return it: it skips the position."""
     if goes is None:
         return None
     carried = d * ~goes
@@ -162,16 +186,16 @@ def set_apart(d: Array, goes: Array | None) -> Array | None:
 
 
 def split(block: Array, units: int) -> tuple[Array, ...]:
-    """The gates that lie side by side in a block (rows, gates·units), as views."""
+    """Return the gates of a block (rows, gates·units) as views."""
     return tuple(block[:, start : start + units] for start in range(0, block.shape[1], units))
 
 
 def each_gate(x: Array, units: int, values: tuple[float, ...]) -> Array:
-    """A row (gates·units,) like `x`, with one value for each gate."""
+    """Return a vector (gates·units,) like `x`, with one value for each gate."""
     xp = array_module(x)
     return xp.repeat(xp.asarray(values, dtype=x.dtype), units)
 
 
 def _flat(x: Array) -> Array:
-    """Positions and rows in one axis."""
+    """Return an array with positions and rows in one axis."""
     return x.reshape(-1, x.shape[2])

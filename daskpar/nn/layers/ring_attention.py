@@ -18,9 +18,17 @@ from daskpar.nn.rotary import turn
 
 @dataclass(frozen=True)
 class RingAttention(Ring):
-    """`MultiHeadAttention` for positions `start` to `stop` of `length`; parameters as there.
+    """`MultiHeadAttention` for positions `start` to `stop` of `length`, with the same parameters.
 
-    `drop`: of attention weights. Its draws are those that the whole would have drawn for the same weights.
+    Args:
+        heads: Number of heads.
+        causal: A position sees only itself and the positions before it.
+        rotary: Rotate queries and keys by their position.
+        drop: Dropout of attention weights. Its draws are those of the whole sequence.
+        bias: Add learned biases.
+        start: First position of the share.
+        stop: End of the share.
+        length: Number of positions of the whole sequence.
     """
 
     heads: int
@@ -66,8 +74,9 @@ class RingAttention(Ring):
         self, queries: Array, keys: Keys, saved: Attended, slope: Slope, ctx: Context
     ) -> tuple[Array, Array, Array]:
         seen, drop = self._seen(queries, keys), self._dropped(queries, keys, ctx)
-        given = (queries, keys.k, keys.v, _factor(queries), seen, drop)
-        return ring.attend_backward(*given, saved.logarithm, slope.dy, slope.delta)
+        return ring.attend_backward(
+            queries, keys.k, keys.v, _factor(queries), seen, drop, saved.logarithm, slope.dy, slope.delta
+        )
 
     def finish_backward(
         self,
@@ -97,11 +106,11 @@ class RingAttention(Ring):
         return product(dz, params["qkv"].reshape(features, -1).T).reshape(x.shape), grads
 
     def _size(self, params: Params) -> int:
-        """Features of a head; a part of the parameters holds some of the heads."""
+        """Return the features of a head. A part of a split layer holds some of the heads."""
         return int(params["out"].shape[1]) // self.heads
 
     def _seen(self, queries: Array, keys: Keys) -> Array | None:
-        """Which keys each query sees; None where it sees all of the block."""
+        """Return the mask of the keys that each query sees, or None if it sees all of the block."""
         xp, seen = array_module(queries), None
         stop = keys.start + keys.k.shape[2]
         if self.causal and stop > self.start + 1:
@@ -112,14 +121,14 @@ class RingAttention(Ring):
         return kept if seen is None else seen & kept
 
     def _dropped(self, queries: Array, keys: Keys, ctx: Context) -> Array | None:
-        """What the weights of a block are multiplied by, out of the draws for the whole."""
-        rows, heads, own, _ = queries.shape
+        """Return the dropout factors of the weights of a block, part of the draws of the whole sequence."""
+        rows, heads, positions, _ = queries.shape
         all_weights = self.length * self.length
         parts = [
             range(head * all_weights + self.start * self.length, head * all_weights + self.stop * self.length)
             for head in range(heads)
         ]
-        shape, columns = (rows, heads, own, self.length), heads * all_weights
+        shape, columns = (rows, heads, positions, self.length), heads * all_weights
         drawn = self.drop.drawn_within(columns, parts, shape, queries, ctx)
         return None if drawn is None else drawn[..., keys.start : keys.start + keys.k.shape[2]]
 
@@ -129,11 +138,11 @@ def _factor(queries: Array) -> float:
 
 
 def _by_head(z: Array) -> Array:
-    """(rows, positions, heads, features) -> (rows, heads, positions, features), laid out so."""
+    """Return (rows, positions, heads, features) as contiguous (rows, heads, positions, features)."""
     return array_module(z).ascontiguousarray(z.transpose(0, 2, 1, 3))
 
 
 def _merged(heads: Array) -> Array:
-    """(rows, heads, positions, features) -> (rows, positions, all features), laid out so."""
+    """Return (rows, heads, positions, features) as contiguous (rows, positions, all features)."""
     rows, count, positions, size = heads.shape
     return heads.transpose(0, 2, 1, 3).reshape(rows, positions, count * size)

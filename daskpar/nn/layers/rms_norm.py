@@ -19,9 +19,33 @@ from daskpar.registry import register
 @register("rms_norm")
 @dataclass(frozen=True)
 class RMSNorm(Layer):
-    """`x / √(mean of x² + epsilon) · scale` over the last axis, each position for itself.
+    """Root mean square normalisation over the last axis: `y = x / √(mean of x² + epsilon) · scale`.
 
-    Zhang and Sennrich 2019, eq. 4. Parameters: scale (features,).
+    Args:
+        epsilon: Added to the mean of squares, against division by zero. Default: 1e-6.
+
+    Shape:
+        - Input: (rows, ..., features).
+        - Output: the same.
+
+    Parameters:
+        - scale: (features,).
+
+    Raises:
+        InputError: `epsilon` is not positive, or examples are single numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, RMSNorm
+        >>> layer = RMSNorm()
+        >>> params, _ = layer.init(np.random.default_rng(0), (2,))
+        >>> y, _ = layer.forward(params, np.array([[1.0, 7.0]]), Context())  # √((1 + 49) / 2) = 5
+        >>> y.round(3)
+        array([[0.2, 1.4]])
+
+    Reference:
+        Zhang and Sennrich 2019, "Root mean square layer normalization", equation 4.
+        https://arxiv.org/abs/1910.07467
     """
 
     epsilon: float = 1e-6
@@ -71,5 +95,5 @@ def _normal(x: Array, epsilon: float | Array) -> tuple[Array, Array]:
 
 
 def _mean(x: Array) -> Array:
-    """The mean over the last axis, which stays with length 1."""
+    """Return the mean over the last axis, which is kept with length 1."""
     return x.sum(axis=-1, keepdims=True) * (1 / x.shape[-1])

@@ -1,4 +1,4 @@
-"""Layers one after the other, and around a shortcut."""
+"""Containers: layers in a row, repeated, and around a shortcut."""
 
 from __future__ import annotations
 
@@ -22,9 +22,26 @@ __all__ = ["MOST_LAYERS", "Repeat", "Residual", "Sequential", "count_layers", "r
 @register("repeat")
 @dataclass(frozen=True)
 class Repeat(Layer):
-    """The same layers `times` times, each time with parameters of their own.
+    """The same layers several times in a row, each time with parameters of their own.
 
-    It stands for them in a list of layers: what holds the list holds the layers themselves.
+    A list of layers replaces a `Repeat` by the layers that it repeats.
+
+    Args:
+        times: Number of repetitions.
+        layers: Layers to repeat.
+
+    Shape:
+        - Input: that of the first layer.
+        - Output: that of the last layer.
+
+    Raises:
+        InputError: `times` is not positive, or the model has more than 10,000 layers.
+
+    Example:
+        >>> from daskpar import Dense, ReLU, Repeat, Sequential
+        >>> model = Sequential((Repeat(2, (Dense(8), ReLU())), Dense(1)))
+        >>> model.layers
+        (Dense(units=8), ReLU(), Dense(units=8), ReLU(), Dense(units=1))
     """
 
     times: int
@@ -42,10 +59,34 @@ class Repeat(Layer):
 @register("sequential")
 @dataclass(frozen=True)
 class Sequential(Container):
-    """Layers applied one after the other. Parameters are nested under "0", "1", ...
+    """Layers in a row: each receives the output of the one before it.
 
-    With `remat` nothing but the input is kept for the backward pass, which computes the rest again
-    (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+    Args:
+        layers: The layers, at least one.
+        remat: Keep only the input for the backward pass, which computes the other values again. It saves
+            memory and costs a second forward pass. Default: False.
+
+    Shape:
+        - Input: that of the first layer.
+        - Output: that of the last layer.
+
+    Parameters:
+        - "0", "1", ...: parameters of the layers, nested. Full names are "0.weight", "1.bias", ...
+
+    Raises:
+        InputError: `layers` is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Dense, ReLU, Sequential
+        >>> model = Sequential((Dense(8), ReLU(), Dense(2)))
+        >>> params, shape = model.init(np.random.default_rng(0), (4,))
+        >>> params["0"]["weight"].shape, params["2"]["weight"].shape, shape
+        ((4, 8), (8, 2), (2,))
+
+    Reference:
+        Chen et al. 2016, "Training deep nets with sublinear memory cost", for `remat`.
+        https://arxiv.org/abs/1604.06174
     """
 
     layers: tuple[Layer, ...]
@@ -65,11 +106,11 @@ class Sequential(Container):
         return replace(self, layers=freeze_each(self.layers, places))
 
     def refuse_tokens(self, outer: str) -> None:
-        """Refuse, within a layer of kind `outer`, to begin with a layer that takes whole numbers."""
+        """Raise InputError if the first layer expects integers, within a layer of kind `outer`."""
         if self.tokens:
             kind = self.layers[0].kind
             raise InputError(
-                f"{outer}: {kind} takes whole numbers, so it can only be the first layer of a model"
+                f"{outer}: {kind} expects integers, so it can only be the first layer of a model"
             )
 
     def run(self, params: Params, x: Array, ctx: Context) -> tuple[Array, Saved, Array | None]:
@@ -92,10 +133,34 @@ class Sequential(Container):
 @register("residual")
 @dataclass(frozen=True)
 class Residual(Container):
-    """`y = shortcut(x) + layers(x)` (He et al. 2016); without a `shortcut`, `y = x + layers(x)`.
+    """Residual block: `y = x + layers(x)` or, with a shortcut, `y = shortcut(x) + layers(x)`.
 
-    Both branches must return one shape. The shortcut's parameters are nested under the number that follows
-    the last of `layers`. `remat`: as for Sequential, of `layers`.
+    Args:
+        layers: Layers of the main branch, at least one.
+        shortcut: Layers of the other branch, for example a `Conv2d` of kernel 1 that changes the shape.
+            Without any, the input is added. Default: ().
+        remat: Keep only the input of `layers` for the backward pass, as in `Sequential`. Default: False.
+
+    Shape:
+        - Input: (rows, ...).
+        - Output: the same without a shortcut, else the common shape of the two branches.
+
+    Parameters:
+        - "0", "1", ...: parameters of `layers`, nested.
+        - str(len(layers)): parameters of the shortcut, nested.
+
+    Raises:
+        InputError: `layers` is empty, or the two branches have different shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, ReLU, Residual
+        >>> y, _ = Residual((ReLU(),)).forward({}, np.array([[-1.0, 2.0]]), Context())  # x + max(x, 0)
+        >>> y
+        array([[-1.,  4.]])
+
+    Reference:
+        He et al. 2016, "Deep residual learning for image recognition". https://arxiv.org/abs/1512.03385
     """
 
     layers: tuple[Layer, ...]
@@ -110,7 +175,7 @@ class Residual(Container):
 
     @cached_property
     def _branches(self) -> tuple[Sequential, ...]:
-        """The layers, and the shortcut where there is one."""
+        """The layers and, if there is one, the shortcut."""
         main = Sequential(self.layers, self.remat)
         return (main, Sequential(self.shortcut)) if self.shortcut else (main,)
 
@@ -124,8 +189,8 @@ class Residual(Container):
         if () in places:
             return frozen(self)
         count = len(self.layers)
-        own = {place[1:] for place in places if place[:1] == (count,)}
-        shortcut = map(frozen, self.shortcut) if () in own else freeze_each(self.shortcut, own)
+        inner = {place[1:] for place in places if place[:1] == (count,)}
+        shortcut = map(frozen, self.shortcut) if () in inner else freeze_each(self.shortcut, inner)
         return replace(self, layers=freeze_each(self.layers, places), shortcut=tuple(shortcut))
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -135,7 +200,7 @@ class Residual(Container):
         if not self.shortcut and out_shape != in_shape:
             raise InputError(
                 f"residual: its layers turn {in_shape} into {out_shape}; they must keep the shape, or a "
-                "shortcut must change it likewise"
+                "shortcut must change it in the same way"
             )
         if self.shortcut:
             inner, shape = self._branches[1].init(rng, in_shape)
@@ -143,6 +208,6 @@ class Residual(Container):
             if out_shape != shape:
                 raise InputError(
                     f"residual: its layers turn {in_shape} into {out_shape}, its shortcut into {shape}; "
-                    "they must be of one shape"
+                    "they must have the same shape"
                 )
         return params, out_shape

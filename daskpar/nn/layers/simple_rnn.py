@@ -14,10 +14,42 @@ from daskpar.registry import register
 @register("simple_rnn")
 @dataclass(frozen=True)
 class SimpleRNN(Recurrent):
-    """h' = activation(x @ weight + h @ recurrent + bias) (Elman 1990), with `tanh` or `relu`.
+    """Simple recurrent layer: `h' = activation(x @ weight + h @ recurrent + bias)`.
 
-    (rows, positions, features) -> (rows, units), or with `sequences` (rows, positions, units). Parameters:
-    weight (features, units), recurrent (units, units), bias (units,).
+    Masked positions keep the state of the position before.
+
+    Args:
+        units: Size of the state.
+        sequences: Return the states of all positions. False returns the last state. Default: False.
+        bias: Add a learned bias. Default: True.
+        reverse: Go from the last position to the first. Default: False.
+        activation: "tanh" or "relu". Default: "tanh".
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: (rows, units), or (rows, positions, units) with `sequences`.
+
+    Parameters:
+        - weight: (features, units).
+        - recurrent: (units, units).
+        - bias: (units,).
+
+    Raises:
+        InputError: `units` is not positive, `activation` is not known, or the input is no sequence.
+
+    Example:
+        With weights of 1 it computes running sums:
+
+        >>> import numpy as np
+        >>> from daskpar import Context, SimpleRNN
+        >>> layer = SimpleRNN(1, sequences=True, bias=False, activation="relu")
+        >>> params = {"weight": np.ones((1, 1)), "recurrent": np.ones((1, 1))}
+        >>> y, _ = layer.forward(params, np.array([[[1.0], [2.0], [3.0]]]), Context())
+        >>> y.tolist()
+        [[[1.0], [3.0], [6.0]]]
+
+    Reference:
+        Elman 1990, "Finding structure in time".
     """
 
     activation: str = "tanh"

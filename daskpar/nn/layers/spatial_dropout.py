@@ -16,11 +16,32 @@ from daskpar.registry import register
 @register("spatial_dropout")
 @dataclass(frozen=True)
 class SpatialDropout(Dropout):
-    """Zeroes each channel of an image, or feature of a sequence, with probability `rate` while training.
+    """Spatial dropout: set whole channels of an image, or features of a sequence, to zero.
 
-    Tompson et al. 2015, sec. 3.2: neighbouring pixels are alike, and dropping one of them hides little. The
-    rest is scaled by 1 / (1 - rate). Draws are addressed as those of Dropout are; `rate` is held to the
-    nearest 1/65536 below 1.
+    Neighbouring pixels are alike, so zeros at single pixels would hide little. The other channels are scaled
+    by 1 / (1 − rate). It is active in training only. Every layout draws the same, as for `Dropout`.
+
+    Args:
+        rate: Probability of zero, at least 0 and below 1. It is rounded to a multiple of 1/65536.
+
+    Shape:
+        - Input: (rows, height, width, channels) or (rows, positions, channels).
+        - Output: the same.
+
+    Raises:
+        InputError: `rate` is not in [0, 1), or the input has no axis besides the channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, SpatialDropout
+        >>> x = np.ones((1, 5, 64))  # 5 positions, 64 features
+        >>> y, _ = SpatialDropout(0.5).forward({}, x, Context(training=True))
+        >>> bool((y == y[:, :1]).all())  # all positions drop the same features
+        True
+
+    Reference:
+        Tompson et al. 2015, "Efficient object localization using convolutional networks", section 3.2.
+        https://arxiv.org/abs/1411.4280
     """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -37,5 +58,5 @@ class SpatialDropout(Dropout):
         return ROW
 
     def share(self, start: int, stop: int, length: int) -> Layer:
-        """The same: all positions have one draw."""
+        """Return the layer itself: all positions share one draw."""
         return self

@@ -1,4 +1,4 @@
-"""The blocks that transformers are made of."""
+"""The blocks of transformers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,39 @@ _NORMS: dict[str, Layer] = {layer.kind: layer for layer in (LayerNorm(), RMSNorm
 @register("feed_forward")
 @dataclass(frozen=True)
 class FeedForward(Layer):
-    """Two dense layers with an activation between them, at each position (Vaswani et al. 2017, sec. 3.3).
+    """Feed-forward block of a transformer: two dense layers with an activation between them.
 
-    (rows, ..., features) -> the same. Parameters: up (features, expansion·features), up_bias, down
-    (expansion·features, features), down_bias.
+    Args:
+        expansion: Size of the inner layer as a multiple of the features. Default: 4.
+        activation: "gelu", "relu" or "silu". Default: "gelu".
+        init_weight: Initialiser of the weights: "he", "glorot", "lecun", "normal" or "zeros".
+            Default: "normal".
+
+    Shape:
+        - Input: (rows, ..., features).
+        - Output: the same.
+
+    Parameters:
+        - up: (features, expansion·features).
+        - up_bias: (expansion·features,).
+        - down: (expansion·features, features).
+        - down_bias: (features,).
+
+    Raises:
+        InputError: `expansion` is not positive, or a name is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, FeedForward
+        >>> layer = FeedForward(expansion=2, activation="relu")  # below: y = max(x, 0) + max(−x, 0)
+        >>> params = {"up": np.array([[1.0, -1.0]]), "up_bias": np.zeros(2)}
+        >>> params |= {"down": np.array([[1.0], [1.0]]), "down_bias": np.zeros(1)}
+        >>> y, _ = layer.forward(params, np.array([[-3.0], [5.0]]), Context())
+        >>> y.tolist()
+        [[3.0], [5.0]]
+
+    Reference:
+        Vaswani et al. 2017, "Attention is all you need", section 3.3. https://arxiv.org/abs/1706.03762
     """
 
     expansion: int = 4
@@ -94,11 +123,45 @@ class FeedForward(Layer):
 @register("transformer_block")
 @dataclass(frozen=True)
 class TransformerBlock(Container):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)) (Radford et al. 2019, sec. 2.3).
+    """Transformer block with norms before its two parts, as in GPT-2.
 
-    (rows, positions, features) -> the same. `norm`: layer_norm or rms_norm; `dropout` also after each of the
-    two; `remat` keeps only the block's input for the backward pass. Parameters are nested as in the
-    Sequential of two Residuals that it is.
+        h = x + dropout(attention(norm(x)))
+        y = h + dropout(feed_forward(norm(h)))
+
+    Args:
+        heads: Number of heads. It must divide the features.
+        causal: A position sees only itself and the positions before it. Default: True.
+        rotary: Encode positions by rotating queries and keys (RoPE). Default: False.
+        dropout: Probability with which an element is dropped while training: of attention weights, and of the
+            output of each part. Default: 0.0.
+        expansion: Size of the inner layer of the feed-forward part, as a multiple of the features. Default:
+            4.
+        activation: Activation of the feed-forward part: "gelu", "relu" or "silu". Default: "gelu".
+        norm: "layer_norm" or "rms_norm". Default: "layer_norm".
+        init_weight: Initialiser of the weights: "he", "glorot", "lecun", "normal" or "zeros".
+            Default: "normal".
+        remat: Keep only the input of the block for the backward pass, as in `Sequential`. Default: False.
+
+    Shape:
+        - Input: (rows, positions, features).
+        - Output: the same.
+
+    Parameters:
+        - "0": those of the attention, nested as in `Residual`.
+        - "1": those of the feed-forward part, nested as in `Residual`.
+
+    Raises:
+        InputError: The input is no sequence, `heads` does not divide its features, or a name is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import ParameterTable, TransformerBlock
+        >>> params, shape = TransformerBlock(heads=2).init(np.random.default_rng(0), (8, 16))
+        >>> shape, ParameterTable.of(params).count  # 12·16² weights, and 13·16 biases and scales
+        ((8, 16), 3280)
+
+    Reference:
+        Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3.
     """
 
     heads: int
@@ -118,7 +181,7 @@ class TransformerBlock(Container):
 
     @cached_property
     def inner(self) -> Sequential:
-        """The layers that the block stands for."""
+        """The two residual blocks in a row."""
         norm = _NORMS[self.norm]
         rest: tuple[Layer, ...] = (Dropout(self.dropout),) if self.dropout else ()
         attention = MultiHeadAttention(

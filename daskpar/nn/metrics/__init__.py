@@ -1,4 +1,4 @@
-"""Metrics: scores besides the loss, a file for each kind; they register themselves."""
+"""Metrics: scores besides the loss. Each file holds one kind and registers its metrics."""
 
 # isort: off
 from daskpar.nn.metrics.metric import METRICS, Metric, Sums

@@ -1,7 +1,4 @@
-"""The area under the receiver operating characteristic (ROC), exact over any cut.
-
-Hanley and McNeil 1982; for several classes Hand and Till 2001 (one against one), and Fawcett 2006, sec. 9.
-"""
+"""The area under the receiver operating characteristic (ROC) curve, exact under any layout."""
 
 from __future__ import annotations
 
@@ -27,23 +24,52 @@ from daskpar.settings import setting
 @register("auc")
 @dataclass(frozen=True)
 class AUC(Gathered):
-    """Area under the ROC curve, of the probabilities as `predict` gives them; that of scikit-learn.
+    """Area under the ROC curve of the predicted probabilities, as in scikit-learn.
 
-    It is the probability that an example of a class has a higher score than one of the others, ties counted
-    half. It is no sum over examples: evaluations gather the scores of all rows (see `rows`), so it stands in
-    the records of validation, and in what `evaluate` returns, but not in those of training.
+    It is the probability that an example of a class has a higher score than an example of the others. Ties
+    count half. It is not a sum over examples: an evaluation gathers the scores of all rows on the client (see
+    `metrics.rows`). So it is measured for the validation rows and by `evaluate`, but not for the steps of
+    training.
 
-    `average`: as for `f1`; None chooses "binary" for two classes or one label, and "macro" for more.
-    `multi_class`: each class against all others together ("ovr"), or each pair of classes ("ovo").
+    Args:
+        average: Average over classes. None chooses "binary" for two classes or one label, else "macro".
+            Default: None.
 
-    >>> from daskpar.nn import BinaryCrossEntropy
-    >>> outputs, labels = np.array([[-2.0], [1.0], [0.5], [3.0]]), np.array([0, 0, 1, 1])
-    >>> AUC().value(AUC().sums(outputs, labels, BinaryCrossEntropy()))
-    0.75
+            - "binary": The area of the second of two classes, or of the only label.
+            - "macro": The mean over classes.
+            - "weighted": The mean over classes, weighted by their numbers of examples.
+            - "micro": The area of the scores of all classes together.
+        multi_class: Comparison for more than two classes. Default: "ovr".
+
+            - "ovr": Each class against all others together (one vs. rest).
+            - "ovo": Each pair of classes (one vs. one), with the average "macro" or "weighted".
+        name: Name in results. By keyword only. Default: "auc", or e.g. "macro_auc" or "ovo_auc".
+
+    Shape:
+        - Outputs: (rows, ..., classes), or (rows, ..., labels).
+        - Targets: as the loss expects them.
+
+    Raises:
+        InputError: `average` or `multi_class` is unknown, or they do not fit the loss.
+
+    Example:
+        Of the four pairs of a no and a yes, one is in the wrong order (1.0 and 0.5):
+
+        >>> import numpy as np
+        >>> from daskpar import AUC, BinaryCrossEntropy
+        >>> outputs, labels = np.array([[-2.0], [1.0], [0.5], [3.0]]), np.array([0, 0, 1, 1])
+        >>> AUC().value(AUC().sums(outputs, labels, BinaryCrossEntropy()))
+        0.75
+
+    Reference:
+        Hanley and McNeil 1982, "The meaning and use of the area under a receiver operating characteristic
+        (ROC) curve". For several classes: Hand and Till 2001, "A simple generalisation of the area under the
+        ROC curve for multiple class classification problems" (ovo), and Fawcett 2006, "An introduction to ROC
+        analysis", section 9 (ovr).
     """
 
-    average: str | None = setting(None, "of the classes", choices=AVERAGES)
-    multi_class: str = setting("ovr", "one class against the rest, or against one", choices=("ovr", "ovo"))
+    average: str | None = setting(None, "average over classes", choices=AVERAGES)
+    multi_class: str = setting("ovr", "a class against the rest, or against one", choices=("ovr", "ovo"))
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
     undefined: ClassVar[str] = "each class needs examples of it and examples of others"
 
@@ -62,7 +88,10 @@ class AUC(Gathered):
             )
 
     def columns(self, outputs: Array, targets: Array, loss: Loss) -> Columns:
-        """Scores (rows, outputs) and truth (rows, outputs), flattened over positions to their rows."""
+        """Return scores (rows, positions, outputs) and the truth.
+
+        The truth is (rows, positions) classes, or (rows, positions, outputs) booleans for labels.
+        """
         rows, count = len(outputs), outputs.shape[-1] if outputs.ndim > 1 else 1
         scores = to_numpy(loss.activate(outputs)).reshape(rows, -1, count)
         if loss.task == "labels":
@@ -107,9 +136,10 @@ class AUC(Gathered):
 
 
 def area(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    """Return the area under the ROC curve of scores (rows,); NaN where one of the two sides is empty.
+    """Return the area under the ROC curve of scores (rows,); NaN if one of the two sides is empty.
 
-    `truth`: (rows,) booleans. Rows are sorted by all that is known of them, so their order changes no bit.
+    `truth` is (rows,) booleans. Rows are sorted by all their values, so their order changes no bit of the
+    result.
     """
     if np.isnan(scores).any():
         return math.nan
@@ -121,5 +151,6 @@ def area(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
         return math.nan
     ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     right, wrong = right[ends], wrong[ends]
-    below = np.concatenate([[0.0], wrong[:-1]]) + wrong  # twice the others below, ties counted half
+    # twice the weight of the others below; ties count half
+    below = np.concatenate([[0.0], wrong[:-1]]) + wrong
     return float((np.diff(right, prepend=0.0) * below).sum() / (2 * right[-1] * wrong[-1]))

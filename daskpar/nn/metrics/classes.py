@@ -1,4 +1,4 @@
-"""Metrics of the classes that a model decides for: accuracy, top k, confusion."""
+"""Metrics of predicted classes: accuracy, top-k accuracy, confusion matrix."""
 
 from __future__ import annotations
 
@@ -19,10 +19,29 @@ from daskpar.registry import register
 @register("accuracy")
 @dataclass(frozen=True)
 class Accuracy(Metric):
-    """Share of classes that are right; beside a loss of labels, of outputs on the right side of 0.
+    """Share of predictions that are right.
 
-    With `exact` an example counts where all of it is right, each of its labels or each step of a sequence
-    (the subset accuracy of scikit-learn); the name is then `exact_accuracy`.
+    For classes, the prediction is the largest output. For labels, each output counts, and is right if it is
+    positive for a target above 0.5.
+
+    Args:
+        exact: Count an example as right only if all of its labels, or all positions of a sequence, are right:
+            the subset accuracy of scikit-learn. Default: False.
+        name: Name in results. By keyword only. Default: "accuracy", or "exact_accuracy" if `exact`.
+
+    Shape:
+        - Outputs: (rows, ..., classes), or (rows, ..., labels).
+        - Targets: as the loss expects them.
+
+    Example:
+        Three of four predictions are right:
+
+        >>> import numpy as np
+        >>> from daskpar import Accuracy, SoftmaxCrossEntropy
+        >>> outputs = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> sums = Accuracy().sums(outputs, np.array([1, 0, 1, 0]), SoftmaxCrossEntropy())
+        >>> sums, Accuracy().value(sums)
+        ((3.0, 4.0), 0.75)
     """
 
     exact: bool = False
@@ -36,7 +55,7 @@ class Accuracy(Metric):
         xp = array_module(outputs)
         if loss.task == "labels":
             yes = targets.reshape(outputs.shape) > 0.5
-            right = xp.where(yes, outputs > 0, outputs <= 0)  # so that a NaN is never right
+            right = xp.where(yes, outputs > 0, outputs <= 0)  # a NaN is never right
         else:
             right = (xp.argmax(outputs, axis=-1) == classes_of(targets, outputs)) & is_decided(outputs)
         if self.exact:
@@ -51,7 +70,30 @@ class Accuracy(Metric):
 @register("top_k")
 @dataclass(frozen=True)
 class TopK(Metric):
-    """Share of examples whose class is among the `k` largest outputs; ties count for the example."""
+    """Top-k accuracy: share of examples whose class has one of the `k` largest outputs.
+
+    Ties count as right.
+
+    Args:
+        k: Number of outputs that count, positive. Default: 5.
+        name: Name in results. By keyword only. Default: "top_5" for a `k` of 5.
+
+    Shape:
+        - Outputs: (rows, ..., classes).
+        - Targets: (rows, ...) integers, or (rows, ..., classes) probabilities.
+
+    Raises:
+        InputError: `k` is not positive.
+
+    Example:
+        The true classes have the second and the third largest output:
+
+        >>> import numpy as np
+        >>> from daskpar import SoftmaxCrossEntropy, TopK
+        >>> top_2 = TopK(k=2)
+        >>> top_2.value(top_2.sums(np.array([[3, 2, 1], [1, 2, 3]]), np.array([1, 0]), SoftmaxCrossEntropy()))
+        0.5
+    """
 
     k: int = 5
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
@@ -72,8 +114,8 @@ class TopK(Metric):
     def sums(self, outputs: Array, targets: Array, loss: Loss, weights: Array | None = None) -> Sums:
         xp = array_module(outputs)
         classes = classes_of(targets, outputs)
-        own = xp.take_along_axis(outputs, classes[..., None], axis=-1)
-        right = xp.sum(~(outputs <= own), axis=-1) < self.k  # so that a NaN is never right
+        true_output = xp.take_along_axis(outputs, classes[..., None], axis=-1)
+        right = xp.sum(~(outputs <= true_output), axis=-1) < self.k  # a NaN is never right
         return share_of(right, weights)
 
     @property
@@ -84,9 +126,27 @@ class TopK(Metric):
 @register("confusion")
 @dataclass(frozen=True)
 class Confusion(Metric):
-    """Counts of (true class, predicted class), as rows of lists; of no and yes for a single label.
+    """Confusion matrix: counts of (true class, predicted class), as a list of rows.
 
-    Of rows with weights, the sums of these.
+    For a single label, the classes are no and yes. With weights of examples, the counts are sums of weights.
+    Callbacks cannot monitor it.
+
+    Args:
+        name: Name in results. By keyword only. Default: "confusion".
+
+    Shape:
+        - Outputs: (rows, ..., classes), or (rows, 1) for a single label.
+        - Targets: as the loss expects them.
+
+    Example:
+        One example of class 0 is taken for class 1:
+
+        >>> import numpy as np
+        >>> from daskpar import Confusion, SoftmaxCrossEntropy
+        >>> outputs = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> sums = Confusion().sums(outputs, np.array([0, 0, 1]), SoftmaxCrossEntropy())
+        >>> Confusion().value(sums)
+        [[1, 1], [0, 1]]
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")

@@ -1,4 +1,4 @@
-"""Metrics of the probability that a model gives to what is true: log loss and perplexity."""
+"""Metrics of the probability that a model assigns to the truth: log loss and perplexity."""
 
 from __future__ import annotations
 
@@ -19,10 +19,26 @@ from daskpar.registry import register
 @register("log_loss")
 @dataclass(frozen=True)
 class LogLoss(Metric):
-    """Mean of -log(probability of the true class), natural logarithms, in float64.
+    """Log loss: mean of -log(probability of the true class), with natural logarithms, in float64.
 
-    The cross-entropy without label smoothing or weights of classes; of labels, the mean over all of them.
-    Nothing is clipped: a model that is sure and wrong pays in full.
+    It is the cross-entropy without label smoothing and class weights. For labels it is the mean over all of
+    them. Probabilities are not clipped, so the loss of a prediction that is certain and wrong is very large.
+
+    Args:
+        name: Name in results. By keyword only. Default: "log_loss".
+
+    Shape:
+        - Outputs: (rows, ..., classes), or (rows, ..., labels).
+        - Targets: as the loss expects them.
+
+    Example:
+        A model that predicts 50 % for both classes has a log loss of log(2):
+
+        >>> import numpy as np
+        >>> from daskpar import LogLoss, SoftmaxCrossEntropy
+        >>> sums = LogLoss().sums(np.zeros((3, 2)), np.array([0, 1, 1]), SoftmaxCrossEntropy())
+        >>> round(LogLoss().value(sums), 4)
+        0.6931
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("classes", "labels")
@@ -44,10 +60,29 @@ class LogLoss(Metric):
 @register("perplexity")
 @dataclass(frozen=True)
 class Perplexity(LogLoss):
-    """exp of the log loss over all positions: the number of equally likely classes that would do as well."""
+    """Perplexity: exp(log loss), over all positions of all sequences.
+
+    It is the number of equally likely classes that would have the same log loss.
+
+    Args:
+        name: Name in results. By keyword only. Default: "perplexity".
+
+    Shape:
+        - Outputs: (rows, ..., classes).
+        - Targets: (rows, ...) integers, or (rows, ..., classes) probabilities.
+
+    Example:
+        A model that predicts the same probability for four words, at two positions:
+
+        >>> import numpy as np
+        >>> from daskpar import Perplexity, SoftmaxCrossEntropy
+        >>> sums = Perplexity().sums(np.zeros((1, 2, 4)), np.array([[0, 3]]), SoftmaxCrossEntropy())
+        >>> round(Perplexity().value(sums), 6)
+        4.0
+    """
 
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
-    undefined: ClassVar[str] = "there is nothing to take the mean of, or the log loss is beyond exp"
+    undefined: ClassVar[str] = "there is nothing to average, or exp of the log loss overflows"
 
     def value(self, sums: Sums) -> float:
         try:
@@ -57,7 +92,7 @@ class Perplexity(LogLoss):
 
 
 def _of_classes(outputs: np.ndarray, targets: np.ndarray, loss: Loss) -> np.ndarray:
-    """-log p of the true class (terms,); of probabilities as targets, the mean of it."""
+    """Return -log p of the true class (terms,). For probabilities as targets, the expectation of it."""
     if isinstance(loss, SoftmaxCrossEntropy):
         logs = log_softmax(outputs)
     else:
@@ -68,7 +103,7 @@ def _of_classes(outputs: np.ndarray, targets: np.ndarray, loss: Loss) -> np.ndar
 
 
 def _of_labels(outputs: np.ndarray, targets: np.ndarray, loss: Loss) -> np.ndarray:
-    """-log p of each label (terms,)."""
+    """Return -log p of each label (terms,)."""
     t = targets.reshape(outputs.shape).astype(np.float64)
     if isinstance(loss, BinaryCrossEntropy):
         terms = np.maximum(outputs, 0) - outputs * t + np.log1p(np.exp(-np.abs(outputs)))

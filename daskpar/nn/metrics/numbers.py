@@ -1,4 +1,4 @@
-"""Metrics of numbers: root of the mean squared error, R²."""
+"""Metrics of numbers: root mean squared error, R²."""
 
 from __future__ import annotations
 
@@ -20,7 +20,26 @@ from daskpar.registry import register
 @register("rmse")
 @dataclass(frozen=True)
 class RMSE(Metric):
-    """Root of the mean squared error, over all outputs; of probabilities, for a classifier."""
+    """Root mean squared error over all outputs, in the units of `y`.
+
+    For a classifier, the error is that of the probabilities; the targets must have their shape.
+
+    Args:
+        name: Name in results. By keyword only. Default: "rmse".
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers of the same shape, or (rows,) for outputs (rows, 1).
+
+    Example:
+        Errors of 1 and 7:
+
+        >>> import numpy as np
+        >>> from daskpar import MeanSquaredError, RMSE
+        >>> sums = RMSE().sums(np.array([[1.0], [7.0]]), np.array([0.0, 0.0]), MeanSquaredError())
+        >>> sums, RMSE().value(sums)
+        ((50.0, 2.0), 5.0)
+    """
 
     larger_is_better: ClassVar[bool] = False
 
@@ -49,7 +68,7 @@ class RMSE(Metric):
 
 
 def _residual(outputs: Array, targets: Array, loss: Loss, weights: np.ndarray | None) -> float:
-    """The sum of squared differences between targets and what a person reads; `weights`: (elements,)."""
+    """Return the sum of squared differences between targets and predictions. `weights` is (elements,)."""
     error = _wide(loss.activate(outputs)) - _wide(targets)
     return float(_weighed(error * error, weights).sum())
 
@@ -59,17 +78,34 @@ def _weighed(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
 
 
 def _wide(x: Array) -> np.ndarray:
-    """All of `x` in float64 (elements,), on the host: a device computes in the run's precision only."""
+    """Return `x` as (elements,) in float64 on the host. A device has the precision of the run only."""
     return to_numpy(x).reshape(-1).astype(np.float64)
 
 
 @register("r2")
 @dataclass(frozen=True)
 class R2(RMSE):
-    """1 - residual / total sum of squares, over all outputs together (their mean taken as one).
+    """Coefficient of determination: 1 - Σ(t - output)² / Σ(t - mean)², over all outputs together.
 
-    Of probabilities, for a classifier. Sums: residual, count, Σt and Σt², the last two as pairs of floats
-    (see `exact_sums`). No value where the targets do not vary.
+    It is 1 for perfect predictions, and 0 for a model that always predicts the mean. Several outputs have one
+    common mean. For a classifier, the outputs are the probabilities. It has no value if the targets do not
+    vary.
+
+    Args:
+        name: Name in results. By keyword only. Default: "r2".
+
+    Shape:
+        - Outputs: (rows, ...).
+        - Targets: (rows, ...) numbers of the same shape, or (rows,) for outputs (rows, 1).
+
+    Example:
+        The squared errors sum to 1, the squared distances from the mean to 2:
+
+        >>> import numpy as np
+        >>> from daskpar import MeanSquaredError, R2
+        >>> outputs, targets = np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 2.0, 3.0])
+        >>> R2().value(R2().sums(outputs, targets, MeanSquaredError()))
+        0.5
     """
 
     larger_is_better: ClassVar[bool] = True
@@ -79,10 +115,11 @@ class R2(RMSE):
         return 6
 
     def sums(self, outputs: Array, targets: Array, loss: Loss, weights: Array | None = None) -> Sums:
+        """Return the residual, the count, Σt and Σt². The last two are pairs of floats (see `exact_sums`)."""
         t = _wide(targets)
         if not t.size:
             return (0.0,) * 6
-        pivot = float(t[0])  # a target, so that equal ones are exactly 0 apart
+        pivot = float(t[0])  # one of the targets: the distance of equal targets is exactly 0
         around = t - pivot
         each = flat_weights(weights, t.size)
         count = float(t.size) if each is None else float(each.sum())

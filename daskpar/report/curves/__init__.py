@@ -1,4 +1,4 @@
-"""curves.html: the course of a run in one small file that opens without a network."""
+"""curves.html: the curves of a run in one small file that opens without a network."""
 
 from daskpar.report.curves.page import Curves, write_curves
 

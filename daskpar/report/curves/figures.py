@@ -1,4 +1,4 @@
-"""The best and the last figures of a run, as a table."""
+"""The best and the last scores of a run, as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PARTS = ("train", "validation", "test")
 
 
 def figure(value: object) -> str:
-    """A number of at most some five digits; a dash for none."""
+    """Return a number with about five digits, or a dash if it is missing or not finite."""
     if not isinstance(value, int | float) or not np.isfinite(value):
         return "–"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
@@ -24,10 +24,10 @@ def figure(value: object) -> str:
 def figures_html(
     history: Sequence[Record], results: Mapping[str, Mapping[str, Any]], larger: Collection[str]
 ) -> str:
-    """A row a score: the best while training went on, the last, and those of each part after it.
+    """Return a table with a row for each score: the best, its step, the last, and those after training.
 
-    The best is that of the validation data, or of the training data where there are none. `larger`: the
-    names of the scores that are the better the larger they are.
+    The best one is that of the validation data, or of the training data if there are none. `results`: scores
+    after training, by part. `larger`: names of the scores of which larger values are better.
     """
     part = "validation" if any("loss" in record.get("validation", {}) for record in history) else "train"
     names = ["loss", *metrics(history)]
@@ -45,7 +45,7 @@ def figures_html(
 
 
 def _course(history: Sequence[Record], part: str, name: str, larger: bool) -> tuple[str, str, str]:
-    """The best value, its step, and the last value."""
+    """Return the best value, its step, and the last value."""
     records = [record for record in history if name in record.get(part, {})]
     values = numbers([record[part][name] for record in records])
     if not np.isfinite(values).any():

@@ -1,4 +1,4 @@
-"""The page: figures on top, charts below, drawn by a small script in the page itself."""
+"""The page of curves: scores on top, charts below, drawn by a small script within the page."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ from daskpar.report.record import Record
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The curves of a run: a notebook shows them, and `write` puts them into a file.
+    """The curves of a run, which a notebook shows and `write` saves as a page.
 
-    `history`: records, as a Trainer's `history_` or the lines of history.jsonl. `results`: scores of parts
-    after the training, `{"test": {"loss": 0.1}}`. `larger`: names of the scores that are the better the
-    larger they are. `running`: whether the run goes on, so that the page loads itself anew every 10 seconds.
+    Args:
+        history: Records, as in a Trainer's `history_` or the lines of `history.jsonl`.
+        title: Title of the page.
+        results: Scores after training by part, e.g. `{"test": {"loss": 0.1}}`. Default: none.
+        larger: Names of the scores of which larger values are better. Default: ().
+        running: The run is not finished, so the page reloads itself every 10 seconds. Default: False.
 
-    >>> record = {"step": 1, "epoch": 1.0, "seconds": 1.0, "examples_per_second": 8.0,
-    ...           "train": {"loss": 0.5}, "validation": {}, "each_step": {"loss": [0.5], "lr": [0.1]}}
-    >>> Curves([record], "a run")
-    Curves of 'a run' after step 1; .write("curves.html") makes a page of them
+    Example:
+        >>> from daskpar.report.curves import Curves
+        >>> record = {"step": 1, "epoch": 1.0, "seconds": 1.0, "examples_per_second": 8.0,
+        ...           "train": {"loss": 0.5}, "validation": {}, "each_step": {"loss": [0.5], "lr": [0.1]}}
+        >>> Curves([record], "a run")
+        Curves of 'a run' after step 1; .write("curves.html") makes a page of them
     """
 
     history: Sequence[Record]
@@ -40,7 +45,7 @@ class Curves:
     running: bool = False
 
     def html(self) -> str:
-        """The page, of less than 400 KB whatever the length of the run."""
+        """Return the page, of less than 400 KB for a run of any length."""
         last = self.history[-1] if self.history else None
         shown = charts(self.history)
         data = {
@@ -59,7 +64,7 @@ class Curves:
 <body><h1>{title}</h1>
 <p class="status">{escape(_status(last, self.running))}</p>
 {figures_html(self.history, self.results, self.larger)}
-<p class="hint">Drag over a chart to look closer, double-click to see all; click a name to hide its curve.</p>
+<p class="hint">Drag over a chart to zoom in, double-click to zoom out; click a name to hide its curve.</p>
 <main></main>
 <noscript><p>The charts need JavaScript; the figures above do not.</p></noscript>
 <script type="application/json" id="data">{text}</script>
@@ -68,13 +73,13 @@ class Curves:
 """
 
     def write(self, path: str | Path) -> Path:
-        """Write the page, whole or not at all; returns its path."""
+        """Write the page atomically, and return its path."""
         path = Path(path)
         atomic_write(path, self.html())
         return path
 
     def _repr_html_(self) -> str:
-        """A frame of its own: neither the notebook's styles nor those of the page reach the other."""
+        """Return the page in an iframe, so that the styles of notebook and page stay apart."""
         height = 300 + 270 * len(charts(self.history))
         return (
             f'<iframe srcdoc="{escape(self.html())}" width="100%" height="{min(height, 1000)}" '
@@ -94,7 +99,7 @@ def write_curves(
     larger: Collection[str] = (),
     running: bool = False,
 ) -> None:
-    """Write the curves of a history to a file; see `Curves` for the arguments."""
+    """Write the page of a history to a file; see `Curves` for the arguments."""
     Curves(history, title, results or {}, larger, running).write(path)
 
 
@@ -107,7 +112,7 @@ def _status(last: Record | None, running: bool) -> str:
         parts.append(f"{epochs} epoch{'' if epochs == '1' else 's'}")
     parts.append(f"{last['seconds']:,.1f} s")
     parts.append(f"{last['examples_per_second']:,.0f} examples/s")
-    return ", ".join(parts) + ("; the run goes on" if running else "")
+    return ", ".join(parts) + ("; still running" if running else "")
 
 
 def _as_data(chart: Chart) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def _as_data(chart: Chart) -> dict[str, Any]:
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
-    """Numbers of five digits, which no screen can tell from all; null for those that are missing."""
+    """Return numbers of five digits, more than a screen can show; None for missing ones."""
     return [None if np.isnan(value) else float(f"{value:.5g}") for value in values.tolist()]
 
 

@@ -1,4 +1,4 @@
-"""The curves of a run, from its history: each with few enough points that a page stays small."""
+"""The curves of a run, made from its history, with a limited number of points so a page stays small."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from daskpar.report.record import Record
 
 PARTS = ("train", "validation")
-_POINTS = 12_000  # of a page: some 200 KB
-_MOST = 1_500  # of a curve: more than a screen has columns
+_POINTS = 12_000  # most points of a page, about 200 KB
+_MOST = 1_500  # most points of a curve; a screen has fewer columns
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: its label, the name of its colour, and its points, NaN where it has a gap."""
+    """A curve: its label, the name of its colour, and points x, y (points,); a gap is NaN in y."""
 
     label: str
     colour: str
@@ -28,7 +28,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over the same steps. `log`: whether its scale is logarithmic at first."""
+    """Curves over the same steps. `log`: the scale is logarithmic when the page opens."""
 
     name: str
     curves: tuple[Curve, ...]
@@ -36,7 +36,7 @@ class Chart:
 
 
 def charts(history: Sequence[Record]) -> list[Chart]:
-    """The charts of a history: the loss, each metric, the learning rate, examples a second."""
+    """Return the charts of a history: the loss, each metric, the learning rate, examples a second."""
     listed = [
         Chart("loss", (*_each_step(history, "loss", "train, each step", "steps"), *_scores(history, "loss"))),
         *(Chart(name, tuple(_scores(history, name))) for name in metrics(history)),
@@ -52,7 +52,7 @@ def charts(history: Sequence[Record]) -> list[Chart]:
 
 
 def metrics(history: Sequence[Record]) -> list[str]:
-    """The names of the scores besides the loss that are numbers."""
+    """Return the names of the scores that are numbers, without the loss."""
     names = [
         name
         for record in history[-1:]
@@ -64,7 +64,7 @@ def metrics(history: Sequence[Record]) -> list[str]:
 
 
 def numbers(values: Sequence[Any]) -> np.ndarray:
-    """Numbers as float64, with NaN for those that are missing or not finite."""
+    """Return numbers (n,) as float64, with NaN for those that are missing or not finite."""
     array = np.array([np.nan if value is None else value for value in values], float)
     return np.where(np.isfinite(array), array, np.nan)
 
@@ -90,7 +90,7 @@ def _scores(history: Sequence[Record], name: str) -> list[Curve]:
 
 
 def _pace(history: Sequence[Record]) -> list[Curve]:
-    """Examples a second between evaluations; records have those since the beginning of a training."""
+    """Return examples a second between evaluations; records have those since the training began."""
     records = [record for record in history if record.get("examples_per_second")]
     if not records:
         return []
@@ -99,15 +99,15 @@ def _pace(history: Sequence[Record]) -> list[Curve]:
     steps = np.array([record["step"] for record in records])
     rows_per_step = average[0] * seconds[0] / steps[0]
     pace = average.copy()
-    apart = np.diff(seconds) > 0.02  # closer ones are told apart by their rounding only
+    apart = np.diff(seconds) > 0.02  # closer ones differ only by rounding
     pace[1:][apart] = (rows_per_step * np.diff(steps)[apart] / np.diff(seconds)[apart]).round(1)
     return [Curve("examples a second", "pace", steps, np.where(pace > 0, pace, np.nan))]
 
 
 def thinned(curve: Curve, most: int) -> Curve:
-    """A curve of at most so many points: of each stretch the lowest and the highest, so that no peak is lost.
+    """Return a curve of about `most` points: the lowest and the highest of each stretch, so no peak is lost.
 
-    The first and the last point stay.
+    The first and the last point are kept.
     """
     count = len(curve.x)
     if count <= most:

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar and a table on a terminal, a live block in a notebook, lines elsewhere."""
+"""Progress of a run: a bar and a table on a terminal or in a notebook, lines in a log."""
 
 from daskpar.train.progress.base import Progress
 from daskpar.train.progress.choice import progress, progress_for

@@ -1,4 +1,4 @@
-"""The audience of this process: a terminal, a notebook, or nobody."""
+"""The place for progress in this process: a terminal, a notebook, a log, or none."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Audience = Literal["nobody", "terminal", "notebook", "log"]
 
 
 def audience(verbose: bool | int | None) -> Audience:
-    """Return where progress is shown.
+    """Return the place where progress is shown.
 
-    `verbose`: None shows it where a person looks, i.e. on a terminal or in a notebook, but not in a task of
-    Dask, a child process (e.g. of joblib) or a thread; 0 never; 1 always, in plain lines where nobody looks;
-    2 always in plain lines.
+    With `verbose` None it is a terminal or a notebook, but "nobody" in a Dask task, a child process (e.g. of
+    joblib) or a thread. With 0 it is "nobody"; with 1 a log where there is no terminal or notebook; with 2
+    always a log.
     """
     if verbose is not None and not verbose:
         return "nobody"
@@ -39,14 +39,14 @@ def _in_background() -> bool:
 
 
 def notebook_shell() -> object:
-    """Return the IPython shell of a Jupyter kernel, or None elsewhere. IPython is not imported for it."""
+    """Return the IPython shell of a Jupyter kernel, or None. IPython is not imported for it."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None and hasattr(module, "get_ipython") else None
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal; one that is closed or missing is none."""
+    """Return whether a stream is a terminal. A closed or missing stream is none."""
     try:
         return stream is not None and stream.isatty()
     except (AttributeError, OSError, ValueError):
@@ -54,7 +54,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 class Screen:
-    """The one place of this process where something moves; who comes second does without.
+    """Lock on the one live display of this process; a second display is not shown.
 
     >>> first, second = object(), object()
     >>> screen = Screen()
@@ -70,14 +70,14 @@ class Screen:
         self._owner: object = None
 
     def claim(self, owner: object) -> bool:
-        """Take the screen, if it is free."""
+        """Claim the screen for an owner, and return whether it has it."""
         with self._lock:
             if self._owner is None:
                 self._owner = owner
             return self._owner is owner
 
     def release(self, owner: object) -> None:
-        """Let others have it; does nothing for those who do not."""
+        """Release the screen, if the owner has it."""
         with self._lock:
             if self._owner is owner:
                 self._owner = None

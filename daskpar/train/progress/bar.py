@@ -1,4 +1,4 @@
-"""A bar on one line of a terminal, and the progress of a run that uses it."""
+"""Progress bar on one line of a terminal, and the progress of a run with it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _WIDEST, _SHORTEST_BAR = 80, 10
 
 
 class Bar:
-    """A label, a bar, and notes beside it: one line, whatever the width of the terminal.
+    """One line with a label, a bar, and notes beside it, for any width of the terminal.
 
-    `notes`: by name, the least important first; those without room are left out.
+    `notes` are texts by name, the least important first. Notes that do not fit are left out.
     """
 
     def __init__(self, label: str, done: int, total: int, notes: Mapping[str, str]):
@@ -51,9 +51,9 @@ class Bar:
 
 
 class LiveBar:
-    """A bar that stays below what is printed meanwhile, and goes away when it is closed.
+    """Bar that stays below other output, and disappears when it is closed.
 
-    Where another one is on the screen already it does nothing.
+    It does nothing while another one is on the screen.
     """
 
     def __init__(self, console: Console):
@@ -61,15 +61,18 @@ class LiveBar:
         self._live: Live | None = None
 
     def open(self, bar: Bar) -> None:
+        """Show a bar, if the screen is free."""
         if not self._console.is_dumb_terminal and SCREEN.claim(self):
             self._live = Live(bar, console=self._console, auto_refresh=False, transient=True)
             self._live.start(refresh=True)
 
     def draw(self, bar: Bar) -> None:
+        """Show another bar in its place."""
         if self._live is not None:
             self._live.update(bar, refresh=True)
 
     def close(self) -> None:
+        """Remove the bar, and free the screen."""
         live, self._live = self._live, None
         if live is not None:
             try:
@@ -79,7 +82,7 @@ class LiveBar:
 
 
 class ConsoleProgress(Progress):
-    """Progress on a console. A copy, e.g. a pickled one, shows it where its own process writes to."""
+    """Progress on a console. A copy, e.g. a pickled one, writes to the standard output of its process."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -88,6 +91,7 @@ class ConsoleProgress(Progress):
         return _anew, (type(self),)
 
     def print_lines(self, lines: Iterable[str]) -> None:
+        """Print lines without markup or wrapping."""
         for text in lines:
             self.console.print(Text(text), soft_wrap=True)
 
@@ -97,7 +101,7 @@ def _anew(kind: type[ConsoleProgress]) -> ConsoleProgress:
 
 
 class LineProgress(ConsoleProgress):
-    """A line an evaluation, complete in itself: for logs."""
+    """Progress in a log: one complete line for each evaluation."""
 
     seconds_between_updates = float("inf")
 
@@ -107,9 +111,10 @@ class LineProgress(ConsoleProgress):
 
 
 class BarProgress(ConsoleProgress):
-    """A bar that moves within the epoch, or over the run where that is counted in steps, and a table.
+    """Progress on a terminal: a bar for the epoch, or for a run that is counted in steps, and a table.
 
-    Beside the bar: loss, examples a second, and the time that is left. The table has a row an evaluation.
+    Beside the bar are the loss, examples a second and the time left. The table has one row for each
+    evaluation.
     """
 
     def __init__(self, console: Console):

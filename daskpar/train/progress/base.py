@@ -1,4 +1,4 @@
-"""The part of progress that is the same wherever it is shown."""
+"""The part of progress that terminals, notebooks and logs share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from daskpar.train.progress.meter import Meter, Throttle
 from daskpar.train.view import RunView
 
 NOTES = ("count", "loss", "rate", "left")
-"""Names of the texts beside a bar, in their order."""
+"""The names of the texts beside a bar, in their order."""
 
 
 class Progress(Callback):
-    """Shows how a run goes. Derived classes say where, in `redraw` and `write_row`."""
+    """Callback that shows the progress of a run. Derived classes show it in `redraw` and `write_row`."""
 
     seconds_between_updates = 0.1
-    about = ""  # stands before the bar
+    about = ""  # text before the bar
     table: EvaluationTable | None = None
     scale: Scale | None = None
 
@@ -46,7 +46,7 @@ class Progress(Callback):
         self.redraw()
 
     def evaluating(self, done: int, chunks: int) -> None:
-        """Show the chunks of an evaluation that are done."""
+        """Show the number of chunks of an evaluation that are done."""
         self.evaluation = done, chunks
         if chunks > 1 and self._due():
             self.redraw()
@@ -62,7 +62,7 @@ class Progress(Callback):
 
     @property
     def position(self) -> tuple[str, int, int]:
-        """The label of the bar, the steps done of the stretch that it stands for, and all of its steps."""
+        """The label of the bar, the number of steps done, and of all steps of the bar."""
         assert self.scale is not None
         label, done, stretch = self.scale.position(self.meter.count)
         if self.evaluation is not None:
@@ -71,11 +71,11 @@ class Progress(Callback):
 
     @property
     def notes(self) -> dict[str, str]:
-        """Short texts beside the bar by their names, the least important first."""
+        """The short texts beside the bar by name, the least important first."""
         assert self.scale is not None
         _, done, stretch = self.position
         left = self.meter.left
-        count = f"{done:>{len(str(stretch))}}/{stretch}"  # of one width, so that the bar stays
+        count = f"{done:>{len(str(stretch))}}/{stretch}"  # of constant width, so that the bar does not move
         texts = {
             "rate": "" if self.evaluation else self.rate,
             "loss": "" if self.evaluation else self.loss,
@@ -85,7 +85,7 @@ class Progress(Callback):
         return {name: text for name, text in texts.items() if text}
 
     def redraw(self) -> None:
-        """Show the bar anew."""
+        """Show the bar with its current position and notes."""
 
     def write_row(self, table: EvaluationTable, cells: Sequence[str], first: bool) -> None:
-        """Add a row to the table; the headings come before the `first`."""
+        """Add a row to the table, with the headings before the `first` row."""

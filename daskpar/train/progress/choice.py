@@ -1,4 +1,4 @@
-"""The choice among ways to show progress."""
+"""Choice of the form of progress: for a terminal, a notebook or a log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,28 @@ if TYPE_CHECKING:
 
 
 def progress(console: Console | None = None) -> Callback:
-    """Return a callback that shows how a run goes, in the way that suits where the output goes.
+    """Return a callback that shows the progress of a training.
 
-    `console`: a rich console to write to; None is a notebook's cell, or else standard output. A Trainer shows
-    progress by itself where a person looks (`verbose`); with this among its callbacks it does so anywhere.
+    It shows a bar and a table of the evaluations on a terminal and in a notebook, and one line for each
+    evaluation elsewhere. A Trainer shows progress by itself on a terminal and in a notebook (`verbose`); with
+    this callback it does so everywhere.
 
-    >>> from daskpar import Trainer, progress
-    >>> trainer = Trainer([{"dense": 2}], callbacks=[progress()])
+    Args:
+        console: A `rich.console.Console` to write to. Default: None, which writes to the cell of a notebook,
+            or to standard output.
+
+    Returns:
+        The callback, for `Trainer(callbacks=[...])`.
+
+    Example:
+        >>> import io
+        >>> from rich.console import Console
+        >>> from daskpar import Dense, Trainer, progress
+        >>> log = io.StringIO()
+        >>> trainer = Trainer([Dense(2)], epochs=2, callbacks=[progress(Console(file=log))])
+        >>> trainer = trainer.fit([[0.0], [1.0]], [0, 1])
+        >>> [line.split("  ")[0] for line in log.getvalue().splitlines()]
+        ['epoch 1/2', 'epoch 2/2']
     """
     from daskpar.terminal import Terminal
 
@@ -32,9 +47,9 @@ def progress(console: Console | None = None) -> Callback:
 
 
 def progress_for(settings: Settings, about: str = "") -> list[Callback]:
-    """Return the callbacks that show a training, by `verbose`; none where one is among its own already.
+    """Return the callbacks that show a training, by `verbose`; () where the settings have one already.
 
-    `about`: what stands before the bar, e.g. which of several trainings is shown.
+    `about`: text before the bar, e.g. "member 1/5".
     """
     if any(isinstance(callback, Progress) for callback in settings.callbacks):
         return []
@@ -47,7 +62,7 @@ def progress_for(settings: Settings, about: str = "") -> list[Callback]:
 
 
 def watched() -> Console:
-    """Return standard output, or standard error where only that is a terminal, as a console."""
+    """Return the console of standard output, or of standard error where only that is a terminal."""
     from daskpar.terminal import Terminal
 
     return Terminal(stderr=is_terminal(sys.stderr) and not is_terminal(sys.stdout))

@@ -1,4 +1,4 @@
-"""A bar over things that are counted, e.g. the chunks of an evaluation; it appears when it takes a while."""
+"""Progress bar for counted things, e.g. chunks of an evaluation; it appears after half a second."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from daskpar.train.progress.audience import SCREEN, audience
 from daskpar.train.progress.choice import watched
 from daskpar.train.progress.meter import Meter, Throttle
 
-_PATIENCE = 0.5  # seconds that pass before there is a bar
+_PATIENCE = 0.5  # seconds before there is a bar
 
 Count = Callable[[Hashable], object]
-"""Hears of a thing that is done; one that it knows of already, or is not to be counted, changes nothing."""
+"""Function that counts a thing as done. A thing that was counted before, or is unknown, has no effect."""
 
 
 class _View(Protocol):
@@ -24,9 +24,9 @@ class _View(Protocol):
 
 @contextmanager
 def counting(label: str, things: Sequence[Hashable], verbose: bool | int | None) -> Iterator[Count | None]:
-    """Show how many of some things are done while the context lasts.
+    """Show the number of things that are done, within the context.
 
-    Yields the function that hears of each, or None where nobody looks.
+    Yields the function to call with each thing that is done, or None where no progress is shown.
     """
     where = audience(verbose) if len(things) > 1 else "nobody"
     if where in ("nobody", "log"):

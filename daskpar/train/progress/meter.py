@@ -1,4 +1,4 @@
-"""The share, the speed and the time left of a run, by the moments at which its steps were done."""
+"""The speed and the time left of a run, from the times at which its steps were done."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_MOMENTS = 64  # that the pace is taken over: some 20 seconds of windows
+_MOMENTS = 64  # over which the pace is averaged: about 20 seconds of windows
 
 
 class Throttle:
-    """Lets one of many calls through every `seconds`, so that what they do costs nothing."""
+    """Limit on frequent work: a call returns True once in `seconds`, and False in between."""
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
         self._seconds, self._now = seconds, now
@@ -27,9 +27,9 @@ class Throttle:
 
 @dataclass
 class Meter:
-    """The pace of a count that grows, e.g. of steps, to its `total`.
+    """Pace of a count that grows to its `total`, e.g. of steps.
 
-    It is taken from the first time that the count has grown: what came before was the start.
+    The time before the first count is ignored: it belongs to the start of the run.
 
     >>> seconds = iter([5.0, 7.0]).__next__
     >>> meter = Meter(total=100, now=seconds)
@@ -47,13 +47,13 @@ class Meter:
         self._moments: deque[tuple[int, float]] = deque(maxlen=_MOMENTS)
 
     def reach(self, count: int) -> None:
-        """Take note that the count is so much now."""
+        """Record the current count and its time."""
         self.count = count
         self._moments.append((count, self.now()))
 
     @property
     def span(self) -> tuple[int, int, float] | None:
-        """The counts that the pace is taken between, and the seconds that lie between them."""
+        """The first and the last count of the average, and the seconds between them; None at the start."""
         if len(self._moments) < 2:
             return None
         (first, begun), (last, ended) = self._moments[0], self._moments[-1]
@@ -61,7 +61,7 @@ class Meter:
 
     @property
     def left(self) -> float | None:
-        """The seconds that the rest will take at this pace; None while there is none yet."""
+        """The seconds left at the current pace; None at the start."""
         if self.span is None:
             return None
         first, last, seconds = self.span

@@ -1,4 +1,4 @@
-"""One block of a notebook that is brought up to date in place: a bar, and the table of evaluations."""
+"""Progress in a notebook: one block with a bar and the table of evaluations, updated in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daskpar.train.progress.audience import SCREEN
 from daskpar.train.progress.base import NOTES, Progress
 from daskpar.train.view import RunView
 
-_ROWS = 15  # that are shown: a block that grows for ever gets a scroll bar, or pushes the notebook away
+_ROWS = 15  # shown at most: a longer block would get a scroll bar
 _BAR = (
     '<div style="flex:1;min-width:6em;height:8px;border-radius:4px;background:rgba(128,128,128,.3)">'
     '<div style="width:{share:.1f}%;height:100%;border-radius:4px;background:#3b82c4"></div></div>'
@@ -22,7 +22,7 @@ _LINE = "display:flex;flex-wrap:wrap;align-items:center;gap:2px 1em;font-variant
 
 
 class Block:
-    """Something that a notebook shows as HTML, and everything else as text."""
+    """Output that a notebook shows as HTML, and other front ends as text."""
 
     def __init__(self, html: str, text: str):
         self._html, self._text = html, text
@@ -35,7 +35,7 @@ class Block:
 
 
 def bar_html(label: str, done: int, total: int, notes: Sequence[str]) -> str:
-    """A bar between a label and notes."""
+    """Return the HTML of a bar between a label and notes."""
     bar = _BAR.format(share=100 * done / max(1, total))
     beside = "".join(f"<span>{escape(note)}</span>" for note in notes)
     return f'<div style="{_LINE}"><span>{escape(label)}</span>{bar}{beside}</div>'
@@ -46,13 +46,13 @@ class _Handle(Protocol):
 
 
 class LiveBlock:
-    """A place in the output of a cell that can be written to again and again."""
+    """Block in the output of a cell whose content can be replaced."""
 
     def __init__(self) -> None:
         self._handle: _Handle | None = None
 
     def show(self, html: str, text: str) -> None:
-        """Put HTML into the block, or `text` where HTML cannot be shown."""
+        """Show HTML in the block, or `text` where HTML cannot be shown."""
         from IPython.display import display
 
         html = f'<div style="max-width:56em;margin:2px 0">{html}</div>'
@@ -63,7 +63,7 @@ class LiveBlock:
 
 
 class NotebookProgress(Progress):
-    """A live block: a bar that moves within the epoch, above the last evaluations in a table."""
+    """Progress in a notebook: a bar for the epoch, above a table of the last evaluations."""
 
     seconds_between_updates = 0.5
 

@@ -1,8 +1,13 @@
-"""The kernels in machine code, for float32 arrays on the host: single passes, compiled by Numba.
+"""Kernels for float32 arrays on the host, compiled by Numba.
 
-They let go of the interpreter's lock, so lanes that are threads run side by side, and lie on the disk once
-compiled. A name that is not here is that of `backend/reference`. Each module is loaded when one of
-its kernels is first asked for.
+They release the interpreter's lock, so that lanes in threads run in parallel. Compiled code is cached on the
+disk. A kernel that is missing here is the one of `kernels.reference`. A module is imported when one of its
+kernels is first used.
+
+    attention, chain, convolution, matrix, ...     the kernels, as `kernels.reference` documents them
+         └── goto, winograd, direct, softmax       algorithms
+                  └── tiles, transforms            inner loops
+                           └── simd, vectors       vectors of LANES float32 numbers
 """
 
 # ruff: noqa: F401 (the imports for a type checker, which does not see those of `__getattr__`)

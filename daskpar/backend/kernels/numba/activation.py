@@ -1,4 +1,4 @@
-"""Activations in one pass each."""
+"""Activations, each in one pass over the array."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ _WIDE = np.float32(16)
 
 
 def relu_backward(y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return the input gradient of ReLU from its output; all arrays have the same shape."""
     dx = np.empty(dy.shape, np.float32)
     _relu_backward(_flat(y), _flat(dy), dx.reshape(-1))
     return dx
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
+    """Return GELU in the tanh form, shaped like `x`."""
     y = np.empty(x.shape, np.float32)
     _gelu(_flat(x), y.reshape(-1), y.reshape(-1)[:0], False)
     return y
 
 
 def gelu_with_slope(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return GELU and its derivative, both shaped like `x`."""
     y, slope = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
     _gelu(_flat(x), y.reshape(-1), slope.reshape(-1), True)
     return y, slope
@@ -47,16 +50,17 @@ def _relu_backward(y, dy, dx):
 
 @njit(inline="always")
 def _gelu_of(x):
-    """(y, slope). The gate, ½(1 + tanh(√(2/π)(x + 0.044715x³))), is the logistic function of twice that.
+    """Return (y, slope) of a vector.
 
-    Where it is open or shut x counts as ±16: its cube may be more than a number can hold.
+    The gate ½(1 + tanh(u)), with u = √(2/π)(x + 0.044715x³), is computed as the logistic function of 2u. In
+    it, x is limited to ±16, where the gate is 0 or 1 already, so that x³ does not overflow.
     """
     one = splat(_ONE)
     near = minimum(maximum(x, splat(-_WIDE)), splat(_WIDE))
     square = near * near
     inner = near * fma(square, splat(_CUBIC), splat(_DOUBLE))
     away = exp(splat(np.float32(0)) - inner)
-    gate = one / (one + away)  # and away·gate is 1 - gate, of which nothing is lost
+    gate = one / (one + away)  # away * gate is 1 - gate, without cancellation
     return x * gate, gate * fma(near * (away * gate), fma(square, splat(_SLOPE), splat(_DOUBLE)), one)
 
 

@@ -1,4 +1,4 @@
-"""Numbers in memory that threads share, read and written in machine code without a lock."""
+"""Atomic access to numbers that threads share, in machine code and without a lock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from numba.types import Type
 from daskpar.backend.kernels.numba.kernel_cache import njit
 from daskpar.backend.kernels.numba.vectors import Emitted, address
 
-APART = 16  # numbers between those of two threads, which lie in cache lines of their own
+APART = 16  # distance between the numbers of two threads, so that each has its own cache line
 
 
 @intrinsic
 def seen(typing: TypingContext, array: Type, index: Type) -> Emitted:
-    """`array[index]` as other threads have left it, with all that they wrote before."""
+    """Read `array[index]` (int64) atomically, together with everything its writer wrote before."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -34,7 +34,7 @@ def seen(typing: TypingContext, array: Type, index: Type) -> Emitted:
 
 @intrinsic
 def tell(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitted:
-    """`array[index] = value` for other threads to see, after all that was written before."""
+    """Write `array[index] = value` (int64) atomically, after everything written before."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -48,7 +48,7 @@ def tell(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitte
 
 @intrinsic
 def _pointer(typing: TypingContext, place: Type) -> Emitted:
-    """A pointer to the float32 at an address."""
+    """Return a pointer to the float32 at an address."""
     kind = types.CPointer(types.float32)
 
     def generate(
@@ -61,22 +61,22 @@ def _pointer(typing: TypingContext, place: Type) -> Emitted:
 
 @njit(inline="always")
 def array_at(place, size):
-    """The `size` numbers at an address, none where it is 0."""
+    """Return the float32 array (size,) at an address, or an empty array for the address 0."""
     return carray(_pointer(place), (size if place else 0,))
 
 
 def place_of(array: np.ndarray | None) -> int:
-    """The address of an array's first number, 0 where there is none."""
+    """Return the address of an array's first number, or 0 for None and for an empty array."""
     return 0 if array is None or array.size == 0 else array.__array_interface__["data"][0]
 
 
 @njit(nogil=True, cache=True)
 def look(array: np.ndarray, index: int) -> int:
-    """`seen`, for the interpreter."""
+    """Read `array[index]` atomically, as `seen` does, from Python."""
     return seen(array, index)
 
 
 @njit(nogil=True, cache=True)
 def put(array: np.ndarray, index: int, value: int) -> None:
-    """`tell`, for the interpreter."""
+    """Write `array[index] = value` atomically, as `tell` does, from Python."""
     tell(array, index, value)

@@ -1,6 +1,11 @@
-"""Attention of each head in one go: products in tiles, softmax on the rows of a tile while they are near.
+"""Attention, head by head: products in tiles, and the softmax of a tile's rows while they are in the cache.
 
-Of queries that see no later key only the products with keys that they see are worked out.
+Queries, keys and values of all heads are one array `z`; each line of it has three parts:
+
+    z[row, position]:  | q of head 0 | q of head 1 | ... | k of head 0 | ... | v of head 0 | ... |
+
+ROWS queries of a head are one tile of (ROWS, positions) scores. With a causal mask, products with keys that
+no query of the tile sees are skipped.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from daskpar.backend.kernels.numba.vectors import LANES
 def attention(
     z: np.ndarray, factor: float, causal: bool, mask: np.ndarray | None = None, drop: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (rows, heads, positions, positions) and sums (rows, positions, heads * features)."""
     if mask is not None or drop is not None or not _fits(z):
         return reference.attention(z, factor, causal, mask, drop, softmax_rows)
     rows, positions, _, heads, size = z.shape
@@ -34,6 +40,7 @@ def attention_backward(
     causal: bool,
     drop: np.ndarray | None = None,
 ) -> np.ndarray:
+    """Return the gradient of `z` (rows, positions, 3, heads, features)."""
     if drop is not None or not _fits(z, weights, dy):
         return reference.attention_backward(z, weights, dy, factor, causal, drop, softmax_backward)
     dz = np.empty(z.shape, np.float32)
@@ -43,14 +50,14 @@ def attention_backward(
 
 
 def _fits(z: np.ndarray, *others: np.ndarray) -> bool:
-    """Return whether positions and the features of a head fill whole tiles, of arrays that lie in order."""
+    """Return whether positions and a head's features fill whole tiles, and the arrays are contiguous."""
     plain = all(array.flags.c_contiguous and array.dtype == np.float32 for array in (z, *others))
     return plain and LANES == 16 and z.shape[1] % WIDE == 0 and z.shape[4] % WIDE == 0
 
 
 @njit(inline="always")
 def _turned(z, at, row, positions, size, out):
-    """(positions, features) -> (features, positions)."""
+    """Copy (positions, features) of one head to `out`, transposed to (features, positions)."""
     for t in range(0, positions, ROWS):
         for d in range(0, size, LANES):
             turn(z, at + t * row + d, row, out, d * positions + t, positions)
@@ -58,7 +65,7 @@ def _turned(z, at, row, positions, size, out):
 
 @njit(inline="always")
 def _seen(first, positions, causal):
-    """How many keys the ROWS queries from `first` on see between them."""
+    """Return the number of keys that at least one of the ROWS queries from `first` on sees."""
     return min(positions, first + ROWS) if causal else positions
 
 
@@ -117,7 +124,7 @@ def _attention_backward(z, weights, dy, dz, shape, factor, causal):
                         *(dz, q + r * line + c, line, seen, False),
                     )
             for r in range(0, positions, ROWS):
-                first = r if causal else 0  # of the queries that see these keys
+                first = r if causal else 0  # the first query that sees these keys
                 deep = positions - first
                 for c in range(0, size, WIDE):
                     multiply_two(

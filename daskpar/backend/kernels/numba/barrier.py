@@ -1,4 +1,4 @@
-"""Waiting for other threads without going to sleep: for waits that are shorter than waking up takes."""
+"""Barrier with busy waiting, for waits that are shorter than the time to wake a thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from daskpar.backend.kernels.numba.kernel_cache import njit
 
 @njit(nogil=True, cache=True)
 def meet(counts: np.ndarray, thread: int, number: int, looks: int) -> bool:
-    """Tell that `thread` has come to meeting `number`; whether all others came within so many looks."""
+    """Mark that `thread` has reached barrier `number`, and return whether all others reach it in time.
+
+    `counts` (threads * APART,) has the last barrier of each thread. The time is limited to `looks` polls.
+    """
     tell(counts, thread * APART, number)
     for other in range(counts.size // APART):
         left = looks

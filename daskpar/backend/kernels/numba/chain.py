@@ -1,7 +1,12 @@
-"""Dense layers in a row in one call each way: between their products the interpreter has nothing to do.
+"""Chains of dense layers in one call for each direction, without the interpreter between the products.
 
-Lanes that are threads then hardly wait for its lock. Layers are told of by a table of numbers, a line each,
-with the places of arrays in memory, so that one compiled function serves chains of any length.
+So lanes in threads hardly wait for the interpreter's lock. A table of int64 numbers describes the chain, so
+that one compiled function works for any number of layers. It has a line per layer, with addresses of arrays:
+
+    forward    x weight bias y | inner columns | high depth | rectify
+    backward   x weight dy d_weight d_bias dx | size of dx, inner columns | high depth high depth | rectified
+
+`high` and `depth` are the block sizes of a product, see `matrix.scratch`. The backward pass has two products.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ def dense_chain(
     biases: Sequence[np.ndarray | None],
     rectify: Sequence[bool],
 ) -> list[np.ndarray]:
+    """Return the output (rows, units) of each layer."""
     if not _takes(x, *weights, *(bias for bias in biases if bias is not None)):
         return reference.dense_chain(x, weights, biases, rectify)
     outputs = [np.empty((len(x), weight.shape[1]), np.float32) for weight in weights]
@@ -47,6 +53,7 @@ def dense_chain_backward(
     into: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
     input_gradient: bool,
 ) -> tuple[np.ndarray | None, list[tuple[np.ndarray, np.ndarray | None]]]:
+    """Return the input gradient (rows, features) or None, and each layer's gradients of weight and bias."""
     given = [array for pair in into for array in pair if array is not None]
     if not _takes(dy, *inputs, *weights, *given):
         return reference.dense_chain_backward(dy, inputs, weights, rectified, into, input_gradient)
@@ -66,19 +73,19 @@ def dense_chain_backward(
         places = (place_of(inputs[i]), place_of(weights[i]), place_of(above), place_of(d_weight))
         lines.append((*places, place_of(d_bias), place_of(dx), dx.size, inner, columns, *sizes, rectified[i]))
         above = dx
-        kept.append(dx)  # until all is computed: the table does not keep them
+        kept.append(dx)  # a reference until the end, because the table has only addresses
     _backward(np.array(lines, np.int64), rows, *_largest(spaces))
     return (above if input_gradient else None), grads
 
 
 def _takes(*arrays: np.ndarray) -> bool:
-    """Return whether a chain of these is one for these kernels."""
+    """Return whether these kernels support a chain with these arrays."""
     plain = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == np.float32 for a in arrays)
     return plain and blas.on_one_core() and supports(arrays[0], arrays[0])
 
 
 def _largest(spaces: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Scratch that is enough for all products."""
+    """Return scratch arrays that are large enough for all products."""
     return max((left for _, _, left, _ in spaces), key=len), max((right for *_, right in spaces), key=len)
 
 

@@ -1,9 +1,10 @@
-"""Convolutions with few input channels: patches of some pixels at a time, which stay in the nearest cache.
+"""Convolutions with few input channels, e.g. a first layer on images, by patches that stay in the L1 cache.
 
-    x ─ gather ─> patches (pixels, taps·in, and 1) ─ · (weight, and bias) ─> y
+    x ── gather ──> patches (taps · in + 1, pixels)
+                    patchesᵀ @ matrix (taps · in + 1, out) ──> y (pixels, out)
 
-The 1 that ends each patch makes the bias a row of the weight, forward and backward, so that outputs are
-written, and their gradients read, once. A first layer on grey or colour images is like that.
+The last line of the patches is ones, and the last line of the matrix is the bias. So outputs are written
+once, and their gradients are read once.
 """
 
 from __future__ import annotations
@@ -20,20 +21,23 @@ from daskpar.backend.kernels.numba.tiles import ROWS, multiply_one, multiply_two
 from daskpar.backend.kernels.numba.vectors import LANES
 from daskpar.backend.kernels.reference.convolution import Geometry, Pair
 
-_PIXELS = 96  # that are worked on at once, about
-_TAPS = 63  # of a patch, at most
+_PIXELS = 96  # about as many pixels of the output are computed at once
+_TAPS = 63  # at most: taps · input channels of a patch
 _ZERO = np.float32(0)
 
 
 def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
-    """Return whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out)."""
+    """Return whether these kernels support a convolution of images (height, width).
+
+    `weight` is (kernel height, kernel width, in, out).
+    """
     return how.groups == 1 and math.prod(weight.shape[:3]) <= _TAPS and weight.shape[3] % LANES == 0
 
 
 def forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geometry, rectify: bool
 ) -> np.ndarray:
-    """y (rows, height', width', out) of x (rows, height, width, in)."""
+    """Return the convolution (rows, height', width', out) of `x` (rows, height, width, in)."""
     units = weight.shape[3]
     y = np.empty((x.shape[0], *how.output(x.shape[1:3], weight.shape[:2]), units), np.float32)
     last = np.zeros((1, units), np.float32) if bias is None else bias[None]
@@ -45,7 +49,7 @@ def forward(
 def backward(
     x: np.ndarray, weight: np.ndarray, dy: np.ndarray, how: Geometry, input_gradient: bool, rectified: bool
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """(dx or None, gradient of the weight, gradient of the bias)."""
+    """Return the gradients of `x`, or None, of the weight and of the bias."""
     units, taps = weight.shape[3], math.prod(weight.shape[:3])
     sums = np.zeros((-(-(taps + 1) // ROWS) * ROWS, units), np.float32)
     _backward(x.reshape(-1), dy.reshape(-1), sums.reshape(-1), *_shapes(x, weight, dy, how))
@@ -62,9 +66,9 @@ def _shapes(x: np.ndarray, weight: np.ndarray, y: np.ndarray, how: Geometry) -> 
 
 @njit(inline="always")
 def _gather(x, first, count, patches, size, x_shape, shape, y_shape, stride, dilation, before):
-    """The patches of `count` rows of pixels of the output from row `first` on, a line of `size` for each tap.
+    """Gather the patches of `count` rows of pixels of the output, from row `first` on.
 
-    The line that follows the last stays as it is.
+    `patches` has a line of `size` pixels for each tap and input channel. Its last line, of ones, is kept.
     """
     _, height, across, channels = x_shape
     wide = y_shape[2]
@@ -75,7 +79,7 @@ def _gather(x, first, count, patches, size, x_shape, shape, y_shape, stride, dil
             line = (image * height + row) * across
             for j in range(shape[1]):
                 offset = j * dilation[1] - before[1]
-                # of the pixels of this row, those whose tap lies within the image
+                # the pixels of this row whose tap is within the image
                 start = min(max(0, -(offset // stride[1])), wide)
                 stop = min(max(start, (across - 1 - offset) // stride[1] + 1), wide)
                 if row < 0 or row >= height:
@@ -97,7 +101,7 @@ def _gather(x, first, count, patches, size, x_shape, shape, y_shape, stride, dil
 
 @njit(inline="always")
 def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, columns, add):
-    """c (+)= a·b for a multiple of ROWS rows and of LANES columns."""
+    """Compute c = a·b, or c += a·b with `add`; rows are a multiple of ROWS, columns of LANES."""
     for n in range(0, columns - LANES, 2 * LANES):
         for r in range(0, rows, ROWS):
             left, into = a_at + r * a_row, c_at + r * c_row + n
@@ -111,7 +115,7 @@ def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, dep
 
 @njit(inline="always")
 def _block(y_shape):
-    """How many rows of pixels are worked on at once, and how many pixels those are, in whole tiles."""
+    """Return the rows of pixels that are computed at once, and the number of these pixels in whole tiles."""
     lines = max(1, _PIXELS // max(1, y_shape[2]))
     return lines, -(-lines * y_shape[2] // ROWS) * ROWS
 
@@ -126,7 +130,7 @@ def _forward(x, matrix, y, rectify, x_shape, shape, y_shape, stride, dilation, b
         count = min(lines, rows - first)
         _gather(x, first, count, patches, size, x_shape, shape, y_shape, stride, dilation, before)
         at = first * y_shape[2] * units
-        if at + size * units <= y.size:  # what is written too far is written again by the next block
+        if at + size * units <= y.size:  # the next block overwrites pixels written beyond this one
             _multiply(patches, 0, 1, size, matrix, 0, units, y, at, units, size, depth, units, False)
         else:
             _multiply(patches, 0, 1, size, matrix, 0, units, rest, 0, units, size, depth, units, False)

@@ -1,4 +1,4 @@
-"""Adding rows to the places of a table that their numbers name, in their order."""
+"""Sums of rows by number, added in the order of the rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from daskpar.backend.kernels.numba.kernel_cache import njit
 
 
 def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarray:
+    """Return a table (rows, features) in which row i is the sum of the values (..., features) numbered i."""
     table = np.zeros((rows, values.shape[-1]), np.float32)
     if numbers.size * values.shape[-1] != values.size:
         raise ValueError(f"numbers of shape {numbers.shape} for rows of shape {values.shape}")

@@ -1,8 +1,19 @@
-"""The packed product of matrices, in machine code (Goto and van de Geijn 2008).
+"""Matrix product with packed operands: y (rows, columns) = a (rows, inner) @ b (inner, columns).
 
-Some steps of the inner dimension at a time, b is copied to panels of WIDE columns, and a to panels of ROWS
-rows. As many panels of a are copied at once as stay in a core's second cache. A bias and a rectifier are
-applied to each tile of the result while it is in the nearest cache. Operands that are near are not copied.
+The inner dimension is cut into blocks of `depth` steps. Of each block, b is copied to panels of WIDE columns,
+and a to panels of ROWS rows, in the order in which the inner loop reads them:
+
+    a (high, depth)                            b (depth, columns)
+    ┌──────────────┐   panel 0: depth × ROWS   ┌──────┬──────┬──────┐
+    ├──────────────┤   panel 1                 │ WIDE │ WIDE │ WIDE │   panels of depth × WIDE
+    └──────────────┘   ...                     └──────┴──────┴──────┘
+
+`high` rows of a are packed at once, so that they stay in the L2 cache. A tile (ROWS, WIDE) of y is summed in
+registers. In the last block, bias, ReLU and mask are applied to the tile while it is in the L1 cache. Small
+operands stay in the caches anyway and are not copied.
+
+Reference:
+    Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3).
 """
 
 from __future__ import annotations
@@ -24,16 +35,16 @@ from daskpar.backend.kernels.numba.tiles import (
 )
 from daskpar.backend.kernels.numba.vectors import LANES
 
-_LINES = 32
-_NEAR = 320_000  # numbers of an operand that is near enough to be used in the order in which it lies
-_FEW = 256  # rows of a up to which it is not worth to copy b, which is used once for ROWS of them
+_LINES = 32  # lines of an operand that are packed at once
+_NEAR = 320_000  # elements of an operand up to which it stays in the caches and is not packed
+_FEW = 256  # rows of a up to which b is not packed, because each panel is read once per ROWS rows
 
 
 @njit(inline="always")
 def _pack(m, at, row, step, rows, depth, out, group):
-    """Panels of `group` rows of a matrix, the numbers of each step along its depth side by side.
+    """Copy (rows, depth) of a matrix to panels (depth, group), with zeros for missing rows of the last.
 
-    Missing rows of the last panel are zero. `row`, `step`: from row to row, and along the depth.
+    Element (i, k) is `m[at + i * row + k * step]`. It goes to panel i // group, line k, column i % group.
     """
     whole = rows - rows % group
     if step == 1:
@@ -46,7 +57,7 @@ def _pack(m, at, row, step, rows, depth, out, group):
                 for i in range(ROWS):
                     out[to + k * group + i] = m[here + i * row + k]
     else:
-        for start in range(0, depth, _LINES):  # a few rows of pages at a time
+        for start in range(0, depth, _LINES):  # a few memory pages at a time
             stop = min(depth, start + _LINES)
             for first in range(0, whole, group):
                 for k in range(start, stop):
@@ -63,7 +74,7 @@ def _pack(m, at, row, step, rows, depth, out, group):
 
 @njit(inline="always")
 def _finish(y, at, row, bias, column, rectify, where):
-    """What is done to a tile of the result once it is summed."""
+    """Apply bias (columns,), ReLU and mask to a tile (ROWS, WIDE) of the result in place."""
     for r in range(ROWS):
         for i in range(0, WIDE, LANES):
             value = load(y, at + r * row + i)
@@ -78,7 +89,7 @@ def _finish(y, at, row, bias, column, rectify, where):
 
 @njit(inline="always")
 def _put_edge(edge, size, y, to, y_row, add, last, bias, column, rectify, where):
-    """A tile that the result has only some lines and columns of."""
+    """Write the part `size` of a tile (ROWS, WIDE) at the edge of the result, with bias, ReLU and mask."""
     for i in range(size[0]):
         for j in range(size[1]):
             at = to + i * y_row + j
@@ -94,7 +105,7 @@ def _put_edge(edge, size, y, to, y_row, add, last, bias, column, rectify, where)
             y[at] = value
 
 
-_GIVEN = types.Array(types.float32, 1, "C", readonly=True)  # which those that may be written to are, too
+_GIVEN = types.Array(types.float32, 1, "C", readonly=True)  # also accepts writable arrays
 _ARRAY, _SHAPE = types.Array(types.float32, 1, "C"), types.UniTuple(types.intp, 3)
 _OPERAND = (_GIVEN, types.intp, types.intp)
 _AFTER = (_GIVEN, types.boolean, _GIVEN)
@@ -126,6 +137,12 @@ def packed_product(
     left,
     right,
 ):
+    """Write a @ b, with bias, ReLU and mask, to flat `y`, for matrices of `shape` (rows, inner, columns).
+
+    Element (i, k) of a is `a[i * a_row + k * a_step]`, (k, j) of b is `b[k * b_step + j * b_column]`, and
+    (i, j) of y is `y[i * y_row + j]`. An empty `bias` or `where` stands for none. `left` (high * depth) and
+    `right` (depth * columns in whole tiles) are scratch.
+    """
     rows, inner, columns = shape
     edge = np.empty(ROWS * WIDE, np.float32)
     finish = rectify or bias.size > 0 or where.size > 0

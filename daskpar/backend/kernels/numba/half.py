@@ -1,6 +1,6 @@
-"""Numbers to and from half precision, by the processor's own instructions: NumPy converts one at a time.
+"""Conversion to and from float16 by the processor's vector instructions; NumPy converts one at a time.
 
-What does not fill a vector at the end of an array is left to the reference.
+The reference converts the end of an array that does not fill a vector.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _NOTHING = np.empty(0, np.float32)
 
 
 def to_half(x: np.ndarray, rest: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    """Return x + rest as float16 (elements,) divided by a power of two, and that power."""
     half, whole = np.empty(x.size, np.float16), x.size - x.size % LANES
     x, given = np.ascontiguousarray(x), _NOTHING if rest is None else np.ascontiguousarray(rest)
     scale = _scale(x, given, whole)
@@ -36,12 +37,14 @@ def to_half(x: np.ndarray, rest: np.ndarray | None = None) -> tuple[np.ndarray, 
 
 
 def add_half(half: np.ndarray, scale: float, out: np.ndarray) -> None:
+    """Add `half * scale` to `out` (elements,) in place."""
     whole = half.size - half.size % LANES if out.flags.c_contiguous else 0
     _add_half(np.ascontiguousarray(half).view(np.uint16), np.float32(scale), out, whole)
     reference.add_half(half[whole:], scale, out[whole:])
 
 
 def left_by_half(x: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
+    """Return the rounding error of `to_half(x, rest)` (elements,)."""
     left, whole = np.empty(x.size, np.float32), x.size - x.size % LANES
     x, given = np.ascontiguousarray(x), _NOTHING if rest is None else np.ascontiguousarray(rest)
     scale = np.float32(_scale(x, given, whole))
@@ -66,7 +69,7 @@ def _halves_at(context: BaseContext, builder: IRBuilder, kind: Type, array: Valu
 
 @intrinsic
 def _load(typing: TypingContext, array: Type, index: Type) -> Emitted:
-    """`array[index : index + LANES]` of halves, given as the whole numbers that their bits spell."""
+    """Load `array[index : index + LANES]` of float16 bits in a uint16 array, as float32."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -79,7 +82,7 @@ def _load(typing: TypingContext, array: Type, index: Type) -> Emitted:
 
 @intrinsic
 def _store(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitted:
-    """`array[index : index + LANES] = value`, each rounded to the nearest half."""
+    """Store `array[index : index + LANES] = value` as float16 bits in a uint16 array, rounded to nearest."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -93,7 +96,7 @@ def _store(typing: TypingContext, array: Type, index: Type, value: Type) -> Emit
 
 @intrinsic
 def _rounded(typing: TypingContext, value: Type) -> Emitted:
-    """The nearest half of each, as float32."""
+    """Round each number to the nearest float16, as float32."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]

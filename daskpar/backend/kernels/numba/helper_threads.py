@@ -1,8 +1,8 @@
-"""Threads that help one other with a product, without the interpreter's lock.
+"""Helper threads that compute a part of another thread's matrix product, without the interpreter's lock.
 
-A helper looks out for orders in machine code, and goes to sleep when there have been none for a while. An
-order is a line of numbers: where the operands and the helper's part of the result lie in memory. As
-results are cut between tiles, the bits of a result are the same for any number of helpers.
+A helper polls for orders in machine code, and sleeps when there has been none for a while. An order is a line
+of numbers with the addresses of the operands and of the helper's part of the result (`orders.py`). Results
+are cut between tiles, so that their bits are the same for any number of helpers.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from daskpar.backend.kernels.numba.atomic import APART, look, put
 from daskpar.backend.kernels.numba.orders import serve
 
-_LOOKS = 1_500_000  # less than half a millisecond without an order, after which a helper sleeps
-_FIELDS = 32
+_LOOKS = 1_500_000  # polls without an order before a helper sleeps: less than half a millisecond
+_FIELDS = 32  # numbers of an order, at most
 
 
 class Crew:
-    """So many helpers of whoever holds `lock`."""
+    """A number of helper threads; a thread must hold `lock` to use them."""
 
     def __init__(self, helpers: int):
         self.lock = threading.Lock()
@@ -33,7 +33,7 @@ class Crew:
             threading.Thread(target=self._serve, args=(helper,), name=name, daemon=True).start()
 
     def post(self, number: int) -> None:
-        """Let all helpers see that order `number` lies in `orders`."""
+        """Start all helpers on order `number`, which is in `orders`."""
         for helper in range(self.helpers):
             put(self.posted, helper * APART, number)
             if look(self.asleep, helper * APART):
@@ -55,7 +55,7 @@ _making = threading.Lock()
 
 
 def crew(helpers: int) -> Crew:
-    """This process's crew of so many."""
+    """Return this process's helper threads of this number; the first call starts them."""
     if helpers not in _crews:
         with _making:
             if helpers not in _crews:
@@ -64,7 +64,7 @@ def crew(helpers: int) -> Crew:
 
 
 def _renew() -> None:
-    """Forget the crews of a parent process: a forked child has none of its threads."""
+    """Forget the helpers of a parent process, because a forked child has none of its threads."""
     global _making
     _crews.clear()
     _making = threading.Lock()

@@ -1,10 +1,11 @@
-"""Kernels on the disk: where Numba keeps them, and what happens where it cannot.
+"""Cache of compiled kernels on the disk, and its behaviour if the disk cannot be used.
 
-Numba compares the file that a kernel is written in with what it was; most of a kernel's code comes from
-others, which it takes in. After an upgrade the old code would run on, so it is removed.
+Numba recompiles a kernel if its own source file has changed. But most of a kernel's code is inlined from
+other files, and old code would still run after an upgrade. So the cache is emptied if any source has changed.
 
-Where Numba has no place to write to (installed read-only, no home), a temporary folder of this process is
-one. What cannot be read, or not be written, is compiled for this process. A line names NUMBA_CACHE_DIR, once.
+If Numba has no folder to write to (read-only installation, no home), it uses a temporary folder of this
+process. Kernels that cannot be read or written are compiled for each process. One log line then advises to
+set NUMBA_CACHE_DIR.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class KernelCache(FunctionCache):
-    """Numba's cache of a function, of which neither damage nor a full disk ends a program."""
+    """Numba's cache of a function, for which damaged files and a full disk are no errors."""
 
     def load_overload(self, sig: Signature, target_context: BaseContext) -> CompileResult | None:
         try:
@@ -51,18 +52,21 @@ class KernelCache(FunctionCache):
     def save_overload(self, sig: Signature, data: CompileResult) -> None:
         try:
             super().save_overload(sig, data)
-        except Exception as error:  # it reads the index before, which may be damaged
+        except Exception as error:  # it reads the index first, which may be damaged
             _say(f"kernels cannot be kept in {self.cache_path} ({error}) and are compiled for each process")
 
 
 def njit(*signatures: Signature, cache: bool = False, **options: bool | str) -> Callable[[F], F]:
-    """`numba.njit` with a `KernelCache`; to be called with options, as a decorator."""
+    """Return a decorator like `numba.njit` that uses a `KernelCache`.
+
+    With `signatures` the function is compiled at once, and only for these types.
+    """
 
     def decorate(function: F) -> F:
         dispatcher = numba.njit(**options)(function)
         if cache:
             find_place()
-            with suppress(RuntimeError, OSError):  # no place at all: compiled for this process
+            with suppress(RuntimeError, OSError):  # no folder at all: compiled for this process
                 dispatcher._cache = KernelCache(function)
         for signature in signatures:
             dispatcher.compile(signature)
@@ -75,7 +79,7 @@ def njit(*signatures: Signature, cache: bool = False, **options: bool | str) -> 
 
 @cache
 def find_place() -> bool:
-    """Give Numba a temporary folder where it has no other; whether the place outlives this process."""
+    """Set a temporary cache folder if Numba has no other; return whether the folder outlives this process."""
     folder = numba.config.CACHE_DIR
     try:
         place = FunctionCache(forget_outdated).cache_path
@@ -94,7 +98,7 @@ def find_place() -> bool:
 
 
 def is_kept() -> bool:
-    """Return whether what is compiled lies on the disk for the next process."""
+    """Return whether compiled kernels are on the disk for the next process."""
     return find_place() and not _said()
 
 
@@ -111,17 +115,17 @@ def _said() -> bool:
 
 
 def _say(problem: str) -> None:
-    """Log what is wrong with the cache, once a process."""
+    """Log a problem of the cache, once per process."""
     if not _lines:
         _lines.append(problem)
         logger.warning("%s; %s", problem, _ADVICE)
 
 
 def forget_outdated(sources: Path = Path(__file__).parent, kept: Path | None = None) -> None:
-    """Remove what lies in the folder `kept` and was not compiled from the modules that lie in `sources`."""
+    """Empty the cache folder `kept` if it was compiled from other modules than those in `sources`."""
     modules = sorted(sources.glob("*.py"))
     digest = sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
-    with suppress(OSError, RuntimeError):  # where nothing can be kept nothing is outdated
+    with suppress(OSError, RuntimeError):  # without a cache folder nothing is outdated
         if kept is None:
             find_place()
             kept = Path(FunctionCache(forget_outdated).cache_path)

@@ -1,4 +1,4 @@
-"""The places of the largest values of windows, one byte for each, worked on LANES at once."""
+"""Tap numbers of max pooling, one byte for each maximum, in vectors of LANES bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _bytes_at(context: BaseContext, builder: IRBuilder, kind: Type, array: Value
 
 
 def _bytes_of(builder: IRBuilder, number: Value) -> Value:
-    """A vector of one byte, LANES times."""
+    """Return a vector of LANES equal bytes."""
     byte = builder.trunc(number, ir.IntType(8))
     one = builder.insert_element(ir.Constant(_BYTES, ir.Undefined), byte, ir.IntType(32)(0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
@@ -34,7 +34,7 @@ def _bytes_of(builder: IRBuilder, number: Value) -> Value:
 def keep_larger(
     typing: TypingContext, value: Type, best: Type, best_at: Type, where: Type, number: Type
 ) -> Emitted:
-    """Where `value` is larger than `best[best_at:]` put it there, and `number` at that place of `where`."""
+    """Store the larger of `value` and `best[best_at:]` there, and `number` in `where` if it was `value`."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -53,7 +53,7 @@ def keep_larger(
 
 @intrinsic
 def where_equal(typing: TypingContext, value: Type, where: Type, where_at: Type, number: Type) -> Emitted:
-    """`value` where the bytes from `where[where_at]` on equal `number`, zero elsewhere."""
+    """Return `value` in lanes whose byte from `where[where_at]` on equals `number`, and zero elsewhere."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]

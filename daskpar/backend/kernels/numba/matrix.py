@@ -1,7 +1,9 @@
-"""Products of matrices, which copy their operands into the order in which they are used.
+"""Matrix products with the packed kernel of `goto.py`, on one core or with helper threads.
 
-The kernel is in `goto.py`. It runs on one core, where cores are shared among lanes; where they are not,
-helpers do a part of the result (`crew.py`).
+A lane uses one core if lanes share the cores. Otherwise helper threads compute parts of the result
+(`helper_threads.py`): columns if there are enough, else rows.
+
+    y   | thread 0 | helper 1 | helper 2 |     each with all rows and some columns
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from daskpar.backend.kernels.numba.orders import follow, wait
 from daskpar.backend.kernels.numba.tiles import ROWS, WIDE
 from daskpar.backend.kernels.numba.vectors import LANES
 
-DEPTH = 1024  # at most, of the inner dimension at a time
-_HELD = 128 * 1024  # numbers of a that stay in the second cache: 512 KB
-_SHARED = 2_000_000  # multiplications from which on it is worth to share a product among cores
+DEPTH = 1024  # largest block of the inner dimension
+_HELD = 128 * 1024  # elements of a that stay in the L2 cache: 512 KB
+_SHARED = 2_000_000  # multiplications from which on a product is shared among cores
 NOTHING = np.zeros(0, np.float32)
 
 _held = threading.local()
 
 
 class Operand(NamedTuple):
-    """A matrix as a flat array, with the steps in it from row to row and from column to column."""
+    """Matrix as a flat array, with the strides in elements from row to row and from column to column."""
 
     numbers: np.ndarray
     row: int
@@ -38,7 +40,7 @@ class Operand(NamedTuple):
 
 
 class After(NamedTuple):
-    """Work on a product once it is summed: see `product`. Empty arrays stand for None."""
+    """Operations on the summed product, see `product`; empty arrays stand for None."""
 
     bias: np.ndarray
     rectify: bool
@@ -53,9 +55,10 @@ def product(
     rectify: bool = False,
     where: np.ndarray | None = None,
 ) -> np.ndarray:
+    """Return a (rows, inner) @ b (inner, columns), with bias, ReLU and mask, as `reference.product` does."""
     rows, inner = a.shape
     columns = b.shape[1]
-    narrow = inner < LANES or columns <= LANES  # which BLAS does as well, but its threads would stay awake
+    narrow = inner < LANES or columns <= LANES  # BLAS is as fast then, but its threads would keep polling
     if not supports(a, b) or (narrow and blas.on_one_core()):
         return reference.product(a, b, out, bias, rectify, where)
     y = np.empty((rows, columns), np.float32) if out is None else out
@@ -77,9 +80,9 @@ def product(
 def _together(
     helpers: Crew, shape: tuple[int, int, int], a: Operand, b: Operand, y: np.ndarray, after: After
 ) -> None:
-    """A product of which everybody does some columns, or some rows where there are too few columns.
+    """Compute a product in which each thread does some columns, or some rows if there are few columns.
 
-    Whoever does the same columns at each step has its part of the weights and of their gradient near.
+    A thread that does the same columns in each step keeps its part of the weights in its cache.
     """
     (rows, inner, columns), hands = shape, helpers.helpers + 1
     by_columns = columns % (WIDE * hands) == 0
@@ -104,14 +107,15 @@ def _together(
 
 
 def _from(array: np.ndarray, index: int) -> tuple[int, int]:
-    """(where element `index` of an array lies, how many follow), zeros for no array."""
+    """Return the address of element `index` of an array, and the number of elements from it on, or zeros."""
     return (place_of(array) + 4 * index, array.size - index) if array.size else (0, 0)
 
 
 def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int, np.ndarray, np.ndarray]:
-    """(rows of a at once, steps of the inner dimension at once, space for these, space for b).
+    """Return the block sizes of a product, (rows of a, steps of the inner dimension), and scratch arrays.
 
-    `who`: of several that work for this thread at once, each has a number.
+    The scratch arrays are for a and for b. `who` is the number of the thread that uses them, among those that
+    work for this thread.
     """
     depth = -(-inner // -(-inner // DEPTH))
     high = min(-(-rows // ROWS) * ROWS, max(ROWS, _HELD // depth // ROWS * ROWS))
@@ -120,9 +124,9 @@ def scratch(rows: int, inner: int, columns: int, who: int = 0) -> tuple[int, int
 
 
 def supports(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether this kernel takes a product: on one core, of enough rows, of arrays that it supports.
+    """Return whether this kernel supports a product: enough rows, contiguous arrays, and a thread limit.
 
-    Without AVX-512 there are too few registers for it to be faster than BLAS.
+    Without AVX-512 the processor has too few registers for it to be faster than BLAS.
     """
     plain = all((m.flags.c_contiguous or m.flags.f_contiguous) and m.flags.aligned for m in (a, b))
     told = blas.threads_in_force() is not None or blas.on_one_core()
@@ -134,7 +138,7 @@ def _flat_or_nothing(x: np.ndarray | None) -> np.ndarray:
 
 
 def _space(name: str, size: int) -> np.ndarray:
-    """Scratch of this thread's own, kept for the next product."""
+    """Return a scratch array of this thread, which is kept for the next product."""
     held = getattr(_held, name, None)
     if held is None or held.size < size:
         held = np.empty(size, np.float32)

@@ -1,4 +1,4 @@
-"""Layer normalisation: one pass over each row, which stays in the nearest cache."""
+"""Layer normalisation, row by row, so that a row stays in the L1 cache."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from daskpar.backend.kernels.reference.norm import overflows
 def layer_norm(
     x: np.ndarray, scale: np.ndarray, shift: np.ndarray, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the output and the normalised `x` (..., features), and 1 / deviation (..., 1)."""
     if x.shape[-1] % LANES:
         return reference.layer_norm(x, scale, shift, epsilon)
     y, normal = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
@@ -30,6 +31,7 @@ def layer_norm(
 def layer_norm_backward(
     dy: np.ndarray, normal: np.ndarray, inverse: np.ndarray, scale: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gradients of `x` (..., features), of the scale and of the shift (features,)."""
     if dy.shape[-1] % LANES:
         return reference.layer_norm_backward(dy, normal, inverse, scale)
     dx, d_scale, d_shift = np.empty(dy.shape, np.float32), np.zeros_like(scale), np.zeros_like(scale)

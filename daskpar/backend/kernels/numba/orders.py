@@ -1,4 +1,10 @@
-"""Orders for products: lines of numbers that a helper reads and follows in machine code."""
+"""Orders of matrix products: lines of int64 numbers that a helper thread reads in machine code.
+
+    a: address size row step | b: address size step column | y: address size row | bias where rectify
+    rows inner columns | high depth | left right
+
+`bias`, `where`, `left` and `right` are addresses; see `goto.packed_product` for all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ from daskpar.backend.kernels.numba.tiles import WIDE
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def follow(order):
-    """Do the product that an order tells of."""
+    """Compute the product of an order (fields,)."""
     a_at, a_size, a_row, a_step, b_at, b_size, b_step, b_column, y_at, y_size, y_row = order[:11]
     bias, where, rectify, rows, inner, columns, high, depth, left, right = order[11:21]
     packed_product(
@@ -35,7 +41,7 @@ def follow(order):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def serve(order, posted, done, at, last, looks):
-    """Do what is ordered of a helper, until there is nothing for so many looks; the last order's number."""
+    """Execute orders until `looks` polls in a row find none, and return the number of the last order."""
     while True:
         left = looks
         while seen(posted, at) == last:
@@ -49,7 +55,7 @@ def serve(order, posted, done, at, last, looks):
 
 @njit(nogil=True, cache=True)
 def wait(done, number):
-    """Until all helpers are done with an order."""
+    """Wait until all helpers have finished order `number`."""
     for at in range(0, done.size, APART):
         while seen(done, at) < number:
             pass

@@ -1,4 +1,4 @@
-"""The largest value of each window, and where it was, in one pass over the image."""
+"""Max pooling in one pass over the image: the maximum of each window, and its tap number."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _LOWEST = np.float32(-math.inf)
 
 
 def max_pool(x: np.ndarray, size: Pair, how: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Return the maxima (rows, height', width', channels) and the tap number of each (uint8)."""
     if x.shape[3] % LANES:
         return reference.max_pool(x, size, how)
     shape = (x.shape[0], *how.output(x.shape[1:3], size), x.shape[3])
@@ -31,9 +32,10 @@ def max_pool(x: np.ndarray, size: Pair, how: Geometry) -> tuple[np.ndarray, np.n
 def max_pool_backward(
     dy: np.ndarray, where: np.ndarray, image: Pair, size: Pair, how: Geometry
 ) -> np.ndarray:
+    """Return the input gradient (rows, *image, channels)."""
     if dy.shape[3] % LANES:
         return reference.max_pool_backward(dy, where, image, size, how)
-    # windows side by side that leave no pixel out write each of them once
+    # windows that tile the image write each pixel exactly once
     whole = how.stride == size and how.dilation == (1, 1) and not any(map(any, how.padding))
     whole = whole and image[0] % size[0] == image[1] % size[1] == 0
     dx = (np.empty if whole else np.zeros)((dy.shape[0], *image, dy.shape[3]), np.float32)

@@ -1,8 +1,7 @@
-"""Vectors of float32 as values that Numba compiles into the processor's own vector registers.
+"""Operations on vectors of LANES float32 numbers, which Numba compiles to vector instructions.
 
-`load`, `store`, `splat`, `fma` and the operators +, -, *, / work on LANES numbers at once. They are written
-in LLVM's own instructions, because its vectoriser gives up on loops that read and write as many places as
-these kernels do.
+`load`, `store`, `splat`, `fma` and the operators +, -, * and / work on all lanes at once. They emit LLVM
+instructions directly, because LLVM's vectoriser fails for loops with as many arrays as these kernels have.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from daskpar.backend.kernels.numba.vectors import (
 
 @intrinsic
 def load(typing: TypingContext, array: Type, index: Type) -> Emitted:
-    """`array[index : index + LANES]` of a contiguous float32 array."""
+    """Load `array[index : index + LANES]` of a contiguous float32 array."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -50,7 +49,7 @@ def load(typing: TypingContext, array: Type, index: Type) -> Emitted:
 
 @intrinsic
 def store(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitted:
-    """`array[index : index + LANES] = value`."""
+    """Store `array[index : index + LANES] = value` in a contiguous float32 array."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -64,13 +63,13 @@ def store(typing: TypingContext, array: Type, index: Type, value: Type) -> Emitt
 
 @intrinsic
 def splat(typing: TypingContext, number: Type) -> Emitted:
-    """A vector of one number, LANES times."""
+    """Return a vector with one number in all lanes."""
     return vector(types.float32), lambda context, builder, signature, args: splatted(builder, args[0])
 
 
 @intrinsic
 def fma(typing: TypingContext, a: Type, b: Type, c: Type) -> Emitted:
-    """a·b + c, rounded once."""
+    """Return a·b + c, lane by lane and rounded once."""
     return vector(vector, vector, vector), lambda context, builder, signature, args: call_intrinsic(
         builder, "fma", *args
     )
@@ -78,7 +77,7 @@ def fma(typing: TypingContext, a: Type, b: Type, c: Type) -> Emitted:
 
 @intrinsic
 def maximum(typing: TypingContext, a: Type, b: Type) -> Emitted:
-    """The larger, lane by lane."""
+    """Return the larger numbers, lane by lane."""
     return vector(vector, vector), lambda context, builder, signature, args: call_intrinsic(
         builder, "maxnum", *args
     )
@@ -86,7 +85,7 @@ def maximum(typing: TypingContext, a: Type, b: Type) -> Emitted:
 
 @intrinsic
 def at_least(typing: TypingContext, value: Type, floor: Type) -> Emitted:
-    """`floor` where `value` is below it, and `value` elsewhere: NaN stays NaN."""
+    """Return `value` limited to `floor` from below, lane by lane; NaN stays NaN."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -98,7 +97,7 @@ def at_least(typing: TypingContext, value: Type, floor: Type) -> Emitted:
 
 @intrinsic
 def minimum(typing: TypingContext, a: Type, b: Type) -> Emitted:
-    """The smaller, lane by lane."""
+    """Return the smaller numbers, lane by lane."""
     return vector(vector, vector), lambda context, builder, signature, args: call_intrinsic(
         builder, "minnum", *args
     )
@@ -106,7 +105,7 @@ def minimum(typing: TypingContext, a: Type, b: Type) -> Emitted:
 
 @intrinsic
 def first(typing: TypingContext, value: Type, count: Type, other: Type) -> Emitted:
-    """`value` in the first `count` lanes, `other` in the rest."""
+    """Return `value` in the first `count` lanes, and `other` in the rest."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -125,7 +124,7 @@ def first(typing: TypingContext, value: Type, count: Type, other: Type) -> Emitt
 
 @intrinsic
 def where_positive(typing: TypingContext, value: Type, other: Type) -> Emitted:
-    """`value` where `other` is above zero, zero elsewhere."""
+    """Return `value` in lanes where `other` is above zero, and zero elsewhere."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -138,7 +137,7 @@ def where_positive(typing: TypingContext, value: Type, other: Type) -> Emitted:
 
 @intrinsic
 def total(typing: TypingContext, a: Type) -> Emitted:
-    """The sum of the lanes."""
+    """Return the sum of all lanes."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -153,7 +152,7 @@ def total(typing: TypingContext, a: Type) -> Emitted:
 
 @intrinsic
 def largest(typing: TypingContext, a: Type) -> Emitted:
-    """The largest of the lanes."""
+    """Return the largest number of all lanes."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -173,7 +172,7 @@ def _round(typing: TypingContext, a: Type) -> Emitted:
 
 @intrinsic
 def _two_to_the(typing: TypingContext, a: Type) -> Emitted:
-    """2ⁿ for whole numbers n from −126 to 127, put together from the bits of a float32."""
+    """Return 2ⁿ for integers n from −126 to 127, made from the bits of a float32."""
 
     def generate(
         context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[Value]
@@ -195,7 +194,11 @@ _C2, _C1, _C0 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.flo
 
 @njit(inline="always")
 def exp(x):
-    """exp(x) to 1e-7, with x held between -87.3 and 88.3 (Moshier, Cephes library, expf)."""
+    """Return the exponential of a vector, to 1e-7, with x limited to -87.3 ... 88.3.
+
+    Reference:
+        Moshier, Cephes mathematical library, `expf`. https://www.netlib.org/cephes/
+    """
     x = minimum(maximum(x, splat(_LEAST)), splat(_MOST))
     n = _round(x * splat(_LOG2_E))
     r = fma(n, splat(_LN2_LOW), fma(n, splat(_LN2_HIGH), x))
@@ -205,7 +208,7 @@ def exp(x):
 
 
 def _operator(symbol: Callable[..., object], instruction: str) -> None:
-    """Let `symbol` work on two vectors."""
+    """Implement an operator for two vectors."""
 
     @intrinsic
     def apply(typing: TypingContext, a: Type, b: Type) -> Emitted:

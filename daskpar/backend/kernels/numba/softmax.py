@@ -1,4 +1,4 @@
-"""softmax row by row, of attention's scores and of a classifier's outputs."""
+"""Softmax row by row: of attention scores, and of a classifier's outputs with their cross-entropy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from daskpar.backend.kernels.numba.kernel_cache import njit
 from daskpar.backend.kernels.numba.simd import exp, first, fma, largest, load, maximum, splat, store, total
 from daskpar.backend.kernels.numba.vectors import LANES
 
-_LOW = np.float32(-1e30)  # of lanes that hold nothing: its exponential counts for nothing
+_LOW = np.float32(-1e30)  # in lanes beyond a row: its exponential is zero
 
 
 def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: np.ndarray | None) -> np.ndarray:
+    """Return softmax(factor · scores) over the last axis of (rows, heads, queries, keys)."""
     if mask is not None:
         return reference.softmax_rows(scores, factor, causal, mask)
     queries, keys = scores.shape[-2:]
@@ -26,6 +27,7 @@ def softmax_rows(scores: np.ndarray, factor: float, causal: bool, mask: np.ndarr
 
 
 def softmax_backward(weights: np.ndarray, dy: np.ndarray, factor: float) -> np.ndarray:
+    """Return the gradient of `softmax_rows` with respect to its scores (..., keys)."""
     width = dy.shape[-1]
     if width % LANES:
         return reference.softmax_backward(weights, dy, factor)
@@ -38,6 +40,7 @@ def softmax_backward(weights: np.ndarray, dy: np.ndarray, factor: float) -> np.n
 def cross_entropy(
     outputs: np.ndarray, classes: np.ndarray, smoothing: float, weights: np.ndarray | None = None
 ) -> tuple[float, np.ndarray]:
+    """Return the summed cross-entropy and its gradient, for outputs (rows, ..., classes)."""
     count = outputs.shape[-1]
     if classes.size * count != outputs.size:
         raise ValueError(f"classes of shape {classes.shape} for outputs of shape {outputs.shape}")
@@ -57,7 +60,7 @@ def cross_entropy(
 
 @njit(inline="always")
 def _softmax_row(row, size):
-    """Leaves exp(row - max) in `row`, whose size is a multiple of LANES; returns (max, sum)."""
+    """Replace `row` by exp(row - max) and return (max, sum); `size` is a multiple of LANES."""
     top = load(row, 0)
     for c in range(LANES, size, LANES):
         top = maximum(top, load(row, c))
@@ -80,7 +83,10 @@ def _softmax_rows(scores, out, queries, keys, factor, causal):
 
 @njit(inline="always")
 def _softmax_of(scores, out, start, seen, stop, factor):
-    """softmax of factor·scores[start:seen] into `out`, zeros up to `stop`, a multiple of LANES further on."""
+    """Write softmax(factor · scores[start:seen]) to `out`, then zeros up to `stop`.
+
+    `stop - start` is a multiple of LANES.
+    """
     scale, low, zero = splat(factor), splat(_LOW), splat(np.float32(0))
     top = low
     for c in range(start, seen, LANES):
@@ -102,7 +108,7 @@ def _softmax_of(scores, out, start, seen, stop, factor):
 
 @njit(nogil=True, cache=True)
 def _softmax_odd_rows(scores, out, queries, keys, factor, causal):
-    """Rows that are no multiple of LANES long, one by one through a row that is."""
+    """Compute the softmax of rows whose length is not a multiple of LANES, through a padded row."""
     size = -(-keys // LANES) * LANES
     row = np.empty(size, np.float32)
     for at in range(scores.size // max(1, keys)):
@@ -121,7 +127,10 @@ def _softmax_backward(weights, dy, out, width, factor):
 
 @njit(inline="always")
 def _softmax_back(weights, w, dy, out, at, size, factor):
-    """The gradient of scores from that of their softmax, which begins at `weights[w]`; `out` may be `dy`."""
+    """Write the gradient of a row's scores to `out[at:]`, from the softmax at `weights[w:]` and `dy[at:]`.
+
+    `out` may be `dy`.
+    """
     sums = splat(np.float32(0))
     for c in range(0, size, LANES):
         sums = fma(load(weights, w + c), load(dy, at + c), sums)
@@ -132,7 +141,7 @@ def _softmax_back(weights, w, dy, out, at, size, factor):
 
 @njit(inline="always")
 def _cross_entropy_row(outputs, classes, gradient, row, at, count, size, low, even):
-    """Returns the loss of one term, and writes its gradient."""
+    """Write the gradient of one term, and return its loss."""
     start = at * count
     sums_all = np.float32(0)
     for c in range(count):

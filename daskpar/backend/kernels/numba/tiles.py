@@ -1,6 +1,12 @@
-"""The inner loops of matrix products, with a tile of the result held in registers.
+"""Inner loops of matrix products, with a tile of the result in registers.
 
-See Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", sec. 4.
+    for each k:              b[k, :]  (WIDE = 2 vectors of LANES)
+                           ┌───────────┐
+    a[:, k]  ROWS numbers ─┤ c += a·b  │  ROWS × 2 registers
+                           └───────────┘
+
+Reference:
+    Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.
 """
 
 from __future__ import annotations
@@ -31,11 +37,11 @@ from daskpar.backend.kernels.numba.vectors import (
 )
 
 WIDE = 2 * LANES  # columns of a tile in registers
-ROWS = 8 if AVX512 else 4  # of a tile: what the registers hold
+ROWS = 8 if AVX512 else 4  # rows of a tile, by the number of registers
 
 
 def _fetch(builder: IRBuilder, pointer: Value) -> None:
-    """Ask for the cache line at a pointer, to be written to."""
+    """Prefetch the cache line at a pointer for writing."""
     number = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -46,9 +52,9 @@ def _fetch(builder: IRBuilder, pointer: Value) -> None:
 def turn(
     typing: TypingContext, a: Type, a_at: Type, a_row: Type, out: Type, out_at: Type, out_row: Type
 ) -> Emitted:
-    """ROWS rows of LANES numbers of `a` become LANES rows of ROWS numbers of `out`.
+    """Transpose ROWS rows of LANES numbers of `a` to LANES rows of ROWS numbers of `out`.
 
-    By rounds of interleaving the upper half of the rows with the lower one.
+    Each round interleaves the upper half of the rows with the lower half.
     """
     size = types.intp
     half = ir.VectorType(FLOAT, ROWS)
@@ -85,7 +91,7 @@ def turn(
 
 @intrinsic
 def copy_rows(typing: TypingContext, a: Type, a_at: Type, out: Type, out_at: Type) -> Emitted:
-    """`out[out_at : out_at + ROWS] = a[a_at : a_at + ROWS]`."""
+    """Copy `out[out_at : out_at + ROWS] = a[a_at : a_at + ROWS]`."""
     half = ir.VectorType(FLOAT, ROWS)
 
     def generate(
@@ -107,10 +113,10 @@ _INTERLEAVED = [
 
 
 def _tile(rows: int, vectors: int, far: bool = False, sums: int = 1) -> Callable[..., None]:
-    """The product of `rows` rows with `vectors` vectors of columns, in registers.
+    """Return an intrinsic for the product of `rows` rows and `vectors` vectors of columns, in registers.
 
-    `far`: the result is not in the nearest cache; it is asked for at the start, and needed at the end.
-    `sums`: how many sums are made of each number of the result's terms, and added up at the end.
+    `far` is for a result that is not in the L1 cache: it is prefetched at the start, and added at the end.
+    `sums` is the number of partial sums of each element, which are added at the end.
     """
     late = far or sums > 1
 
@@ -205,14 +211,14 @@ def _tile(rows: int, vectors: int, far: bool = False, sums: int = 1) -> Callable
 
 
 multiply_two = _tile(ROWS, 2)
-"""c[r, n] (+)= Σ_k a[r, k]·b[k, n] for ROWS rows and 2·LANES columns.
+"""Compute c[r, n] = Σ_k a[r, k]·b[k, n], or += with `add`, for ROWS rows and 2·LANES columns.
 
 Arguments: a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, depth, add. Element (r, k) of a is
 `a[a_at + r·a_row + k·a_step]`, (k, n) of b `b[b_at + k·b_step + n]`, (r, n) of c `c[c_at + r·c_row + n]`.
 """
 multiply_far = _tile(ROWS, 2, far=True)
-"""As `multiply_two`, for a `c` that is not in the nearest cache."""
+"""Like `multiply_two`, for a `c` that is not in the L1 cache."""
 multiply_one = _tile(ROWS, 1)
-"""As `multiply_two`, for LANES columns."""
+"""Like `multiply_two`, for LANES columns."""
 multiply_apart = _tile(ROWS, 1, sums=2)
-"""As `multiply_one`, with every other term summed apart, and c added at the end: less is rounded away."""
+"""Like `multiply_one`, with separate sums of even and odd terms, and c added at the end, to round less."""

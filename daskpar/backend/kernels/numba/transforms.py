@@ -1,10 +1,13 @@
 """Winograd's transforms of tiles, on vectors of channels: F(4×4, 3×3).
 
-Down and across, 4 pixels of the output come from 6 of the input, with the polynomials evaluated at the points
-0, ±23/32, ±23/16 and infinity. Aᵀ, Bᵀ and G are those of Lavin and Gray 2016, "Fast algorithms for
-convolutional neural networks", sec. 4. Points so near to each other, instead of 0, ±1 and ±2, leave a quarter
-of the rounding error (Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd
-convolution for deep neural networks").
+In each direction, 4 pixels of the output depend on 6 pixels of the input. The polynomials are evaluated at
+the points 0, ±23/32, ±23/16 and infinity. Compared with 0, ±1, ±2 and infinity, these points leave a quarter
+of the rounding error.
+
+Reference:
+    Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4, for Aᵀ, Bᵀ and G.
+    Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural
+    networks", for the points.
 """
 
 from __future__ import annotations
@@ -18,24 +21,24 @@ from daskpar.backend.kernels.numba.vectors import LANES
 SIDE = 4
 """Height and width of a tile of outputs."""
 REACH = SIDE + 2
-"""Height and width of the tile of inputs that it comes from."""
+"""Height and width of the tile of inputs that a tile of outputs depends on."""
 PLANES = REACH * REACH
-"""Products for every tile, input channel and output channel; 9·SIDE² without the transforms."""
+"""Products for each tile, input channel and output channel; without the transforms 9·SIDE²."""
 
 _NEAR, _FAR = 23 / 32, 23 / 16
 _POINTS = np.array([0, _NEAR, -_NEAR, _FAR, -_FAR])
 _APART = (_POINTS[:, None] - _POINTS + np.eye(5)).prod(axis=1, keepdims=True)
 TAPS = np.vstack([_POINTS[:, None] ** np.arange(3) / _APART, [0, 0, 1]])
-"""G, which takes three taps of a kernel to the points."""
+"""G (6, 3), which evaluates three taps of a kernel at the points."""
 
 _P, _Q = np.float32(_NEAR), np.float32(_FAR)
-_PP, _QQ, _PPP, _QQQ = _P * _P, _Q * _Q, _P * _P * _P, _Q * _Q * _Q  # none of these is rounded
+_PP, _QQ, _PPP, _QQQ = _P * _P, _Q * _Q, _P * _P * _P, _Q * _Q * _Q  # exact in float32
 _PPQQ, _SUM = _PP * _QQ, _PP + _QQ
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _to_points(six):
-    """Bᵀ of six numbers."""
+    """Apply Bᵀ to six vectors."""
     a, b, c, d, e, f = six
     high, low = fma(splat(-_QQ), c, e), fma(splat(-_PP), c, e)
     near, far = splat(_P) * fma(splat(-_QQ), b, d), splat(_Q) * fma(splat(-_PP), b, d)
@@ -46,7 +49,7 @@ def _to_points(six):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _to_points_back(six):
-    """B of six numbers: the adjoint of `_to_points`."""
+    """Apply B to six vectors: the adjoint of `_to_points`."""
     a, b, c, d, e, f = six
     near, far, close, wide = b + c, d + e, splat(_P) * (b - c), splat(_Q) * (d - e)
     second = fma(splat(_PPQQ), f, fma(splat(-_QQ), close, splat(-_PP) * wide))
@@ -57,7 +60,7 @@ def _to_points_back(six):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _from_points(six):
-    """Aᵀ of six numbers."""
+    """Apply Aᵀ to six vectors, which returns four."""
     a, b, c, d, e, f = six
     near, far, close, wide = b + c, d + e, b - c, d - e
     second = fma(splat(_P), close, splat(_Q) * wide)
@@ -67,7 +70,7 @@ def _from_points(six):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _from_points_back(four):
-    """A of four numbers: the adjoint of `_from_points`."""
+    """Apply A to four vectors, which returns six: the adjoint of `_from_points`."""
     a, b, c, d = four
     high, low = fma(splat(_PP), c, a), fma(splat(_QQ), c, a)
     near = fma(splat(_PPP), d, splat(_P) * b)
@@ -77,13 +80,13 @@ def _from_points_back(four):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _four(x, at, step):
-    """Four vectors of x, `step` elements apart."""
+    """Load four vectors of x, `step` elements apart."""
     return load(x, at), load(x, at + step), load(x, at + 2 * step), load(x, at + 3 * step)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _six(x, at, step):
-    """Six vectors of x, `step` elements apart."""
+    """Load six vectors of x, `step` elements apart."""
     a, b, c, d = _four(x, at, step)
     return a, b, c, d, load(x, at + 4 * step), load(x, at + 5 * step)
 
@@ -106,10 +109,10 @@ def _store_six(out, at, step, six):
 
 @njit(inline="always")
 def _both_ways(points, x, at, column, row, channels, out, there, step):
-    """`points` of the six numbers down each column, and then of the six across each row, of a tile at x[at].
+    """Apply `points` to each column, and then to each row, of a tile (6, 6, channels) at x[at].
 
-    `column`, `row`: elements from one column, and one row, of the tile to the next. Those of the result lie
-    `step` and 6·step apart.
+    `column` and `row` are the strides of the tile in elements. The strides of the result are `step` and
+    6·step.
     """
     for i in range(0, channels, LANES):
         here, to, down = at + i, there + i, 6 * step
@@ -128,13 +131,13 @@ def _both_ways(points, x, at, column, row, channels, out, there, step):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def input_tile(x, at, row, channels, out, there, step):
-    """Bᵀ·d·B of the tile of inputs at x[at] into planes of `out`, `step` elements apart."""
+    """Write Bᵀ·d·B of the tile of inputs d at x[at] to the planes of `out`, `step` elements apart."""
     _both_ways(_to_points, x, at, channels, row, channels, out, there, step)
 
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def back_tile(m, at, step, channels, out):
-    """B·m·Bᵀ of planes of `m` as a tile of pixels, the whole of `out`."""
+    """Write B·m·Bᵀ of the planes of `m` to the tile of pixels `out` (6, 6, channels)."""
     _both_ways(_to_points_back, m, at, step, 6 * step, channels, out, 0, channels)
 
 
@@ -147,7 +150,7 @@ def _store_pixels(y, at, units, shift, floor, four):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def output_tile(m, at, step, units, bias, lowest, y, there, row):
-    """Aᵀ·m·A of planes of `m`, plus the bias and not below `lowest`, into the tile of pixels at y[there]."""
+    """Write max(Aᵀ·m·A + bias, lowest) of the planes of `m` to the tile of pixels at y[there]."""
     floor = splat(lowest)
     for i in range(0, units, LANES):
         here, to, down, shift = at + i, there + i, 6 * step, load(bias, i)
@@ -168,7 +171,7 @@ def output_tile(m, at, step, units, bias, lowest, y, there, row):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def gradient_tile(dy, at, row, units, out, there, step, bias):
-    """A·dy·Aᵀ of the tile of pixels at dy[at] into planes of `out`; adds the pixels to `bias`."""
+    """Write A·dy·Aᵀ of the tile of pixels at dy[at] to the planes of `out`, and add the pixels to `bias`."""
     for i in range(0, units, LANES):
         here, to, down = at + i, there + i, 6 * step
         p, q = _four(dy, here, row), _four(dy, here + units, row)

@@ -1,4 +1,4 @@
-"""Optimizers' updates: one pass over parameters, gradients and slots, which are read and written once."""
+"""Update rules of the optimizers, in one pass that reads and writes each array once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from daskpar.backend.kernels.numba.kernel_cache import njit
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, lr: float) -> None:
+    """Update parameters (elements,) in place by SGD."""
     _sgd(p, g, np.float32(lr))
 
 
 def momentum_update(
     p: np.ndarray, g: np.ndarray, v: np.ndarray, lr: float, momentum: float, nesterov: bool
 ) -> None:
+    """Update parameters and momentum (elements,) in place by SGD with momentum."""
     _momentum(p, g, v, np.float32(lr), np.float32(momentum), nesterov)
 
 
@@ -30,6 +32,7 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> None:
+    """Update parameters and both moments (elements,) in place by Adam."""
     rest = 1 - beta1, 1 - beta2
     _adam(p, g, m, s, *map(np.float32, (rate, root, beta1, beta2, *rest, epsilon)))
 

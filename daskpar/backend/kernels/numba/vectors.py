@@ -1,7 +1,6 @@
-"""The type of vectors of float32, which Numba keeps in the processor's own vector registers.
+"""Numba's type of vectors of float32 in the processor's vector registers, and helpers to emit LLVM code.
 
-With the types and the few instructions of LLVM that all intrinsics are written with. `simd.py` has the
-operations on vectors.
+`simd.py` has the operations on vectors.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numba.extending import models, register_model
 from numba.types import Type
 
 Emitted = tuple[Signature, Callable[[BaseContext, IRBuilder, Signature, Sequence[Value]], Value]]
-"""An intrinsic's result: the types that it takes and gives, and the function that writes its machine code."""
+"""Result of an intrinsic: the types of arguments and value, and the function that emits its code."""
 
 AVX512 = binding.get_host_cpu_features().get("avx512f", False)
 LANES = 16 if AVX512 else 8
@@ -29,7 +28,7 @@ VECTOR = ir.VectorType(FLOAT, LANES)
 
 
 class Vector(types.Type):
-    """LANES numbers of float32."""
+    """Numba type of a vector of LANES float32 numbers."""
 
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
@@ -45,22 +44,24 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def address(context: BaseContext, builder: IRBuilder, kind: Type, array: Value, index: Value) -> Value:
-    """Where element `index` of an array of this Numba type lies."""
+    """Return a pointer to element `index` of an array of this Numba type."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
 def as_vector(builder: IRBuilder, pointer: Value) -> Value:
+    """Return a pointer to a number as a pointer to a vector."""
     return builder.bitcast(pointer, VECTOR.as_pointer())
 
 
 def splatted(builder: IRBuilder, number: Value) -> Value:
+    """Return a vector with one number in all lanes."""
     one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.IntType(32)(0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(one, ir.Constant(VECTOR, ir.Undefined), zeros)
 
 
 def call_intrinsic(builder: IRBuilder, name: str, *values: Value) -> Value:
-    """Call LLVM's intrinsic of this name on vectors."""
+    """Call the LLVM intrinsic of this name on vectors, and return its vector."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * len(values))
     function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
     return builder.call(function, values)

@@ -1,14 +1,18 @@
-"""Convolutions with 3×3 kernels and stride 1 in 36 multiplications for every 144 (Winograd).
+"""Winograd convolutions with 3×3 kernels and stride 1: 36 multiplications instead of 144.
 
-A tile of 4×4 pixels of the output is Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·d·B)]A of a tile d of 6×6 pixels of the input (Lavin
-and Gray 2016, "Fast algorithms for convolutional neural networks", sec. 4; `transforms.py`). The element-wise
-products, summed over the input's channels, are 36 matrix products over all tiles. The backward pass is the
-adjoint of each of these steps. Tiles are worked through in blocks whose transforms stay in a core's cache:
+A tile of 4×4 pixels of the output is Aᵀ[(G·w·Gᵀ) ⊙ (Bᵀ·d·B)]A, with a tile d of 6×6 pixels of the input and
+the kernel w (`transforms.py`). The element-wise products, summed over the input channels, are 36 matrix
+products over all tiles. The backward pass is the adjoint of each of these steps. Tiles are computed in blocks
+whose transforms stay in a core's cache:
 
     x ─ Bᵀ·B ─> V (36, tiles, in) ─ · U (36, in, out) ─> M (36, tiles, out) ─ Aᵀ·A ─> y
 
-The products' rounding errors are what counts most, for the transforms make differences of large numbers: so
-each sum is put together from sums of _TERMS / 2 terms.
+The transforms subtract large numbers, so that rounding errors of the products matter most. Therefore each sum
+is made of sums of _TERMS / 2 terms.
+
+Reference:
+    Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", section 4.
+    https://arxiv.org/abs/1509.09308
 """
 
 from __future__ import annotations
@@ -32,15 +36,16 @@ from daskpar.backend.kernels.numba.vectors import LANES
 from daskpar.backend.kernels.reference.convolution import Geometry, Pair
 
 _BLOCK = 24  # tiles: a multiple of ROWS; for 64 channels V and M are 220 KB each
-_TERMS = 16  # that are summed, the even and the odd ones apart, before they are added to others
-_LINE = 16  # numbers in a line of the cache
+_TERMS = 16  # terms of a partial sum, even and odd ones apart
+_LINE = 16  # numbers in a cache line
 _ZERO, _LOWEST = np.float32(0), np.float32(-np.inf)
 
 
 def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
-    """Return whether these kernels are for `image`s (height, width); `weight` is (height, width, in, out).
+    """Return whether these kernels support a convolution of images (height, width) and are worth it.
 
-    They are not where tiles would lie beyond the output by so much that nothing is saved.
+    `weight` is (kernel height, kernel width, in, out). They are not worth it for outputs so small that most
+    of a tile is beyond them.
     """
     plain = weight.shape[:2] == (3, 3) and how.stride == how.dilation == (1, 1) and how.groups == 1
     if not plain or weight.shape[2] % LANES or weight.shape[3] % LANES:
@@ -52,7 +57,7 @@ def supports(image: Pair, weight: np.ndarray, how: Geometry) -> bool:
 def forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, how: Geometry, rectify: bool
 ) -> np.ndarray:
-    """y (rows, height', width', out) of x (rows, height, width, in)."""
+    """Return the convolution (rows, height', width', out) of `x` (rows, height, width, in)."""
     shape = (x.shape[0], *how.output(x.shape[1:3], (3, 3)), weight.shape[3])
     y = np.empty(shape, np.float32)
     bias = np.zeros(shape[3], np.float32) if bias is None else np.ascontiguousarray(bias)
@@ -67,7 +72,7 @@ def forward(
 def backward(
     x: np.ndarray, weight: np.ndarray, dy: np.ndarray, how: Geometry, input_gradient: bool, rectified: bool
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """(dx or None, gradient of the weight, gradient of the bias)."""
+    """Return the gradients of `x`, or None, of the weight and of the bias."""
     channels, units = weight.shape[2:]
     turned = np.ascontiguousarray(_transformed(weight).transpose(0, 2, 1))
     dx = np.zeros(x.shape if input_gradient else (1,), np.float32)
@@ -83,14 +88,14 @@ def backward(
 
 
 def _transformed(weight: np.ndarray) -> np.ndarray:
-    """G·w·Gᵀ, (PLANES, in, out)."""
+    """Return G·w·Gᵀ (PLANES, in, out)."""
     planes = np.einsum("ai,ijcd,bj->abcd", TAPS, weight, TAPS, optimize=True)
     return np.ascontiguousarray(planes, np.float32).reshape(PLANES, *weight.shape[2:])
 
 
 @njit(inline="always")
 def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, depth, columns, add):
-    """c (+)= a·b for a multiple of ROWS rows and of LANES columns."""
+    """Compute c = a·b, or c += a·b with `add`; rows are a multiple of ROWS, columns of LANES."""
     for n in range(0, columns, LANES):
         for r in range(0, rows, ROWS):
             into = c_at + r * c_row + n
@@ -102,16 +107,16 @@ def _multiply(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, rows, dep
 
 @njit(inline="always")
 def _apart(channels):
-    """Elements from one plane of V or M to the next.
+    """Return the stride in elements from one plane of V or M to the next.
 
-    An odd number of cache lines: those of a tile, one in each plane, have places of their own in the cache.
+    It is an odd number of cache lines, so that the lines of a tile in all planes do not evict each other.
     """
     return _BLOCK * channels + _LINE
 
 
 @njit(inline="always")
 def _copy_tile(x, scratch, image, top, left, height, width, channels, side):
-    """The side×side pixels from (top, left) on into `scratch`, zeros where they lie outside of the image."""
+    """Copy side×side pixels from (top, left) on to `scratch`, with zeros for pixels outside the image."""
     for i in range(side):
         for j in range(side):
             at = (i * side + j) * channels
@@ -126,9 +131,9 @@ def _copy_tile(x, scratch, image, top, left, height, width, channels, side):
 
 @njit(inline="always")
 def _add_back(scratch, dx, image, top, left, height, width, channels, x, rectified):
-    """Adds the tile of inputs in `scratch` to the pixels from (top, left) on that lie within the image.
+    """Add the tile of inputs in `scratch` to the pixels of the image from (top, left) on.
 
-    Where they are `rectified`, only to those where x is above zero.
+    With `rectified`, only pixels where x is above zero change.
     """
     for i in range(max(0, -top), min(REACH, height - top)):
         for j in range(max(0, -left), min(REACH, width - left)):
@@ -143,7 +148,7 @@ def _add_back(scratch, dx, image, top, left, height, width, channels, x, rectifi
 
 @njit(inline="always")
 def _put_back(scratch, y, image, top, left, height, width, units):
-    """Writes the tile of outputs in `scratch` to the pixels from (top, left) on that lie within the image."""
+    """Write the tile of outputs in `scratch` to the pixels of the image from (top, left) on."""
     for i in range(min(SIDE, height - top)):
         for j in range(min(SIDE, width - left)):
             here = image + ((top + i) * width + left + j) * units
@@ -154,7 +159,7 @@ def _put_back(scratch, y, image, top, left, height, width, units):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _fill(x, x_shape, y_shape, pad_top, pad_left, first, count, scratch, out):
-    """V of `count` tiles from tile `first` on."""
+    """Write V of `count` tiles, from tile `first` on, to `out`."""
     _, height, width, channels = x_shape
     across = -(-y_shape[2] // SIDE)
     tiles, step = -(-y_shape[1] // SIDE) * across, _apart(channels)

@@ -1,4 +1,7 @@
-"""The kernels in plain array functions, on any device and in any precision: what compiled ones must equal."""
+"""Reference kernels in plain array functions, for any device and precision.
+
+The compiled kernels must return the same, within rounding.
+"""
 
 from daskpar.backend.kernels.reference.activation import gelu, gelu_with_slope, relu_backward
 from daskpar.backend.kernels.reference.attention import (

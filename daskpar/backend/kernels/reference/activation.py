@@ -1,4 +1,8 @@
-"""Activations that are worth a kernel of their own."""
+"""Activations with a kernel: the backward pass of ReLU, and GELU with its derivative.
+
+Reference:
+    Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)", section 2. https://arxiv.org/abs/1606.08415
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,17 @@ _CUBIC = 0.044715
 
 
 def relu_backward(y: Array, dy: Array) -> Array:
-    """dx of max(x, 0), from its output."""
+    """Return the input gradient of `y = max(x, 0)` from its output `y` and the gradient `dy`, same shapes."""
     return dy * (y > 0)
 
 
 def gelu(x: Array) -> Array:
-    """GELU in the tanh form: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))."""
+    """Return GELU in the tanh form, element-wise: ½x(1 + tanh(√(2/π)(x + 0.044715x³)))."""
     return 0.5 * x * (1 + _inner(_near(x)))
 
 
 def gelu_with_slope(x: Array) -> tuple[Array, Array]:
-    """`gelu` and its derivative, for the backward pass to multiply with."""
+    """Return `gelu(x)` and its derivative, both shaped like `x`."""
     near = _near(x)
     inner = _inner(near)
     slope = (1 - inner * inner) * (_ROOT * (1 + 3 * _CUBIC * (near * near)))
@@ -29,7 +33,7 @@ def gelu_with_slope(x: Array) -> tuple[Array, Array]:
 
 
 def _near(x: Array) -> Array:
-    """`x` where the gate is neither open nor shut: beyond, x³ may be more than a number can hold."""
+    """Return `x` limited to ±16, where the gate is 0 or 1 already; larger values of x³ could overflow."""
     return array_module(x).clip(x, -16, 16)
 
 

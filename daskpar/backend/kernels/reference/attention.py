@@ -1,4 +1,8 @@
-"""Attention (Vaswani et al. 2017, sec. 3.2.1): softmax over the keys of each query, and what it weighs."""
+"""Scaled dot-product attention: softmax over the keys of each query, then a weighted sum of values.
+
+Reference:
+    Vaswani et al. 2017, "Attention is all you need", section 3.2.1. https://arxiv.org/abs/1706.03762
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,19 @@ def attention(
     drop: Array | None = None,
     softmax: Callable[..., Array] | None = None,
 ) -> tuple[Array, Array]:
-    """(weights (rows, heads, positions, positions), their sums of values (rows, positions, features)).
+    """Return the attention weights and the weighted sums of values.
 
-    `z` (rows, positions, 3, heads, features of a head): queries, keys and values. `factor`, `causal`, `mask`
-    as for `softmax_rows`, for which `softmax` may stand. `drop`: what the weights are multiplied by before
-    values are summed.
+    Args:
+        z: Queries, keys and values (rows, positions, 3, heads, features of a head).
+        factor: Factor of the scores, usually 1 / √(features of a head).
+        causal: Let query i see only keys 0 to i.
+        mask: True for keys (rows, keys) that queries may see. None: all keys.
+        drop: Factors of the weights (rows, heads, positions, positions), before values are summed. None: 1.
+        softmax: Function in place of `softmax_rows`.
+
+    Returns:
+        The weights (rows, heads, positions, positions) before `drop`, and the sums (rows, positions,
+        heads * features of a head).
     """
     q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
     weights = (softmax or softmax_rows)(q @ k.transpose(0, 1, 3, 2), factor, causal, mask)
@@ -37,7 +49,11 @@ def attention_backward(
     drop: Array | None = None,
     softmax_back: Callable[..., Array] | None = None,
 ) -> Array:
-    """The gradient of `attention` with respect to `z`, from its weights and the gradient of the sums."""
+    """Return the gradient of `attention` with respect to `z`, shaped like `z`.
+
+    `weights` are those that `attention` returned, and `dy` (rows, positions, heads * features of a head) is
+    the gradient of its sums.
+    """
     rows, positions, _, heads, size = z.shape
     q, k, v = (z[:, :, i].transpose(0, 2, 1, 3) for i in range(3))
     d_heads = dy.reshape(rows, positions, heads, size).transpose(0, 2, 1, 3)
@@ -54,10 +70,10 @@ def attention_backward(
 
 
 def softmax_rows(scores: Array, factor: float, causal: bool, mask: Array | None) -> Array:
-    """softmax(factor·scores) over the last axis of (rows, heads, queries, keys).
+    """Return softmax(factor · scores) over the last axis of (rows, heads, queries, keys).
 
-    With `causal`, query i sees keys 0 to i. `mask` (rows, keys): those not in it are seen by none; a query
-    that sees no key gets zeros.
+    With `causal`, query i sees keys 0 to i. `mask` (rows, keys) is true for keys that queries may see. A
+    query that sees no key has zero weights.
     """
     xp = array_module(scores)
     z = scores * factor
@@ -80,6 +96,9 @@ def softmax_rows(scores: Array, factor: float, causal: bool, mask: Array | None)
 
 
 def softmax_backward(weights: Array, dy: Array, factor: float) -> Array:
-    """The gradient of `softmax_rows` with respect to `scores`, from its output."""
+    """Return the gradient of `softmax_rows` with respect to `scores`.
+
+    `weights` are its output, and `dy` the gradient of the output; all have shape (..., keys).
+    """
     xp = array_module(dy)
     return weights * (dy - xp.sum(dy * weights, axis=-1, keepdims=True)) * factor

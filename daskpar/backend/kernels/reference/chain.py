@@ -1,4 +1,4 @@
-"""Dense layers in a row, each but the last followed by a rectifier where `rectify` says so."""
+"""Chains of dense layers, each optionally followed by ReLU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from daskpar.backend.kernels.reference.matrix import product
 def dense_chain(
     x: Array, weights: Sequence[Array], biases: Sequence[Array | None], rectify: Sequence[bool]
 ) -> list[Array]:
-    """The output of each layer: x·weight + bias of the output before, and max(0, ·) of that."""
+    """Return the output (rows, units) of each layer of a chain.
+
+    A layer computes `x @ weight + bias` from the previous output, and ReLU of that if its entry of `rectify`
+    is true. `x` is (rows, features), a weight (features, units), a bias (units,) or None.
+    """
     outputs: list[Array] = []
     for weight, bias, rectified in zip(weights, biases, rectify, strict=True):
         x = product(x, weight, bias=bias, rectify=rectified)
@@ -27,10 +31,16 @@ def dense_chain_backward(
     into: Sequence[tuple[Array | None, Array | None]],
     input_gradient: bool,
 ) -> tuple[Array | None, list[tuple[Array, Array | None]]]:
-    """(dx or None, the gradients of each layer's weight and bias).
+    """Return the gradients of a chain: of its input, or None, and of each layer's weight and bias.
 
-    `inputs`: those of each layer; where one is `rectified` its gradient is zero where it is not above zero.
-    `into`: where the gradients of weight and bias are written; for None in a bias's place there is none.
+    Args:
+        dy: Gradient of the last output (rows, units).
+        inputs: Input of each layer (rows, features).
+        weights: Weight of each layer (features, units).
+        rectified: True for an input that is an output of ReLU; its gradient is zero where the input is zero.
+        into: Arrays for the gradients of weight and bias. None for a weight allocates an array; None for a
+            bias means that the layer has no bias.
+        input_gradient: Compute the gradient of the first input.
     """
     grads: list[tuple[Array, Array | None]] = []
     for i in reversed(range(len(weights))):

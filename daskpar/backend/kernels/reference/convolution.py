@@ -1,7 +1,13 @@
-"""Two-dimensional convolutions as matrix products over gathered patches (Chellapilla et al. 2006).
+"""Two-dimensional convolutions as matrix products over gathered patches (im2col).
 
-Images are (rows, height, width, channels). Patches are gathered for some images at a time, as many as stay in
-a core's cache, so they take neither memory nor its bandwidth.
+Images are (rows, height, width, channels). Patches are gathered for a few images at a time, so that they stay
+in a core's cache:
+
+    x (rows, height, width, in) ── gather ──> patches (pixels, taps · in) ── @ weight (taps · in, out) ──> y
+
+Reference:
+    Chellapilla, Puri and Simard 2006, "High performance convolutional neural networks for document
+    processing".
 """
 
 from __future__ import annotations
@@ -19,10 +25,13 @@ _PATCHES = 2**18  # elements: 1 MiB of float32
 
 
 class Geometry(NamedTuple):
-    """How a kernel moves over an image; two numbers each, for height and width.
+    """Geometry of a convolution or pooling; pairs are for height and width.
 
-    `padding`: zeros before and after. `dilation`: how far apart the taps are. `groups`: parts of the channels
-    that see only each other.
+    Args:
+        stride: Distance in pixels between neighbouring positions of the kernel. Default: (1, 1).
+        padding: Zeros (before, after) along height and along width. Default: none.
+        dilation: Distance in pixels between neighbouring taps of the kernel. Default: (1, 1).
+        groups: Number of groups of channels that are convolved apart. Default: 1.
     """
 
     stride: Pair = (1, 1)
@@ -31,7 +40,7 @@ class Geometry(NamedTuple):
     groups: int = 1
 
     def output(self, image: Pair, kernel: Pair) -> Pair:
-        """Height and width of the output, below 1 where the kernel does not fit."""
+        """Return height and width of the output; a number below 1 means that the kernel does not fit."""
         height, width = (
             (size + sum(pad) - step * (taps - 1) - 1) // stride + 1
             for size, pad, step, taps, stride in zip(
@@ -42,9 +51,10 @@ class Geometry(NamedTuple):
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None, how: Geometry, rectify: bool = False) -> Array:
-    """y (rows, height', width', out); `weight` (height, width, in / groups, out), `bias` (out,) or None.
+    """Return the convolution (rows, height', width', out) of images `x` (rows, height, width, in).
 
-    With `rectify` what is below zero becomes zero.
+    `weight` is (kernel height, kernel width, in / groups, out), and `bias` (out,) or None. `how` is the
+    geometry. `rectify` applies ReLU to the output.
     """
     xp = array_module(x)
     padded = surround(x, how)
@@ -69,9 +79,10 @@ def conv2d_backward(
     input_gradient: bool = True,
     rectified: bool = False,
 ) -> tuple[Array | None, Array, Array]:
-    """(dx, or None where nobody needs it, gradient of the weight, gradient of the bias).
+    """Return the gradients of a convolution: of `x`, or None, of the weight and of the bias.
 
-    With `rectified` what stands in dx where x is not above zero becomes zero.
+    `dy` (rows, height', width', out) is the gradient of the output. With `rectified`, `x` is an output of
+    ReLU, and its gradient is zero where `x` is not above zero.
     """
     bias = array_module(dy).sum(dy.reshape(-1, dy.shape[-1]), axis=0)
     dx = conv2d_input_gradient(dy, weight, x.shape[1:3], how) if input_gradient else None
@@ -81,7 +92,7 @@ def conv2d_backward(
 
 
 def conv2d_weight_gradient(x: Array, dy: Array, shape: tuple[int, ...], how: Geometry) -> Array:
-    """The gradient with respect to a weight of `shape`."""
+    """Return the gradient of a convolution with respect to its weight, which has shape `shape`."""
     xp = array_module(x)
     padded = surround(x, how)
     total = xp.zeros(shape, dtype=x.dtype)
@@ -95,7 +106,10 @@ def conv2d_weight_gradient(x: Array, dy: Array, shape: tuple[int, ...], how: Geo
 
 
 def conv2d_input_gradient(dy: Array, weight: Array, image: Pair, how: Geometry) -> Array:
-    """dx (rows, *image, in): also the transposed convolution of `dy`."""
+    """Return the gradient (rows, *image, in) of a convolution with respect to its input.
+
+    It is also the transposed convolution of `dy` (rows, height', width', out).
+    """
     xp = array_module(dy)
     kernel, channels = weight.shape[:2], weight.shape[2]
     padded = xp.zeros((dy.shape[0], *extent(image, how), channels * how.groups), dtype=dy.dtype)
@@ -110,7 +124,7 @@ def conv2d_input_gradient(dy: Array, weight: Array, image: Pair, how: Geometry) 
 
 
 def surround(x: Array, how: Geometry, value: float = 0.0) -> Array:
-    """`x` with its padding around it; itself where there is none."""
+    """Return `x` with its padding, or `x` itself if there is none."""
     if not any(map(any, how.padding)):
         return x
     shape = (x.shape[0], *extent(x.shape[1:3], how), x.shape[3])
@@ -120,19 +134,19 @@ def surround(x: Array, how: Geometry, value: float = 0.0) -> Array:
 
 
 def extent(image: tuple[int, ...], how: Geometry) -> Pair:
-    """Height and width of an image with its padding."""
+    """Return height and width of an image with its padding."""
     height, width = (size + sum(pad) for size, pad in zip(image, how.padding, strict=True))
     return height, width
 
 
 def inside(padded: Array, image: tuple[int, ...], how: Geometry) -> Array:
-    """The image within its padding, as a view."""
+    """Return the image within its padding, as a view."""
     (top, _), (left, _) = how.padding
     return padded[:, top : top + image[0], left : left + image[1]]
 
 
 def _blocks(x: Array, weight: Array, out: tuple[int, ...]) -> Iterator[slice]:
-    """Images that are worked on at once."""
+    """Yield the images whose patches are gathered at once, as slices of the rows."""
     rows = x.shape[0]
     step = max(1, rows)
     if array_module(x) is np:
@@ -143,7 +157,7 @@ def _blocks(x: Array, weight: Array, out: tuple[int, ...]) -> Iterator[slice]:
 
 
 def _gather(x: Array, kernel: tuple[int, ...], out: tuple[int, ...], how: Geometry) -> Array:
-    """Patches (pixels of the output, groups, taps down, taps across, channels of a group)."""
+    """Return patches (pixels of the output, groups, taps down, taps across, channels of a group)."""
     rows, channels = x.shape[0], x.shape[3] // how.groups
     shape = (rows, *out, how.groups, *kernel, channels)
     if kernel == (1, 1) and how.groups == 1 and how.stride == (1, 1):
@@ -157,7 +171,7 @@ def _gather(x: Array, kernel: tuple[int, ...], out: tuple[int, ...], how: Geomet
 def taps(
     kernel: tuple[int, ...], out: tuple[int, ...], how: Geometry
 ) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
-    """Each tap of a kernel, and the pixels that it meets while the kernel moves."""
+    """Yield each tap (row, column) of a kernel, and an index of the pixels under it for all outputs."""
     for i in range(kernel[0]):
         for j in range(kernel[1]):
             places = (
@@ -168,7 +182,7 @@ def taps(
 
 
 def _groups(weight: Array, how: Geometry) -> Iterator[tuple[int, slice]]:
-    """Each group of channels, with the columns of the output that belong to it."""
+    """Yield the number of each group of channels, and its columns of the output."""
     units = weight.shape[3] // how.groups
     for group in range(how.groups):
         yield group, slice(group * units, (group + 1) * units)

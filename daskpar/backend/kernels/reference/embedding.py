@@ -1,4 +1,4 @@
-"""Adding rows to the places of a table that their numbers name."""
+"""Sums of rows by number: the backward pass of an embedding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from daskpar.backend.array import Array, array_module
 
 
 def scatter_rows(numbers: Array, values: Array, rows: int) -> Array:
-    """A table (rows, features), each row the sum of those `values` (..., features) that have its number."""
+    """Return a table (rows, features) in which row i is the sum of the values with number i.
+
+    `numbers` (...) are integers from 0 to rows - 1, and `values` (..., features) the rows to sum.
+    """
     xp = array_module(values)
     table = xp.zeros((rows, values.shape[-1]), dtype=values.dtype)
     xp.add.at(table, numbers.reshape(-1), values.reshape(-1, values.shape[-1]))

@@ -1,4 +1,9 @@
-"""Cross-entropy of softmax outputs with classes."""
+"""Cross-entropy of softmax outputs and classes, with label smoothing.
+
+Reference:
+    Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7.
+    https://arxiv.org/abs/1512.00567
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from daskpar.backend.array import Array, array_module
 
 
 def log_softmax(x: Array) -> Array:
-    """log(softmax(x)) over the last axis, shifted by the maximum so that nothing overflows."""
+    """Return log(softmax(x)) over the last axis, shifted by the maximum so that nothing overflows."""
     xp = array_module(x)
     shifted = x - xp.max(x, axis=-1, keepdims=True)
     shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
@@ -16,10 +21,14 @@ def log_softmax(x: Array) -> Array:
 def cross_entropy(
     outputs: Array, classes: Array, smoothing: float, weights: Array | None = None
 ) -> tuple[float, Array]:
-    """(the sum of -Σ goal·log softmax over rows, its gradient) for `outputs` (rows, ..., classes).
+    """Return the sum over rows of -Σ target · log softmax(outputs), and its gradient shaped like `outputs`.
 
-    The goal of a row is 1 - smoothing for its class, plus smoothing / classes everywhere. `weights`: (rows,),
-    by which the terms of each example are multiplied.
+    Args:
+        outputs: Outputs before the softmax (rows, ..., classes).
+        classes: Class numbers (rows, ...).
+        smoothing: Label smoothing from 0 to 1. A target is 1 - smoothing for the class, plus
+            smoothing / classes for every class.
+        weights: Factors of the terms of each row (rows,). None: 1.
     """
     xp = array_module(outputs)
     count = outputs.shape[-1]

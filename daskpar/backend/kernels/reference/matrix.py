@@ -1,4 +1,4 @@
-"""Products of matrices, and what is done to them on the way."""
+"""Matrix products, optionally with a bias, ReLU and a mask."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ def product(
     rectify: bool = False,
     where: Array | None = None,
 ) -> Array:
-    """a·b of a (rows, inner) and b (inner, columns), plus `bias` (columns,).
+    """Return the matrix product of `a` (rows, inner) and `b` (inner, columns), plus a bias.
 
-    With `rectify` what is below zero becomes zero; with `where`, shaped like the product, what stands where
-    that is not above zero. `out`: an array to write into, and to return.
+    Args:
+        a: Left matrix (rows, inner).
+        b: Right matrix (inner, columns).
+        out: Array for the result (rows, columns). None allocates one.
+        bias: Added to each row (columns,). None: no bias.
+        rectify: Apply ReLU.
+        where: Set the product to zero where this array (rows, columns) is not above zero. None: nowhere.
     """
     xp = array_module(a)
     y = xp.matmul(a, b, out=out)

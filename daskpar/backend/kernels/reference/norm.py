@@ -1,4 +1,8 @@
-"""Normalisation over the last axis, and what to do where squares overflow."""
+"""Layer normalisation over the last axis, with care for squares that overflow.
+
+Reference:
+    Ba, Kiros and Hinton 2016, "Layer normalization", equation 4. https://arxiv.org/abs/1607.06450
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ from daskpar.backend.array import Array, array_module
 
 
 def layer_norm(x: Array, scale: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """(y, normalised x, 1 / deviation with a last axis of 1) (Ba, Kiros and Hinton 2016, eq. 4)."""
+    """Return the output, the normalised `x` (both shaped like `x`), and 1 / deviation (..., 1).
+
+    `x` is (..., features), `scale` and `shift` are (features,). `epsilon` is added to the variance.
+    """
     normal, inverse = _normal(x, epsilon)
     if overflows(inverse):
         size, epsilon = sizes(inverse, array_module(x).abs(x).max(axis=-1, keepdims=True), epsilon)
@@ -16,7 +23,10 @@ def layer_norm(x: Array, scale: Array, shift: Array, epsilon: float) -> tuple[Ar
 
 
 def layer_norm_backward(dy: Array, normal: Array, inverse: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """(dx, gradient of scale, gradient of shift)."""
+    """Return the gradients of `x` (..., features), of the scale and of the shift (features,).
+
+    `normal` and `inverse` are those that `layer_norm` returned.
+    """
     xp = array_module(dy)
     axes = tuple(range(dy.ndim - 1))
     d_normal = dy * scale
@@ -27,14 +37,15 @@ def layer_norm_backward(dy: Array, normal: Array, inverse: Array, scale: Array) 
 
 
 def overflows(inverse: Array) -> bool:
-    """Return whether squares overflowed somewhere, so that 1 / deviation is 0 (or NaN)."""
+    """Return whether squares have overflowed, so that 1 / deviation is 0 or NaN."""
     return not bool((inverse > 0).all())
 
 
 def sizes(inverse: Array, largest: Array, epsilon: float) -> tuple[Array, Array]:
-    """Powers of two to divide values by before they are squared, and `epsilon` divided by their squares.
+    """Return powers of two to divide values by before they are squared, and `epsilon` / powers².
 
-    `largest`: absolute values, of the same shape as `inverse`. Where squares do not overflow the power is 1.
+    `largest` are the largest absolute values, shaped like `inverse`. The power is 1 where squares do not
+    overflow.
     """
     xp = array_module(inverse)
     one = xp.ones_like(largest)

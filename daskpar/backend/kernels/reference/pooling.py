@@ -1,4 +1,4 @@
-"""The largest value of each window of an image."""
+"""Max pooling: the largest value of each window of an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from daskpar.backend.kernels.reference.convolution import Geometry, Pair, extent
 
 
 def max_pool(x: Array, size: Pair, how: Geometry) -> tuple[Array, Array]:
-    """y (rows, height', width', channels), and for each value the number of the tap it came from (uint8)."""
+    """Return the maxima (rows, height', width', channels) and the number of the tap of each (uint8).
+
+    `x` is (rows, height, width, channels), `size` the height and width of a window, `how` the geometry. Taps
+    are numbered along the rows of the window.
+    """
     xp = array_module(x)
     padded = surround(x, how, -math.inf)
     out = how.output(x.shape[1:3], size)
@@ -27,7 +31,10 @@ def max_pool(x: Array, size: Pair, how: Geometry) -> tuple[Array, Array]:
 
 
 def max_pool_backward(dy: Array, where: Array, image: Pair, size: Pair, how: Geometry) -> Array:
-    """dx (rows, *image, channels): each gradient goes where the value came from."""
+    """Return the input gradient (rows, *image, channels): each `dy` is added at the pixel of its maximum.
+
+    `where` are the tap numbers that `max_pool` returned.
+    """
     xp = array_module(dy)
     dx = xp.zeros((dy.shape[0], *extent(image, how), dy.shape[3]), dtype=dy.dtype)
     for i, j, places in taps(size, dy.shape[1:3], how):

@@ -1,7 +1,15 @@
-"""Attention block by block: queries see one block of keys after the other, the softmax is kept up to date.
+"""Attention over blocks of keys, one after another, with an online softmax.
 
-Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"; Dao 2023, "FlashAttention-2". Arrays
-are (rows, heads, positions, features of a head).
+Arrays are (rows, heads, positions, features of a head).
+
+    queries   ── attend ──>   Softmax   ── attend ──>   Softmax   ── attended ──>   weighted sums
+                 block 0                   block 1
+
+Reference:
+    Milakov and Gimelshein 2018, "Online normalizer calculation for softmax".
+    https://arxiv.org/abs/1805.02867
+    Dao 2023, "FlashAttention-2: Faster attention with better parallelism and work partitioning".
+    https://arxiv.org/abs/2307.08691
 """
 
 from __future__ import annotations
@@ -13,10 +21,12 @@ from daskpar.backend.array import Array, Reduced, array_module, pickle_via_host
 
 
 class Softmax(NamedTuple):
-    """The softmax of some queries over the keys they have seen so far.
+    """State of the softmax of some queries over the keys that they have seen so far.
 
-    `top` (rows, heads, queries): their largest score; `total`: the sum of exp(score - top). `sums` (rows,
-    heads, queries, features): that of exp(score - top) · value.
+    Args:
+        top: Largest score (rows, heads, queries).
+        total: Sum of exp(score - top) (rows, heads, queries).
+        sums: Sum of exp(score - top) · value (rows, heads, queries, features).
     """
 
     top: Array
@@ -36,10 +46,16 @@ def attend(
     drop: Array | None,
     before: Softmax | None,
 ) -> Softmax:
-    """Let queries see one more block of keys.
+    """Return the softmax state of queries after one more block of keys.
 
-    `seen`, which fits (rows, heads, queries, keys), is true where a query sees a key; None: everywhere.
-    `drop`: what weights are multiplied by before values are summed. `before`: the blocks seen before.
+    Args:
+        q: Queries (rows, heads, queries, features).
+        k: Keys (rows, heads, keys, features).
+        v: Values (rows, heads, keys, features).
+        factor: Factor of the scores.
+        seen: True where a query sees a key; broadcasts to (rows, heads, queries, keys). None: everywhere.
+        drop: Factors of the weights before values are summed (rows, heads, queries, keys). None: 1.
+        before: State after the earlier blocks. None: this is the first block.
     """
     xp = array_module(q)
     scores = _scores(q, k, factor, seen)
@@ -58,9 +74,10 @@ def attend(
 
 
 def attended(softmax: Softmax) -> tuple[Array, Array]:
-    """(the weighted sums of values, the logarithm of the sum of all exponentials for each query).
+    """Return the weighted sums of values, and the logarithm of the sum of exponentials of each query.
 
-    Queries that have seen no key get zeros, and an infinite logarithm, which makes all their weights zero.
+    The sums are (rows, heads, queries, features), the logarithms (rows, heads, queries). Queries that have
+    seen no key have zero sums and an infinite logarithm, which makes all their weights zero.
     """
     xp = array_module(softmax.total)
     none = softmax.total == 0
@@ -80,9 +97,10 @@ def attend_backward(
     dy: Array,
     delta: Array,
 ) -> tuple[Array, Array, Array]:
-    """The gradients (dq, dk, dv) of one block, from that of the weighted sums.
+    """Return the gradients (dq, dk, dv) of one block of keys.
 
-    `logarithm`: as `attended` gives it. `delta` (rows, heads, queries): the sum over features of dy · y.
+    `dy` (rows, heads, queries, features) is the gradient of the weighted sums, `logarithm` comes from
+    `attended`, and `delta` (rows, heads, queries) is the sum over features of dy · y.
     """
     xp = array_module(q)
     weights = xp.exp(_scores(q, k, factor, seen) - logarithm[..., None])
@@ -102,5 +120,5 @@ def _scores(q: Array, k: Array, factor: float, seen: Array | None) -> Array:
 
 
 def _finite(top: Array) -> Array:
-    """The largest scores, with zero where no key was seen."""
+    """Return the largest scores, with zero for queries that have seen no key."""
     return array_module(top).where(top == -math.inf, top.dtype.type(0), top)

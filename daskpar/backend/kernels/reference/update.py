@@ -1,4 +1,10 @@
-"""Update rules over flat arrays, in place: what the optimizers spend their time in."""
+"""Update rules of the optimizers, in place on flat arrays (elements,).
+
+Reference:
+    Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning", section 2.
+    Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
+    https://arxiv.org/abs/1412.6980
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from daskpar.backend.chunked import chunked
 
 
 def sgd_update(params: Array, grads: Array, lr: float) -> None:
-    """p <- p - lr·g; g is used up."""
+    """Update `params` in place: p ← p - lr · g. The contents of `grads` are overwritten."""
     for p, g in chunked(params, grads):
         g *= lr
         p -= g
@@ -16,7 +22,10 @@ def sgd_update(params: Array, grads: Array, lr: float) -> None:
 def momentum_update(
     params: Array, grads: Array, moved: Array, lr: float, momentum: float, nesterov: bool
 ) -> None:
-    """v <- momentum·v + g; p <- p - lr·v, or p - lr·(g + momentum·v) with `nesterov`; `g` is used up."""
+    """Update `params` and the momentum `moved` in place, and overwrite `grads`.
+
+    v ← momentum · v + g, then p ← p - lr · v, or with `nesterov` p ← p - lr · (g + momentum · v).
+    """
     for p, g, v in chunked(params, grads, moved):
         v *= momentum
         v += g
@@ -38,7 +47,11 @@ def adam_update(
     beta2: float,
     epsilon: float,
 ) -> None:
-    """m and s move towards g and g²; p <- p - rate·m / (root·√s + epsilon); `g` is used up."""
+    """Update `params` and the moments `mean` and `square` in place, and overwrite `grads`.
+
+    m ← beta1 · m + (1 - beta1) · g and s ← beta2 · s + (1 - beta2) · g², then
+    p ← p - rate · m / (root · √s + epsilon). `rate` and `root` include the bias corrections.
+    """
     xp = array_module(params)
     for p, g, m, s in chunked(params, grads, mean, square):
         m *= beta1

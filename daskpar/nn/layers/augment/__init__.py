@@ -1,4 +1,4 @@
-"""Layers that vary images while training, each row of the global batch by draws of its own."""
+"""Layers that vary images while training. Each row of the batch has draws of its own."""
 
 from daskpar.nn.layers.augment.crop import RandomCrop
 from daskpar.nn.layers.augment.cutout import Cutout

@@ -18,11 +18,32 @@ from daskpar.registry import register
 @register("random_crop")
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
-    """`rows` by `columns` pixels from a random place of each image; from its centre when not training.
+    """Random crop: a window of pixels at a random place of each image, or the centre when not training.
 
-    (rows, height, width, channels) -> (rows, `rows`, `columns`, channels). `padding`: how many zeros are
-    thought around the image on every side. `RandomCrop(32, 32, padding=4)` is the recipe for CIFAR-10 of
-    He et al. 2016, sec. 4.2.
+    Args:
+        rows: Height of the crop.
+        columns: Width of the crop.
+        padding: Zeros around the image on every side, before the crop. Default: 0.
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: (rows, `rows`, `columns`, channels).
+
+    Raises:
+        InputError: The crop is larger than the padded image, or the padding is larger than the crop.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, RandomCrop
+        >>> x = np.arange(16.0).reshape(1, 4, 4, 1)
+        >>> y, _ = RandomCrop(2, 2).forward({}, x, Context())  # not training: the centre
+        >>> y[0, :, :, 0]
+        array([[ 5.,  6.],
+               [ 9., 10.]])
+
+    Reference:
+        He et al. 2016, "Deep residual learning for image recognition", section 4.2: 32 by 32 pixels with a
+        padding of 4 for CIFAR-10. https://arxiv.org/abs/1512.03385
     """
 
     rows: int
@@ -35,8 +56,8 @@ class RandomCrop(Augmentation):
             raise InputError(f"random_crop.padding={self.padding} must be at least 0")
         if self.padding > max(self.rows, self.columns):
             raise InputError(
-                f"random_crop.padding={self.padding} would leave crops without a pixel of the image; use at "
-                f"most {max(self.rows, self.columns)}"
+                f"random_crop.padding={self.padding} could leave crops without any pixel of the image; use "
+                f"at most {max(self.rows, self.columns)}"
             )
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -45,7 +66,7 @@ class RandomCrop(Augmentation):
             if wanted > there + 2 * self.padding:
                 raise InputError(
                     f"random_crop.{name}={wanted} is more than the {there + 2 * self.padding} that shape "
-                    f"{in_shape} has with padding={self.padding}; ask for less, or pad more"
+                    f"{in_shape} has with padding={self.padding}; use less, or more padding"
                 )
         return {}, (self.rows, self.columns, channels)
 

@@ -1,4 +1,4 @@
-"""Cutout."""
+"""Cutout of squares."""
 
 from __future__ import annotations
 
@@ -14,9 +14,30 @@ from daskpar.registry import register
 @register("cutout")
 @dataclass(frozen=True)
 class Cutout(Augmentation):
-    """Zeroes a square of `size` by `size` pixels around a random pixel of each image while training.
+    """Cutout: set a square around a random pixel of each image to zero while training.
 
-    DeVries and Taylor 2017, sec. 3.2: the square may lie partly outside of the image.
+    The square may be partly outside of the image.
+
+    Args:
+        size: Height and width of the square in pixels.
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: the same.
+
+    Raises:
+        InputError: `size` is not positive, or the input is no image.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Cutout
+        >>> y, _ = Cutout(1).forward({}, np.ones((1, 4, 4, 1)), Context(training=True))
+        >>> int((y == 0).sum())
+        1
+
+    Reference:
+        DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout",
+        section 3.2. https://arxiv.org/abs/1708.04552
     """
 
     size: int

@@ -15,7 +15,29 @@ from daskpar.registry import register
 @register("random_flip")
 @dataclass(frozen=True)
 class RandomFlip(Augmentation):
-    """Mirrors every other image at random while training: left to right, upside down, or each by itself."""
+    """Random flip: mirror each image with probability 1/2 while training.
+
+    With both directions, each has a draw of its own.
+
+    Args:
+        horizontal: Mirror left to right. Default: True.
+        vertical: Mirror upside down. Default: False.
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: the same.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, RandomFlip
+        >>> x = np.tile([1.0, 2.0, 3.0], 4).reshape(4, 1, 3, 1)  # four images of 1 by 3 pixels
+        >>> y, _ = RandomFlip().forward({}, x, Context(training=True))
+        >>> y[:, 0, :, 0]
+        array([[1., 2., 3.],
+               [1., 2., 3.],
+               [3., 2., 1.],
+               [3., 2., 1.]])
+    """
 
     horizontal: bool = True
     vertical: bool = False
@@ -41,6 +63,6 @@ class RandomFlip(Augmentation):
 
 
 def _mirrored(coin: Array, length: int) -> Array:
-    """(rows, length): places from the first to the last, or where the coin shows 1, the other way round."""
+    """Return the indices (rows, length) from first to last, or from last to first where the coin shows 1."""
     places = array_module(coin).arange(length)
     return places + coin[:, None] * (length - 1 - 2 * places)

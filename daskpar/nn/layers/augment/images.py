@@ -1,4 +1,4 @@
-"""What layers that vary images share: draws for each row, and moving each image by its own amount."""
+"""The base of layers that vary images: draws for each row, and the functions that move each image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from daskpar.nn.partition_rules import EACH, Width
 class Augmentation(Layer):
     """A layer on images (rows, height, width, channels) that treats all channels of a pixel alike.
 
-    What it draws for a row depends on (seed, step, place in the network, row of the global batch) and on
-    nothing else, so any cut of a batch draws the same.
+    The draws of a row depend on seed, step, place in the network and number of the row in the batch, and on
+    nothing else: every layout draws the same.
     """
 
     def init(self, rng: np.random.Generator, in_shape: Shape) -> tuple[Params, Shape]:
@@ -30,15 +30,22 @@ class Augmentation(Layer):
 
 
 def draws(ctx: Context, x: Array, *below: int) -> list[Array]:
-    """For each of `below` a whole number from 0 to below − 1 for every row of `x`: (rows,), beside `x`."""
+    """Return one array (rows,) of integers for each of `below`, drawn from 0 to below − 1, beside `x`."""
     numbers = whole_numbers(ctx.seed, ctx.step, ctx.path, ctx.row, x.shape[0], below)
     return [array_module(x).asarray(numbers[:, j]) for j in range(len(below))]
 
 
 def moved(x: Array, top: Array, left: Array, height: int, width: int) -> Array:
-    """From each image the `height` by `width` pixels from its own (top, left) on; zero outside of the image.
+    """Return a window of each image that begins at its own (top, left); zero outside of the image.
 
-    `top` and `left`: (rows,), also negative. The adjoint is the same with −top, −left and the size of `x`.
+    The adjoint is the same function with −top, −left and the size of `x`.
+
+    Args:
+        x: Images (rows, height, width, channels).
+        top: First row of pixels of each image (rows,), also negative.
+        left: First column of pixels of each image (rows,), also negative.
+        height: Rows of pixels of the window.
+        width: Columns of pixels of the window.
     """
     xp = array_module(x)
     vertical, horizontal = top[:, None] + xp.arange(height), left[:, None] + xp.arange(width)
@@ -49,10 +56,14 @@ def moved(x: Array, top: Array, left: Array, height: int, width: int) -> Array:
 
 
 def pixels(x: Array, vertical: Array, horizontal: Array) -> Array:
-    """From each image the pixels where some of its rows and columns cross: (rows, n, m, channels).
+    """Return the pixels at some rows and columns of each image: (rows, n, m, channels).
 
-    `vertical` (rows, n), `horizontal` (rows, m): which rows and columns of pixels. Taking whole pixels from
-    one long list is four times as fast as indexing by three arrays.
+    It indexes whole pixels in one long list, four times as fast as indexing by three arrays.
+
+    Args:
+        x: Images (rows, height, width, channels).
+        vertical: Rows of pixels to return (rows, n).
+        horizontal: Columns of pixels to return (rows, m).
     """
     rows, height, width, channels = x.shape
     line = array_module(x).arange(rows)[:, None] * height + vertical
@@ -61,5 +72,5 @@ def pixels(x: Array, vertical: Array, horizontal: Array) -> Array:
 
 
 def within(places: Array, start: Array | int, stop: Array | int) -> Array:
-    """Which of `places` lie from `start` to `stop` − 1."""
+    """Return a mask of the `places` from `start` to `stop` − 1."""
     return (places >= start) & (places < stop)

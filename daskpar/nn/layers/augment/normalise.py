@@ -1,4 +1,4 @@
-"""Normalising by numbers that are given."""
+"""Normalisation by fixed numbers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,33 @@ from daskpar.nn.partition_rules import EACH, ROW, Width, Window
 from daskpar.registry import register
 
 Numbers = float | tuple[float, ...]
-"""One for all channels, or one a channel."""
+"""One number for all channels, or one for each."""
 
 
 @register("normalise")
 @dataclass(frozen=True)
 class Normalise(Layer):
-    """`(x − mean) / deviation`, for all channels (the last axis) or channel by channel; always active."""
+    """Normalisation by fixed numbers: `y = (x − mean) / deviation`, in training and in prediction.
+
+    Args:
+        mean: One number for all channels, or one for each. Channels are the last axis.
+        deviation: One number for all channels, or one for each. Above zero.
+
+    Shape:
+        - Input: (rows, ..., channels).
+        - Output: the same.
+
+    Raises:
+        InputError: A deviation is not positive, or there is another number of means than of channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, Normalise
+        >>> layer = Normalise(mean=(10.0, 20.0), deviation=(1.0, 5.0))
+        >>> y, _ = layer.forward({}, np.array([[12.0, 10.0]]), Context())
+        >>> y
+        array([[ 2., -2.]])
+    """
 
     mean: Numbers
     deviation: Numbers
@@ -41,7 +61,7 @@ class Normalise(Layer):
             if isinstance(value, tuple) and len(value) != channels:
                 raise InputError(
                     f"normalise.{name} has {len(value)} numbers for the {channels} channels of shape "
-                    f"{in_shape}; give one, or one a channel"
+                    f"{in_shape}; give one number, or one for each channel"
                 )
         return {}, in_shape
 
@@ -57,7 +77,7 @@ class Normalise(Layer):
         return 2 * math.prod(out_shape)
 
     def width(self) -> Width | None:
-        """Parts of the channels would not know which numbers are theirs."""
+        """Return the split by channels. Numbers for each channel cannot be split."""
         return None if isinstance(self.mean, tuple) or isinstance(self.deviation, tuple) else EACH
 
     def window(self, in_shape: Shape) -> Window | None:
@@ -65,7 +85,7 @@ class Normalise(Layer):
 
 
 def _beside(numbers: Numbers, x: Array) -> Any:
-    """The numbers as `x` takes them: a Python number, or an array of its dtype on its device."""
+    """Return the numbers in the form that `x` needs: a Python number, or an array on its device."""
     if not isinstance(numbers, tuple):
         return numbers
     return spread(array_module(x).asarray(numbers, dtype=x.dtype), x)

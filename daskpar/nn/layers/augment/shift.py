@@ -18,7 +18,27 @@ from daskpar.registry import register
 @register("random_shift")
 @dataclass(frozen=True)
 class RandomShift(Augmentation):
-    """Shifts each image while training by −`pixels` to `pixels` along both axes; zeros come in."""
+    """Random shift: move each image by up to `pixels` along both axes while training. Zeros fill the gap.
+
+    Args:
+        pixels: Largest shift in pixels; it must be less than the height and the width of an image.
+
+    Shape:
+        - Input: (rows, height, width, channels).
+        - Output: the same.
+
+    Raises:
+        InputError: `pixels` is not positive, or it is too large for the image.
+
+    Example:
+        >>> import numpy as np
+        >>> from daskpar import Context, RandomShift
+        >>> x = np.zeros((1, 5, 5, 1))
+        >>> x[0, 2, 2] = 1.0  # one bright pixel in the centre
+        >>> y, _ = RandomShift(1).forward({}, x, Context(training=True, seed=1))
+        >>> np.argwhere(y[0, :, :, 0]).tolist()
+        [[1, 1]]
+    """
 
     pixels: int
 
@@ -29,7 +49,7 @@ class RandomShift(Augmentation):
         height, width, _ = image("random_shift", in_shape)
         if self.pixels >= min(height, width):
             raise InputError(
-                f"random_shift.pixels={self.pixels} can shift all of an image of shape {in_shape} out of "
+                f"random_shift.pixels={self.pixels} could shift an image of shape {in_shape} out of "
                 f"sight; it must be below {min(height, width)}"
             )
         return {}, in_shape

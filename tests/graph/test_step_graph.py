@@ -39,7 +39,7 @@ def step_graph(
     chunks = add_training_data(graph, model, part, spec)
     builder = Emitter(spec, model, chunks, apart)
     front = builder.window(graph, builder.start(graph, 0), [0.1] * steps)
-    builder.cut(graph, front)
+    builder.snapshot(graph, front)
     return graph
 
 
@@ -165,8 +165,8 @@ def test_lanes_prefer_a_worker_each_and_never_insist() -> None:
         assert layer.annotations["allow_other_workers"] is True
         for key in layer:
             preferred = layer.annotations["workers"](key)
-            if key in graph.lanes:
-                workers.setdefault(graph.lanes[key], set()).update(preferred)
+            if key in graph.slots:
+                workers.setdefault(graph.slots[key], set()).update(preferred)
             else:
                 assert preferred is None
     assert workers == {0: {"a"}, 1: {"a"}, 2: {"b"}, 3: {"b"}}
