@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from daskpar.cluster import CLUSTERS
-from daskpar.cluster import open_cluster as open_kind
+from daskpar.cluster import CLUSTERS, open_cluster as open_kind
 from daskpar.config import Config
 from daskpar.config.section import keys_of
 from daskpar.data import SOURCES, Parts, Source, parts_of
