@@ -122,6 +122,7 @@ def test_nothing_is_sent_or_copied_between_workers_that_are_threads(threads: Cli
     before = received(threads)
     trainer = trained(threads, Layout(data=2))
     assert received(threads) == before
+    assert sum(task.kind == "grad" for task in trainer.trace_.ran) == 2 * STEPS
     assert all(not task.transfers for task in trainer.trace_.ran)
 
 

@@ -63,7 +63,8 @@ def test_summary(trained):
     assert found["steps"] == 40 and found["seconds"] > 0 and found["examples_per_second"] > 0
     assert found["layout"] == vars(Layout())
     assert set(found["versions"]) >= {"python", "daskpar", "numpy", "dask", "distributed"}
-    assert all({"library", "threads"} <= set(lib) for libs in found["blas"].values() for lib in libs)
+    libraries = [library for each in found["blas"].values() for library in each]
+    assert libraries and all({"library", "threads"} <= set(library) for library in libraries)
     assert len(found["parameters_sha256"]) == 64 and int(found["parameters_sha256"], 16)
 
 

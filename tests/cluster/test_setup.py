@@ -45,8 +45,9 @@ def test_workers_that_join_later_are_set_up_too(processes_client: Any) -> None:
 def test_blas_threads_go_by_the_layout(lanes: int, processes_client: Any) -> None:
     prepare(processes_client, lanes)
     expected = max(1, blas.cores() // lanes)
-    for name, libraries in setup.describe(processes_client).items():
-        assert name in ("0", "1")
+    described = setup.describe(processes_client)
+    assert set(described) == {"0", "1"}
+    for libraries in described.values():
         assert {lib["threads"] for lib in libraries} == {expected}
         assert {"library", "version", "architecture", "threads"} == set(libraries[0])
 

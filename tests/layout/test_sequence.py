@@ -92,6 +92,8 @@ def test_nothing_but_keys_and_gradients_crosses_between_tracks(layout: Layout) -
 
 def test_a_block_comes_from_the_neighbour_that_has_looked_at_it() -> None:
     ops = plan_of(text(False), Layout(sequence=4)).step.ops
+    hops = [op.coordinates[4] for op in ops if op.function == "send_keys"]
+    assert sorted(set(hops)) == [0, 1, 2, 3]  # from the track itself, and from three neighbours
     for op in ops:
         if op.function == "send_keys":
             track, hop = op.coordinates[0], op.coordinates[4]

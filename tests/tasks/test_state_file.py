@@ -30,6 +30,18 @@ def test_round_trip_keeps_every_bit_and_names_every_tensor(tmp_path: Path) -> No
     assert {"params/1.weight", "params/3.bias", "slots/mean/1.weight", "slots/square_mean/3.bias"} <= names
 
 
+@pytest.mark.parametrize("name", ["1.weight", "1.bias", "3.weight", "3.bias"])
+def test_the_digest_is_of_every_bit_of_the_parameters(name: str) -> None:
+    """The tests of same bits, and of killed workers, go by it."""
+    spec, owner = make()
+    params = owner.state.params.copy()
+    parameter = spec.table.named(params)[name].reshape(-1)
+    parameter[-1] = np.nextafter(parameter[-1], np.float32(1))
+    changed = owner.state._replace(params=params)
+    assert state_file.digest(spec, changed) != state_file.digest(spec, owner.state)
+    assert state_file.digest(spec, owner.state._replace(step=7)) == state_file.digest(spec, owner.state)
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

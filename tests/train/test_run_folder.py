@@ -109,7 +109,7 @@ def test_a_run_that_learnt_nothing_leaves_nothing(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(RuntimeError):
         make(tmp_path, callbacks=[Fail()]).fit(X, 1 - Y)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"^validation=2\.0"):
         make(tmp_path, batch=20, model=[{"dense": 3}]).fit(X, Y, validation=2.0)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
