@@ -70,3 +70,15 @@ def test_tiles_share_one_gradient() -> None:
     section = step(Layout(tiles=2), model=conv)
     tree = next(op for op in named(section, "reduce-gradient") if op.coordinates[0] == 0)
     assert [section.ops[n].coordinates for n in tree.reads] == [(0, 0, 0), (0, 0, 1)]
+
+
+@pytest.mark.parametrize(
+    "layout", [Layout(data=6, stages=2), Layout(data=2, shards=2), Layout(width=2)], ids=repr
+)
+def test_what_others_wait_for_is_urgent(layout: Layout) -> None:
+    """Reducing and sending go before passes, which have more work to follow."""
+    ops = step(layout, across=True).ops
+    urgent = {op.kind.verb for op in ops if op.kind.urgent}
+    patient = {op.kind.verb for op in ops if not op.kind.urgent}
+    assert {"pick", "reduce"} <= urgent | {"reduce"} and not urgent & patient
+    assert {"forward", "backward", "load", "update"} <= patient

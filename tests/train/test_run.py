@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daskpar import Callback, EarlyStopping, InputError, Layout, Trainer, tasks
+from daskpar import Callback, EarlyStopping, InputError, Layout, NotFiniteError, Penalty, Trainer, tasks
 from daskpar.autotune.simulate import Cost
 from daskpar.cluster.executor import THREADED, ThreadedExecutor
 from daskpar.data import Digits, Split
@@ -75,6 +75,16 @@ def test_a_run_hears_what_it_has_no_state_for(executor: Any) -> None:
         run.keep_best()
     with pytest.raises(InputError, match="the run is in progress"):
         run.replace_state(tasks.load_initial(run.spec).state)
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["no folder", "folder"])
+def test_a_last_step_that_overflows_is_refused(executor: Any, tmp_path: Path, written: bool) -> None:
+    steep: dict[str, Any] = {"optimizer": {"sgd": 3e38}, "penalty": Penalty(l2=1e4)}
+    wanted = settings(epochs=None, steps=1, folder=tmp_path if written else None, **steep)
+    run = start(executor, wanted).run
+    with pytest.raises(NotFiniteError, match=r"step 1: parameter 1\.weight"):
+        list(run.events())
+    assert run.state is None and not list(tmp_path.rglob("*.safetensors"))
 
 
 class Sees(Callback):
