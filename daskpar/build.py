@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from daskpar.cluster import CLUSTERS
-from daskpar.cluster import open_cluster as open_kind
+from daskpar.cluster import CLUSTERS, open_cluster as open_kind
 from daskpar.config import Config
 from daskpar.config.section import keys_of
 from daskpar.data import SOURCES, Parts, Source, parts_of
@@ -37,9 +36,9 @@ def open_data(config: Config) -> Parts:
 
 def _keys_of_others(source: type[Source]) -> list[str]:
     """Return the keys that other sources have and this one lacks, as arrays lack `target`."""
-    own = {key.name for key in keys_of(source)}
+    keys = {key.name for key in keys_of(source)}
     others = (key.name for other in SOURCES.values() for key in keys_of(other))
-    return sorted({name for name in others if name not in own})
+    return sorted({name for name in others if name not in keys})
 
 
 def check(config: Config) -> None:
@@ -77,16 +76,16 @@ def make_trainer(
     """
     sections = {"train": config.train, "data": config.data, "cluster": config.cluster}
     sections |= {"checkpoint": config.checkpoint, "": config}
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: getattr(sections[section], key_in_section(field).rpartition(".")[2])
         for name, field in FIELDS.items()
         if (section := field.metadata["section"]) is not None
     }
     clip, stopping, penalty = config.train.clip, config.train.early_stopping, config.regularisation
-    given |= {
+    arguments |= {
         "layout": make_layout(config),
         "clip": Clip(**dict(clip)) if clip else None,
         "penalty": Penalty(**dict(penalty)) if penalty else None,
         "callbacks": [*([EarlyStopping(**dict(stopping))] if stopping else []), *callbacks],
     }
-    return Trainer(**given, folder=config.folder, client=client, profile=profile)
+    return Trainer(**arguments, folder=config.folder, client=client, profile=profile)

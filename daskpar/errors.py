@@ -64,7 +64,21 @@ class NotFiniteError(OneLine, ArithmeticError):
 
 
 class ClusterLostError(OneLine, RuntimeError):
-    """Loss of the scheduler, or repeated loss of a task's workers. The run can be resumed elsewhere."""
+    """Loss of the scheduler, or repeated loss of a task's workers. The run can be resumed elsewhere.
+
+    The message says where the last state was saved. The command line exits with code 1.
+
+    Args:
+        message: The message. Default: "".
+
+    Example:
+        >>> from daskpar import ClusterLostError
+        >>> isinstance(ClusterLostError("the scheduler is gone"), RuntimeError)
+        True
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(message)
 
 
 class Interrupted(OneLine, KeyboardInterrupt):

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -106,17 +105,18 @@ def methods(thing: object) -> Iterator[tuple[str, object]]:
                 yield name, method
 
 
-@pytest.mark.parametrize("name", daskpar.__all__)
+API = [name for name in daskpar.__all__ if not inspect.ismodule(getattr(daskpar, name))]
+
+
+@pytest.mark.parametrize("name", API)
 def test_the_api_tells_its_arguments(name: str) -> None:
     thing = getattr(daskpar, name)
     assert arguments(thing) - documented_arguments(thing) == set(), thing.__doc__
 
 
-@pytest.mark.parametrize("name", daskpar.__all__)
+@pytest.mark.parametrize("name", API)
 def test_the_api_shows_an_example(name: str) -> None:
-    thing = getattr(daskpar, name)
-    assert ">>>" in (thing.__doc__ or "")
-    assert import_module(thing.__module__)  # tests/test_examples.py runs the examples of all modules
+    assert ">>>" in (getattr(daskpar, name).__doc__ or "")  # tests/test_examples.py runs it
 
 
 PEOPLE_CALL = ("Trainer", "Ensemble", "NeuralClassifier", "NeuralRegressor")

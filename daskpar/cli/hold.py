@@ -23,11 +23,11 @@ def check_hold(config: Config) -> None:
         )
 
 
-def hold_dashboard(client: Any, tell: Callable[[str], None]) -> None:
-    """Wait until Ctrl-C, or until the scheduler of a client is gone. `tell` prints a line."""
-    tell(f"dashboard {client.dashboard_link} stays open; Ctrl-C closes it")
+def hold_dashboard(client: Any, announce: Callable[[str], None]) -> None:
+    """Wait until Ctrl-C, or until the scheduler of a client is gone. `announce` prints a line."""
+    announce(f"dashboard {client.dashboard_link} stays open; Ctrl-C closes it")
     try:
         while client.status in ("running", "connecting"):
             time.sleep(_POLL)
     except KeyboardInterrupt:
-        tell("dashboard closed")
+        announce("dashboard closed")

@@ -29,7 +29,7 @@ class Start(NamedTuple):
             raise InputError("--resume continues this run, --from begins with another; give one of them")
         if self.path is None and (self.fresh_optimizer or not self.strict):
             name = "--not-strict" if not self.strict else "--fresh-optimizer"
-            raise InputError(f"{name} goes with --from, which names what to begin with")
+            raise InputError(f"{name} goes with --from PATH, which names the state to begin with")
 
     def checks(self, config: Config) -> list[Callback]:
         """Return the callback that refuses to resume the run of another config, if the run is resumed."""

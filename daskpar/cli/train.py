@@ -34,21 +34,21 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
     Raises InputError for bad input, before a cluster is started where possible.
     """
 
-    def tell(line: str) -> None:
+    def announce(line: str) -> None:
         console.print(line)
 
     start.check()
-    folder = RunFolder(config.folder, config.as_yaml(), start.resume, tell, config.run.name)
+    folder = RunFolder(config.folder, config.as_yaml(), start.resume, announce, config.run.name)
     folder.check()
     check(config)
     check_hold(config)
     parts = open_data(config)
     with open_cluster(config) as client:
         if client != THREADED:
-            tell(f"dashboard {client.dashboard_link}")
+            announce(f"dashboard {client.dashboard_link}")
         trainer = make_trainer(config, client, [*start.checks(config), folder, progress(console)], profile)
         try:
-            with announce_logs(tell):
+            with announce_logs(announce):
                 if start.path is not None:
                     trainer.restore(start.path, strict=start.strict)
                 trainer.fit(
@@ -59,22 +59,22 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
                 )
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
-                tell(f"{folder.saved} is kept; `--resume` continues from there")
+                announce(f"{folder.saved} is kept; `--resume` continues from there")
             raise
-        finish(trainer, config, parts if evaluate else None, folder, tell)
+        finish(trainer, config, parts if evaluate else None, folder, announce)
         if profile:
             show_profile(trainer, config, console)
         if config.dashboard.hold:
-            hold_dashboard(client, tell)
+            hold_dashboard(client, announce)
 
 
 @contextmanager
-def announce_logs(tell: Callable[[str], None]) -> Iterator[None]:
+def announce_logs(announce: Callable[[str], None]) -> Iterator[None]:
     """Print the library's log lines meanwhile, for example that it compiles kernels."""
 
     class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tell(record.getMessage())
+            announce(record.getMessage())
 
     library, handler = logging.getLogger("daskpar"), Printer()
     level = library.level
@@ -106,7 +106,7 @@ def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseEx
 
 
 def finish(
-    trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, tell: Callable[[str], None]
+    trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, announce: Callable[[str], None]
 ) -> None:
     """Evaluate on the parts, if any, write the final summary, and print scores and speed."""
     scores: dict[str, Any] = {}
@@ -115,9 +115,11 @@ def finish(
         scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
     for name, values in scores.items():
-        tell(f"{name:10}  " + "  ".join(told(values)))
+        announce(f"{name:10}  " + "  ".join(told(values)))
     rate = summary["examples_per_second"]
-    tell(f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/")
+    announce(
+        f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/"
+    )
     if raised is not None:
         raise raised
 

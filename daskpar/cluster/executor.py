@@ -13,8 +13,7 @@ from daskpar.backend.array import PROCESS_DEFAULT
 from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster import setup
 from daskpar.cluster.clients import THREADED, Workers, current_client, known_workers, leave_thread_pool
-from daskpar.cluster.executor_protocol import Done as Done
-from daskpar.cluster.executor_protocol import Executor as Executor
+from daskpar.cluster.executor_protocol import Done as Done, Executor as Executor
 from daskpar.cluster.patience import POLL, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
 from daskpar.errors import ClusterLostError, InputError, ServerLostError

@@ -195,4 +195,9 @@ def _one(alike: Sequence[tuple[str, Key]]) -> Key:
         owners.setdefault(key.help, []).append(name)
     if len(alike) > 1 and len(owners) == 1:
         return first
-    return first._replace(help="; ".join(f"{', '.join(names)}: {help}" for help, names in owners.items()))
+    return first._replace(help="; ".join(_owned(names, help or "") for help, names in owners.items()))
+
+
+def _owned(names: Sequence[str], help: str) -> str:
+    """Return the help of a key that these blocks have, with their names unless it has them itself."""
+    return help if "for kind" in help else f"{', '.join(names)}: {help}"

@@ -10,6 +10,16 @@ The classes that most people need:
 A source is split into parts. Rows of a part become chunks, on which a training step computes:
 
     Source -- split --> Parts -- Sampler, read, Transform --> Chunk --> step
+
+Example:
+    >>> from daskpar.data import Digits, split
+    >>> split(Digits(), validation=0.1, test=0.2, seed=0, stratified=True)
+    Parts of Digits()
+      train       1,258 rows
+      validation    180 rows
+      test          359 rows
+      x           8 × 8 × 1 uint8
+      y           int32, 10 classes
 """
 
 # Sources are registered in this order. Messages list them in the same order.

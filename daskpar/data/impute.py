@@ -100,7 +100,7 @@ class Impute(Transform):
     )
     value: float | str | None = setting(None, "constant for the strategy constant: a number or a text")
     columns: tuple[str | int, ...] = setting(
-        (), "names or numbers (from 0) of columns; all that the strategy applies to if left out"
+        (), "names or numbers (from 0) of columns (default: all that the strategy applies to)"
     )
     keeps_missing = True
 

@@ -109,7 +109,7 @@ class Mnist(Source):
     """
 
     folder: PathText = setting(
-        MISSING, "a folder with the IDX files of MNIST; $DASKPAR_DATA or a download if left out", key="path"
+        MISSING, "a folder with the IDX files of MNIST (default: $DASKPAR_DATA, or a download)", key="path"
     )
     part: str = "train"
     max_value: float | None = field(default=255.0, kw_only=True, metadata=MAX_VALUE)

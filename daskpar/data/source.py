@@ -35,7 +35,7 @@ class Divided(NamedTuple):
 
 MAX_VALUE = setting(
     None,
-    "raw value that becomes 1, e.g. 255 for bytes; every x is divided by it",
+    "raw value that becomes 1, e.g. 255 for bytes (every x is divided by it)",
     above=0,
     at_least=1e-30,  # float32 still holds its reciprocal
     at_most=1e30,

@@ -20,8 +20,7 @@ from daskpar.data.records import MISSING, NUMBER, TEXT
 from daskpar.errors import InputError
 
 if TYPE_CHECKING:
-    from pyarrow import ChunkedArray, RecordBatch
-    from pyarrow import DataType as ArrowType
+    from pyarrow import ChunkedArray, DataType as ArrowType, RecordBatch
     from pyarrow.csv import CSVStreamingReader
 
 _ROWS = 65_536  # rows of a batch

@@ -8,8 +8,7 @@ memory, so a table may be larger than memory. They are replaced when the table's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING as REQUIRED
-from dataclasses import dataclass, replace
+from dataclasses import MISSING as REQUIRED, dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -54,7 +53,7 @@ class Table(Source):
     path: PathText = setting(REQUIRED, "a file, a folder of files, or a pattern such as part-*.csv")
     target: str | tuple[str, ...] = setting((), "name of the column to predict, or a list of names")
     columns: tuple[str, ...] = setting(
-        (), "names of the columns of the examples; all but the target if left out"
+        (), "names of the columns of the examples (default: all but the target)"
     )
     drop: tuple[str, ...] = setting((), "names of columns to leave out")
     known: Features = ()
@@ -160,7 +159,7 @@ class Csv(Table):
 
     format: ClassVar[str] = "csv"
     needs: ClassVar[str] = "data.path, a file with names of columns in its first line"
-    separator: str = setting(",", "character between values, e.g. a semicolon; one character")
+    separator: str = setting(",", "one character between values, e.g. a comma or a semicolon")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -85,7 +85,7 @@ class Text(Source):
         The numbers are those of nanoGPT's `shakespeare_char`. https://github.com/karpathy/nanoGPT
     """
 
-    path: PathText = setting(MISSING, "a text file; $DASKPAR_DATA/tinyshakespeare.txt if left out")
+    path: PathText = setting(MISSING, "a text file (default: $DASKPAR_DATA/tinyshakespeare.txt)")
     block: int = setting(64, "characters of a window", at_least=1)
     low: float = 0.0
     high: float = 1.0

@@ -15,8 +15,7 @@ from numpy.typing import DTypeLike
 
 from daskpar.backend.array import Array, array_module
 from daskpar.data.fitted import TRANSFORMS, Fitted, Label, Measure, Transform
-from daskpar.data.fitted_json import from_json as from_json
-from daskpar.data.fitted_json import to_json as to_json
+from daskpar.data.fitted_json import from_json as from_json, to_json as to_json
 from daskpar.data.on_numbers import NumbersOf
 from daskpar.data.records import Features, is_records
 from daskpar.errors import InputError

@@ -1,6 +1,6 @@
 """Tensor parallelism: layers are cut by columns, heads, channels or words (Shoeybi et al. 2019, Megatron-LM).
 
-A cut part of the model, such as two dense layers in a row, becomes `width` branches. Each holds a slice of
+A cut part of the model, such as `dense, relu, dense`, becomes `width` branches. Each stores a slice of
 the parameters and works on all rows. `width: 2`, forward:
 
     forward-stage ─┬─> forward-dense (branch 0) ─┬─> reduce-activation ──> forward-stage

@@ -30,6 +30,9 @@ class History(list[Record]):
         examples_per_second   training rows a second so far
         each_step             lists of the values of each step since the last record: loss, lr
 
+    Args:
+        iterable: Records. Default: ().
+
     Example:
         >>> History([{"step": 2, "epoch": 1.0, "lr": 0.1, "train": {"loss": 0.6}, "validation": {"loss": 0.7},
         ...           "seconds": 0.5, "examples_per_second": 64.0, "each_step": {"loss": [0.7, 0.5]}}])

@@ -344,7 +344,7 @@ def repeat(times, *layers):
 )
 def test_a_model_has_a_bounded_number_of_layers(model, count):
     with pytest.raises(
-        InputError, match=f"a model of {count} layers or more; expected at most 10,000, look at"
+        InputError, match=f"a model of {count} layers or more; expected at most 10,000; check"
     ):
         registry.model(model)
 

@@ -199,7 +199,7 @@ TABLE = {
         '(other labels: targets=["labels"])',
     ),
     "negative classes": (
-        arrays(y=np.arange(100) % 4 - 1),
+        arrays(y=np.arange(100) % 4 - 1, data={"streams": 1}),  # one chunk, so one message
         "train data: classes from -1 to 2 for a model with 3 outputs; expected 0 to 2 "
         '(other labels: targets=["labels"])',
     ),

@@ -44,7 +44,7 @@ def test_a_run_begins_with_the_seed_or_a_file(path: Path | None) -> None:
 def test_remainders_of_rounding_come_from_a_file_or_there_are_none(path: Path | None, count: int) -> None:
     emit, graph = emitter(Layout(data=2, compression="float16"))
     emit.start(graph, 0, path)
-    assert len(graph.tasks.get("load-residual", {})) == count
+    assert len(graph.tasks.get("load-remainder", {})) == count
 
 
 def test_each_step_has_its_number_its_rate_and_a_fresh_log_at_first() -> None:
@@ -96,7 +96,7 @@ def test_pushes_are_remembered_as_far_back_as_the_bound() -> None:
 def test_a_cut_is_a_state_of_its_own_and_the_run_goes_on_from_what_waits() -> None:
     emit, graph = emitter(Layout(data=2))
     state = emit.window(graph, emit.start(graph, 0), [0.1])
-    key, after = emit.cut(graph, state)
+    key, after = emit.snapshot(graph, state)
     assert key == ("update-0a", 1) and after == state
     settled = emit.settled(after)
     assert set(settled.values) == {"state 0"} and settled.keys <= state.keys

@@ -19,7 +19,7 @@ ACTOR = Kind("parameter-server", "server", ("shard",), actor=True)
 def small() -> Graph:
     """Return two numbers, on slots 0 and 1, and their sum, which is urgent."""
     graph = Graph("0a")
-    numbers = [graph.add("load-data", (n,), int, n + 1, lane=n) for n in (0, 1)]
+    numbers = [graph.add("load-data", (n,), int, n + 1, slot=n) for n in (0, 1)]
     graph.add(URGENT, (7, 0), add, *refs(numbers))
     return graph
 
@@ -28,7 +28,7 @@ def test_keys_are_the_operation_with_the_token_and_the_index() -> None:
     graph = small()
     assert list(graph.flat()) == [("load-data-0a", 0), ("load-data-0a", 1), ("reduce-gradient-0a", 7, 0)]
     assert list(graph.tasks) == ["load-data", "reduce-gradient"] and len(graph) == 3
-    assert graph.lanes == {("load-data-0a", 0): 0, ("load-data-0a", 1): 1}
+    assert graph.slots == {("load-data-0a", 0): 0, ("load-data-0a", 1): 1}
 
 
 def test_references_stand_for_values() -> None:
@@ -60,9 +60,9 @@ def test_layers_are_operations_and_urgent_ones_come_first() -> None:
 
 def test_slots_are_spread_over_the_workers_in_order() -> None:
     graph = Graph("0a")
-    keys = [graph.add("grad", (n,), int, n, lane=n) for n in range(6)]
+    keys = [graph.add("grad", (n,), int, n, slot=n) for n in range(6)]
     free = graph.add("grad", (6,), int, 6)
-    (layer,) = graph.high_level(["a", "b", "c"], lanes=6).layers.values()
+    (layer,) = graph.high_level(["a", "b", "c"], slots=6).layers.values()
     placement: Any = layer.annotations["workers"]
     assert isinstance(placement, Placement)
     assert [placement(key) for key in keys] == [["a"], ["a"], ["b"], ["b"], ["c"], ["c"]]

@@ -40,11 +40,17 @@ def _rows(
                 f"`{before}{name}`",
                 as_type(value),
                 "" if "default" not in value else f"`{as_yaml(value['default'])}`",
-                value.get("description", ""),
+                _in_yaml(value.get("description", "")),
             )
         for option in value.get("anyOf", ()):
             if "$ref" in option:
                 yield from _rows(_section(option, schema), schema, f"{before}{name}.")
+
+
+def _in_yaml(help: str) -> str:
+    """Return a help text with the values that YAML writes in another way than Python."""
+    names = {"None": "`null`", "True": "`true`", "False": "`false`"}
+    return re.sub(r"\b(None|True|False)\b", lambda match: names[match[0]], help)
 
 
 def as_yaml(value: object) -> str:

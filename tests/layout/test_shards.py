@@ -28,7 +28,7 @@ def test_slices_end_at_multiples_of_sixteen_elements(shards: int, expected: list
         (0, {}, r"^layout\.shards=0 must be at least 1"),
         (611, {}, r"^layout\.shards=611 is more than the 610 parameters"),
         (2, {"optimizer": "lamb"}, r"^layout\.shards=2 cuts tensors, but lamb needs the norms"),
-        (2, {"optimizer": "lars"}, r"^layout\.shards=2 cuts tensors, of which lars needs the norms"),
+        (2, {"optimizer": "lars"}, r"^layout\.shards=2 cuts tensors, but lars needs the norms"),
     ],
 )
 def test_refused(shards: int, options: dict[str, Any], message: str) -> None:

@@ -38,7 +38,7 @@ def test_copies_of_the_whole_state_are_loaded_once() -> None:
     assert (load.function, load.slot, load.arguments) == (
         "begin_state",
         None,
-        (Now.MODEL, Now.FILE, Now.PART),
+        (Now.MODEL, Now.FILE, Now.PREFIX),
     )
     assert start.results == {state_of(0): (Output(0),) * 3}
 
@@ -102,14 +102,14 @@ def test_a_look_applies_what_waits_and_gathers_the_whole() -> None:
 
 def test_remainders_of_rounding_are_part_of_the_state() -> None:
     found = plan(Layout(data=2, compression="float16"))
-    loads = named(found.start, "load-residual")
+    loads = named(found.start, "load-remainder")
     assert len(loads) == 2 and {op.needs for op in loads} == {FROM_FILE}
-    residuals = {name for name in found.step.results if name.startswith("residual")}
-    assert residuals == {name for name in found.start.results if name.startswith("residual")}
-    assert len(residuals) == 2
-    (save,) = named(found.snapshot, "save-residuals")
+    remainders = {name for name in found.step.results if name.startswith("remainder")}
+    assert remainders == {name for name in found.start.results if name.startswith("remainder")}
+    assert len(remainders) == 2
+    (save,) = named(found.snapshot, "save-remainders")
     carried = {argument.variable for argument in save.arguments if isinstance(argument, Carried)}
-    assert carried == residuals and found.snapshot.results[SNAPSHOT] == (Output(1),)
+    assert carried == remainders and found.snapshot.results[SNAPSHOT] == (Output(1),)
 
 
 def test_the_log_of_a_step_is_in_the_first_state() -> None:

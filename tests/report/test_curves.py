@@ -145,4 +145,4 @@ def test_the_page_of_a_run_that_goes_on_says_so(tmp_path: Path) -> None:
     for running in (True, False):
         write_curves(records(2), path, "run", running=running)
         html = path.read_text()
-        assert data(html)["running"] is running and ("the run goes on" in html) is running
+        assert data(html)["running"] is running and ("still running" in html) is running

@@ -9,7 +9,8 @@ import pytest
 from specs import spec_of
 
 from daskpar import Clip, Layout, NotFiniteError, Penalty
-from daskpar.layout.partition import Span, shard_spans
+from daskpar.layout.owners import shard_spans
+from daskpar.layout.partition import Span
 from daskpar.tasks import step
 from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
 

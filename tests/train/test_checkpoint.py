@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+import daskpar
 from daskpar import InputError, NotFiniteError, Trainer
 from daskpar.backend import atomic
 from daskpar.cluster.executor import THREADED
@@ -92,3 +95,28 @@ def test_every(text: str, steps: int) -> None:
 def test_every_refuses(text: str) -> None:
     with pytest.raises(InputError, match=r"^checkpoint\.every=.* is no interval"):
         Interval.parse(text, "checkpoint.every")
+
+
+def test_no_file_of_a_run_is_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file from a stranger is read as numbers and text, and runs nothing."""
+    trainer = fitted(tmp_path / "run", epochs=1, transforms=["standardise"], optimizer="adam")
+    trainer.save(tmp_path / "model.safetensors")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    kinds = {".safetensors", ".json", ".jsonl", ".yaml", ".html"}
+    assert {path.suffix for path in written} == kinds
+    for path in written:
+        if path.suffix == ".safetensors":
+            assert load_file(path)
+        else:
+            path.read_text(encoding="utf-8")
+
+    class Refused:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise AssertionError("a file was unpickled")
+
+    monkeypatch.setattr(pickle, "load", Refused)
+    monkeypatch.setattr(pickle, "loads", Refused)
+    monkeypatch.setattr(pickle, "Unpickler", Refused)
+    x = Digits().arrays()[0][:9]
+    for path in (tmp_path / "model.safetensors", tmp_path / "run"):
+        np.testing.assert_array_equal(daskpar.load(path).predict(x), trainer.predict(x))

@@ -129,7 +129,12 @@ def test_layouts_cut_what_is_filled_in(layout):
 
 
 REFUSED = {
-    "two open": ([Dense(), Dense()], X, CLASSES, "several layers of the model have no `units`; only the last one"),
+    "two open": (
+        [Dense(), Dense()],
+        X,
+        CLASSES,
+        "several layers of the model have no `units`; only the last one",
+    ),
     "floats": ([Dense()], X, X[:, 0], "dense.units is not set, and the data do not determine it"),
     "no features": ([{"embedding": 30}], WORDS, CLASSES, "layer 'embedding' needs features"),
     "no codes": (

@@ -1,3 +1,8 @@
 """Kinds of clusters: frozen dataclasses whose fields are keys of the section `cluster` in a config."""
 
-from daskpar.cluster.kinds import local as local  # first, so that messages name its kinds first
+# They register themselves in this order, in which messages name them:
+# isort: off
+from daskpar.cluster.kinds import local as local
+from daskpar.cluster.kinds import address as address
+from daskpar.cluster.kinds import cuda as cuda
+from daskpar.cluster.kinds import kubernetes as kubernetes

@@ -44,6 +44,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _relu_backward(y, dy, dx):
+    """Write the input gradient of ReLU to flat `dx`."""
     for i in range(y.size):
         dx[i] = dy[i] if y[i] > 0 else np.float32(0)
 
@@ -66,6 +67,7 @@ def _gelu_of(x):
 
 @njit(nogil=True, cache=True)
 def _gelu(x, y, slope, sloped):
+    """Write GELU of flat `x` to `y`, and with `sloped` its derivative to `slope`."""
     whole = x.size - x.size % LANES
     for i in range(0, whole, LANES):
         value, rate = _gelu_of(load(x, i))

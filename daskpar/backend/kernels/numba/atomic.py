@@ -9,8 +9,7 @@ from llvmlite import ir
 from llvmlite.ir import IRBuilder, Value
 from numba import carray, types
 from numba.core.base import BaseContext
-from numba.core.typing import BaseContext as TypingContext
-from numba.core.typing import Signature
+from numba.core.typing import BaseContext as TypingContext, Signature
 from numba.extending import intrinsic
 from numba.types import Type
 

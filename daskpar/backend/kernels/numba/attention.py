@@ -71,6 +71,7 @@ def _seen(first, positions, causal):
 
 @njit(nogil=True, cache=True)
 def _attention(z, weights, merged, shape, factor, causal):
+    """Write flat weights (rows, heads, positions, positions) and sums (rows, positions, heads * size)."""
     rows, positions, _, heads, size = shape
     width, line = heads * size, 3 * heads * size
     keys = np.empty(size * positions, np.float32)
@@ -100,6 +101,7 @@ def _attention(z, weights, merged, shape, factor, causal):
 
 @njit(nogil=True, cache=True)
 def _attention_backward(z, weights, dy, dz, shape, factor, causal):
+    """Write the gradient of flat `z` (rows, positions, 3, heads, size) to `dz`."""
     rows, positions, _, heads, size = shape
     width, line = heads * size, 3 * heads * size
     values, scores = np.empty(size * positions, np.float32), np.empty(positions * positions, np.float32)

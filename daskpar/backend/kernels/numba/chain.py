@@ -91,6 +91,7 @@ def _largest(spaces: Sequence[tuple[int, int, np.ndarray, np.ndarray]]) -> tuple
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _forward(lines, rows, left, right):
+    """Compute the outputs of all layers of the table `lines` (layers, 9), in order."""
     nothing = array_at(0, 0)
     for i in range(lines.shape[0]):
         x, weight, bias, y, inner, columns, high, depth, rectify = lines[i]
@@ -116,6 +117,7 @@ def _forward(lines, rows, left, right):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _backward(lines, rows, left, right):
+    """Compute all gradients of the table `lines` (layers, 14), from the last layer to the first."""
     nothing = array_at(0, 0)
     for i in range(lines.shape[0]):
         x_at, weight_at, dy_at, d_weight, d_bias, dx, given, inner, columns = lines[i, :9]

@@ -122,6 +122,7 @@ def _block(y_shape):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _forward(x, matrix, y, rectify, x_shape, shape, y_shape, stride, dilation, before):
+    """Write the convolution to flat `y`; `matrix` (taps · in + 1, out) has the weight and the bias."""
     depth, units = shape[0] * shape[1] * shape[2] + 1, shape[3]
     rows, (lines, size) = y_shape[0] * y_shape[1], _block(y_shape)
     patches = np.ones(depth * size, np.float32)
@@ -142,6 +143,7 @@ def _forward(x, matrix, y, rectify, x_shape, shape, y_shape, stride, dilation, b
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _backward(x, dy, sums, x_shape, shape, y_shape, stride, dilation, before):
+    """Add the gradients of weight and bias to flat `sums` (taps in whole tiles, out)."""
     units = shape[3]
     rows, (lines, size) = y_shape[0] * y_shape[1], _block(y_shape)
     taps = sums.size // units

@@ -18,6 +18,7 @@ def scatter_rows(numbers: np.ndarray, values: np.ndarray, rows: int) -> np.ndarr
 
 @njit(nogil=True, cache=True)
 def _scatter(numbers, values, table):
+    """Add row i of flat `values` to row `numbers[i]` of `table` (rows, features)."""
     width = table.shape[1]
     for i in range(numbers.size):
         if numbers[i] < 0 or numbers[i] >= table.shape[0]:

@@ -12,8 +12,7 @@ from llvmlite import ir
 from llvmlite.ir import IRBuilder, Value
 from numba import njit, types
 from numba.core.base import BaseContext
-from numba.core.typing import BaseContext as TypingContext
-from numba.core.typing import Signature
+from numba.core.typing import BaseContext as TypingContext, Signature
 from numba.extending import intrinsic
 from numba.types import Type
 
@@ -108,11 +107,13 @@ def _rounded(typing: TypingContext, value: Type) -> Emitted:
 
 @njit(inline="always")
 def _both(x, rest, i):
+    """Return a vector of x + rest; an empty `rest` is zero."""
     return load(x, i) + load(rest, i) if rest.size else load(x, i)
 
 
 @njit(nogil=True, cache=True)
 def _largest(x, rest, whole):
+    """Return the largest absolute value of the first `whole` elements of x + rest."""
     top = splat(np.float32(0))
     for i in range(0, whole, LANES):
         value = _both(x, rest, i)
@@ -122,18 +123,21 @@ def _largest(x, rest, whole):
 
 @njit(nogil=True, cache=True)
 def _to_half(x, rest, factor, half, whole):
+    """Write (x + rest) · factor as float16 bits to `half` (uint16)."""
     for i in range(0, whole, LANES):
         _store(half, i, _both(x, rest, i) * splat(factor))
 
 
 @njit(nogil=True, cache=True)
 def _add_half(half, scale, out, whole):
+    """Add half · scale to the first `whole` elements of `out`."""
     for i in range(0, whole, LANES):
         store(out, i, load(out, i) + _load(half, i) * splat(scale))
 
 
 @njit(nogil=True, cache=True)
 def _left_by_half(x, rest, factor, scale, left, whole):
+    """Write the rounding error of the first `whole` elements of x + rest to `left`."""
     for i in range(0, whole, LANES):
         value = _both(x, rest, i)
         store(left, i, value - _rounded(value * splat(factor)) * splat(scale))

@@ -46,6 +46,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _layer_norm(x, scale, shift, y, normal, inverse, epsilon):
+    """Write output, normalised input (rows, features) and 1 / deviation (rows,), all flat."""
     width = scale.size
     share = np.float32(1) / np.float32(width)
     for row in range(inverse.size):
@@ -68,6 +69,7 @@ def _layer_norm(x, scale, shift, y, normal, inverse, epsilon):
 
 @njit(nogil=True, cache=True)
 def _layer_norm_backward(dy, normal, inverse, scale, dx, d_scale, d_shift):
+    """Write the input gradient (rows, features), and add to the gradients of scale and shift (features,)."""
     width = scale.size
     share = np.float32(1) / np.float32(width)
     for row in range(inverse.size):

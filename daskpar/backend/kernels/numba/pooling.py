@@ -48,6 +48,7 @@ def max_pool_backward(
 
 @njit(nogil=True, cache=True)
 def _max_pool(x, y, where, x_shape, y_shape, size, stride, dilation, top, left):
+    """Write the maxima of flat `x` (rows, height, width, channels) to `y`, and their taps to `where`."""
     rows, height, width, channels = x_shape
     at = 0
     for image in range(rows):
@@ -68,6 +69,7 @@ def _max_pool(x, y, where, x_shape, y_shape, size, stride, dilation, top, left):
 
 @njit(nogil=True, cache=True)
 def _max_pool_backward(dy, where, dx, x_shape, y_shape, size, stride, dilation, top, left, whole):
+    """Add each gradient to the pixel of its maximum in flat `dx`; with `whole`, write it instead."""
     rows, height, width, channels = x_shape
     at = 0
     for image in range(rows):

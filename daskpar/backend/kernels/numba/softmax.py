@@ -75,6 +75,7 @@ def _softmax_row(row, size):
 
 @njit(nogil=True, cache=True)
 def _softmax_rows(scores, out, queries, keys, factor, causal):
+    """Write softmax(factor · scores) of each row (keys,); `keys` is a multiple of LANES."""
     for at in range(scores.size // max(1, keys)):
         start = at * keys
         seen = min(at % queries + 1, keys) if causal else keys
@@ -121,6 +122,7 @@ def _softmax_odd_rows(scores, out, queries, keys, factor, causal):
 
 @njit(nogil=True, cache=True)
 def _softmax_backward(weights, dy, out, width, factor):
+    """Write the gradient of the scores of each row (width,)."""
     for start in range(0, dy.size, width):
         _softmax_back(weights, start, dy, out, start, width, factor)
 
@@ -163,6 +165,7 @@ def _cross_entropy_row(outputs, classes, gradient, row, at, count, size, low, ev
 
 @njit(nogil=True, cache=True)
 def _cross_entropy(outputs, classes, gradient, count, low, even):
+    """Return the summed loss of all terms, and write the gradient (terms, count)."""
     size = -(-count // LANES) * LANES
     row = np.empty(size, np.float32)
     loss = 0.0
@@ -173,6 +176,7 @@ def _cross_entropy(outputs, classes, gradient, count, low, even):
 
 @njit(nogil=True, cache=True)
 def _weighted_cross_entropy(outputs, classes, gradient, count, low, even, weights):
+    """Return the weighted sum of losses, and write the gradient (terms, count); `weights` is (terms,)."""
     size = -(-count // LANES) * LANES
     row = np.empty(size, np.float32)
     loss = 0.0

@@ -18,8 +18,7 @@ from llvmlite.ir import IRBuilder, Value
 from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
-from numba.core.typing import BaseContext as TypingContext
-from numba.core.typing import Signature
+from numba.core.typing import BaseContext as TypingContext, Signature
 from numba.extending import intrinsic
 from numba.types import Type
 

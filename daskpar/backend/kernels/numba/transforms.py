@@ -93,6 +93,7 @@ def _six(x, at, step):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _store_four(out, at, step, a, b, c, d):
+    """Store four vectors in `out`, `step` elements apart."""
     store(out, at, a)
     store(out, at + step, b)
     store(out, at + 2 * step, c)
@@ -101,6 +102,7 @@ def _store_four(out, at, step, a, b, c, d):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _store_six(out, at, step, six):
+    """Store six vectors in `out`, `step` elements apart."""
     a, b, c, d, e, f = six
     _store_four(out, at, step, a, b, c, d)
     store(out, at + 4 * step, e)
@@ -143,6 +145,7 @@ def back_tile(m, at, step, channels, out):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _store_pixels(y, at, units, shift, floor, four):
+    """Store four pixels plus the bias `shift`, not below `floor`, `units` elements apart."""
     a, b, c, d = four
     a, b = at_least(a + shift, floor), at_least(b + shift, floor)
     _store_four(y, at, units, a, b, at_least(c + shift, floor), at_least(d + shift, floor))

@@ -39,12 +39,14 @@ def adam_update(
 
 @njit(nogil=True, cache=True)
 def _sgd(p, g, lr):
+    """Update flat parameters in place by SGD."""
     for i in range(p.size):
         p[i] -= lr * g[i]
 
 
 @njit(nogil=True, cache=True)
 def _momentum(p, g, v, lr, momentum, nesterov):
+    """Update flat parameters and momentum in place."""
     if nesterov:
         for i in range(p.size):
             moved = momentum * v[i] + g[i]
@@ -59,6 +61,7 @@ def _momentum(p, g, v, lr, momentum, nesterov):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _adam(p, g, m, s, rate, root, beta1, beta2, rest1, rest2, epsilon):
+    """Update flat parameters and both moments in place by Adam."""
     for i in range(p.size):
         mean = beta1 * m[i] + rest1 * g[i]
         square = beta2 * s[i] + rest2 * (g[i] * g[i])

@@ -177,6 +177,7 @@ def _fill(x, x_shape, y_shape, pad_top, pad_left, first, count, scratch, out):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _forward(x, weight, bias, lowest, y, x_shape, y_shape, pad_top, pad_left):
+    """Write the convolution to flat `y`; `weight` is the transformed U (PLANES, in, out)."""
     channels = x_shape[3]
     rows, height, width, units = y_shape
     across = -(-width // SIDE)
@@ -206,6 +207,7 @@ def _forward(x, weight, bias, lowest, y, x_shape, y_shape, pad_top, pad_left):
 
 @njit(nogil=True, cache=True, boundscheck=False)
 def _backward(x, turned, dy, dx, sums, bias, x_shape, y_shape, pad_top, pad_left, input_gradient, rectified):
+    """Add to flat `dx`, to the transformed weight gradient `sums` (PLANES, in, out) and to `bias` (out,)."""
     _, height, width, channels = x_shape
     rows, out_height, out_width, units = y_shape
     across = -(-out_width // SIDE)
