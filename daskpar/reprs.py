@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from html import escape
+from textwrap import indent
 from typing import Any, ClassVar, Protocol, TypeGuard, cast
+
+_LINE = 80  # characters of a text without line breaks
+_MOST_ROWS = 60  # layers of a table of HTML
 
 
 class _Dataclass(Protocol):
@@ -16,34 +21,98 @@ class _Dataclass(Protocol):
 def short_repr(block: object) -> str:
     """Return a call of the class that names only the fields that differ from their defaults.
 
-    Fields without a default come first, by position. Different blocks have different texts.
+    Fields without a default come first, by position. Different blocks have different texts. A list of layers
+    that is too long for a line has a line for each layer.
 
-    >>> from daskpar import Dense, Layout
+    >>> from daskpar import Dense, Layout, ReLU, Sequential
     >>> Layout(data=2), Dense(16)
     (Layout(data=2), Dense(units=16))
+    >>> Sequential([Dense(64, bias=False), ReLU(), Dense(64, bias=False), ReLU(), Dense(8)])
+    Sequential([
+        Dense(units=64, bias=False),
+        ReLU(),
+        Dense(units=64, bias=False),
+        ReLU(),
+        Dense(units=8),
+    ])
     """
-    arguments = ", ".join(
-        value_repr(value) if required else f"{name}={value_repr(value)}"
+    arguments: list[tuple[str, str | list[str]]] = [
+        ("" if required else f"{name}=", [*map(repr, value)] if _blocks(value) else repr(value))
         for name, value, required in differing(block)
-    )
-    return f"{type(block).__name__}({arguments})"
+    ]
+    name = type(block).__name__
+    text = f"{name}({', '.join(prefix + _in_brackets(value) for prefix, value in arguments)})"
+    if len(text) <= _LINE and "\n" not in text:
+        return text
+    return f"{name}({', '.join(prefix + _in_lines(value) for prefix, value in arguments)})"
+
+
+def _in_brackets(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else f"[{', '.join(value)}]"
+
+
+def _in_lines(value: str | list[str]) -> str:
+    if isinstance(value, str):
+        return value
+    lines = "".join(f"{indent(part, '    ')},\n" for part in value)
+    return f"[\n{lines}]"
 
 
 def block_html(block: object) -> str:
-    """Return HTML of a block for a notebook: its layers as a list, its other fields with their help texts."""
+    """Return HTML of a block for a notebook: its layers and its other fields, as tables with help texts.
+
+    The layers within a layer are indented below it. Of many rows, only the first and the last are shown.
+    """
     helps = {field.name: field.metadata.get("help") or "" for field in _fields(block)}
-    lists, rows = [], []
-    for name, value, _ in differing(block):
-        if _blocks(value):
-            items = "".join(f"<li><code>{escape(repr(part))}</code></li>" for part in value)
-            lists.append(f'<ol start="0" style="margin:0">{items}</ol>')
-        else:
-            code, help = escape(value_repr(value)), escape(helps[name])
-            cells = (escape(name), f"<code>{code}</code>", f"<small>{help}</small>")
-            rows.append("".join(f'<td style="text-align:left;padding:1px 8px">{cell}</td>' for cell in cells))
-    table = "".join(f"<tr>{row}</tr>" for row in rows)
-    table = f'<table style="border-collapse:collapse;margin:0">{table}</table>' if rows else ""
-    return f"<div><b>{escape(type(block).__name__)}</b>{''.join(lists)}{table}</div>"
+    rows = [
+        _html_row(escape(name), _code(value_repr(value)), f"<small>{escape(helps[name])}</small>")
+        for name, value, _ in differing(block)
+        if not _blocks(value)
+    ]
+    return f"<div><b>{escape(type(block).__name__)}</b>{parts_html(block)}{_html_table(rows)}</div>"
+
+
+def parts_html(block: object) -> str:
+    """Return an HTML table of the blocks within a block, each with its number; "" if there are none."""
+    rows = [_html_row(*cells) for cells in _part_cells(block, "", 0)]
+    left_out = len(rows) - _MOST_ROWS
+    if left_out > 0:
+        half = _MOST_ROWS // 2
+        rows[half:-half] = [_html_row("…", f"{left_out:,} more")]
+    return _html_table(rows)
+
+
+def _part_cells(block: object, number: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield the number and the HTML of each block within a block, in the order of its fields."""
+    lists = [(name, value) for name, value, _ in differing(block) if _blocks(value)]
+    pad = f'<span style="padding-left:{2 * depth}em"></span>'
+    for first, (name, parts) in enumerate(lists):
+        if first:
+            yield "", f"{pad}<small>{escape(name)}:</small>"
+        for index, part in enumerate(parts):
+            place = "" if first or (depth and not number) else f"{number}{index}"
+            inner = [*_part_cells(part, f"{place}." if place else "", depth + 1)]
+            yield place, pad + _code(_without_lists(part) if inner else repr(part))
+            yield from inner
+
+
+def _without_lists(block: object) -> str:
+    """Return the `repr` of a block without the blocks within it: its name, if nothing else is left."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value, _ in differing(block) if not _blocks(value))
+    return type(block).__name__ + (f"({arguments})" if arguments else "")
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _html_row(*cells: str) -> str:
+    parts = (f'<td style="text-align:left;padding:1px 8px">{cell}</td>' for cell in cells)
+    return f"<tr>{''.join(parts)}</tr>"
+
+
+def _html_table(rows: list[str]) -> str:
+    return f'<table style="border-collapse:collapse;margin:0">{"".join(rows)}</table>' if rows else ""
 
 
 def differing(block: object) -> list[tuple[str, Any, bool]]:

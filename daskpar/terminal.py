@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
@@ -29,6 +30,12 @@ def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 codecs.register_error("daskpar-replace", _replace)
+
+
+def writable(text: str) -> str:
+    """Return a text in which characters that standard output lacks are replaced, as in a Terminal."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "daskpar-replace").decode(encoding)
 
 
 class Terminal(Console):

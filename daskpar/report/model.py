@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from html import escape
 from io import StringIO
@@ -13,9 +14,10 @@ from daskpar.autotune.summary import Row, summarise
 from daskpar.nn.layer import Shape
 from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.parameters import ParameterTable
-from daskpar.terminal import Terminal
+from daskpar.terminal import Terminal, writable
 
-_CAPTION = "FLOPs: forward, an example. Bytes kept: for the backward pass, an example, in float32."
+_FLOPS = "FLOPs: forward, an example."
+_KEPT = "Bytes kept: for the backward pass, an example, in float32."
 _CELL = "text-align:{side};padding:1px 8px;font-variant-numeric:tabular-nums;white-space:pre"
 
 
@@ -29,6 +31,8 @@ class ModelSummary:
         in_shape: Shape of one example, without the axis of rows.
         table: The table of the model's parameters, which knows the frozen ones. If there are any, a column
             counts them. None: no parameter is frozen. Default: None.
+        measured: Run the model to count the bytes that it saves for the backward pass. Without, `table` is
+            required, and the table has no column for the bytes. Default: True.
 
     Attributes:
         rows: One `Row` for each layer.
@@ -47,9 +51,12 @@ class ModelSummary:
         (4,)
     """
 
-    def __init__(self, model: Sequential, in_shape: Shape, table: ParameterTable | None = None):
+    def __init__(
+        self, model: Sequential, in_shape: Shape, table: ParameterTable | None = None, measured: bool = True
+    ):
         self.in_shape = in_shape
-        self.rows: tuple[Row, ...] = summarise(model, in_shape, table)
+        self.measured = measured
+        self.rows: tuple[Row, ...] = summarise(model, in_shape, table, measured)
         self.out_shape = [row.out_shape for row in self.rows if row.depth == 0][-1]
 
     @property
@@ -65,7 +72,8 @@ class ModelSummary:
     def _columns(self) -> dict[str, str]:
         """The headings of the columns of numbers, by field of a row."""
         frozen = {"frozen": "frozen"} if self.total["frozen"] else {}
-        return {"parameters": "parameters", **frozen, "flops": "FLOPs", "kept_bytes": "bytes kept"}
+        kept = {"kept_bytes": "bytes kept"} if self.measured else {}
+        return {"parameters": "parameters", **frozen, "flops": "FLOPs", **kept}
 
     @property
     def _heads(self) -> list[str]:
@@ -74,7 +82,8 @@ class ModelSummary:
     @property
     def _caption(self) -> str:
         count, frozen = self.total["parameters"], self.total["frozen"]
-        return f"{_CAPTION} Trained: {count - frozen:,} of {count:,}." if frozen else _CAPTION
+        parts = [_FLOPS, *([_KEPT] if self.measured else [])]
+        return " ".join([*parts, *([f"Trained: {count - frozen:,} of {count:,}."] if frozen else [])])
 
     def table(self) -> Table:
         """Return the table for a console of rich."""
@@ -93,23 +102,37 @@ class ModelSummary:
         return ["", "total", _shape(self.out_shape), *(f"{self.total[name]:,}" for name in self._columns)]
 
     def __repr__(self) -> str:
-        text = StringIO()
+        text = _Text()
         Terminal(file=text, width=200, force_terminal=False).print(self.table())
-        return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
+        return writable("\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines()))
 
-    def _repr_html_(self) -> str:
-        rows = [self._cells(row) for row in self.rows]
-        lines = [_html_row("th", self._heads), *(_html_row("td", row) for row in rows)]
-        body = "".join([*lines, _html_row("th", self._foot())])
+    def html(self, most: int | None = None) -> str:
+        """Return the table as HTML with at most `most` rows, the first and the last ones; None: with all."""
+        rows = [_html_row("td", self._cells(row)) for row in self.rows]
+        left_out = 0 if most is None else len(rows) - most
+        if most is not None and left_out > 0:
+            rows[most // 2 : -(most // 2)] = [_html_row("td", ["…", f"{left_out:,} more"])]
+        body = "".join([_html_row("th", self._heads), *rows, _html_row("th", self._foot())])
         return (
             f"<div>input {escape(_shape(self.in_shape))}</div>"
             f'<table style="border-collapse:collapse;margin:0">{body}</table><small>{self._caption}</small>'
         )
 
+    def _repr_html_(self) -> str:
+        return self.html()
+
     def _cells(self, row: Row) -> list[str]:
         label = "  " * row.depth + " ".join(filter(None, (row.layer, row.arguments)))
         numbers = (f"{getattr(row, name):,}" for name in self._columns)
         return [row.number, label, _shape(row.out_shape), *numbers]
+
+
+class _Text(StringIO):
+    """A text with the characters that standard output has: without UTF-8, a table is drawn in ASCII."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def _html_row(tag: str, cells: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""The picture of a learning-rate finder as SVG: losses over the learning rate, on a logarithmic axis."""
+"""The picture of a learning-rate finder as SVG: losses over the learning rate, on a logarithmic axis.
+
+It has no background of its own, and its texts have the colour of the page around it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 
 _WIDTH, _HEIGHT = 640, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 28, 44
+_GRID = "rgba(128,128,128,.3)"  # seen on light and on dark backgrounds, as all colours of the picture
 
 
 def draw_rates(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, suggestion: float | None) -> str:
@@ -30,19 +34,18 @@ def draw_rates(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, sugg
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-        'style="max-width:100%;height:auto" font-family="sans-serif" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+        'style="max-width:100%;height:auto" fill="currentColor" font-family="sans-serif" font-size="12">',
     ]
     bottom, top = _HEIGHT - _BOTTOM, _TOP
     for rate in _decades(rates[0], rates[-1]):
         x, _ = place(rate, low)
-        parts.append(_line(x, top, x, bottom, "#e5e7e9"))
+        parts.append(_line(x, top, x, bottom, _GRID))
         parts.append(_text(x, bottom + 16, f"{rate:.0e}".replace("e-0", "e-").replace("e+00", "")))
     for loss in np.linspace(low, high, 5):
         _, height = place(rates[0], float(loss))
-        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, "#e5e7e9"))
+        parts.append(_line(_LEFT, height, _WIDTH - _RIGHT, height, _GRID))
         parts.append(_text(_LEFT - 8, height + 4, f"{loss:.3g}", "end"))
-    for values, colour, width in ((losses, "#aed6f1", 1), (smoothed, "#1f77b4", 2)):
+    for values, colour, width in ((losses, "#8fb3d9", 1), (smoothed, "#3b8bd8", 2)):
         points = " ".join(
             "{:.1f},{:.1f}".format(*place(float(rate), float(value)))
             for rate, value in zip(rates, values, strict=True)

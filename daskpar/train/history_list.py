@@ -1,10 +1,12 @@
-"""The history of a run as a list of records that is shown as a table."""
+"""The history of a run as a list of records that is shown as a table and, in a notebook, as curves."""
 
 from __future__ import annotations
 
 from typing import Any, SupportsIndex, TypeVar, overload
 
+from daskpar.report.curves.inline import curves_html
 from daskpar.report.table import Column, html_table
+from daskpar.terminal import writable
 from daskpar.train.evaluation_table import EvaluationTable
 from daskpar.train.history import Record
 from daskpar.train.labels import short
@@ -18,7 +20,7 @@ _WIDTH = 80
 class History(list[Record]):
     """Records of a run, one for each evaluation: a list of dictionaries that is shown as a table.
 
-    A record has these keys:
+    A notebook shows curves above the table. A record has these keys:
 
         step                  number of steps so far
         epoch                 number of epochs so far
@@ -84,15 +86,16 @@ class History(list[Record]):
         except (AttributeError, KeyError, TypeError, ValueError):  # no records, or none yet
             return super().__repr__()
         lines = [table.row(cells, _WIDTH) for cells in rows]
-        return "\n".join([*table.head(_WIDTH), *_ends(lines, "..."), self._note()])
+        return writable("\n".join([*table.head(_WIDTH), *_ends(lines, "..."), self._note()]))
 
     def _repr_html_(self) -> str | None:
         try:
             table, rows = self._table()
+            curves = curves_html(self)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None
         shown = _ends(rows, ["…"] * len(table.columns))
-        return f"{html_table(table.columns, shown)}<small>{self._note()}</small>"
+        return f"<div>{curves}{html_table(table.columns, shown)}<small>{self._note()}</small></div>"
 
 
 def _ends(rows: list[T], dots: T) -> list[T]:

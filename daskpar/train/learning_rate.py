@@ -60,7 +60,10 @@ class LearningRates:
         path = Path(path)
         if path.suffix not in (".svg", ".html"):
             raise InputError(f"plot: {shown(str(path))}: expected a file that ends in .svg or .html")
-        page = '<!doctype html><meta charset="utf-8"><title>learning rate</title>'
+        page = (
+            '<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+            "<title>learning rate</title>"
+        )
         atomic_write(path, (page if path.suffix == ".html" else "") + self._repr_html_())
         return path
 

@@ -1,4 +1,4 @@
-"""A Trainer in a terminal and in a notebook: its settings, its layers, its curves."""
+"""A Trainer in a terminal and in a notebook: its settings, model, layout and curves."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 from daskpar.backend.random import init_rng
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError, one_line, printable
+from daskpar.layout.layout import Layout
+from daskpar.layout.picture import layout_svg
 from daskpar.nn import registry as nn
 from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
-from daskpar.reprs import differing
+from daskpar.reprs import differing, parts_html
 from daskpar.settings import at_least_one
 from daskpar.tasks.types import Spec
 from daskpar.train.history_list import History
+from daskpar.train.labels import told
 from daskpar.train.settings import Settings
 from daskpar.typed import checked
 
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
     from daskpar.report.curves import Curves
     from daskpar.report.model import ModelSummary
 
-_LINE, _LONGEST_VALUE = 100, 200
-_LONGEST_MODEL = 90  # characters of a list of layers; longer lists are cut before their last layer
+_LINE, _LONGEST_VALUE = 80, 200
+_MOST_ROWS, _OPEN_ROWS = 60, 20  # of a table of layers; longer ones are folded
+_MOST_PARAMETERS = 2_000_000  # of a model whose shapes are computed for a table
+_LONGEST_MODEL = 68  # characters of a list of layers; longer lists are cut before their last layer
 
 
 class Shown:
@@ -35,6 +40,11 @@ class Shown:
     settings: Settings
     spec_: Spec
     history_: History
+
+    @property
+    def layout_(self) -> Layout:
+        """The layout of the training."""
+        raise NotImplementedError
 
     def summary(self, in_shape: int | Sequence[int] | None = None) -> ModelSummary:
         """Return a table of the layers: shapes, parameters, operations and memory.
@@ -116,16 +126,56 @@ class Shown:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        model = self._model_html()
         rows = "".join(
             f'<tr><td style="text-align:left;padding:1px 8px">{escape(key)}</td>'
             f'<td style="text-align:left;padding:1px 8px"><code>{escape(text)}</code></td></tr>'
             for key, text in self._settings_shown()
+            if key != "model" or not model
         )
-        state = self.__dict__.get("steps_")
-        fitted = "not fitted yet" if state is None else f"after {state:,} steps"
-        note = f"{fitted}; settings that differ from their defaults:"
-        title = f"<b>{escape(type(self).__name__)}</b> <small>{note}</small>"
-        return f'<div>{title}<table style="border-collapse:collapse;margin:0">{rows}</table></div>'
+        table = f'<table style="border-collapse:collapse;margin:0">{rows}</table>' if rows else ""
+        title = f"<b>{escape(type(self).__name__)}</b> <small>{escape(self._state_shown())}</small>"
+        return f"<div>{title}{table}{model}{self._layout_html()}</div>"
+
+    def _state_shown(self) -> str:
+        """Return the number of steps so far, and the scores of the state or of the last evaluation."""
+        members = self.__dict__.get("members_")
+        values = vars(members[0]) if members else self.__dict__
+        if "steps_" not in values:
+            return "not fitted yet"
+        text = f"after {_counted(values['steps_'], 'step')}"
+        if members:
+            return f"{_counted(len(members), 'member')} {text}"
+        history = self.__dict__.get("history_") or []
+        record = next((r for r in reversed(history) if r["step"] == values["steps_"]), (history or [{}])[-1])
+        scores = [(part, told(record.get(part, {}))) for part in ("train", "validation")]
+        return "; ".join([text, *(f"{part}: {', '.join(texts)}" for part, texts in scores if texts)])
+
+    def _model_html(self) -> str:
+        """Return the table of the layers, with shapes where they are known; "" for layers that are refused.
+
+        The table of a small, fitted model has shapes and parameters, too: they are computed by its `init`.
+        """
+        from daskpar.report.model import ModelSummary
+
+        spec = self.__dict__.get("spec_")
+        if spec is None:
+            try:
+                model = nn.model(self.settings.model)
+            except InputError:
+                return ""
+            return _details("model", len(model.layers), parts_html(model))
+        model, count = spec.model, spec.table.count
+        about = f"model of {_counted(count, 'parameter')}"
+        if count > _MOST_PARAMETERS:
+            return _details(about, len(model.layers), parts_html(model))
+        summary = ModelSummary(model, spec.in_shape, spec.table, measured=False)
+        return _details(about, len(summary.rows), summary.html(_MOST_ROWS))
+
+    def _layout_html(self) -> str:
+        """Return the picture of a layout of several slots; "" for one slot."""
+        layout = self.layout_
+        return "" if layout.slots == 1 else _details("layout", layout.slots, layout_svg(layout))
 
     def _settings_shown(self) -> list[tuple[str, str]]:
         """Return the settings that differ from their defaults, with short texts of their values."""
@@ -133,6 +183,16 @@ class Shown:
         if "members" in self.__dict__:
             listed.insert(1, ("members", self.__dict__["members"]))
         return [(name, _short(value, name == "model")) for name, value in listed]
+
+
+def _details(title: str, rows: int, html: str) -> str:
+    """Return HTML below a title that folds it; it is folded at first if it has many rows."""
+    state = "" if rows > _OPEN_ROWS else " open"
+    return f"<details{state}><summary>{escape(title)}</summary>{html}</details>"
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _short(value: object, layers: bool = False) -> str:

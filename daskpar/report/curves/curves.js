@@ -9,6 +9,14 @@
     try { sessionStorage.setItem(memory, JSON.stringify(state)); } catch { /* likewise */ }
   };
 
+  // The frame within a notebook, which may be dark where the system is light.
+  let frame = null;
+  try { frame = window.frameElement; } catch { /* of another origin */ }
+  if (frame) {
+    const colour = getComputedStyle(frame).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    document.documentElement.dataset.theme = colour[0] + colour[1] + colour[2] > 384 ? "dark" : "light";
+  }
+
   const node = (name, attributes, parent) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const key in attributes) made.setAttribute(key, attributes[key]);
@@ -233,7 +241,10 @@
 
   const main = document.querySelector("main");
   const shown = data.charts.map((chart) => new Chart(chart, main));
-  const drawAll = () => shown.forEach((chart) => chart.draw());
+  const drawAll = () => {
+    shown.forEach((chart) => chart.draw());
+    if (frame) frame.style.height = `${Math.ceil(document.body.getBoundingClientRect().bottom)}px`;
+  };
   drawAll();
   let before = main.clientWidth;
   new ResizeObserver(() => {
