@@ -148,6 +148,6 @@ def persisted_on_the_cluster(_: int) -> str:
 
 
 def test_data_that_are_on_the_cluster(threads_client: Any) -> None:
-    with pytest.raises(InputError, match=r"the data are on a cluster.*get_client"):
+    with pytest.raises(InputError, match=r"the data are persisted on a cluster.*get_client"):
         threads_client.submit(persisted, 0, pure=False).result(timeout=100)
     assert threads_client.submit(persisted_on_the_cluster, 0, pure=False).result(timeout=100)

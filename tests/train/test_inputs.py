@@ -77,7 +77,7 @@ def test_evaluate_predict_and_restore(tmp_path: Path) -> None:
             {"model": ["flatten", {"dense": 63}]},
             "mean_squared_error: the model returns (63,) per example, the targets hold (8, 8, 1)",
         ),
-        ({"loss": "softmax_cross_entropy"}, "targets are no probabilities"),
+        ({"loss": "softmax_cross_entropy"}, "targets are not probabilities"),
         ({"distribution": "stratified"}, "distribution stratified needs one class an example"),
     ],
 )
