@@ -193,7 +193,8 @@ def refusal(name: str, layout: Layout) -> str | None:
     if layout.tiles > 1 and name not in ("cnn", "resnet"):
         return rf"layout\.tiles={layout.tiles}: no layer of this model can be cut by rows of pixels"
     if name == "gpt" and layout.width > 1:
-        return rf"layout\.width={layout.width}: no layer of this model can be cut into {layout.width} equal parts"
+        parts = layout.width
+        return rf"layout\.width={parts}: no layer of this model can be cut into {parts} equal parts"
     return None
 
 

@@ -343,4 +343,4 @@ def test_contracts_are_public_and_show_an_example(name: str) -> None:
 
 def test_the_class_of_another_library_is_answered_with_ours() -> None:
     with pytest.raises(InputError, match=r"expected a Layer, got Linear.*; that layer is called Dense"):
-        Trainer([optim.Linear()])
+        Trainer([daskpar.Linear()])
