@@ -79,7 +79,7 @@ def test_html_of_blocks_tells_what_fields_mean() -> None:
     html = Layout(data=2)._repr_html_()
     assert "<code>2</code>" in html and "lanes" in html and "stages" not in html
     html = Sequential([Dense(8), ReLU()])._repr_html_()
-    assert html.count("<li>") == 2 and "<code>Dense(units=8)</code>" in html
+    assert html.count("<tr>") == 2 and "<code>Dense(units=8)</code>" in html
 
 
 def test_a_trainer_shows_what_is_not_as_usual() -> None:
@@ -98,13 +98,13 @@ def test_a_long_trainer_takes_a_few_lines() -> None:
     lines = repr(trainer).splitlines()
     assert 1 < len(lines) < 5 and max(map(len, lines)) <= 110
     text = " ".join(line.strip() for line in lines)
-    assert "Dropout(0.075), ... 35 more, Dropout(0.975)]" in text
+    assert "Dropout(0.025), ... 37 more, Dropout(0.975)]" in text
     assert "layout=Layout(data=2)" in text and "callbacks=[Own(...)]" in text and "folder='/runs/a'" in text
 
 
 def test_html_of_a_trainer(trained: Trainer) -> None:
     html = trained._repr_html_()
-    assert "after 10 steps" in html and "&#x27;dense&#x27;: 8" in html and "seed" not in html
+    assert "after 10 steps" in html and ">dense units=8<" in html and "seed" not in html
     assert "not fitted yet" in Trainer(MODEL)._repr_html_()
     assert "<i>" not in Trainer(MODEL, folder="<i>")._repr_html_()
 
