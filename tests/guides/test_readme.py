@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from daskpar.cli import main
+from daskpar.cluster import loopback
 from guides.fences import ROOT, command_lines
 
 README = ROOT / "README.md"
@@ -23,6 +24,7 @@ def test_the_readme_is_short() -> None:
 def test_the_commands_of_the_readme_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loopback, "_PORT", 0)  # tests beside this one may take the usual port meanwhile
     lines = [line.rpartition("&& ")[2].replace(".venv/bin/", "") for line in command_lines(README)]
     commands = [line for line in lines if line.startswith("daskpar ")]
     assert len(commands) == 4
