@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
@@ -42,7 +43,7 @@ class Task(NamedTuple):
 
 
 @dataclass(eq=False, repr=False)
-class NeuralEstimator(BaseEstimator):
+class NeuralEstimator(BaseEstimator, ABC):
     """Parameters and methods that `NeuralClassifier` and `NeuralRegressor` share and describe."""
 
     hidden: object = (64,)
@@ -76,20 +77,20 @@ class NeuralEstimator(BaseEstimator):
     _numbers: ClassVar[bool]
     """True if targets are numbers, False if they are labels."""
 
+    @abstractmethod
     def _targets(self, y: Array) -> Array:
         """Return targets as the network is trained on them, encoded as `_learn_targets` found."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _learn_targets(self, y: Array, classes: object) -> None:
         """Store the properties of the targets that a new network depends on.
 
         `classes` are all labels, in case some do not occur in `y`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _task(self) -> Task:
         """Return the task of the network for the targets seen by `_learn_targets`."""
-        raise NotImplementedError
 
     def _fit(
         self,

@@ -83,6 +83,9 @@ class Learnt(PipelineStep):
     def _is_fitted(self) -> bool:
         return "state_" in self.__dict__
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._is_fitted
+
     def _check_fitted(self) -> None:
         if not self._is_fitted:
             raise InputError("this Trainer is not fitted yet; call fit or restore first")

@@ -30,10 +30,6 @@ class PipelineStep(Configured):
             )
         return super().__getattr__(name)
 
-    @property
-    def _is_fitted(self) -> bool:
-        raise NotImplementedError
-
     def get_params(self, deep: bool = True) -> dict[str, object]:
         """Return the settings by name.
 
@@ -77,9 +73,6 @@ class PipelineStep(Configured):
     def __sklearn_clone__(self) -> Self:
         """Return an unfitted Trainer with the same settings and client, and copies of the callbacks."""
         return type(self)(**{**self.get_params(), "callbacks": deepcopy(self.settings.callbacks)})
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self._is_fitted
 
     def __sklearn_tags__(self) -> Tags:
         from sklearn.utils import InputTags, Tags, TargetTags

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from daskpar.backend.random import init_rng
 from daskpar.data.paths import absolute
 from daskpar.errors import InputError, one_line, printable
-from daskpar.layout.layout import Layout
 from daskpar.layout.picture import layout_svg
 from daskpar.nn import registry as nn
 from daskpar.nn.layers.sequential import Sequential
@@ -18,10 +17,8 @@ from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
 from daskpar.reprs import differing, parts_html
 from daskpar.settings import at_least_one
-from daskpar.tasks.types import Spec
-from daskpar.train.history_list import History
 from daskpar.train.labels import told
-from daskpar.train.settings import Settings
+from daskpar.train.predicting import Predicting
 from daskpar.typed import checked
 
 if TYPE_CHECKING:
@@ -34,17 +31,8 @@ _MOST_PARAMETERS = 2_000_000  # of a model whose shapes are computed for a table
 _LONGEST_MODEL = 68  # characters of a list of layers; longer lists are cut before their last layer
 
 
-class Shown:
+class Shown(Predicting):
     """Base of the Trainer: its `repr` in text and in notebooks, `summary` and `plot`."""
-
-    settings: Settings
-    spec_: Spec
-    history_: History
-
-    @property
-    def layout_(self) -> Layout:
-        """The layout of the training."""
-        raise NotImplementedError
 
     def summary(self, in_shape: int | Sequence[int] | None = None) -> ModelSummary:
         """Return a table of the layers: shapes, parameters, operations and memory.

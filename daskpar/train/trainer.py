@@ -11,7 +11,6 @@ from daskpar.errors import ClusterLostError
 from daskpar.train.argument_docs import with_settings
 from daskpar.train.arguments import known_arguments
 from daskpar.train.fit import FitArguments, train
-from daskpar.train.predicting import Predicting
 from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.saved import save_file
@@ -20,7 +19,7 @@ from daskpar.train.shown import Shown
 from daskpar.train.state_files import restored
 
 
-class Trainer(Predicting, Shown):
+class Trainer(Shown):
     """Neural network that is trained on data as a Dask task graph.
 
     All arguments are attributes, too, that can be read and set before the next `fit`.
