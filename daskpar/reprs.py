@@ -65,21 +65,21 @@ def block_html(block: object) -> str:
     """
     helps = {field.name: field.metadata.get("help") or "" for field in _fields(block)}
     rows = [
-        _html_row(escape(name), _code(value_repr(value)), f"<small>{escape(helps[name])}</small>")
+        row_html(escape(name), code_html(value_repr(value)), f"<small>{escape(helps[name])}</small>")
         for name, value, _ in differing(block)
         if not _blocks(value)
     ]
-    return f"<div><b>{escape(type(block).__name__)}</b>{parts_html(block)}{_html_table(rows)}</div>"
+    return f"<div><b>{escape(type(block).__name__)}</b>{parts_html(block)}{rows_html(rows)}</div>"
 
 
 def parts_html(block: object) -> str:
     """Return an HTML table of the blocks within a block, each with its number; "" if there are none."""
-    rows = [_html_row(*cells) for cells in _part_cells(block, "", 0)]
+    rows = [row_html(*cells) for cells in _part_cells(block, "", 0)]
     left_out = len(rows) - _MOST_ROWS
     if left_out > 0:
         half = _MOST_ROWS // 2
-        rows[half:-half] = [_html_row("…", f"{left_out:,} more")]
-    return _html_table(rows)
+        rows[half:-half] = [row_html("…", f"{left_out:,} more")]
+    return rows_html(rows)
 
 
 def _part_cells(block: object, number: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -92,7 +92,7 @@ def _part_cells(block: object, number: str, depth: int) -> Iterator[tuple[str, s
         for index, part in enumerate(parts):
             place = "" if first or (depth and not number) else f"{number}{index}"
             inner = [*_part_cells(part, f"{place}." if place else "", depth + 1)]
-            yield place, pad + _code(_without_lists(part) if inner else repr(part))
+            yield place, pad + code_html(_without_lists(part) if inner else repr(part))
             yield from inner
 
 
@@ -102,16 +102,19 @@ def _without_lists(block: object) -> str:
     return type(block).__name__ + (f"({arguments})" if arguments else "")
 
 
-def _code(text: str) -> str:
+def code_html(text: str) -> str:
+    """Return a text, escaped, in the font of code."""
     return f"<code>{escape(text)}</code>"
 
 
-def _html_row(*cells: str) -> str:
+def row_html(*cells: str) -> str:
+    """Return a row of a table for a notebook. The cells are HTML."""
     parts = (f'<td style="text-align:left;padding:1px 8px">{cell}</td>' for cell in cells)
     return f"<tr>{''.join(parts)}</tr>"
 
 
-def _html_table(rows: list[str]) -> str:
+def rows_html(rows: list[str]) -> str:
+    """Return the table of these rows; "" for none."""
     return f'<table style="border-collapse:collapse;margin:0">{"".join(rows)}</table>' if rows else ""
 
 

@@ -20,10 +20,12 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors aliases typed reprs terminal settings backend registry entries yaml_text nn optim data layout tasks
-graph autotune cluster report train callbacks dashboard estimators export config build cli
+errors aliases typed reprs terminal settings argument_docs backend registry entries yaml_text nn optim
+data layout tasks graph autotune cluster report train callbacks dashboard estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
-WITHOUT_DASK = ("errors", "typed", "reprs", "terminal", "settings", "registry", "backend", "nn", "optim")
+WITHOUT_DASK = """
+errors typed reprs terminal settings argument_docs registry backend nn optim
+""".split()
 STEP = ("layout", "tasks", "graph")
 CONTRACTS = """
 gathered_rows layer moments open_sizes operations parameters

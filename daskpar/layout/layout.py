@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar
 
+from daskpar.argument_docs import with_settings
 from daskpar.errors import InputError
 from daskpar.layout.compression import Compression
 from daskpar.layout.cut import Cut
 from daskpar.layout.demands import Demands
-from daskpar.layout.field_help import with_arguments
 from daskpar.layout.grain import Grain
 from daskpar.layout.lanes import Lanes, apportioned
 from daskpar.layout.picture import layout_svg
@@ -51,9 +51,13 @@ class Layout(Replicas, Updates, Grain, Compression, Shards, Sequence, Tiles, Wid
 
     The cuts compose. The same layout and seed compute the same bits on one worker or eight, on threads or
     processes: the shape of every reduction tree follows from the numbers of the lanes, not from the workers.
+    With `update="async"`, or "stale" and a `staleness` above 0, bits depend on who is late.
 
     A *slot* is a place of work: one for each lane, stage and branch. Tasks of one slot prefer the same
     worker. A layout can use as many workers as it has slots, and also runs on fewer.
+
+    Args:
+        {settings}
 
     Raises:
         InputError: A value is out of its bounds, or the cuts do not go together.
@@ -219,4 +223,4 @@ with stages, microbatches, width, tiles, sequence, recompute or replicas
 CUTS: tuple[type[Cut], ...] = Layout.__bases__[::-1]
 """All cuts. Dataclasses take fields from the last base first, so `Layout` lists its bases backwards."""
 
-Layout.__doc__ = with_arguments(Layout)
+Layout.__doc__ = with_settings(Layout.__doc__, Layout)

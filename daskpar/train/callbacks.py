@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from daskpar.argument_docs import with_settings
 from daskpar.optim.schedules import ReduceOnPlateau
 from daskpar.settings import Block, setting
 from daskpar.tasks.types import State
-from daskpar.train.argument_docs import with_settings
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, improves, monitored
 from daskpar.train.hooks import refuse_unknown_hooks

@@ -15,7 +15,7 @@ from daskpar.nn import registry as nn
 from daskpar.nn.layers.sequential import Sequential
 from daskpar.nn.parameters import ParameterTable
 from daskpar.nn.trainable import arranged
-from daskpar.reprs import differing, parts_html
+from daskpar.reprs import code_html, differing, parts_html, row_html, rows_html
 from daskpar.settings import at_least_one
 from daskpar.train.labels import told
 from daskpar.train.predicting import Predicting
@@ -115,15 +115,13 @@ class Shown(Predicting):
 
     def _repr_html_(self) -> str:
         model = self._model_html()
-        rows = "".join(
-            f'<tr><td style="text-align:left;padding:1px 8px">{escape(key)}</td>'
-            f'<td style="text-align:left;padding:1px 8px"><code>{escape(text)}</code></td></tr>'
+        rows = [
+            row_html(escape(key), code_html(text))
             for key, text in self._settings_shown()
             if key != "model" or not model
-        )
-        table = f'<table style="border-collapse:collapse;margin:0">{rows}</table>' if rows else ""
+        ]
         title = f"<b>{escape(type(self).__name__)}</b> <small>{escape(self._state_shown())}</small>"
-        return f"<div>{title}{table}{model}{self._layout_html()}</div>"
+        return f"<div>{title}{rows_html(rows)}{model}{self._layout_html()}</div>"
 
     def _state_shown(self) -> str:
         """Return the number of steps so far, and the scores of the state or of the last evaluation."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from daskpar.argument_docs import with_settings
 from daskpar.data.paths import absolute
 from daskpar.errors import ClusterLostError
-from daskpar.train.argument_docs import with_settings
 from daskpar.train.arguments import known_arguments
 from daskpar.train.fit import FitArguments, train
 from daskpar.train.result import Result
