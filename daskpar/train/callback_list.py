@@ -39,7 +39,7 @@ class CallbackList:
             case Began():
                 for callback in self.callbacks:
                     callback.before_training(run)
-            case StepsDone(entries):
+            case StepsDone(entries, _):
                 self._hear_steps(run, entries)
             case Evaluating(done, chunks):
                 for callback in self.callbacks:

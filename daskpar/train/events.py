@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from daskpar.tasks.types import State, Sums
+from daskpar.tasks.types import Log, State, Sums
 from daskpar.train.history import Record
 
 Entry = tuple[int, Sums, float]
@@ -24,9 +24,10 @@ class Began:
 
 @dataclass(frozen=True)
 class StepsDone:
-    """Event after a window of steps."""
+    """Event after a window of steps; `log` has all that was measured in them."""
 
     entries: list[Entry]
+    log: Log = ()
 
 
 @dataclass(frozen=True)

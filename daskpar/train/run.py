@@ -174,7 +174,7 @@ class Run:
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
                         self.steps_run, self._rate = entries[-1][0] + 1, entries[-1][2]
-                        yield StepsDone(entries)
+                        yield StepsDone(entries, window)
                     continue
                 self._cut = window
                 if window.interrupted:
