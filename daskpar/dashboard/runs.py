@@ -47,6 +47,7 @@ class Run:
         self.marks: deque[dict[str, Any]] = deque(maxlen=_MARKS)
         self.layers: list[tuple[int, array[float]]] = []
         self._layers_seen, self._layers_every = 0, 1
+        self.checkpoints = 0
         if self.step:
             self.mark("resumed", f"resumed at step {self.step:,}", self.started)
 
@@ -58,6 +59,7 @@ class Run:
             case "evaluation":
                 self._evaluation(event["record"], version)
             case "checkpoint":
+                self.checkpoints += 1
                 self.mark("checkpoint", f"checkpoint at step {event['step']:,}", event["at"], event["step"])
             case "mark":
                 self.mark(event["mark"], event["text"], event["at"], event.get("step"))
@@ -172,7 +174,9 @@ def shortened(value: Any, depth: int = 4) -> Any:
     if isinstance(value, str):
         return value if len(value) <= 4 * _TEXT else value[: 4 * _TEXT] + "…"
     if isinstance(value, Mapping):
-        return {str(k)[:_TEXT]: shortened(v, depth - 1) for k, v in list(value.items())[:200]} if depth else {}
+        return (
+            {str(k)[:_TEXT]: shortened(v, depth - 1) for k, v in list(value.items())[:200]} if depth else {}
+        )
     if isinstance(value, list | tuple):
         return [shortened(item, depth - 1) for item in value[:1000]] if depth else []
     return value
