@@ -83,7 +83,7 @@ class _Page(_Reading):
     def get(self) -> None:
         self.page.watch()
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.write(_content("page.html"))
+        self.write(_content("page.html") or b"")
 
 
 class _Slash(_Reading):
