@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +17,15 @@ from daskpar.cluster.clients import THREADED, Workers, current_client, known_wor
 from daskpar.cluster.executor_protocol import Done as Done, Executor as Executor
 from daskpar.cluster.patience import POLL, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
-from daskpar.errors import ClusterLostError, InputError, ServerLostError
+from daskpar.dashboard.runs import TOPIC
+from daskpar.errors import ClusterLostError, InputError, ServerLostError, one_line
 from daskpar.graph.dask_api import DataNode
 from daskpar.graph.graph import Graph, Key
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -88,6 +92,9 @@ class ThreadedExecutor(Executor):
 
     def workers_alive(self) -> None:
         return None
+
+    def publish(self, event: dict[str, object]) -> bool:
+        return False
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
@@ -234,6 +241,14 @@ class ClusterExecutor(Executor):
 
     def workers_alive(self) -> tuple[int, int]:
         return len(self.workers()), self._most_workers
+
+    def publish(self, event: dict[str, object]) -> bool:
+        try:
+            self.client.log_event(TOPIC, {**event, "client": self.client.id})
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # the training goes on without
+            logger.info("the training page got no event: %s", one_line(repr(error)))
+            return False
+        return True
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)

@@ -68,6 +68,9 @@ class Executor(Protocol):
         It is cheap: the list of workers is refreshed at most once a second.
         """
 
+    def publish(self, event: dict[str, object]) -> bool:
+        """Send an event of a run to the training page; return whether there is one."""
+
     def at_close(self, undo: Callable[[], object]) -> None:
         """Call `undo` when the executor is closed."""
 

@@ -7,15 +7,17 @@ losses are sent. Nothing is sent on Dask's threaded scheduler, which has no page
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Mapping
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from daskpar.layout.plan import Section
+from daskpar.layout.picture import layout_rows
+from daskpar.layout.plan import Op, Section
 from daskpar.tasks.gradient import add_sums
-from daskpar.train.events import Ended, Entry, Evaluated, Event, Saved, StepsDone
+from daskpar.train.events import Entry, Evaluated, Event, Saved, StepsDone
 from daskpar.train.history import mean_loss, scores
 from daskpar.train.labels import Scale
 from daskpar.train.progress.meter import Meter
@@ -24,16 +26,18 @@ from daskpar.train.tokens import new_token
 if TYPE_CHECKING:
     from daskpar.tasks.types import Log
     from daskpar.train.run import Run
+    from daskpar.train.view import RunView
 
 _MOST_STEPS = 96  # of a window that are sent
 _METRIC_POINTS = 6  # of a window
+_MOST_ROWS = 256  # of the picture of the layout
 
 
 class Publisher:
     """Sender of a run's events to its scheduler. `hear` takes each event of the run, `close` its end."""
 
-    def __init__(self, run: Run):
-        self.run, self.executor = run, run.executor
+    def __init__(self, run: Run, view: RunView):
+        self.run, self.view, self.executor = run, view, run.executor
         self.id = new_token()
         self.meter = Meter(run.steps_planned, run.steps_run)
         self._tokens: set[str] = set()
@@ -118,10 +122,10 @@ class Publisher:
     def _about(self) -> dict[str, object]:
         run, settings = self.run, self.run.problem.settings
         spec, layout = run.spec, run.layout
-        scale = Scale.of(run.counted)
+        scale = Scale.of(self.view)
         cuts = {name: value for name, value in vars(layout).items() if value != getattr(type(layout)(), name)}
         return {
-            "name": settings.folder.name if settings.folder else f"training {self.id[:4]}",
+            "name": Path(settings.folder).name if settings.folder else f"training {self.id[:4]}",
             "folder": None if settings.folder is None else str(settings.folder),
             "steps": run.steps_planned,
             "resumed_at": run.steps_run,
@@ -131,7 +135,7 @@ class Publisher:
             "parameters": spec.table.count,
             "model": " > ".join(layer.kind for layer in spec.model.layers),
             "optimizer": str(spec.optimizer),
-            "loss": str(spec.loss.name),
+            "loss": str(spec.loss.kind),
             "layout": {name: str(value) for name, value in cuts.items()},
             "layout_text": ", ".join(f"{name}: {value}" for name, value in cuts.items()) or "one lane",
             "processes": not self.executor.in_process,
@@ -140,9 +144,11 @@ class Publisher:
 
     def _slots(self) -> list[dict[str, object]]:
         """Return the place of each slot in the picture of the layout."""
+        layout = self.run.layout
         return [
-            {"slot": place.slot, "row": place.row, "lane": place.lane, "stage": place.stage, "branch": 0}
-            for place in self.run.layout.places()
+            {"slot": slot, "row": row.label, "lane": row.lane, "branch": row.branch, "stage": stage}
+            for row in islice(layout_rows(layout, layout.depth), _MOST_ROWS)
+            for stage, slot in enumerate(row.slots)
         ]
 
     def _tell_operations(self) -> None:
@@ -165,7 +171,7 @@ class Publisher:
         self._send("operations", operations=told)
 
 
-def _operations(section: Section | None) -> list[object]:
+def _operations(section: Section | None) -> list[Op]:
     return [] if section is None else section.ops
 
 

@@ -22,6 +22,7 @@ from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import all_of, make_order, pose
 from daskpar.train.progress import progress_for
+from daskpar.train.publisher import Publisher
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
@@ -46,16 +47,22 @@ class Training:
     def complete(self, trainer: object = None) -> Result:
         """Train to the end, and return the result. Callbacks see the attributes of `trainer`, too."""
         view = RunView(self.run, trainer)
-        first_loss = FirstLoss(self.run.problem)
+        first_loss, publisher = FirstLoss(self.run.problem), Publisher(self.run, view)
 
         def hear(event: Event) -> None:
             first_loss.hear(event)
+            publisher.hear(event)
             self.callbacks.hear(view, event)
 
         try:
-            return self.run.train(hear)
+            result = self.run.train(hear)
+        except BaseException as error:
+            publisher.close(error)
+            raise
         finally:
             self.callbacks.close()
+        publisher.close()
+        return result
 
 
 def prepare_data(
