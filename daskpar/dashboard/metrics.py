@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskpar.dashboard.activity import ANYWHERE, Activity
 from daskpar.dashboard.runs import Run
-
-if TYPE_CHECKING:
-    from daskpar.dashboard.plugin import TrainingPage
+from daskpar.dashboard.shown import Shown
 
 SCHEMA = 1
 
 
-def metrics_json(page: TrainingPage, run: str | None = None, since: int = -1) -> str:
+def metrics_json(page: Shown, run: str | None = None, since: int = -1) -> str:
     """Return the metrics as JSON; numbers that are not finite are null.
 
     Args:
@@ -53,7 +51,7 @@ def facts(run: Run) -> dict[str, Any]:
     }
 
 
-def details(page: TrainingPage, run: Run, since: int) -> dict[str, Any]:
+def details(page: Shown, run: Run, since: int) -> dict[str, Any]:
     """Return the curves, marks and slots of a run."""
     series = []
     for (name, part, each), curve in run.series.items():
@@ -85,7 +83,7 @@ def _layers(run: Run) -> dict[str, Any]:
     }
 
 
-def _slots(page: TrainingPage, run: Run, activity: Activity) -> list[dict[str, Any]]:
+def _slots(page: Shown, run: Run, activity: Activity) -> list[dict[str, Any]]:
     if run.state != "running":
         idle = {"doing": "", "name": "", "step": run.step, "worker": ""}
         return [slot | idle for slot in run.slots]
@@ -104,7 +102,7 @@ def _slots(page: TrainingPage, run: Run, activity: Activity) -> list[dict[str, A
     ]
 
 
-def _data(page: TrainingPage, activity: Activity) -> dict[str, Any]:
+def _data(page: Shown, activity: Activity) -> dict[str, Any]:
     """Return the state of the cache of chunks, from the group of the tasks that load them."""
     data = activity.data
     group = page.scheduler.task_groups.get(data.get("key"))
@@ -118,7 +116,7 @@ def _data(page: TrainingPage, activity: Activity) -> dict[str, Any]:
     }
 
 
-def _workers(page: TrainingPage) -> list[dict[str, Any]]:
+def _workers(page: Shown) -> list[dict[str, Any]]:
     return [
         {
             "name": str(worker.name),

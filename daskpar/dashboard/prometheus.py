@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from daskpar.dashboard.plugin import TrainingPage
+from daskpar.dashboard.shown import Shown
 
 _COLLECTORS: list[Any] = []  # one a process, as Dask's own: that of the last scheduler
 
 
-def show(page: TrainingPage) -> None:
+def show(page: Shown) -> None:
     """Show the runs of a page to Prometheus, if `prometheus_client` is installed."""
     try:
         from prometheus_client import REGISTRY
@@ -27,7 +26,7 @@ def show(page: TrainingPage) -> None:
 class Collector:
     """Collector of the runs of a page. Series have the labels `run` (name) and `id`."""
 
-    def __init__(self, page: TrainingPage):
+    def __init__(self, page: Shown):
         self.page = page
 
     def describe(self) -> list[Any]:

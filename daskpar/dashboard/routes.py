@@ -12,14 +12,12 @@ import logging
 import mimetypes
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
 from daskpar.dashboard.metrics import metrics_json
-
-if TYPE_CHECKING:
-    from daskpar.dashboard.plugin import TrainingPage
+from daskpar.dashboard.shown import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ _POLICY = (
 _ANY_PREFIX = r"(?:/.*)?/"  # a dashboard may have a prefix, which the scheduler does not remember
 
 
-def add_routes(page: TrainingPage) -> None:
+def add_routes(page: Shown) -> None:
     """Add the routes to the scheduler of a page, and a link to it to the navigation of Dask's pages."""
     scheduler = page.scheduler
     page.dask_pages = _link(scheduler)
@@ -77,7 +75,7 @@ class _Reading(RequestHandler):
 
 
 class _Page(_Reading):
-    def initialize(self, page: TrainingPage) -> None:
+    def initialize(self, page: Shown) -> None:
         self.page = page
 
     def get(self) -> None:
@@ -92,7 +90,7 @@ class _Slash(_Reading):
 
 
 class _Metrics(_Reading):
-    def initialize(self, page: TrainingPage) -> None:
+    def initialize(self, page: Shown) -> None:
         self.page = page
 
     def get(self) -> None:
