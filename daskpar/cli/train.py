@@ -116,7 +116,7 @@ def finish(
         scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
     parts_shown = {part: summary[part] for part in Parts._fields if part in summary}
-    console.print(Ending(trainer, parts_shown, summary["parameters_sha256"], config.folder))
+    console.print(Ending(trainer, parts_shown, summary["parameters_sha256"], config.folder), soft_wrap=True)
     if raised is not None:
         raise raised
 
