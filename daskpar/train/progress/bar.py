@@ -119,4 +119,4 @@ class BarProgress(ConsoleProgress):
         run, self._ended = self._ended, None  # by now the state is the final one, e.g. the best
         if run is not None and self.summary and not self.about and len(run.history_) > 1:
             sha256 = digest(run.spec_, run.state_)
-            self.console.print(Ending(run, scores_of(run), sha256, run.folder), soft_wrap=True)
+            self.console.print(Ending(run, scores_of(run), sha256, run.folder))

@@ -34,7 +34,8 @@ def ending(**options: Any) -> Ending:
 
 def printed(table: Ending, width: int, terminal: bool = True) -> list[str]:
     file = io.StringIO()
-    Terminal(file=file, width=width, force_terminal=terminal, color_system=None).print(table, soft_wrap=True)
+    console = Terminal(file=file, width=width, force_terminal=terminal, color_system=None)
+    console.print(table, soft_wrap=not terminal)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
