@@ -20,13 +20,14 @@ class LineProgress(ConsoleProgress):
 
     seconds_between_updates = 30.0  # within an epoch
     seconds_between_lines = 5.0
+    _best: Best | None = None
+    _left_out: str | None = None
 
     def before_training(self, run: RunView) -> None:
         super().before_training(run)
         self._due.restart()
         self._line_is_due = Throttle(self.seconds_between_lines, self.now)
-        self._best: Best | None = None
-        self._left_out: str | None = None
+        self._best = self._left_out = None
 
     def after_evaluation(self, run: RunView, record: Record) -> None:
         self.evaluation = None

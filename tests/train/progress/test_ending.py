@@ -65,6 +65,15 @@ def test_a_run_that_ended_early_and_one_that_was_loaded() -> None:
     assert facts[0] == "1,020 of 2,000 steps, 2 epochs in 3.1 s" and not any("goodput" in f for f in facts)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_that_is_refused_has_no_end(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """Progress may be closed without a beginning."""
+    monkeypatch.setenv("TERM", "xterm")
+    console = Terminal(file=io.StringIO(), force_terminal=terminal)
+    progress_on(console).close()
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
 def test_texts_are_packed_into_lines() -> None:
     assert list(packed(["aa", "bb", "cccc", "d"], 6)) == ["aa  bb", "cccc", "d"]
 
