@@ -42,14 +42,15 @@ class LineProgress(ConsoleProgress):
         name = main_score(record)
         if name is None:
             return []
+        title = name.partition(".")[2]
         earlier = run.history_[:-1] if self._best is None else []
         before = self._best or best_of(run.spec_, earlier, name)
         best = best_of(run.spec_, [record], name)
         if best is None or (before and not improves(run.spec_, name, best.value, before.value)):
             self._best = before
-            return [] if before is None else [f"best {score(before.value)} {self._place(before)}"]
+            return [] if before is None else [f"best {title} {score(before.value)} {self._place(before)}"]
         self._best = best
-        return [] if before is None else ["best so far"]
+        return [] if before is None else [f"best {title} so far"]
 
     def _place(self, best: Best) -> str:
         assert self.scale is not None

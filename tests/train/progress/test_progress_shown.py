@@ -203,7 +203,7 @@ def test_the_last_line_is_there_when_a_run_ends_early() -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds, marks", [(5.0, ["", "best so far", "best 0.3000 in epoch 1"]), (1.0, [""])]
+    "seconds, marks", [(5.0, ["", "best loss so far", "best loss 0.3000 in epoch 1"]), (1.0, [""])]
 )
 def test_lines_name_the_best_so_far(seconds: float, marks: list[str]) -> None:
     """Also where the best evaluation had no line."""
@@ -216,7 +216,9 @@ def test_lines_name_the_best_so_far(seconds: float, marks: list[str]) -> None:
     found = [re.split(r"examples/s *", line)[1] for line in lines(log)]
     assert found == marks
     run.evaluated(shown, 10, 0.35)
-    assert lines(log)[-1].endswith("examples/s  best 0.3000 in epoch 1" if seconds < 5 else " in epoch 1")
+    assert lines(log)[-1].endswith(
+        "examples/s  best loss 0.3000 in epoch 1" if seconds < 5 else " in epoch 1"
+    )
 
 
 def test_a_long_epoch_has_lines_within_it() -> None:
