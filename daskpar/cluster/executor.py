@@ -57,7 +57,7 @@ class ThreadedExecutor(Executor):
                 "cluster's client (within a task, client=get_client())"
             )
         kept = {key: DataNode(key, self._values[key]) for key in missing}
-        callbacks = None  # those of Dask, e.g. its profiler
+        callbacks = None  # those that are registered, e.g. a profiler's
         if done is not None:
             callbacks = [*Callback.active, (None, None, None, lambda key, *_: done(key), None)]
         values = get({**tasks, **kept}, wanted, num_workers=blas.cores(), callbacks=callbacks)

@@ -104,8 +104,8 @@ def best_scores(run: Trained) -> dict[str, dict[str, float]]:
 def short_layout(layout: Layout) -> str:
     """Return the fields of a layout that differ from their defaults, e.g. "data: 2, stages: 2".
 
-    >>> short_layout(Layout(data=2, grain="step")), short_layout(Layout())
-    ('data: 2, grain: step', '1 lane')
+    >>> short_layout(Layout(data=2, stages=2)), short_layout(Layout())
+    ('data: 2, stages: 2', '1 lane')
     """
     return ", ".join(f"{name}: {value}" for name, value, _ in differing(layout)) or "1 lane"
 
