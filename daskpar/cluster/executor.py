@@ -243,7 +243,8 @@ class ClusterExecutor(Executor):
         return (blas.cores() if local else sum(worker["nthreads"] for worker in workers.values())), each
 
     def workers_alive(self) -> tuple[int, int]:
-        return len(self.workers()), self._most_workers
+        with self._one_line_errors():
+            return len(self.workers()), self._most_workers
 
     def publish(self, event: dict[str, object]) -> bool:
         try:

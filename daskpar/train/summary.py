@@ -32,6 +32,10 @@ class Trained(Protocol):
         """The number of steps computed."""
 
     @property
+    def steps_planned_(self) -> int:
+        """The number of steps without an early end."""
+
+    @property
     def seconds_(self) -> float:
         """The seconds of training."""
 
