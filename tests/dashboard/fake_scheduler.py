@@ -25,7 +25,13 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+TYPES = {
+    "html": "text/html",
+    "js": "text/javascript",
+    "css": "text/css",
+    "svg": "image/svg+xml",
+    "ico": "image/x-icon",
+}
 START = 1_764_129_000.0
 WINDOW = 10  # steps between values of a window
 SCORES = ("loss", "accuracy")
@@ -145,7 +151,14 @@ class FakeRun:
 
     def strip(self) -> dict[str, Any]:
         """Return bars of the last steps: 50 ms a step, one slot a little later than the one before."""
-        names = ["load-batch", "forward-dense", "backward-dense", "send-activation", "reduce-gradient", "update"]
+        names = [
+            "load-batch",
+            "forward-dense",
+            "backward-dense",
+            "send-activation",
+            "reduce-gradient",
+            "update",
+        ]
         shape = [(0, 2, 0, 0), (2, 14, 0, 1), (16, 19, 1, 3), (19, 38, 0, 2), (38, 42, 0, 4), (42, 45, 0, 5)]
         bars: list[list[float]] = []
         for step in range(max(1, self.step - 40), self.step + 1):
@@ -270,15 +283,15 @@ class FakeScheduler:
             def log_exception(self, *error: Any) -> None:
                 """Say nothing of requests that are refused."""
 
-        class Logo(RequestHandler):
-            def get(self) -> None:
-                self.set_header("Content-Type", TYPES["svg"])
-                self.write(files("distributed.http.static.images").joinpath("dask-logo.svg").read_bytes())
+        class Image(RequestHandler):
+            def get(self, name: str) -> None:
+                self.set_header("Content-Type", TYPES[name.rsplit(".")[-1]])
+                self.write(files("distributed.http.static.images").joinpath(name).read_bytes())
 
         routes = [
             (f"{self.prefix}/daskpar", Handler),
             (rf"{self.prefix}/daskpar/([\w.]+)", Handler),
-            (f"{self.prefix}/statics/images/dask-logo.svg", Logo),
+            (rf"{self.prefix}/statics/images/([\w.-]+)", Image),
         ]
         server = HTTPServer(Application(routes, log_function=lambda handler: None))
         server.add_sockets(self._sockets)

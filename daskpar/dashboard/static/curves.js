@@ -58,15 +58,15 @@ const curvesOf = (series, entry, settings, several) => {
   const name = several ? entry.label : "", part = series.part || titleOf(series.name);
   const label = several ? (series.part ? `${name}, ${part}` : name) : part;
   const base = several ? `run${entry.colour}` : KINDS[series.name] ?? (series.part === "validation" ? "validation" : "train");
+  const each = `${series.part ? `${part}, ` : ""}each ${series.each === "watched" ? "watched step" : series.each}`;
   const kind = several && series.part === "validation" ? `${base} validation` : base;
   if (!isSmoothed) {
     const noisy = isNoisy && !several && series.part === "train";
-    return [{ label: noisy ? `train, each ${series.each}` : label, kind: noisy ? "steps" : kind, x, y: series.y }];
+    return [{ label: noisy ? each : label, kind: noisy ? "steps" : kind, x, y: series.y }];
   }
-  const smoothed = { label: several ? label : `${label}, smoothed`, kind, x, y: smooth(x, series.y, settings.smoothing) };
+  const smoothed = { label: several ? label : `${series.part ? `${part}, ` : ""}smoothed`, kind: `${kind} line`, x, y: smooth(x, series.y, settings.smoothing) };
   if (several) return [smoothed];
-  const raw = { label: `${label}, each ${series.each === "watched" ? "watched step" : series.each}`, kind: series.part === "train" ? "steps" : `${kind} raw`, x, y: series.y };
-  return [raw, smoothed];
+  return [{ label: each, kind: series.part === "train" ? "steps" : `${kind} raw`, x, y: series.y }, smoothed];
 };
 
 const chartOf = (name, entries, settings) => {

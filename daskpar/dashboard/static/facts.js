@@ -31,7 +31,7 @@ export const showFacts = (entries) => {
 };
 
 export const showMarks = (entry) => {
-  const marks = entry.detail.marks ?? [], section = find("marks");
+  const marks = [...(entry.detail.marks ?? [])].sort((a, b) => a.time - b.time), section = find("marks");
   section.hidden = !marks.length;
   whenNew(find("mark-table"), [entry.id, entry.head.started, marks.length, marks.at(-1)], () => {
     const rows = marks.slice(-MOST_MARKS).reverse().map((mark) => [

@@ -24,7 +24,7 @@ const scores = (entry) => {
     const part = isNumber(parts.validation?.[name]) ? "validation" : "train", value = parts[part]?.[name];
     if (!isNumber(value)) continue;
     const best = bestOf(entry, name, part), other = part === "validation" ? parts.train?.[name] : null;
-    const notes = [isNumber(other) ? `train ${score(other)}` : "", best ? `best ${score(best.value)} at ${count(best.step)}` : ""];
+    const notes = [isNumber(other) ? `train ${score(other)}` : "", best ? `best ${score(best.value)} at step ${count(best.step)}` : ""];
     cards.push([`${part} ${name}`, score(value), "", notes.filter(Boolean).join(", ")]);
   }
   return cards.slice(0, 4);
@@ -37,10 +37,10 @@ const cardsOf = (entry) => {
   cards.push(["step", count(run.step), run.steps ? `of ${count(run.steps)}` : "", progress === null ? "" : percent(progress)]);
   const all = epoch !== null && run.steps ? epochOf(run, run.steps) : null;
   if (epoch !== null) cards.push(["epoch", epoch.toFixed(2), all ? `of ${+all.toFixed(1)}` : "", `${count(run.epoch.steps)} steps each`]);
-  cards.push(["speed", count(last.examples_per_second), "examples/s", `${pace} ${unit}`]);
+  cards.push(["examples per second", count(last.examples_per_second), "", `${pace} ${unit}`]);
   if (run.state === "running" && isNumber(left)) cards.push(["time left", duration(left), "", `${duration(run.seconds)} so far`]);
   else cards.push(["time", duration(run.seconds), "", ""]);
-  cards.push(["learning rate", score(last.learning_rate), "", isNumber(last.gradient_norm) ? `gradient norm ${score(last.gradient_norm)}` : ""]);
+  cards.push(["learning rate", Board.figure(last.learning_rate), "", isNumber(last.gradient_norm) ? `gradient norm ${score(last.gradient_norm)}` : ""]);
   return cards;
 };
 

@@ -24,8 +24,8 @@ const verdict = (ratio, gradient) => {
   if (gradient === null) return ["alarm", "not finite"];
   if (gradient === 0) return ["alarm", "no gradient"];
   if (!isNumber(ratio)) return ["", "–"];
-  if (ratio > 1e-2) return ["alarm", "large: the learning rate may be too high"];
-  if (ratio < 1e-4) return ["alarm", "small: learns slowly"];
+  if (ratio > 1e-2) return ["alarm", "high", "The learning rate may be too high for this layer."];
+  if (ratio < 1e-4) return ["alarm", "low", "The layer hardly changes: it may be frozen, saturated, or its learning rate too low."];
   return ["fine", "usual"];
 };
 
@@ -42,10 +42,10 @@ export const showLayers = (entry) => {
   say(find("layers-text"), `after step ${count(steps.at(-1))}; small curves show steps ${count(steps[0])} to ${count(steps.at(-1))}`);
   whenNew(find("layer-table"), [entry.id, names, steps.length, steps.at(-1), layers.gradient_norm?.at(-1)], () => {
     const column = (rows, i) => (rows ?? []).map((row) => row[i]);
-    return table(["layer", "gradient norm", "weight norm", "update / weight", "usual is 0.0001 to 0.01, about 0.001"], names.map((name, i) => {
+    return table(["layer", "gradient norm", "weight norm", "update / weight", "usual: about 0.001"], names.map((name, i) => {
       const [gradients, weights, ratios] = [layers.gradient_norm, layers.weight_norm, layers.update_ratio].map((rows) => column(rows, i));
-      const [style, words] = verdict(ratios.at(-1), gradients.at(-1));
-      return [make("b", {}, name), cell(gradients, true), cell(weights, false), cell(ratios, true), make("span", { class: `verdict ${style}` }, words)];
+      const [style, words, why] = verdict(ratios.at(-1), gradients.at(-1));
+      return [make("b", {}, name), cell(gradients, true), cell(weights, false), cell(ratios, true), make("span", { class: `verdict ${style}`, title: why ?? null }, words)];
     }));
   });
 };

@@ -20,20 +20,21 @@ export const legend = (list, kinds) => {
 };
 
 const box = () => {
-  const doing = make("b"), place = make("span"), worker = make("small");
+  const doing = make("b"), place = make("span"), dot = make("i"), name = make("span"), worker = make("small", {}, dot, name);
   const shares = make("span", { class: "shares", "aria-hidden": true }, make("i", { class: "part computing" }), make("i", { class: "part transfer" }));
-  return Object.assign(make("div", { class: "box" }, doing, place, worker, shares), { parts: { doing, place, worker, shares } });
+  return Object.assign(make("div", { class: "box" }, doing, place, worker, shares), { parts: { doing, place, worker, dot, name, shares } });
 };
 
 const fill = (node, slot, share, byWorker) => {
-  const { doing, place, worker, shares } = node.parts, kind = kindOfSlot(slot);
+  const { doing, place, worker, dot, name, shares } = node.parts, kind = kindOfSlot(slot);
   const where = [byWorker ? slot.row : "", slot.stage !== null && byWorker ? `stage ${slot.stage}` : "", slot.branches > 1 ? `branch ${slot.branch}` : ""];
   const what = slot.doing ? slot.name || slot.doing : "waits";
   set(node, "class", `box ${kind}`);
   say(doing, what);
   say(place, [...where.filter(Boolean), slot.doing && slot.step ? `step ${count(slot.step)}` : ""].filter(Boolean).join(" · "));
-  say(worker, slot.worker === "" ? "" : `worker ${slot.worker}`);
-  worker.hidden = byWorker;
+  say(name, `worker ${slot.worker}`);
+  set(dot, "class", `sample run${slot.colour}`);
+  worker.hidden = byWorker || slot.worker === "";
   const summary = share ? `; of the last steps ${percent(share.compute)} compute, ${percent(share.transfer)} transfer, ${percent(share.wait)} wait` : "";
   set(node, "title", `${slot.row}, stage ${slot.stage}, branch ${slot.branch}, worker ${slot.worker || "not known yet"}: ${what}${summary}`);
   shares.hidden = !share;
@@ -54,7 +55,9 @@ export const showPicture = (entry, grouping, regroup) => {
   if (!slots.length) return;
   const byWorker = grouping === "worker", shares = new Map((run.shares ?? []).map((share) => [share.slot, share]));
   const branches = Math.max(...slots.map((slot) => slot.branch ?? 0)) + 1;
+  const workers = [...new Set(slots.map((slot) => slot.worker))].sort(), stages = new Set(slots.map((slot) => slot.stage)).size;
   const boxes = find("picture-boxes");
+  boxes.style.setProperty("--least", `${byWorker ? 480 : 110 + 195 * stages}px`);
   boxes.classList.toggle("compact", slots.length > COMPACT);
   boxes.classList.toggle("by-worker", byWorker);
   say(find("layout-text"), [entry.head.layout_text || "one slot", run.processes ? "workers are processes" : "workers are threads"].join(" · "));
@@ -65,7 +68,7 @@ export const showPicture = (entry, grouping, regroup) => {
     follow(node.cells, cellsOf(members, byWorker), ([stage]) => stage, () => make("div", { class: "cell" }), (cell, [stage, some], i) => {
       set(cell, "data-stage", slots.some((slot) => slot.stage > 0) && !byWorker ? `stage ${stage}` : "");
       cell.classList.toggle("later", i > 0);
-      follow(cell, some, (slot) => slot.slot, box, (made, slot) => fill(made, { ...slot, branches }, shares.get(slot.slot), byWorker));
+      follow(cell, some, (slot) => slot.slot, box, (made, slot) => fill(made, { ...slot, branches, colour: workers.indexOf(slot.worker) % 10 }, shares.get(slot.slot), byWorker));
     });
   });
   legend(find("picture-legend"), new Set(["forward", "backward", "update", "reduce", "load", "wait", ...slots.map(kindOfSlot)]));

@@ -14,7 +14,7 @@ const store = new Store(), board = new Board(find("board"), { memory: MEMORY + "
 const settings = { axis: "step", smoothing: 0.6, grouping: "lane", span: "5 steps" };
 try { Object.assign(settings, JSON.parse(sessionStorage.getItem(MEMORY) || "{}")); } catch { /* a frame may have no storage */ }
 const compared = new Set();
-let wanted = new URLSearchParams(location.hash.slice(1)).get("run"), failures = 0, timer = 0, busy = false;
+let wanted = new URLSearchParams(location.hash.slice(1)).get("run"), failures = 0, timer = 0, busy = false, again = false;
 
 const change = (name, value) => {
   settings[name] = value;
@@ -45,14 +45,16 @@ const ask = async (id) => {
   if (id) query.set("run", id);
   if (since) query.set("since", since);
   const reply = await fetch(`daskpar/metrics.json?${query}`, { signal: AbortSignal.timeout(PATIENCE), cache: "no-store" });
+  if (reply.status === 404 && id) return ask(null);
   if (!reply.ok) throw new Error(`${reply.status} ${reply.statusText}`);
-  if (store.merge(await reply.json(), since)) return;
+  if (store.merge(await reply.json(), since)) return undefined;
   store.clear();
-  await ask(null);
+  return ask(null);
 };
 
 const poll = async () => {
   clearTimeout(timer);
+  again = busy;
   if (busy || document.hidden) return;
   busy = true;
   try {
@@ -70,13 +72,14 @@ const poll = async () => {
   const running = store.runs.some((entry) => entry.head.state === "running");
   const pause = failures ? Math.min(LONGEST, EACH * 2 ** failures) : running ? EACH : IDLE;
   trouble(pause);
-  timer = setTimeout(poll, pause);
+  timer = setTimeout(poll, again ? 0 : pause);
 };
 
 const trouble = (pause) => {
   const line = find("trouble");
   line.hidden = !failures;
-  if (failures) say(line, `The scheduler does not answer. Trying again in ${Math.round(pause / 1000)} s. The numbers below may be old.`);
+  const old = store.loaded ? " What is shown below may be old." : "";
+  if (failures) say(line, `The scheduler does not answer. Trying again in ${Math.round(pause / 1000)} s.${old}`);
 };
 
 const show = () => {

@@ -34,13 +34,17 @@ const starts = ({ bars, steps }) => {
   return steps.map((step) => [step, first.get(step)]);
 };
 
+const placeOf = (slot, isWide) => [
+  slot.row, slot.stages ? `${isWide ? "stage " : "s"}${slot.stage}` : "", slot.branches ? `${isWide ? "branch " : "b"}${slot.branch}` : "",
+].filter(Boolean).join(isWide ? " · " : " ");
+
 const time = (value) => (value < 10 ? `${+value.toFixed(2)} ms` : `${count(value)} ms`);
 
 const hatch = () => draw("defs", {}, draw("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
   draw("rect", { width: 6, height: 6, class: "hatch-back" }), draw("rect", { width: 3, height: 6, class: "hatch-line" })));
 
 const picture = (node, strip, part, slots, shares) => {
-  const left = 128, right = 178, width = Math.max(120, node.clientWidth - left - right), height = TOP + slots.length * ROW + 18;
+  const left = node.clientWidth > 900 ? 176 : 128, right = 178, width = Math.max(120, node.clientWidth - left - right), height = TOP + slots.length * ROW + 18;
   const rows = new Map(slots.map((slot, i) => [slot.slot, i])), scale = width / (part.high - part.low || 1);
   const svg = draw("svg", { viewBox: `0 0 ${left + width + right} ${height}`, role: "img", "aria-label": "Timeline of the last steps, a row for each slot" }, hatch());
   svg.style.height = `${height}px`;
@@ -57,8 +61,8 @@ const picture = (node, strip, part, slots, shares) => {
   slots.forEach((slot, i) => {
     const y = TOP + i * ROW;
     svg.append(draw("rect", { class: "track", x: left, y: y + 3, width, height: ROW - 6 }));
-    const place = [slot.row, slot.stages ? `s${slot.stage}` : "", slot.branches ? `b${slot.branch}` : ""].filter(Boolean).join(" ");
-    text(left - 8, y + 15, place.length > 18 ? `${place.slice(0, 17)}…` : place, "end");
+    const place = placeOf(slot, left > 150), most = left > 150 ? 28 : 18;
+    text(left - 8, y + 15, place.length > most ? `${place.slice(0, most - 1)}…` : place, "end");
     const share = shares.get(slot.slot);
     if (!share) return;
     [share.compute, share.transfer, share.wait].forEach((value, k) => text(left + width + 52 + 56 * k, y + 15, percent(value), "end"));

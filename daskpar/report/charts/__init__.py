@@ -11,7 +11,7 @@
     });
 
 `kind` is a colour of `charts.css`: train, validation, steps, smooth, rate, pace or run0 to run9.
-A second word changes the line: `run3 raw` is faint, `run3 validation` is dashed.
+A second word changes the line: `run3 raw` is faint, `run3 validation` is dashed, `run3 line` has no points.
 `axis.name` is step, epoch or time.
 """
 
