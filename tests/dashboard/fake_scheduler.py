@@ -92,6 +92,12 @@ class FakeRun:
                 "name": name, "part": part, "each": kind, "since_step": since_step, "x": x, "y": values
             }  # fmt: skip
 
+        def rate(step: int) -> float:
+            return 0.01 * min(1, step / 50) * (1 - step / 2 / self.steps)
+
+        def norm(step: int) -> float:
+            return 1.5 * self.score("loss", step) + 0.2 * noise(step + 1)
+
         metric = self.metric
         found = [
             points("loss", "train", "step", each, lambda s: self.noisy("loss", s)),
@@ -100,10 +106,10 @@ class FakeRun:
             points(metric, "train", "window", windows, lambda s: self.noisy("accuracy", s)),
             points(metric, "train", "evaluation", tests, lambda s: self.score("accuracy", s)),
             points(metric, "validation", "evaluation", tests, lambda s: self.score("accuracy", s, 0.1)),
-            points("learning_rate", "", "step", each, lambda s: 0.01 * min(1, s / 50) * (1 - s / 2 / self.steps)),
+            points("learning_rate", "", "step", each, rate),
             points("examples_per_second", "", "window", windows, lambda s: 34_500 * (1 + 0.05 * noise(s))),
-            points("gradient_norm", "", "watched", windows, lambda s: 1.5 * self.score("loss", s) + 0.2 * noise(s + 1)),
-        ]  # fmt: skip
+            points("gradient_norm", "", "watched", windows, norm),
+        ]
         seconds = points("seconds", "", "window", windows, lambda s: 0.0)
         found.append({**seconds, "y": [self.time(s) for s in windows]})
         if self.stale:
@@ -115,11 +121,11 @@ class FakeRun:
         """Return norms of the layers at some steps."""
         steps = list(range(50, self.step + 1, max(50, self.step // 150)))
 
+        def value(base: float, slope: float, step: int, layer: int) -> float:
+            return base * (1 + layer) * (1 + slope * step / self.steps) * (1 + 0.1 * noise(step + layer))
+
         def rows(base: float, slope: float) -> list[list[float]]:
-            return [
-                [base * (1 + k) * (1 + slope * s / self.steps) * (1 + 0.1 * noise(s + k)) for k, _ in enumerate(self.layers)]
-                for s in steps
-            ]  # fmt: skip
+            return [[value(base, slope, step, k) for k, _ in enumerate(self.layers)] for step in steps]
 
         ratios = rows(0.0006, 1.0)
         for row in ratios:
@@ -313,13 +319,15 @@ class FakeScheduler:
 
 def example_runs() -> list[FakeRun]:
     """Return runs of several states and layouts, the newest first."""
+    reason = "the loss is not finite after step 310; lower the learning rate"
+    four = ("0", "1", "2", "3")
     runs = [
-        FakeRun("e1", "digits_cnn", step=420, lanes=3, stages=2, branches=2, workers=("0", "1", "2")),
-        FakeRun("d1", "gpt, asynchronous", step=640, stale=True, difficulty=1.3, lanes=4, workers=("0", "1", "2", "3")),
+        FakeRun("e1", "digits_cnn", step=420, lanes=3, stages=2, branches=2, workers=four[:3]),
+        FakeRun("d1", "gpt, asynchronous", step=640, stale=True, difficulty=1.3, lanes=4, workers=four),
         FakeRun("c1", "digits_mlp", step=1000, state="finished", difficulty=0.8, lanes=1, workers=("0",)),
-        FakeRun("b1", "too fast", step=310, state="failed", reason="the loss is not finite after step 310; lower the learning rate", difficulty=1.7),
+        FakeRun("b1", "too fast", step=310, state="failed", reason=reason, difficulty=1.7),
         FakeRun("a1", "first try", step=200, state="stopped", reason="stopped by Ctrl-C", difficulty=1.1),
-    ]  # fmt: skip
+    ]
     for run in runs:
         run.marks = [mark(run, s, "checkpoint", f"checkpoint at step {s}") for s in range(100, run.step, 100)]
     runs[0].marks += [

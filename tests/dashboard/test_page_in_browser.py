@@ -26,14 +26,14 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium: none of chromium, chromium-browser and google-chrome is on the PATH")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
         yield browser
         browser.close()
 
 
 @contextmanager
 def opened(browser: Browser, runs: list[FakeRun]) -> Iterator[tuple[Page, FakeScheduler]]:
-    """Open the page of runs; at the end there may be no error in the console, and nothing that was blocked."""
+    """Open the page of runs; at the end the console may have no error, also of what was blocked."""
     errors: list[str] = []
     with (
         FakeScheduler(runs, prefix="/proxy/8787") as scheduler,
@@ -66,13 +66,14 @@ def line(page: Page, name: str, kind: str) -> str:
 
 
 def test_everything_of_a_run_is_there(browser: Browser) -> None:
-    with opened(browser, example_runs()) as (page, scheduler):
+    with opened(browser, example_runs()) as (page, _):
         page.locator("figure").first.wait_for()
         titles = [text.strip() for text in page.locator("figcaption b").all_inner_texts()]
         assert titles == ["loss", "accuracy", "learning rate", "examples per second", "gradient norm"]
         for title in ("Curves", "Layout", "Last steps", "Layers", "Settings", "Marks", "Workers"):
             assert page.get_by_role("heading", name=title, exact=True).is_visible(), title
-        headline = dict(zip(page.locator("#headline dt").all_inner_texts(), page.locator("#headline b").all_inner_texts(), strict=True))  # fmt: skip
+        names, values = (page.locator(f"#headline {tag}").all_inner_texts() for tag in ("dt", "b"))
+        headline = dict(zip(names, values, strict=True))
         assert headline["step"] == "420" and headline["epoch"] == "5.00"
         assert headline["examples per second"] == "34,568" and headline["validation accuracy"] == "0.8026"
         assert page.locator(".box").count() == 3 * 2 * 2
@@ -107,7 +108,7 @@ def test_names_are_text(browser: Browser) -> None:
     )
     run.marks.append(mark(run, 100, quotes, script))
     runs = [run, FakeRun("b1", image, state="finished"), FakeRun("c1", proto, state="failed", reason=quotes)]
-    with opened(browser, runs) as (page, scheduler):
+    with opened(browser, runs) as (page, _):
         page.locator("figure").first.wait_for()
         assert page.locator("h1:visible").inner_text() == script
         assert page.locator("#runs .name").all_inner_texts() == [script, image, proto]
@@ -124,7 +125,7 @@ def test_runs_are_told_apart(browser: Browser) -> None:
         FakeRun("b1", "same name", step=300, difficulty=1.6),
         FakeRun("a1", "same name", step=200, state="stopped"),
     ]
-    with opened(browser, runs) as (page, scheduler):
+    with opened(browser, runs) as (page, _):
         page.locator("figure").first.wait_for()
         page.get_by_label("Compare same name").nth(1).check()
         loss = chart(page, "loss")
@@ -143,7 +144,7 @@ def test_runs_are_told_apart(browser: Browser) -> None:
 
 
 def test_axes_and_smoothing(browser: Browser) -> None:
-    with opened(browser, [FakeRun("a1", "digits", step=420)]) as (page, scheduler):
+    with opened(browser, [FakeRun("a1", "digits", step=420)]) as (page, _):
         page.locator("figure").first.wait_for()
         linear = line(page, "loss", "train")
         chart(page, "loss").get_by_role("button", name="logarithmic axis of loss").click()
@@ -170,7 +171,7 @@ def test_windows_and_schemes(browser: Browser) -> None:
     runs = example_runs()
     runs[0].name = "a-name-without-a-space-that-is-longer-than-a-narrow-window-" * 2
     backs = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 31)"}
-    with opened(browser, runs) as (page, scheduler):
+    with opened(browser, runs) as (page, _):
         page.locator("figure").first.wait_for()
         for scheme, width in product(backs, (1600, 800, 390)):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
