@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FITS = "[...document.querySelectorAll('figure > svg')].every((svg) => svg.viewBox.baseVal.width === svg.clientWidth)"
 HOSTILE = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>&amp;", "__proto__")
 
 
@@ -178,6 +179,8 @@ def test_windows_and_schemes(browser: Browser) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             poll(page)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (scheme, width)
+            page.wait_for_timeout(50)  # of a resize, browsers tell after the layout
+            assert page.evaluate(FITS), "a chart is as wide as its box"
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == backs[scheme]
 
 

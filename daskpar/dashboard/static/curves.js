@@ -57,7 +57,7 @@ const curvesOf = (series, entry, settings, several) => {
   const isSmoothed = isNoisy && settings.smoothing > 0 && series.name !== "learning_rate" && series.name !== "staleness";
   const name = several ? entry.label : "", part = series.part || titleOf(series.name);
   const label = several ? (series.part ? `${name}, ${part}` : name) : part;
-  const base = several ? `run${entry.colour}` : KINDS[series.name] ?? (series.part === "validation" ? "validation" : "train");
+  const base = several ? `run${entry.colour}` : series.part === "max" ? "rate" : KINDS[series.name] ?? (series.part === "validation" ? "validation" : "train");
   const each = `${series.part ? `${part}, ` : ""}each ${series.each === "watched" ? "watched step" : series.each}`;
   const kind = several && series.part === "validation" ? `${base} validation` : base;
   if (!isSmoothed) {

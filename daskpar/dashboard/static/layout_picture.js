@@ -47,6 +47,12 @@ const row = () => {
   return Object.assign(make("div", { class: "row" }, name, cells), { name, cells });
 };
 
+// Pixels that a row needs, which decides how many rows stand side by side.
+const leastWidth = (isCompact, byWorker, stages, branches) => {
+  if (byWorker) return 480;
+  return isCompact ? 80 + (36 + 34 * branches) * stages : 110 + 195 * stages;
+};
+
 const cellsOf = (slots, byWorker) => (byWorker ? [["all", slots]] : grouped(slots, (slot) => slot.stage));
 
 export const showPicture = (entry, grouping, regroup) => {
@@ -57,7 +63,7 @@ export const showPicture = (entry, grouping, regroup) => {
   const branches = Math.max(...slots.map((slot) => slot.branch ?? 0)) + 1;
   const workers = [...new Set(slots.map((slot) => slot.worker))].sort(), stages = new Set(slots.map((slot) => slot.stage)).size;
   const boxes = find("picture-boxes");
-  boxes.style.setProperty("--least", `${byWorker ? 480 : 110 + 195 * stages}px`);
+  boxes.style.setProperty("--least", `${leastWidth(slots.length > COMPACT, byWorker, stages, branches)}px`);
   boxes.classList.toggle("compact", slots.length > COMPACT);
   boxes.classList.toggle("by-worker", byWorker);
   say(find("layout-text"), [entry.head.layout_text || "one slot", run.processes ? "workers are processes" : "workers are threads"].join(" · "));

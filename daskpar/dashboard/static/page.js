@@ -82,6 +82,12 @@ const trouble = (pause) => {
   if (failures) say(line, `The scheduler does not answer. Trying again in ${Math.round(pause / 1000)} s.${old}`);
 };
 
+// Charts below that of the loss stand in rows of about the same number.
+const arrange = (number) => {
+  const most = Math.max(1, Math.floor((board.root.clientWidth + 14) / 314)), rows = Math.max(1, Math.ceil(number / most));
+  board.root.style.setProperty("--columns", Math.max(1, Math.ceil(number / rows)));
+};
+
 const show = () => {
   if (!store.loaded) return;
   showPages(store.pages);
@@ -94,7 +100,9 @@ const show = () => {
   showHead(entry);
   showHeadline(entry);
   choice(find("axis"), ["step", "epoch", "time"], settings.axis, (name) => change("axis", name));
-  board.set(boardOf(entry, others, settings));
+  const content = boardOf(entry, others, settings);
+  arrange(content.charts.length - 1);
+  board.set(content);
   showPicture(entry, settings.grouping, (name) => change("grouping", name));
   showStrip(entry, settings.span, (name) => change("span", name));
   showLayers(entry);

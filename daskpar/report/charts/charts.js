@@ -89,6 +89,7 @@ const Board = (() => {
       this.tip = element("div", "", this.box, "tip");
       this.tip.hidden = true;
       this.listen();
+      board.observer.observe(this.box);
     }
 
     update(chart) {
@@ -138,7 +139,9 @@ const Board = (() => {
 
     get shown() { return this.chart.curves.filter((curve) => !this.board.state.hidden[this.key(curve)]); }
 
-    measure() { this.width = Math.max(160, this.svg.clientWidth || this.box.clientWidth - 26); }
+    get room() { return Math.max(160, this.svg.clientWidth || this.box.clientWidth - 26); }
+
+    measure() { this.width = this.room; }
 
     scales() {
       const [x0, x1] = this.range, log = this.log;
@@ -306,12 +309,7 @@ const Board = (() => {
       this.state = { log: {}, hidden: {}, zoom: null };
       try { Object.assign(this.state, JSON.parse(sessionStorage.getItem(memory) || "{}")); } catch { /* a frame may have none */ }
       root.classList.add("board");
-      this.before = root.clientWidth;
-      new ResizeObserver(() => {
-        if (root.clientWidth === this.before) return;
-        this.before = root.clientWidth;
-        this.redraw([...this.charts.values()]);
-      }).observe(root);
+      this.observer = new ResizeObserver(() => this.redraw([...this.charts.values()].filter((chart) => chart.width && chart.width !== chart.room)));
       document.addEventListener("visibilitychange", () => { if (!document.hidden && this.waiting) this.set(this.waiting); });
     }
 
@@ -349,6 +347,7 @@ const Board = (() => {
       for (const [name, chart] of this.charts) {
         if (names.has(name)) continue;
         chart.box.remove();
+        this.observer.unobserve(chart.box);
         this.charts.delete(name);
       }
       charts.forEach((content, i) => {
