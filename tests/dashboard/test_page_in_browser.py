@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FITS = "[...document.querySelectorAll('figure > svg')].every((svg) => svg.viewBox.baseVal.width === svg.clientWidth)"
+FITS = """[...document.querySelectorAll('figure > svg')].every(
+    (svg) => svg.viewBox.baseVal.width === svg.clientWidth)"""
 HOSTILE = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>&amp;", "__proto__")
 
 
