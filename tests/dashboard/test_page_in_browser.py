@@ -185,6 +185,21 @@ def test_windows_and_schemes(browser: Browser) -> None:
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == backs[scheme]
 
 
+def test_keys_move_the_cross_hair_and_the_strip_can_be_held(browser: Browser) -> None:
+    with opened(browser, [FakeRun("a1", "digits", step=420)]) as (page, scheduler):
+        chart(page, "loss").locator("svg[role=img]").focus()
+        page.keyboard.press("ArrowRight")
+        assert chart(page, "loss").locator(".tip").is_visible()
+        page.get_by_role("button", name="hold").click()
+        before = page.locator("#strip").text_content()
+        for is_held in (True, False):
+            scheduler.advance(7)
+            poll(page)
+            page.locator("#headline").get_by_text(str(scheduler.runs[0].step), exact=True).wait_for()
+            assert (page.locator("#strip").text_content() == before) is is_held
+            page.get_by_role("button", name="hold").click()
+
+
 def test_no_run_yet_then_one_begins(browser: Browser) -> None:
     with opened(browser, []) as (page, scheduler):
         page.get_by_role("heading", name="No training yet").wait_for()

@@ -94,7 +94,7 @@ const marksOf = (entry, axis) => {
   return (entry.detail.marks ?? []).map((mark) => {
     const x = axis === "time" ? mark.time - entry.head.started : place ? place(mark.step) : mark.step;
     return { x, kind: mark.kind, text: mark.text || mark.kind };
-  });
+  }).filter((mark) => isNumber(mark.x));
 };
 
 export const boardOf = (chosen, others, settings) => {

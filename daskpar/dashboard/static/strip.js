@@ -1,5 +1,5 @@
 // The last steps: a row for each slot, bars of compute by operation, transfers hatched; gaps are waiting.
-import { choice, count, draw, find, follow, make, percent, say } from "./dom.js";
+import { choice, count, draw, find, isNumber, make, percent, say } from "./dom.js";
 import { kindOf } from "./kinds.js";
 import { legend } from "./layout_picture.js";
 
@@ -8,11 +8,13 @@ let held = null, shown = null;
 
 const kindOfBar = (strip, bar) => (bar[3] === TRANSFER ? "transfer" : kindOf(strip.names[bar[4]] ?? ""));
 
-// The bars of the last steps, and the milliseconds they cover.
+// The bars of the last steps, and the milliseconds they cover. Bars of no step are shown if they lie there.
 const cut = (strip, steps) => {
-  const listed = [...new Set(strip.bars.map((bar) => bar[5]))].sort((a, b) => a - b).slice(-Math.min(steps, 1e6));
-  const wanted = new Set(listed), bars = strip.bars.filter((bar) => wanted.has(bar[5]));
-  return { bars, steps: listed, low: Math.min(...bars.map((bar) => bar[1])), high: Math.max(...bars.map((bar) => bar[2])) };
+  const listed = [...new Set(strip.bars.map((bar) => bar[5]).filter(isNumber))].sort((a, b) => a - b).slice(-Math.min(steps, 1e6));
+  const wanted = new Set(listed), some = strip.bars.filter((bar) => wanted.has(bar[5])), within = some.length ? some : strip.bars;
+  const low = Math.min(...within.map((bar) => bar[1])), high = Math.max(...within.map((bar) => bar[2]));
+  const bars = strip.bars.filter((bar) => wanted.has(bar[5]) || (!isNumber(bar[5]) && bar[1] >= low && bar[2] <= high));
+  return { bars, steps: listed, low, high };
 };
 
 // One path for all bars of a kind, so that thousands of bars are few elements.
@@ -84,7 +86,7 @@ const tip = (node, strip, svg) => {
     const place = svg.getBoundingClientRect(), x = event.clientX - place.left, bar = svg.read(x, event.clientY - place.top);
     told.hidden = !bar;
     if (!bar) return;
-    say(told, `${strip.names[bar[4]] ?? ""}${bar[3] === TRANSFER ? " (transfer)" : ""}, step ${count(bar[5])}: ${time(bar[2] - bar[1])}`);
+    say(told, `${strip.names[bar[4]] ?? ""}${bar[3] === TRANSFER ? " (transfer)" : ""}, ${isNumber(bar[5]) ? `step ${count(bar[5])}: ` : ""}${time(bar[2] - bar[1])}`);
     told.style.left = `${Math.max(0, Math.min(x + 12, node.clientWidth - told.offsetWidth))}px`;
     told.style.top = `${event.clientY - place.top + 14}px`;
   });
