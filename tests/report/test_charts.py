@@ -15,7 +15,8 @@ def test_pages_carry_the_script_and_the_style() -> None:
 
 def test_nothing_in_them_ends_the_element_around_them_or_loads_more() -> None:
     both = charts.script() + charts.style()
-    assert not re.search(r"</|<!--|@import|url\((?!#)|innerHTML|insertAdjacentHTML|document\.write", both)
+    unsafe = r"</|<!--|@import|url\((?!#)|innerHTML|insertAdjacentHTML|document\.write|eval"
+    assert not re.search(unsafe, both)
 
 
 def test_the_script_names_only_the_board() -> None:

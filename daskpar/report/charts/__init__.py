@@ -1,6 +1,6 @@
 """The drawing of curves in a browser, for curves.html, the report of a run and the page on the dashboard.
 
-`charts.js` defines the class `Board` and nothing else. A page gives it curves and marks, again and again:
+`charts.js` defines the class `Board` and nothing else. A page passes it curves and marks at any time:
 
     const board = new Board(document.querySelector("main"), {memory: "my page", linked: true});
     board.set({
@@ -10,9 +10,8 @@
       axis: {name: "step", per_epoch: 84},
     });
 
-`kind` is a colour of `charts.css`: train, validation, steps, smooth, rate, pace or run0 to run9.
-A second word changes the line: `run3 raw` is faint, `run3 validation` is dashed, `run3 line` has no points.
-`axis.name` is step, epoch or time.
+`kind` is a colour of `charts.css`: train, validation, steps, smooth, rate, pace or run0 to run9. A second
+word changes the line: `run3 raw` is faint, `run3 validation` is dashed. `axis.name` is step, epoch or time.
 """
 
 from __future__ import annotations

@@ -222,6 +222,7 @@ const Board = (() => {
         if (x >= x0 && x <= x1) marks.push(point);
       }
       node("path", { d: parts.join(""), class: "curve " + curve.kind }, parent);
+      // Curves of each step have too many points to mark; `line` says that of a smoothed curve.
       if (/\b(steps|raw|line)\b/.test(curve.kind) || (curve.kind === "rate" && marks.length > 1) || marks.length > POINTS) return;
       for (const [cx, cy] of marks) node("circle", { cx, cy, r: 2, class: "mark " + curve.kind }, parent);
     }
