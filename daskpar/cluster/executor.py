@@ -42,6 +42,7 @@ class ThreadedExecutor(Executor):
         self._undo.push(_set_up_this_process(lanes, threads))
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
+        from dask.callbacks import Callback
         from dask.threaded import get
 
         if self._record:
@@ -56,7 +57,9 @@ class ThreadedExecutor(Executor):
                 "cluster's client (within a task, client=get_client())"
             )
         kept = {key: DataNode(key, self._values[key]) for key in missing}
-        callbacks = None if done is None else [(None, None, None, lambda key, *_: done(key), None)]
+        callbacks = None  # those that are registered, e.g. a profiler's
+        if done is not None:
+            callbacks = [*Callback.active, (None, None, None, lambda key, *_: done(key), None)]
         values = get({**tasks, **kept}, wanted, num_workers=blas.cores(), callbacks=callbacks)
         self._values.update(zip(wanted, values, strict=True))
 
@@ -86,6 +89,9 @@ class ThreadedExecutor(Executor):
     def set_lanes(self, lanes: int) -> None:
         self._undo.push(_set_up_this_process(lanes, self._threads))
 
+    def workers_alive(self) -> None:
+        return None
+
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
@@ -112,6 +118,7 @@ class ClusterExecutor(Executor):
         self._patience = Patience(client)
         self._seen = -math.inf
         self._workers: Workers = {}
+        self._most_workers = 0
         self._set_workers(known_workers(client))
         self.in_process = all(address.startswith("inproc://") for address in self._workers)
         gpus = ["GPU" in worker["resources"] for worker in self._workers.values()]
@@ -139,6 +146,7 @@ class ClusterExecutor(Executor):
 
     def _set_workers(self, workers: Workers) -> None:
         self._workers = dict(sorted(workers.items(), key=lambda pair: setup.natural(pair[1]["name"])))
+        self._most_workers = max(self._most_workers, len(workers))
         self._seen = time.monotonic()
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
@@ -226,6 +234,10 @@ class ClusterExecutor(Executor):
         local = self.in_process or {worker["host"] for worker in workers.values()} == {"127.0.0.1"}
         each = setup.blas_threads(setup.lanes_per_host(workers, lanes), self._threads)
         return (blas.cores() if local else sum(worker["nthreads"] for worker in workers.values())), each
+
+    def workers_alive(self) -> tuple[int, int]:
+        with self._one_line_errors():
+            return len(self.workers()), self._most_workers
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
