@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from daskpar.cluster.clients import THREADED, Workers, current_client, known_wor
 from daskpar.cluster.executor_protocol import Done as Done, Executor as Executor
 from daskpar.cluster.patience import POLL, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
-from daskpar.dashboard.runs import TOPIC
+from daskpar.dashboard.plugin import OPERATION
 from daskpar.errors import ClusterLostError, InputError, ServerLostError, one_line
 from daskpar.graph.dask_api import DataNode
 from daskpar.graph.graph import Graph, Key
@@ -96,8 +96,8 @@ class ThreadedExecutor(Executor):
     def workers_alive(self) -> None:
         return None
 
-    def publish(self, event: dict[str, object]) -> bool:
-        return False
+    def publish(self, event: dict[str, object]) -> None:
+        return None
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
@@ -246,13 +246,14 @@ class ClusterExecutor(Executor):
         with self._one_line_errors():
             return len(self.workers()), self._most_workers
 
-    def publish(self, event: dict[str, object]) -> bool:
+    def publish(self, event: dict[str, object]) -> Mapping[str, object] | None:
+        send = getattr(self.client.scheduler, OPERATION)
         try:
-            self.client.log_event(TOPIC, {**event, "client": self.client.id})
-        except (OSError, RuntimeError, TypeError, ValueError) as error:  # the training goes on without
-            logger.info("the training page got no event: %s", one_line(repr(error)))
-            return False
-        return True
+            answer: Mapping[str, object] = self.client.sync(send, event={**event, "client": self.client.id})
+        except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
+            logger.info("the training page got no event, the training goes on: %s", one_line(repr(error)))
+            return None
+        return answer
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)

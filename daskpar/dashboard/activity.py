@@ -44,6 +44,7 @@ class Activity:
         self.bars: deque[Bar] = deque(maxlen=_BARS)
         self.workers: dict[int, str] = {}
         self.data: dict[str, Any] = {}
+        self._loaded = self._computed = -1
 
     def know(self, event: Mapping[str, Any]) -> None:
         """Take up the event `operations`."""
@@ -58,13 +59,22 @@ class Activity:
 
     def done(self, key: tuple[Any, ...], worker: str, startstops: Iterable[Mapping[str, Any]]) -> None:
         """Record a task that has run."""
-        slot, name = self.slot(key), self.operations[key[0]].name
+        operation, slot, step = self.operations[key[0]], self.slot(key), _step(key)
         self.workers[slot] = worker
+        if operation.verb == "load":
+            self._loaded = max(self._loaded, step)
+        else:
+            self._computed = max(self._computed, step)
         for stretch in startstops:
             action = stretch["action"]
             if action in ("compute", "transfer"):
-                bar = Bar(slot, stretch["start"], stretch["stop"], action == "transfer", name, _step(key))
-                self.bars.append(bar)
+                transfer = action == "transfer"
+                self.bars.append(Bar(slot, stretch["start"], stretch["stop"], transfer, operation.name, step))
+
+    @property
+    def ahead(self) -> int:
+        """Steps by which the loading of batches is ahead of computing."""
+        return max(0, self._loaded - self._computed)
 
     def now(self, processing: Iterable[tuple[Any, str]]) -> dict[int, dict[str, Any]]:
         """Return what each slot does now, from the keys that workers process and their names."""

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from daskpar.dashboard.activity import ANYWHERE, Activity
+from daskpar.dashboard.run_files import pages_of
 from daskpar.dashboard.runs import Run
 from daskpar.dashboard.shown import Shown
 
@@ -46,6 +47,7 @@ def facts(run: Run) -> dict[str, Any]:
         "ended": run.ended,
         "seconds": run.seconds,
         "step": run.step,
+        "files": pages_of(run),
         "scores": run.scores,
         "last": run.last,
     }
@@ -105,14 +107,15 @@ def _slots(page: Shown, run: Run, activity: Activity) -> list[dict[str, Any]]:
 def _data(page: Shown, activity: Activity) -> dict[str, Any]:
     """Return the state of the cache of chunks, from the group of the tasks that load them."""
     data = activity.data
-    group = page.scheduler.task_groups.get(data.get("key"))
-    if group is None:
-        return {k: v for k, v in data.items() if k != "key"}
+    if not data:
+        return {}
+    group = page.scheduler.task_groups.get(data["key"])
     return {
         "chunks": data["chunks"],
         "kept": data["kept"],
-        "in_memory": group.states.get("memory", 0),
-        "bytes": max(0, group.nbytes_total),
+        "in_memory": 0 if group is None else group.states.get("memory", 0),
+        "bytes": 0 if group is None else max(0, group.nbytes_total),
+        "ahead": activity.ahead,
     }
 
 

@@ -12,12 +12,15 @@ from distributed import Scheduler, SchedulerPlugin
 from daskpar.dashboard import prometheus
 from daskpar.dashboard.activity import Activity
 from daskpar.dashboard.routes import add_routes
-from daskpar.dashboard.runs import TOPIC, Runs
+from daskpar.dashboard.runs import Runs
 from daskpar.errors import one_line
 
 logger = logging.getLogger(__name__)
 
 NAME = "daskpar-page"
+OPERATION = "daskpar_event"
+"""The operation of the scheduler that takes events of runs."""
+
 _WATCHED = 10.0  # seconds after a request for which tasks are recorded
 
 
@@ -45,6 +48,7 @@ class TrainingPage(SchedulerPlugin):
     async def start(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.workers = {address: str(state.name) for address, state in scheduler.workers.items()}
+        scheduler.handlers[OPERATION] = self.take
         add_routes(self)
         prometheus.show(self)
 
@@ -52,13 +56,13 @@ class TrainingPage(SchedulerPlugin):
         """Record tasks from now on, until nobody has asked for some seconds."""
         self._watched_until = time.monotonic() + _WATCHED
 
-    def log_event(self, topic: str, msg: Any) -> None:
-        if topic != TOPIC or not isinstance(msg, Mapping):
-            return
+    def take(self, event: Mapping[str, Any]) -> dict[str, object]:
+        """Take up an event of a run, and return the names of Dask's own pages; [] without bokeh."""
         try:
-            self._hear(msg)
+            self._hear(event)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             logger.warning("an event of a training was not understood: %s", one_line(repr(error)))
+        return {"dask_pages": self.dask_pages}
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         run = self.runs.hear(event)

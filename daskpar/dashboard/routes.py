@@ -2,6 +2,7 @@
 
     /daskpar                 the page            /daskpar/metrics.json    what it shows, as data
     /daskpar/page.js, ...    its files           /metrics                 Dask's Prometheus metrics, and ours
+    /daskpar/runs/ID/NAME    a page in the folder of a run, e.g. report.html
 
 The routes need no bokeh; without it Dask has no pages of its own to link from.
 """
@@ -17,6 +18,7 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler
 
 from daskpar.dashboard.metrics import metrics_json
+from daskpar.dashboard.run_files import page_file
 from daskpar.dashboard.shown import Shown
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ def add_routes(page: Shown) -> None:
             (rf"{_ANY_PREFIX}{PATH}/", _Slash),
             (rf"{_ANY_PREFIX}{PATH}/metrics\.json", _Metrics, options),
             (rf"{_ANY_PREFIX}{PATH}/([a-z_]+\.(?:js|css))", _File),
+            (rf"{_ANY_PREFIX}{PATH}/runs/([a-z0-9]+)/([a-z]+\.html)", _RunPage, options),
         ],
     )
 
@@ -101,6 +104,22 @@ class _Metrics(_Reading):
             raise HTTPError(400, reason="since: expected a whole number, the version of an answer") from None
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.write(metrics_json(self.page, self.get_query_argument("run", None), since))
+
+
+class _RunPage(_Reading):
+    def initialize(self, page: Shown) -> None:
+        self.page = page
+
+    def get(self, run: str, name: str) -> None:
+        known = self.page.runs.by_id.get(run)
+        file = None if known is None else page_file(known, name)
+        if file is None:
+            raise HTTPError(404)
+        self.set_header(
+            "Content-Security-Policy", "sandbox allow-scripts allow-popups allow-downloads"
+        )  # of no site
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.write(file.read_bytes())
 
 
 class _File(_Reading):

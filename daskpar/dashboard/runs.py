@@ -1,6 +1,6 @@
-"""The runs that a scheduler knows: what their events told, in bounded memory.
+"""Runs of a scheduler, as their events tell them, in bounded memory.
 
-A training sends events, small dictionaries, to the topic `daskpar` of its scheduler:
+A training sends events, small dictionaries, to its scheduler:
 
     begin ─ operations ─ steps … ─ evaluation ─ checkpoint ─ steps … ─ end
                                                    mark: a restart, or anything else with a time
@@ -18,7 +18,6 @@ from typing import Any
 
 from daskpar.dashboard.series import Series
 
-TOPIC = "daskpar"
 MOST_RUNS = 20
 _MARKS, _LAYER_ROWS, _SERIES, _TEXT = 500, 120, 60, 300
 

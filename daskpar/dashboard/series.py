@@ -59,12 +59,10 @@ class Series:
         self.last = step, value
         if self._bucket and self._bucket[-1] == bucket:
             self._version[-1] = version
-            if not value >= self._low[-1]:
-                if math.isfinite(value) or not math.isfinite(self._low[-1]):
-                    self._low_at[-1], self._low[-1] = step, value
-            if not value <= self._high[-1]:
-                if math.isfinite(value) or not math.isfinite(self._high[-1]):
-                    self._high_at[-1], self._high[-1] = step, value
+            if _is_below(value, self._low[-1]):
+                self._low_at[-1], self._low[-1] = step, value
+            if _is_below(-value, -self._high[-1]):
+                self._high_at[-1], self._high[-1] = step, value
             return
         self._bucket.append(bucket)
         self._version.append(version)
@@ -115,8 +113,8 @@ class Series:
             if other is None:
                 merged[bucket // 2] = low_at, low, high_at, high
                 continue
-            lowest = (low_at, low) if not low >= other[1] and math.isfinite(low) else other[:2]
-            highest = (high_at, high) if not high <= other[3] and math.isfinite(high) else other[2:]
+            lowest = (low_at, low) if _is_below(low, other[1]) else other[:2]
+            highest = (high_at, high) if _is_below(-high, -other[3]) else other[2:]
             merged[bucket // 2] = *lowest, *highest
         self._bucket[:] = array("q", merged)
         rows = list(merged.values())
@@ -135,3 +133,8 @@ class Series:
         del self._low[kept:], self._high[kept:]
         self._replaced = version
         self.last = None
+
+
+def _is_below(value: float, other: float) -> bool:
+    """Return whether a value is lower; one that is not finite gives way to any that is."""
+    return math.isfinite(value) and (value < other or not math.isfinite(other))

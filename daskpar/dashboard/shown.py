@@ -1,4 +1,4 @@
-"""What the training page shows: the interface between its plugin and its routes."""
+"""Interface between the plugin of the training page and its routes."""
 
 from __future__ import annotations
 

@@ -6,14 +6,16 @@ losses are sent. Nothing is sent on Dask's threaded scheduler, which has no page
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from daskpar.graph.load import LOAD
 from daskpar.layout.picture import layout_rows
 from daskpar.layout.plan import Op, Section
 from daskpar.tasks.gradient import add_sums
@@ -28,23 +30,37 @@ if TYPE_CHECKING:
     from daskpar.train.run import Run
     from daskpar.train.view import RunView
 
+logger = logging.getLogger("daskpar")
+
 _MOST_STEPS = 96  # of a window that are sent
 _METRIC_POINTS = 6  # of a window
 _MOST_ROWS = 256  # of the picture of the layout
 
 
 class Publisher:
-    """Sender of a run's events to its scheduler. `hear` takes each event of the run, `close` its end."""
+    """Sender of a run's events to its scheduler. `hear` takes each event of the run.
+
+    It is a context manager, which sends the end of the run.
+    """
 
     def __init__(self, run: Run, view: RunView):
         self.run, self.view, self.executor = run, view, run.executor
         self.id = new_token()
         self.meter = Meter(run.steps_planned, run.steps_run)
         self._tokens: set[str] = set()
+        driver = run.driver
+        chunks = len(driver.emitter.chunks) + len(driver.evaluated)
+        self._data = {"key": f"{LOAD.name}-{driver.token}", "chunks": chunks, "kept": not driver.sources}
         self._open = self._send("begin", about=self._about(), slots=self._slots())
 
     def _send(self, kind: str, **content: object) -> bool:
-        return self.executor.publish({"kind": kind, "run": self.id, "at": time.time(), **content})
+        answer = self.executor.publish({"kind": kind, "run": self.id, "at": time.time(), **content})
+        if kind == "begin" and answer is not None and not answer["dask_pages"]:
+            logger.info(
+                "the scheduler has no bokeh, so Dask's own pages are missing; the training page is there, at "
+                "/daskpar"
+            )
+        return answer is not None
 
     def hear(self, event: Event) -> None:
         """Send an event, if the scheduler has a page."""
@@ -61,8 +77,10 @@ class Publisher:
             case Saved(step, folder):
                 self._send("checkpoint", step=step, folder=str(folder))
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Send the end of the run, and the reason where it did not finish."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
         if not self._open:
             return
         run = self.run
@@ -126,7 +144,7 @@ class Publisher:
         cuts = {name: value for name, value in vars(layout).items() if value != getattr(type(layout)(), name)}
         return {
             "name": Path(settings.folder).name if settings.folder else f"training {self.id[:4]}",
-            "folder": None if settings.folder is None else str(settings.folder),
+            "folder": None if settings.folder is None else str(Path(settings.folder).absolute()),
             "steps": run.steps_planned,
             "resumed_at": run.steps_run,
             "epoch": {"steps": scale.per_epoch, "from": scale.epochs_from, "before": scale.epochs_before},
@@ -168,7 +186,7 @@ class Publisher:
                     (op.coordinates, op.slot)
                 )
         told = [(key, *operation) for key, operation in operations.items()]
-        self._send("operations", operations=told)
+        self._send("operations", operations=told, data=self._data)
 
 
 def _operations(section: Section | None) -> list[Op]:

@@ -45,24 +45,30 @@ class Training:
     callbacks: CallbackList
 
     def complete(self, trainer: object = None) -> Result:
-        """Train to the end, and return the result. Callbacks see the attributes of `trainer`, too."""
+        """Train to the end, and return the result; the scheduler's training page shows the run.
+
+        Callbacks see the attributes of `trainer`, too.
+        """
         view = RunView(self.run, trainer)
-        first_loss, publisher = FirstLoss(self.run.problem), Publisher(self.run, view)
+        with Publisher(self.run, view) as publisher:
+            return self._complete(view, publisher.hear)
+
+    def measure(self) -> Result:
+        """Train to the end, for measurements; no page shows it."""
+        return self._complete(RunView(self.run), lambda event: None)
+
+    def _complete(self, view: RunView, publish: Callable[[Event], None]) -> Result:
+        first_loss = FirstLoss(self.run.problem)
 
         def hear(event: Event) -> None:
             first_loss.hear(event)
-            publisher.hear(event)
+            publish(event)
             self.callbacks.hear(view, event)
 
         try:
-            result = self.run.train(hear)
-        except BaseException as error:
-            publisher.close(error)
-            raise
+            return self.run.train(hear)
         finally:
             self.callbacks.close()
-        publisher.close()
-        return result
 
 
 def prepare_data(
@@ -126,5 +132,5 @@ def seconds_a_step(
         evaluate_every=interval,
         checkpoint_every=interval,
     )
-    result = begin(settings, data, None, executor, scratch, new_token()).complete()
+    result = begin(settings, data, None, executor, scratch, new_token()).measure()
     return pace(result.history, steps), result.spec

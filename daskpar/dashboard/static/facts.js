@@ -13,13 +13,12 @@ const FACTS = [
   ["training data", (run) => `${count(run.rows)} rows`],
   ["layout", (run) => run.layout_text || "one slot"],
   ["steps", (run) => count(run.steps)],
-  ["folder", (run) => run.folder ?? "none"],
-  ["files", (run) => (run.files ?? []).join(", ") || "none"],
+  ["folder", (run) => run.folder],
 ];
 
 export const showFacts = (entries) => {
   const runs = entries.map((entry) => entry.head), several = runs.length > 1;
-  const rows = FACTS.map(([name, read]) => [name, ...runs.map((run) => String(read(run) ?? "–"))]);
+  const rows = FACTS.map(([name, read]) => [name, ...runs.map((run) => read(run) ?? "")]).filter((row) => row.slice(1).some((value) => value !== ""));
   whenNew(find("facts"), [several, runs.map((run) => run.name), rows], () => {
     const body = rows.map(([name, ...values]) => {
       const differs = several && new Set(values).size > 1;
@@ -28,6 +27,13 @@ export const showFacts = (entries) => {
     const head = several ? [make("thead", {}, make("tr", {}, make("th"), ...runs.map((run) => make("th", { scope: "col" }, run.name))))] : [];
     return [...head, make("tbody", {}, ...body)];
   });
+};
+
+// Pages in the folder of the run, where the scheduler sees it.
+export const showFiles = (entry) => {
+  const names = entry.head.files ?? [], node = find("files");
+  node.hidden = !names.length;
+  whenNew(node, [entry.id, names], () => ["Pages of this run:", ...names.map((name) => make("a", { href: `daskpar/runs/${encodeURIComponent(entry.id)}/${encodeURIComponent(name)}` }, name))]);
 };
 
 export const showMarks = (entry) => {
@@ -42,6 +48,11 @@ export const showMarks = (entry) => {
   });
 };
 
+const dataText = (data) => {
+  const kept = data.kept ? "kept" : "read again for each epoch", ahead = data.ahead ? `; batches are loaded ${count(data.ahead)} steps ahead` : "";
+  return `data: ${count(data.in_memory)} of ${count(data.chunks)} chunks in memory (${bytes(data.bytes)}), ${kept}${ahead}`;
+};
+
 export const showWorkers = (workers, entry) => {
   const slots = entry.detail.slots ?? [], data = entry.detail.data;
   whenNew(find("worker-table"), [workers, slots.map((slot) => slot.worker)], () => table(
@@ -51,8 +62,7 @@ export const showWorkers = (workers, entry) => {
       percent(worker.cpu / 100), bytes(worker.memory), count(worker.threads), worker.address,
     ]),
   ));
-  const kept = data?.kept ? "kept in memory" : "read again when needed";
-  say(find("data"), data ? `training data: ${count(data.in_memory)} of ${count(data.chunks)} chunks in memory (${bytes(data.bytes)}), ${count(data.loads)} read, ${kept}` : "");
+  say(find("data"), data?.chunks ? dataText(data) : "");
 };
 
 export const showPages = (pages) => {

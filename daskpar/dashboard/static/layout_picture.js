@@ -56,7 +56,7 @@ const leastWidth = (isCompact, byWorker, stages, branches) => {
 const cellsOf = (slots, byWorker) => (byWorker ? [["all", slots]] : grouped(slots, (slot) => slot.stage));
 
 export const showPicture = (entry, grouping, regroup) => {
-  const run = entry.detail, slots = run.slots ?? [];
+  const run = entry.detail, slots = (run.slots ?? []).filter((slot) => slot.slot >= 0); // others are tasks of no slot
   find("picture").hidden = !slots.length;
   if (!slots.length) return;
   const byWorker = grouping === "worker", shares = new Map((run.shares ?? []).map((share) => [share.slot, share]));

@@ -7,7 +7,7 @@ import { boardOf } from "./curves.js";
 import { showPicture } from "./layout_picture.js";
 import { showStrip } from "./strip.js";
 import { showLayers } from "./layers.js";
-import { showFacts, showMarks, showPages, showWorkers } from "./facts.js";
+import { showFacts, showFiles, showMarks, showPages, showWorkers } from "./facts.js";
 
 const MEMORY = "daskpar page", EACH = 1000, IDLE = 3000, LONGEST = 30_000, PATIENCE = 10_000;
 const store = new Store(), board = new Board(find("board"), { memory: MEMORY + " charts" });
@@ -98,6 +98,7 @@ const show = () => {
   const others = [...compared].filter((id) => id !== entry.id).map((id) => store.run(id)).filter((other) => other?.version);
   showRuns(store, entry.id, compared, choose, compare);
   showHead(entry);
+  showFiles(entry);
   showHeadline(entry);
   choice(find("axis"), ["step", "epoch", "time"], settings.axis, (name) => change("axis", name));
   const content = boardOf(entry, others, settings);

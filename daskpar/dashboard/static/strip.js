@@ -9,8 +9,10 @@ let held = null, shown = null;
 const kindOfBar = (strip, bar) => (bar[3] === TRANSFER ? "transfer" : kindOf(strip.names[bar[4]] ?? ""));
 
 // The bars of the last steps, and the milliseconds they cover. Bars of no step are shown if they lie there.
+// A step counts when something of it was computed: batches of later steps are loaded early.
 const cut = (strip, steps) => {
-  const listed = [...new Set(strip.bars.map((bar) => bar[5]).filter(isNumber))].sort((a, b) => a - b).slice(-Math.min(steps, 1e6));
+  const computed = strip.bars.filter((bar) => isNumber(bar[5]) && bar[5] >= 0 && kindOf(strip.names[bar[4]] ?? "") !== "load");
+  const listed = [...new Set((computed.length ? computed : strip.bars).map((bar) => bar[5]).filter(isNumber))].sort((a, b) => a - b).slice(-Math.min(steps, 1e6));
   const wanted = new Set(listed), some = strip.bars.filter((bar) => wanted.has(bar[5])), within = some.length ? some : strip.bars;
   const low = Math.min(...within.map((bar) => bar[1])), high = Math.max(...within.map((bar) => bar[2]));
   const bars = strip.bars.filter((bar) => wanted.has(bar[5]) || (!isNumber(bar[5]) && bar[1] >= low && bar[2] <= high));
