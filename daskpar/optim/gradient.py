@@ -118,22 +118,27 @@ class Clip(Block):
                 _multiply(grads, self.norm, size)
 
     def size(self, grads: Array) -> float:
-        """Return the norm of a gradient (elements,), after each element is limited to [-value, value].
-
-        Where squares overflow or underflow, the elements are scaled first, as nrm2 of BLAS does.
-        """
-        xp = array_module(grads)
+        """Return the norm of a gradient (elements,), after each element is limited to [-value, value]."""
         if self.value is not None:
-            grads = xp.clip(grads, -self.value, self.value)
-        with np.errstate(over="ignore"):
-            squares = float(xp.sum(grads * grads))
-        if _SMALL < squares < math.inf:
-            return math.sqrt(squares)
-        largest = float(xp.abs(grads).max()) if grads.size else 0.0
-        if not 0 < largest < math.inf:
-            return largest
-        scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest
-        return largest * math.sqrt(float(xp.sum(scaled * scaled)))
+            grads = array_module(grads).clip(grads, -self.value, self.value)
+        return norm_of(grads)
+
+
+def norm_of(values: Array) -> float:
+    """Return the norm of an array (elements,).
+
+    Where squares overflow or underflow, the elements are scaled first, as nrm2 of BLAS does.
+    """
+    xp = array_module(values)
+    with np.errstate(over="ignore"):
+        squares = float(xp.sum(values * values))
+    if _SMALL < squares < math.inf:
+        return math.sqrt(squares)
+    largest = float(xp.abs(values).max()) if values.size else 0.0
+    if not 0 < largest < math.inf:
+        return largest
+    scaled = values * (1 / largest) if 1 / largest < math.inf else values / largest
+    return largest * math.sqrt(float(xp.sum(scaled * scaled)))
 
 
 def _multiply(grads: Array, norm: float, size: float) -> None:

@@ -19,6 +19,7 @@ from daskpar.graph.load import LOAD
 from daskpar.layout.picture import layout_rows
 from daskpar.layout.plan import Op, Section
 from daskpar.tasks.gradient import add_sums
+from daskpar.tasks.layer_norms import layer_names, norms_of
 from daskpar.train.events import Entry, Evaluated, Event, Saved, StepsDone
 from daskpar.train.history import mean_loss, scores
 from daskpar.train.labels import Scale
@@ -34,6 +35,7 @@ logger = logging.getLogger("daskpar")
 
 _MOST_STEPS = 96  # of a window that are sent
 _METRIC_POINTS = 6  # of a window
+_MOST_NORMS = 12  # measured steps of a window that are sent
 _MOST_ROWS = 256  # of the picture of the layout
 
 
@@ -118,6 +120,9 @@ class Publisher:
             learning_rate=[entries[i][2] for i in kept],
             metrics=self._metrics(entries),
             staleness=staleness if stale else {},
+            layers=[(entry.step + 1, *norms_of(spec, entry.norms)) for entry in log if entry.norms][
+                -_MOST_NORMS:
+            ],
             **speed,
         )
 
@@ -156,6 +161,7 @@ class Publisher:
             "loss": str(spec.loss.kind),
             "layout": {name: str(value) for name, value in cuts.items()},
             "layout_text": ", ".join(f"{name}: {value}" for name, value in cuts.items()) or "one lane",
+            "layers": layer_names(spec) if spec.norms_every else [],
             "processes": not self.executor.in_process,
             "larger_is_better": [metric.name for metric in spec.metrics if metric.larger_is_better],
         }
