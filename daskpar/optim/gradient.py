@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.norm import SMALL, norm_of
 from daskpar.errors import NotFiniteError
 from daskpar.optim.optimizer import Tensors, chunked, decay_into
 from daskpar.settings import Block, setting
-
-_SMALL = 1e-30  # sums of squares below this lose digits in float32; so do numbers a little smaller
 
 
 @dataclass(frozen=True)
@@ -124,26 +121,9 @@ class Clip(Block):
         return norm_of(grads)
 
 
-def norm_of(values: Array) -> float:
-    """Return the norm of an array (elements,).
-
-    Where squares overflow or underflow, the elements are scaled first, as nrm2 of BLAS does.
-    """
-    xp = array_module(values)
-    with np.errstate(over="ignore"):
-        squares = float(xp.sum(values * values))
-    if _SMALL < squares < math.inf:
-        return math.sqrt(squares)
-    largest = float(xp.abs(values).max()) if values.size else 0.0
-    if not 0 < largest < math.inf:
-        return largest
-    scaled = values * (1 / largest) if 1 / largest < math.inf else values / largest
-    return largest * math.sqrt(float(xp.sum(scaled * scaled)))
-
-
 def _multiply(grads: Array, norm: float, size: float) -> None:
     """Multiply `grads` by norm / size in place, in two steps if that factor may be too small for float32."""
-    if norm / size > _SMALL:
+    if norm / size > SMALL:
         grads *= norm / size
         return
     root = math.sqrt(norm) / math.sqrt(size)

@@ -13,8 +13,8 @@ import math
 from typing import NamedTuple
 
 from daskpar.backend.array import Array
+from daskpar.backend.norm import norm_of
 from daskpar.layout.partition import Span
-from daskpar.optim.gradient import norm_of
 from daskpar.tasks.types import Spec
 
 
