@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING
 
-import pytest
 from fake_scheduler import FakeRun, FakeScheduler, example_runs, mark
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FITS = """[...document.querySelectorAll('figure > svg')].every(
     (svg) => svg.viewBox.baseVal.width === svg.clientWidth)"""
 HOSTILE = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>&amp;", "__proto__")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests of this file."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: none of chromium, chromium-browser and google-chrome is on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 @contextmanager

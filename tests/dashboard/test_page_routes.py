@@ -47,7 +47,7 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with open_client("threads", workers=2, dashboard_port=0) as client:
         settings = {"metrics": ["accuracy"], "layout": {"data": 2}, "client": client, "verbose": 0}
         first = Trainer(layers, steps=7, **settings).fit(X[:300], Y[:300])
-        second = Trainer(layers, epochs=3, folder=folder, **settings)
+        second = Trainer(layers, epochs=3, folder=folder, layer_norms="3 steps", **settings)
         second.fit(X[:300], Y[:300], validation=(X[300:], Y[300:]))
         link = client.dashboard_link.removesuffix("/status")
         yield Visit(link, folder, [second.history_, first.history_])
@@ -72,6 +72,29 @@ def test_curves_are_those_of_the_history_to_the_digit(visit: Visit) -> None:
         assert run["step"] == history[-1]["step"] == run["steps"]
     marks = [mark["step"] for mark in runs[0]["marks"] if mark["kind"] == "checkpoint"]
     assert marks == [*(record["step"] for record in lines), lines[-1]["step"]]
+
+
+def test_norms_by_layer_are_those_of_the_history(visit: Visit) -> None:
+    rows = [record["layers"] for record in visit.histories[0] if "layers" in record]
+    run = visit.metrics()["runs"][0]
+    layers, watched = run["layers"], next(s for s in run["series"] if s["each"] == "watched")
+    assert layers["names"] == rows[0]["names"] == ["0 dense", "2 dense"]
+    assert layers["steps"] == [step for row in rows for step in row["step"]] == watched["x"]
+    for name in ("gradient_norm", "weight_norm", "update_ratio"):
+        assert layers[name] == [values for row in rows for values in row[name]]
+    assert visit.metrics()["runs"][1]["layers"]["steps"] == []  # 7 steps, and norms at every 50th
+
+
+def test_pages_in_the_folder_of_a_run_are_shown_within_a_sandbox(visit: Visit) -> None:
+    run, other = visit.metrics()["runs"]
+    assert (run["files"], other["files"]) == (["curves.html"], [])
+    headers, text = visit.get(f"daskpar/runs/{run['id']}/curves.html")
+    assert text == (visit.folder / "curves.html").read_text()
+    assert "sandbox" in headers["Content-Security-Policy"]
+    assert "allow-same-origin" not in headers["Content-Security-Policy"]
+    for path in (f"{run['id']}/summary.json", f"{run['id']}/report.html", f"{other['id']}/curves.html"):
+        assert visit.status(f"daskpar/runs/{path}") == 404
+    assert visit.status(f"daskpar/runs/{run['id']}/..%2fcurves.html") == 404
 
 
 def test_prometheus_has_the_same_digits(visit: Visit) -> None:
