@@ -247,8 +247,8 @@ class ClusterExecutor(Executor):
             return len(self.workers()), self._most_workers
 
     def publish(self, event: dict[str, object]) -> Mapping[str, object] | None:
-        send = getattr(self.client.scheduler, OPERATION)
         try:
+            send = getattr(self.client.scheduler, OPERATION)  # no scheduler if the client is closed
             answer: Mapping[str, object] = self.client.sync(send, event={**event, "client": self.client.id})
         except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
             logger.info("the training page got no event, the training goes on: %s", one_line(repr(error)))
