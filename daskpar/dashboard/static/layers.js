@@ -25,7 +25,7 @@ const verdict = (ratio, gradient) => {
   if (gradient === 0) return ["alarm", "no gradient"];
   if (!isNumber(ratio)) return ["", "–"];
   if (ratio > 1e-2) return ["alarm", "high", "The learning rate may be too high for this layer."];
-  if (ratio < 1e-4) return ["alarm", "low", "The layer hardly changes: it may be frozen, saturated, or its learning rate too low."];
+  if (ratio < 1e-4) return ["", "low", "The layer hardly changes: at the end of a schedule that is usual, else its learning rate may be too low."];
   return ["fine", "usual"];
 };
 

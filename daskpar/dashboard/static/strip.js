@@ -9,9 +9,10 @@ let held = null, shown = null;
 const kindOfBar = (strip, bar) => (bar[3] === TRANSFER ? "transfer" : kindOf(strip.names[bar[4]] ?? ""));
 
 // The bars of the last steps, and the milliseconds they cover. Bars of no step are shown if they lie there.
-// A step counts when something of it was computed: batches of later steps are loaded early.
+// A step counts when something of it was computed: batches of later steps are loaded and sent early.
+const EARLY = new Set(["load", "transfer"]);
 const cut = (strip, steps) => {
-  const computed = strip.bars.filter((bar) => isNumber(bar[5]) && bar[5] >= 0 && kindOf(strip.names[bar[4]] ?? "") !== "load");
+  const computed = strip.bars.filter((bar) => isNumber(bar[5]) && bar[5] >= 0 && !EARLY.has(kindOf(strip.names[bar[4]] ?? "")));
   const listed = [...new Set((computed.length ? computed : strip.bars).map((bar) => bar[5]).filter(isNumber))].sort((a, b) => a - b).slice(-Math.min(steps, 1e6));
   const wanted = new Set(listed), some = strip.bars.filter((bar) => wanted.has(bar[5])), within = some.length ? some : strip.bars;
   const low = Math.min(...within.map((bar) => bar[1])), high = Math.max(...within.map((bar) => bar[2]));
@@ -39,7 +40,7 @@ const starts = ({ bars, steps }) => {
 };
 
 const placeOf = (slot, isWide) => [
-  slot.row, slot.stages ? `${isWide ? "stage " : "s"}${slot.stage}` : "", slot.branches ? `${isWide ? "branch " : "b"}${slot.branch}` : "",
+  slot.row, slot.stages && slot.slot >= 0 ? `${isWide ? "stage " : "s"}${slot.stage}` : "", slot.branches ? `${isWide ? "branch " : "b"}${slot.branch}` : "",
 ].filter(Boolean).join(isWide ? " · " : " ");
 
 const time = (value) => (value < 10 ? `${+value.toFixed(2)} ms` : `${count(value)} ms`);
