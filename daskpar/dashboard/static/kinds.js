@@ -5,10 +5,10 @@ export const KINDS = {
 };
 
 const BY_NAME = [
-  [/^(reduce|average|compress|error-feedback|add|join|sum-)/, "reduce"],
+  [/^(reduce|average|compress|error-feedback|feedback|add|join|sum-|pick-gradient|measure-norm|norm)/, "reduce"],
   [/^(send|halo|scatter|broadcast|receive|gather|transfer)/, "transfer"],
   [/^(update|load-average|parameter-server|server)/, "update"],
-  [/^(load|read|prepare|decode)/, "load"],
+  [/^(load|read|prepare|decode|pick-rows)/, "load"],
   [/^(sums|evaluat|score|predict)/, "evaluate"],
   [/(backward|again)/, "backward"],
   [/^grad/, "gradient"],
