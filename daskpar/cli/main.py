@@ -64,8 +64,8 @@ def main() -> None:
 @click.option(
     "--profile",
     is_flag=True,
-    help="Record every task; print a table of where the time went, write profile.json, profile.html and Dask's "
-    "own performance.html.",
+    help="Record every task; print a table of where the time went, write profile.json and profile.html, and "
+    "performance.html, which is Dask's own report.",
 )
 @click.option(
     "--no-final-evaluation",
