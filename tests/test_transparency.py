@@ -352,7 +352,7 @@ def test_sums_over_shares_are_those_of_whole_sequences(layout: Layout) -> None:
 def test_slices_cannot_share_statistics() -> None:
     x, y = examples("cnn", "float64")
     trainer = Trainer(MODELS["resnet"], client=THREADED, batch=16, accumulate=2)
-    with pytest.raises(InputError, match=r"train\.accumulate=2 cannot be had with batch_norm"):
+    with pytest.raises(InputError, match=r"train\.accumulate=2 does not work with batch_norm"):
         trainer.fit(x, y)
 
 

@@ -86,6 +86,9 @@ class ThreadedExecutor(Executor):
     def set_lanes(self, lanes: int) -> None:
         self._undo.push(_set_up_this_process(lanes, self._threads))
 
+    def workers_alive(self) -> None:
+        return None
+
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)
 
@@ -112,6 +115,7 @@ class ClusterExecutor(Executor):
         self._patience = Patience(client)
         self._seen = -math.inf
         self._workers: Workers = {}
+        self._most_workers = 0
         self._set_workers(known_workers(client))
         self.in_process = all(address.startswith("inproc://") for address in self._workers)
         gpus = ["GPU" in worker["resources"] for worker in self._workers.values()]
@@ -139,6 +143,7 @@ class ClusterExecutor(Executor):
 
     def _set_workers(self, workers: Workers) -> None:
         self._workers = dict(sorted(workers.items(), key=lambda pair: setup.natural(pair[1]["name"])))
+        self._most_workers = max(self._most_workers, len(workers))
         self._seen = time.monotonic()
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
@@ -226,6 +231,9 @@ class ClusterExecutor(Executor):
         local = self.in_process or {worker["host"] for worker in workers.values()} == {"127.0.0.1"}
         each = setup.blas_threads(setup.lanes_per_host(workers, lanes), self._threads)
         return (blas.cores() if local else sum(worker["nthreads"] for worker in workers.values())), each
+
+    def workers_alive(self) -> tuple[int, int]:
+        return len(self.workers()), self._most_workers
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)

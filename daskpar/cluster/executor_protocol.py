@@ -62,6 +62,12 @@ class Executor(Protocol):
     def set_lanes(self, lanes: int) -> None:
         """Share the cores among `lanes` lanes from now on."""
 
+    def workers_alive(self) -> tuple[int, int] | None:
+        """Return the numbers of workers now, and at most so far; None on the threaded scheduler.
+
+        It is cheap: the list of workers is refreshed at most once a second.
+        """
+
     def at_close(self, undo: Callable[[], object]) -> None:
         """Call `undo` when the executor is closed."""
 

@@ -87,6 +87,7 @@ class Driver:
     def __post_init__(self) -> None:
         self._kept = set(self.data)
         self.interrupted = False
+        self.evaluation_seconds = 0.0  # of evaluations that were computed before `submit` returned
         self._reported: Submission | None = None
 
     def interrupt(self) -> None:
@@ -202,12 +203,14 @@ class Driver:
             cut = None
         front = after = self.emitter.window(graph, front, [self.rate(s) for s in range(step, end)])
         keys, logs = set(front.keys), front.logs
+        evaluated: Key | None = None
         if cut is not None:
             source, front = self.emitter.snapshot(graph, front)
             keys |= front.keys
             logs = (source,)
             chunks = self.evaluated if cut.evaluate else []
             scores = add_evaluation(graph, cut.step, self.emitter.model, source, chunks)
+            evaluated = source if scores else None
             state = self._on_the_host(graph, source, end)
             cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=scores)
             keys |= {state, *scores}
@@ -215,9 +218,22 @@ class Driver:
         keys.add(report)
         self._add_sources(graph)
         self._tasks += len(graph)
-        self.executor.submit(graph, keys, self.emitter.layout.slots)
+        self._submit_timed(graph, keys, evaluated)
         self._kept |= keys
         return Submission(end - step, after, report, cut, keys), front
+
+    def _submit_timed(self, graph: Graph, keys: set[Key], evaluated: Key | None) -> None:
+        """Submit a window; where it is computed at once, time what follows the `evaluated` state."""
+        ready: list[float] = []
+
+        def note(key: Key) -> None:
+            if key == evaluated:
+                ready.append(time.perf_counter())
+
+        done = None if evaluated is None else note
+        self.executor.submit(graph, keys, self.emitter.layout.slots, done)
+        if ready:
+            self.evaluation_seconds += time.perf_counter() - ready[0]
 
     def _on_the_host(self, graph: Graph, state: Key, step: int) -> Key:
         """Return the key of a state on the host: the client may not have the device."""

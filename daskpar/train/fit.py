@@ -9,6 +9,7 @@ from pathlib import Path
 from daskpar.train.blocks import check_together
 from daskpar.train.checkpoint import Checkpoints, to_resume_from
 from daskpar.train.going_on import Earlier
+from daskpar.train.goodput import Goodput
 from daskpar.train.inputs import Inputs
 from daskpar.train.plan import choose_layout
 from daskpar.train.result import Result
@@ -46,6 +47,7 @@ def train(
     `scratch()` returns a folder that the workers see. Callbacks see the attributes of `trainer` besides the
     run. `begun` is called with the run before its first step.
     """
+    goodput = Goodput()
     check_together(settings)
     with session(settings) as (executor, settings):
         inputs = Inputs(settings, executor, scratch)
@@ -63,7 +65,7 @@ def train(
         if chooses:
             settings = choose_layout(settings, data, executor, scratch)
             record = executor.record() if settings.profile else None  # without the tasks of measuring
-        training = begin(settings, data, validation, executor, scratch, token, origin)
+        training = begin(settings, data, validation, executor, scratch, token, origin, goodput)
         begun(training.run)
         result = training.complete(trainer)
         if record is not None:

@@ -100,8 +100,8 @@ def check_slices(spec: Spec, accumulate: int) -> None:
     shares = next((layer.kind for layer in parts(spec.model) if synchronised(layer)), None)
     if shares is not None and accumulate > 1:
         raise InputError(
-            f"train.accumulate={accumulate} cannot be had with {shares}: {{sync: true}}, whose "
-            "statistics are those of the whole batch"
+            f"train.accumulate={accumulate} does not work with {shares}: {{sync: true}}, whose "
+            "statistics are those of the whole batch; set train.accumulate=1, or sync: false"
         )
 
 

@@ -9,6 +9,7 @@ from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import SavedState
 from daskpar.train.description import Description
+from daskpar.train.goodput import Goodput
 from daskpar.train.history_list import History
 from daskpar.train.trace import Trace
 
@@ -34,6 +35,7 @@ class Result:
     resumed_at: int
     seconds: float
     blas: dict[str, Any]
+    goodput: Goodput
     saved: SavedState | None = None
     epoch: float = 0.0
     unfinished: dict[str, Any] | None = None
@@ -53,6 +55,8 @@ class Result:
             "resumed_at_": self.resumed_at,
             "seconds_": self.seconds,
             "blas_": self.blas,
+            "goodput_": self.goodput.share,
+            "badput_": dict(self.goodput.badput),
             "saved_": self.saved,
             "_description": self.description,
             "_epoch": self.epoch,

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.executor import Executor
 from daskpar.errors import ClusterLostError, InputError, Interrupted
-from daskpar.layout.layout import Layout
 from daskpar.nn.parameters import check_finite
 from daskpar.tasks import begin_state
 from daskpar.tasks.state_file import read_state, read_whole
-from daskpar.tasks.types import Spec, State
+from daskpar.tasks.types import State
 from daskpar.train.callback_states import CallbackStates
 from daskpar.train.checkpoint import STATE, Checkpoints, Origin
-from daskpar.train.description import Description, describe
 from daskpar.train.driver import Milestone
 from daskpar.train.evaluate import collected, evaluated
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
+from daskpar.train.goodput import CHECKPOINTS, Goodput, booked
 from daskpar.train.history_list import History
 from daskpar.train.interrupt import first_interrupt
 from daskpar.train.launch import make_driver, warm_up
+from daskpar.train.posed import Posed
 from daskpar.train.problem import Problem
 from daskpar.train.recorder import BEGUN, Recorder
 from daskpar.train.rescue import snapshot_of
@@ -33,11 +32,12 @@ from daskpar.train.saved import meta_of
 from daskpar.train.timetable import Timetable
 
 
-class Run:
+class Run(Posed):
     """Training of a problem on an executor, from its first step or from an `origin`.
 
     `scratch()` returns a folder that the workers see, for the files of restart points. `state` is None until
-    the last step is done. `unfinished` describes a run that was interrupted.
+    the last step is done. `unfinished` describes a run that was interrupted. `goodput` is the account of the
+    time since the data were prepared; None begins one.
     """
 
     def __init__(
@@ -49,10 +49,13 @@ class Run:
         scratch: Callable[[], Path],
         memory: CallbackStates | None = None,
         origin: Origin | None = None,
+        goodput: Goodput | None = None,
     ):
         settings = problem.settings
-        self.problem, self.timetable, self.executor = problem, timetable, executor
+        super().__init__(problem)
+        self.timetable, self.executor = timetable, executor
         self.memory = memory
+        self.goodput = goodput or Goodput()
         self.blas = executor.describe()
         checkpoints = Checkpoints.within(settings.folder, settings.keep)
         self.files = RunFiles(problem.spec, checkpoints, scratch)
@@ -73,26 +76,6 @@ class Run:
         self._seconds: float | None = None
         warm_up(problem, executor)
         self.driver = make_driver(problem, executor, token, timetable.next_cut, timetable.rate)
-
-    @property
-    def spec(self) -> Spec:
-        """The Spec of the run: model, loss, optimizer and data."""
-        return self.problem.spec
-
-    @property
-    def layout(self) -> Layout:
-        """The layout of the run."""
-        return self.problem.layout
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of classes or characters, where the data have them."""
-        return self.problem.names
-
-    @cached_property
-    def description(self) -> Description:
-        """The description of the settings, from which `load` makes a Trainer."""
-        return describe(self.problem.settings)
 
     @property
     def history(self) -> History:
@@ -122,6 +105,11 @@ class Run:
             state = begin_state(self.spec, path).state if begins else self.driver.state()
             self._fetched = self.steps_run, state
         return self._fetched[1]
+
+    @property
+    def workers(self) -> tuple[int, int] | None:
+        """The numbers of workers alive now, and at most so far; None without a cluster."""
+        return self.executor.workers_alive()
 
     @property
     def seconds(self) -> float:
@@ -163,6 +151,9 @@ class Run:
 
     def events(self) -> Iterator[Event]:
         """Train, and yield each event; the run continues when the caller asks for the next one."""
+        return booked(self._events(), self.goodput, self.driver, beside=self.workers is not None)
+
+    def _events(self) -> Generator[Event, None, None]:
         self._started = time.perf_counter() - self._earlier
         yield Began(self.steps_run)
         self.files.begin(self._origin, self.resumed_at if self.same_run else None)
@@ -211,6 +202,7 @@ class Run:
             resumed_at=self.resumed_at,
             seconds=self.seconds,
             blas=self.blas,
+            goodput=self.goodput,
             saved=self.files.saved,
             epoch=self.recorder.epoch(self.state.step),
             unfinished=self.unfinished,
@@ -223,7 +215,7 @@ class Run:
         if state is None and self.driver.restart_point is not None:
             state = read_whole(self.spec, str(self.driver.restart_point))
         if state is None:
-            raise Interrupted("interrupted before the first step; nothing was learnt")
+            raise Interrupted("interrupted before the first step; the Trainer is unchanged")
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
         self.unfinished = {**snapshot_of(self._meta()), "step": state.step}
         saved = "the Trainer has the state of that step"
@@ -266,6 +258,7 @@ class Run:
             yield Saved(cut.step, folder)
         elif cut.restart_point and not self.ended:
             self.driver.restart_point = self.files.restart_point(self._state_at(cut), self._meta())
+            self.goodput.spend(CHECKPOINTS)
 
     def _state_at(self, cut: Milestone) -> State:
         return self._checked(self.executor.result(cut.state).state)
@@ -287,6 +280,7 @@ class Run:
             "ended": self.ended,
             "callbacks": self.memory.states() if self.memory else [],
             "begun": self.recorder.begun,
+            "goodput": self.goodput.totals(),
         }
 
     def _take_up(self, origin: Origin) -> None:
@@ -296,5 +290,7 @@ class Run:
         read_state(self.spec, str(self._origin))  # another model's state is refused here, not on a worker
         self.recorder.take_up(meta["history"], meta["since"], meta.get("begun", BEGUN))
         self.ended, self.same_run = meta["ended"], origin.same_run
+        if self.same_run:
+            self.goodput.take_up(meta.get("goodput", {}))
         if self.memory:
             self.memory.take_up(meta["callbacks"], self.files.best_of)

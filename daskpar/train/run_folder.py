@@ -16,7 +16,7 @@ from daskpar.train.callbacks import Callback
 from daskpar.train.checkpoint import Checkpoints, free_names
 from daskpar.train.history import Record, to_json
 from daskpar.train.pace import Pace
-from daskpar.train.summary import Trained, scores_of, summarise
+from daskpar.train.summary import RunState, Trained, scores_of, summarise
 from daskpar.train.view import RunView
 
 FILES = ("config.yaml", "history.jsonl", "summary.json", "curves.html", "checkpoints")
@@ -112,7 +112,7 @@ class RunFolder(Callback):
                 file.write(_line(record))
         except OSError as error:
             raise self._cannot(error) from None
-        self._refresh(run, only_due=True)
+        self._refresh(run, only_due=True, state="running")
 
     def after_training(self, run: RunView) -> None:
         self.finished = True
@@ -122,17 +122,17 @@ class RunFolder(Callback):
         if self._nothing_to_show:
             self.undo()
         elif run is not None and run.history_:
-            self._refresh(run, only_due=False)
+            self._refresh(run, only_due=False, state="finished" if self.finished else "stopped")
 
-    def _refresh(self, run: RunView, only_due: bool) -> None:
+    def _refresh(self, run: RunView, only_due: bool, state: RunState) -> None:
         """Write summary.json and curves.html; a full disk does not end the training."""
         with suppress(OSError):
             if self._pace["summary.json"].is_due or not only_due:
                 with self._pace["summary.json"]:
-                    self._write(summarise(run, scores_of(run), self.finished))
+                    self._write(summarise(run, scores_of(run), state))
             if self._pace["curves.html"].is_due or not only_due:
                 with self._pace["curves.html"]:
-                    self._draw(run, {}, running=not self.finished)
+                    self._draw(run, {}, running=state != "finished")
 
     def _write(self, summary: dict[str, Any]) -> None:
         atomic_write(self.folder / "summary.json", to_json(summary, indent=2) + "\n")
@@ -146,7 +146,7 @@ class RunFolder(Callback):
 
         Without `scores` the summary has those of the last evaluation.
         """
-        summary = summarise(trainer, scores or scores_of(trainer), finished=True)
+        summary = summarise(trainer, scores or scores_of(trainer), "finished")
         try:
             self._write(summary)
             self._draw(trainer, scores)
@@ -173,7 +173,7 @@ class RunFolder(Callback):
             self._remove_files()
         for before, after in self.moved.items():
             os.rename(after, before)
-            self.tell(f"nothing was learnt; {after} moved back to {before}")
+            self.tell(f"the run ended before its first evaluation; {after} moved back to {before}")
 
     def _remove_files(self) -> None:
         for name in FILES:

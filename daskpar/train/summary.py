@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from daskpar.layout.layout import Layout
+from daskpar.reprs import differing
 from daskpar.tasks.state_file import digest
 from daskpar.tasks.types import Spec, State
+from daskpar.train.best import best_of, main_score
 from daskpar.train.history import Record
+
+RunState = Literal["running", "finished", "stopped"]
 
 
 class Trained(Protocol):
@@ -36,6 +40,14 @@ class Trained(Protocol):
         """The library and threads of matrix products."""
 
     @property
+    def goodput_(self) -> float | None:
+        """The share of the wall time that was spent in steps that count."""
+
+    @property
+    def badput_(self) -> dict[str, float]:
+        """The other seconds by cause."""
+
+    @property
     def history_(self) -> list[Record]:
         """The records of the evaluations."""
 
@@ -48,21 +60,50 @@ class Trained(Protocol):
         """The state after these steps."""
 
 
-def summarise(run: Trained, scores: dict[str, Any], finished: bool) -> dict[str, Any]:
+def summarise(run: Trained, scores: dict[str, Any], state: RunState) -> dict[str, Any]:
     """Return the content of summary.json; `scores` has those of train, validation and test."""
-    rate = run.history_[-1]["examples_per_second"] if run.history_ else 0.0
+    history, finished = run.history_, state == "finished"
+    rate = history[-1]["examples_per_second"] if history else 0.0
+    goodput = run.goodput_
     summary = {
         **scores,
+        "best": best_scores(run),
+        "state": state,
         "finished": finished,
         "seconds": round(run.seconds_, 3),
         "examples_per_second": rate,
+        "goodput": None if goodput is None else round(goodput, 4),
+        "badput": {cause: round(seconds, 3) for cause, seconds in run.badput_.items()},
+        "epochs": history[-1]["epoch"] if history else 0.0,
         "steps": run.steps_run_,
         "parameters": run.spec_.table.count,
         "layout": vars(run.layout_),
+        "layout_text": short_layout(run.layout_),
         "versions": versions(),
         "blas": run.blas_,
     }
     return {**summary, "parameters_sha256": digest(run.spec_, run.state_)} if finished else summary
+
+
+def best_scores(run: Trained) -> dict[str, dict[str, float]]:
+    """Return the best value of each score by its full name, the main score first, with its evaluation."""
+    last = run.history_[-1] if run.history_ else None
+    part = None if last is None else "validation" if last["validation"] else "train"
+    if last is None or part is None:
+        return {}
+    names = [f"{part}.{name}" for name, value in last[part].items() if isinstance(value, float)]
+    first = main_score(last)
+    best = [best_of(run.spec_, run.history_, name) for name in sorted(names, key=lambda name: name != first)]
+    return {b.name: {"value": b.value, "step": b.step, "epoch": b.epoch} for b in best if b is not None}
+
+
+def short_layout(layout: Layout) -> str:
+    """Return the fields of a layout that differ from their defaults, e.g. "data: 2, stages: 2".
+
+    >>> short_layout(Layout(data=2, grain="step")), short_layout(Layout())
+    ('data: 2, grain: step', '1 lane')
+    """
+    return ", ".join(f"{name}: {value}" for name, value, _ in differing(layout)) or "1 lane"
 
 
 def scores_of(run: Trained) -> dict[str, Any]:

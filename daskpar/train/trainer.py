@@ -42,6 +42,8 @@ class Trainer(Shown):
         steps_planned_: Number of steps without an early end, earlier trainings included.
         resumed_at_: Step at which the last training began.
         seconds_: Seconds of training, earlier trainings included.
+        goodput_: Share of the wall time of the last training that was spent in steps that count, from 0 to 1.
+        badput_: Seconds of the rest by cause: start, evaluation, checkpoints, recovery, other.
         layout_: Layout of the training, with its open fields filled in.
         trace_: Tasks of the training with their times, with `profile=True`; `trace_.profile()` sums them up.
         blas_: Library and threads of matrix products.

@@ -17,6 +17,7 @@ from daskpar.train.checkpoint import Origin
 from daskpar.train.events import Event
 from daskpar.train.first_loss import FirstLoss
 from daskpar.train.fitting import FittedData, fit_data
+from daskpar.train.goodput import Goodput
 from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import all_of, make_order, pose
@@ -81,6 +82,7 @@ def begin(
     scratch: Callable[[], Path],
     token: str,
     origin: Origin | None = None,
+    goodput: Goodput | None = None,
 ) -> Training:
     """Return a run that has begun, with its callbacks. `scratch()` returns a folder that the workers see.
 
@@ -95,7 +97,8 @@ def begin(
     others = [*settings.callbacks, *plateau, *progress_for(settings)]
     callbacks = CallbackList(others, problem.spec.order, first=folder)
     callbacks.reset(problem.spec, validation is not None)
-    return Training(Run(problem, timetable, executor, token, scratch, callbacks, origin), callbacks)
+    run = Run(problem, timetable, executor, token, scratch, callbacks, origin, goodput)
+    return Training(run, callbacks)
 
 
 _STRETCHES = 5

@@ -12,6 +12,7 @@ from daskpar.layout.compression import REMAINDER
 from daskpar.layout.layout import Layout
 from daskpar.tasks.state_file import named_parameters
 from daskpar.tasks.types import Spec, State
+from daskpar.train.goodput import Goodput
 from daskpar.train.history_list import History
 from daskpar.train.recorder import Recorder
 
@@ -42,6 +43,10 @@ class _LiveRun(Protocol):
     @property
     def blas(self) -> dict[str, Any]: ...
     @property
+    def goodput(self) -> Goodput: ...
+    @property
+    def workers(self) -> tuple[int, int] | None: ...
+    @property
     def recorder(self) -> Recorder: ...
     @property
     def learning_rate(self) -> float: ...
@@ -62,6 +67,7 @@ _OF_THE_RUN = {
     "same_run_": "same_run",
     "seconds_": "seconds",
     "blas_": "blas",
+    "workers_": "workers",
 }
 
 
@@ -88,6 +94,7 @@ class RunView:
         state_: State after the last step; before that, the state from before the training, if there is one.
         folder: Folder of the run, or None.
         blas_: Library and threads of matrix products.
+        workers_: Numbers of workers now and at most so far, e.g. (3, 4); None without a cluster.
         spec_: Model, loss, optimizer and data as the workers know them (`Spec`).
 
     Example:
@@ -111,6 +118,7 @@ class RunView:
     same_run_: bool
     seconds_: float
     blas_: dict[str, Any]
+    workers_: tuple[int, int] | None
     state_: State
     folder: Path | None
 
@@ -128,6 +136,18 @@ class RunView:
         """The step, epochs and seconds at which this training began, by name: those of earlier trainings."""
         run: _LiveRun = self._run
         return run.recorder.begun
+
+    @property
+    def goodput_(self) -> float | None:
+        """The share of the wall time so far that was spent in steps that count."""
+        run: _LiveRun = self._run
+        return run.goodput.share
+
+    @property
+    def badput_(self) -> dict[str, float]:
+        """The other seconds so far by cause."""
+        run: _LiveRun = self._run
+        return dict(run.goodput.badput)
 
     @property
     def step(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daskpar import Callback, Layout, Trainer
-from daskpar.cluster.executor import ThreadedExecutor
+from daskpar.cluster.executor import Done, ThreadedExecutor
 from daskpar.data import Digits
 from daskpar.graph.graph import Graph, Key
 from daskpar.train import driver, session
@@ -25,8 +25,8 @@ class Watched(ThreadedExecutor):
         self.most_in_flight = 0
         self.windows: list[Graph] = []
 
-    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int) -> None:
-        super().submit(graph, keys, lanes)
+    def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
+        super().submit(graph, keys, lanes, done)
         if "report" in graph.tasks:
             self.windows.append(graph)
             self.unread |= graph.tasks["report"].keys()

@@ -291,7 +291,7 @@ def test_an_interrupt_before_the_first_step_learns_nothing() -> None:
             raise KeyboardInterrupt
 
     trainer = make(callbacks=[First()])
-    with pytest.raises(KeyboardInterrupt, match="nothing was learnt"):
+    with pytest.raises(KeyboardInterrupt, match="the Trainer is unchanged"):
         trainer.fit(Digits())
     with pytest.raises(InputError, match="not fitted"):
         trainer.predict(Digits().arrays()[0])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from daskpar.backend.atomic import atomic_write
+from daskpar.report.charts import script, style
 from daskpar.report.curves.figures import figures_html
 from daskpar.report.curves.series import Chart, charts
 from daskpar.report.record import Record
@@ -49,7 +50,7 @@ class Curves:
         last = self.history[-1] if self.history else None
         shown = charts(self.history)
         data = {
-            "charts": [_as_data(chart) for chart in shown],
+            "charts": [{**_as_data(chart), "wide": chart is shown[0]} for chart in shown],
             "perEpoch": last["step"] / last["epoch"] if last and last.get("epoch") else 0,
             "running": self.running,
             "title": self.title,
@@ -60,7 +61,7 @@ class Curves:
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<style>{_file("curves.css")}</style></head>
+<style>{style()}{_file("curves.css")}</style></head>
 <body><h1>{title}</h1>
 <p class="status">{escape(_status(last, self.running))}</p>
 {figures_html(self.history, self.results, self.larger)}
@@ -68,6 +69,7 @@ class Curves:
 <main></main>
 <noscript><p>The charts need JavaScript; the figures above do not.</p></noscript>
 <script type="application/json" id="data">{text}</script>
+<script>{script()}</script>
 <script>{_file("curves.js")}</script>
 </body></html>
 """
@@ -117,7 +119,7 @@ def _status(last: Record | None, running: bool) -> str:
 
 def _as_data(chart: Chart) -> dict[str, Any]:
     curves = [
-        {"label": curve.label, "colour": curve.colour, "x": curve.x.tolist(), "y": _plain(curve.y)}
+        {"label": curve.label, "kind": curve.colour, "x": curve.x.tolist(), "y": _plain(curve.y)}
         for curve in chart.curves
     ]
     return {"name": chart.name, "log": chart.log, "curves": curves}
