@@ -24,8 +24,8 @@ from daskpar.config import Config
 from daskpar.errors import InputError
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
-from daskpar.train.labels import told
-from daskpar.train.progress import progress
+from daskpar.train.progress import progress_on
+from daskpar.train.progress.ending import Ending
 from daskpar.train.run_folder import RunFolder
 
 PERFORMANCE = "performance.html"
@@ -51,7 +51,8 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
     with open_cluster(config) as client:
         if client != THREADED:
             announce(f"dashboard {client.dashboard_link}")
-        trainer = make_trainer(config, client, [*start.checks(config), folder, progress(console)], profile)
+        shown = progress_on(console, summary=False)  # `finish` has the scores of the test part, too
+        trainer = make_trainer(config, client, [*start.checks(config), folder, shown], profile)
         performance = Performance(client) if profile else None
         try:
             with announce_logs(announce):
@@ -67,7 +68,7 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 announce(f"{folder.saved} is kept; `--resume` continues from there")
             raise
-        finish(trainer, config, parts if evaluate else None, folder, announce)
+        finish(trainer, config, parts if evaluate else None, folder, console)
         if performance is not None:
             show_profile(trainer, config, performance.page(config.as_yaml()), console)
         if config.dashboard.hold:
@@ -112,20 +113,16 @@ def final_scores(trainer: Trainer, parts: Parts) -> tuple[dict[str, Any], BaseEx
 
 
 def finish(
-    trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, announce: Callable[[str], None]
+    trainer: Trainer, config: Config, parts: Parts | None, folder: RunFolder, console: Console
 ) -> None:
-    """Evaluate on the parts, if any, write the final summary, and print scores and speed."""
+    """Evaluate on the parts, if any, write the final summary, and print a table of it."""
     scores: dict[str, Any] = {}
     raised: BaseException | None = None
     if parts is not None and config.train.final_evaluation:
         scores, raised = final_scores(trainer, parts)
     summary = folder.finish(trainer, scores)
-    for name, values in scores.items():
-        announce(f"{name:10}  " + "  ".join(told(values)))
-    rate = summary["examples_per_second"]
-    announce(
-        f"{summary['steps']} steps in {summary['seconds']:.1f} s, {rate:,.0f} examples/s; {config.folder}/"
-    )
+    parts_shown = {part: summary[part] for part in Parts._fields if part in summary}
+    console.print(Ending(trainer, parts_shown, summary["parameters_sha256"], config.folder), soft_wrap=True)
     if raised is not None:
         raise raised
 

@@ -42,6 +42,7 @@ class ThreadedExecutor(Executor):
         self._undo.push(_set_up_this_process(lanes, threads))
 
     def submit(self, graph: Graph, keys: Iterable[Key], lanes: int, done: Done | None = None) -> None:
+        from dask.callbacks import Callback
         from dask.threaded import get
 
         if self._record:
@@ -56,7 +57,9 @@ class ThreadedExecutor(Executor):
                 "cluster's client (within a task, client=get_client())"
             )
         kept = {key: DataNode(key, self._values[key]) for key in missing}
-        callbacks = None if done is None else [(None, None, None, lambda key, *_: done(key), None)]
+        callbacks = None  # those that are registered, e.g. a profiler's
+        if done is not None:
+            callbacks = [*Callback.active, (None, None, None, lambda key, *_: done(key), None)]
         values = get({**tasks, **kept}, wanted, num_workers=blas.cores(), callbacks=callbacks)
         self._values.update(zip(wanted, values, strict=True))
 
@@ -233,7 +236,8 @@ class ClusterExecutor(Executor):
         return (blas.cores() if local else sum(worker["nthreads"] for worker in workers.values())), each
 
     def workers_alive(self) -> tuple[int, int]:
-        return len(self.workers()), self._most_workers
+        with self._one_line_errors():
+            return len(self.workers()), self._most_workers
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)

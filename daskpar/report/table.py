@@ -15,13 +15,14 @@ class Column:
     """A column of numbers: its `name`, below the heading of its `group`.
 
     `width`: the least number of characters. `rank`: if there is no room, columns of the highest rank are left
-    out first.
+    out first. `left`: for a column of texts, which are aligned to the left.
     """
 
     name: str
     group: str = ""
     width: int = 0
     rank: int = 0
+    left: bool = False
 
     @property
     def room(self) -> int:
@@ -42,9 +43,11 @@ def _needed(columns: Sequence[Column]) -> int:
 
 
 def row_text(columns: Sequence[Column], cells: Sequence[str]) -> str:
-    """Return a row as text, each cell aligned to the right in its column."""
-    gap = GAP * " "
-    return gap.join(cell.rjust(column.room) for column, cell in zip(columns, cells, strict=True))
+    """Return a row as text, each cell aligned in its column."""
+    gap, pairs = GAP * " ", zip(columns, cells, strict=True)
+    return gap.join(
+        cell.ljust(column.room) if column.left else cell.rjust(column.room) for column, cell in pairs
+    )
 
 
 def head_text(columns: Sequence[Column]) -> list[str]:

@@ -41,7 +41,7 @@ class EvaluationTable:
             *leading,
             *(
                 Column(
-                    _shortened(name),
+                    shortened(name),
                     part,
                     max(WIDTH, alone * len(part)),
                     rank=0 if name == "loss" else 3 + names.index(name),
@@ -72,5 +72,6 @@ class EvaluationTable:
         return row_text([self.columns[n] for n in numbers], [cells[n] for n in numbers])
 
 
-def _shortened(name: str) -> str:
+def shortened(name: str) -> str:
+    """Return the name of a score in at most 12 characters."""
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"

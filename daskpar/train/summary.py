@@ -32,6 +32,10 @@ class Trained(Protocol):
         """The number of steps computed."""
 
     @property
+    def steps_planned_(self) -> int:
+        """The number of steps without an early end."""
+
+    @property
     def seconds_(self) -> float:
         """The seconds of training."""
 
@@ -100,8 +104,8 @@ def best_scores(run: Trained) -> dict[str, dict[str, float]]:
 def short_layout(layout: Layout) -> str:
     """Return the fields of a layout that differ from their defaults, e.g. "data: 2, stages: 2".
 
-    >>> short_layout(Layout(data=2, grain="step")), short_layout(Layout())
-    ('data: 2, grain: step', '1 lane')
+    >>> short_layout(Layout(data=2, stages=2)), short_layout(Layout())
+    ('data: 2, stages: 2', '1 lane')
     """
     return ", ".join(f"{name}: {value}" for name, value, _ in differing(layout)) or "1 lane"
 

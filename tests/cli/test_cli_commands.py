@@ -78,19 +78,24 @@ def test_history(trained):
 
 
 def test_what_training_says(trained):
-    """A line an evaluation, the scores of each part, where it all lies; no dashboard without a cluster."""
-    lines = trained.said.splitlines()
-    assert [line.split("  ")[0] for line in lines[:-1]] == ["epoch 1/2", "epoch 2/2", *PARTS]
+    """Lines of evaluations, a table of the scores, and facts; no dashboard without a cluster."""
+    lines, found = trained.said.splitlines(), summary(trained.run)
+    assert [line.split("  ")[0] for line in lines[:2]] == ["epoch 1/2", "epoch 2/2"]
     assert "step 20/40" in lines[0] and "train.loss" in lines[0] and "validation.accuracy" in lines[0]
-    assert f"accuracy {summary(trained.run)['test']['accuracy']:.4f}" in lines[4]
-    assert lines[-1].startswith("40 steps in ") and lines[-1].endswith(f"{trained.run}/")
+    assert lines[2] == "" and lines[3].split() == [*PARTS, "best", "validation", "in", "epoch"]
+    assert [line.split()[0] for line in lines[4:6]] == ["loss", "accuracy"]
+    assert lines[5].split()[1:4] == [f"{found[part]['accuracy']:.4f}" for part in PARTS]
+    assert f"{found['best']['validation.accuracy']['value']:.4f}" == lines[5].split()[4]
+    assert len(lines) == 7 and lines[6].startswith("40 steps, 2 epochs in ")
+    assert f"goodput {100 * found['goodput']:.0f} %" in lines[6]
+    assert lines[6].endswith(f"parameters {found['parameters_sha256'][:12]}  {trained.run}/")
 
 
 @pytest.mark.parametrize("way", ["option", "key"])
 def test_the_evaluation_after_the_last_step_can_be_left_out(project, way):
     options = ["--no-final-evaluation"] if way == "option" else ["--set=train.final_evaluation=false"]
     said = project.done("train", *options, train__epochs=1)
-    assert [line.split("  ")[0] for line in said.splitlines()[:-1]] == ["epoch 1/1"]
+    assert [line.split()[0] for line in said.splitlines() if line] == "epoch train loss accuracy 20".split()
     found, last = summary(project.run), history(project.run)[-1]
     assert (found["train"], found["validation"]) == (
         last["train"],
@@ -306,7 +311,7 @@ def test_program_trains_on_a_cluster_of_threads(trained, project):
     assert (done.returncode, done.stderr) == (0, "")
     first, *rest = without_compiling(done.stdout).splitlines()
     assert first.startswith("dashboard http://127.0.0.1:") and first.endswith("/status")
-    assert len(rest) == 6
+    assert len(rest) == 7
     assert summary(project.run)["parameters_sha256"] == summary(trained.run)["parameters_sha256"]
 
 

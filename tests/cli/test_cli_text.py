@@ -39,7 +39,7 @@ def test_train_in_steps(written):
         ["step 51/60", "epoch 1"],
         ["step 60/60", "epoch 1.18"],
     ]
-    assert [line.split()[0] for line in said[2:]] == ["train", "validation", "60"]
+    assert [line.split()[0] for line in said[3:]] == ["train", "loss", "accuracy", "60"]
     found = json.loads((written.run / "summary.json").read_text())
     assert found["steps"] == 60 and "test" not in found
     assert json.loads(written.done("evaluate", "--part", "train")) == {"train": found["train"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import add
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -102,3 +103,23 @@ def test_workers_in_the_order_of_their_names(processes_client: Any) -> None:
     info = processes_client.scheduler_info(n_workers=-1)["workers"]
     assert [info[address]["name"] for address in executor.workers()] == [0, 1]
     executor.close()
+
+
+def test_workers_alive(threads_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler is asked at most once a second, also by a bar that is drawn all the time."""
+    monkeypatch.setattr("daskpar.cluster.executor.time", SimpleNamespace(monotonic=lambda: now))
+    now = 0.0
+    executor = ClusterExecutor(threads_client, 1)
+    try:
+        count = len(executor.workers())
+        known = threads_client.scheduler_info(n_workers=-1)
+        less = {**known, "workers": dict([*known["workers"].items()][1:])}
+        monkeypatch.setattr(threads_client, "scheduler_info", lambda n_workers: less)
+        assert executor.workers_alive() == (count, count)
+        now = 1.5
+        assert executor.workers_alive() == (count - 1, count)
+    finally:
+        executor.close()
+    threaded = ThreadedExecutor(1)
+    assert threaded.workers_alive() is None
+    threaded.close()

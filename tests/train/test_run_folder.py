@@ -50,7 +50,11 @@ def test_a_trainer_leaves_what_the_command_line_leaves(tmp_path: Path) -> None:
     trainer = make(tmp_path / "run").fit(X, Y, validation=0.2)
     assert names(tmp_path / "run") == set(FILES)
     found = summary(tmp_path / "run")
-    assert found["finished"] and found["steps"] == trainer.steps_run_
+    assert found["finished"] and found["state"] == "finished" and found["steps"] == trainer.steps_run_
+    assert (found["epochs"], found["layout_text"]) == (3.0, "1 lane")
+    assert list(found["best"]) == ["validation.accuracy", "validation.loss"]
+    losses = [record["validation"]["loss"] for record in trainer.history_]
+    assert found["best"]["validation.loss"]["value"] == min(losses)
     assert found["parameters_sha256"] == trainer.parameters_sha256_
     assert found["validation"] == json.loads(json.dumps(trainer.history_[-1]["validation"]))
     assert [record["step"] for record in history(tmp_path / "run")] == [3, 6, 9]
@@ -76,6 +80,7 @@ def test_all_files_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "run")
     make(tmp_path / "run", callbacks=[watch]).fit(X, Y)
     assert [found["finished"] for found in watch.seen] == [False] * 3
+    assert {found["state"] for found in watch.seen} == {"running"}
     assert watch.seen[0]["steps"] == 3 and "parameters_sha256" not in watch.seen[0]
     assert watch.seen[0]["train"]["loss"] > 0
 
@@ -86,7 +91,7 @@ def test_a_run_without_an_end_has_all_files(error: BaseException, tmp_path: Path
         make(tmp_path / "run", callbacks=[Watch(tmp_path / "run", error)]).fit(X, Y)
     assert names(tmp_path / "run") == set(FILES)
     found = summary(tmp_path / "run")
-    assert not found["finished"] and found["steps"] >= 6
+    assert not found["finished"] and found["steps"] >= 6 and found["state"] == "stopped"
     assert found["train"] == history(tmp_path / "run")[-1]["train"]
 
 

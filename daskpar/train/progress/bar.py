@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -11,15 +11,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from daskpar.terminal import Terminal
+from daskpar.tasks.state_file import digest
 from daskpar.train.evaluation_table import EvaluationTable
-from daskpar.train.history import Record
-from daskpar.train.labels import line
 from daskpar.train.progress.audience import SCREEN
-from daskpar.train.progress.base import NOTES, Progress
+from daskpar.train.progress.base import NOTES
+from daskpar.train.progress.console import ConsoleProgress
+from daskpar.train.progress.ending import Ending
+from daskpar.train.summary import scores_of
 from daskpar.train.view import RunView
 
-_WIDEST, _SHORTEST_BAR = 80, 10
+_WIDEST, _SHORTEST_BAR, _LONGEST_BAR = 120, 10, 60
 
 
 class Bar:
@@ -37,7 +38,7 @@ class Bar:
         while names and sum(len(self.notes[name]) + 2 for name in names) + _SHORTEST_BAR > room:
             names.pop(0)
         notes = "  ".join(self.notes[name] for name in NOTES if name in names)
-        width = room - len(notes) - (2 if notes else 0)
+        width = min(_LONGEST_BAR, room - len(notes) - (2 if notes else 0))
         if width < 1:
             yield Text(self.label, no_wrap=True, overflow="crop")
             return
@@ -81,45 +82,18 @@ class LiveBar:
                 SCREEN.release(self)
 
 
-class ConsoleProgress(Progress):
-    """Progress on a console. A copy, e.g. a pickled one, writes to the standard output of its process."""
-
-    def __init__(self, console: Console):
-        self.console = console
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _anew, (type(self),)
-
-    def print_lines(self, lines: Iterable[str]) -> None:
-        """Print lines without markup or wrapping."""
-        for text in lines:
-            self.console.print(Text(text), soft_wrap=True)
-
-
-def _anew(kind: type[ConsoleProgress]) -> ConsoleProgress:
-    return kind(Terminal())
-
-
-class LineProgress(ConsoleProgress):
-    """Progress in a log: one complete line for each evaluation."""
-
-    seconds_between_updates = float("inf")
-
-    def after_evaluation(self, run: RunView, record: Record) -> None:
-        about = f"{self.about}  " if self.about else ""
-        self.print_lines([about + line(run, record)])
-
-
 class BarProgress(ConsoleProgress):
     """Progress on a terminal: a bar for the epoch, or for a run that is counted in steps, and a table.
 
-    Beside the bar are the loss, examples a second and the time left. The table has one row for each
-    evaluation.
+    Beside the bar are the loss, the first metric, examples a second, the workers and the time left. The table
+    has one row for each evaluation. At the end there is a table of the final and the best scores, if there
+    was more than one evaluation.
     """
 
-    def __init__(self, console: Console):
-        super().__init__(console)
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic):
+        super().__init__(console, now)
         self.live = LiveBar(console)
+        self._ended: RunView | None = None
 
     def before_training(self, run: RunView) -> None:
         super().before_training(run)
@@ -137,5 +111,12 @@ class BarProgress(ConsoleProgress):
         self.print_lines([*(table.head(width) if first else []), table.row(cells, width)])
         self.redraw()
 
+    def after_training(self, run: RunView) -> None:
+        self._ended = run
+
     def close(self) -> None:
         self.live.close()
+        run, self._ended = self._ended, None  # by now the state is the final one, e.g. the best
+        if run is not None and self.summary and not self.about and len(run.history_) > 1:
+            sha256 = digest(run.spec_, run.state_)
+            self.console.print(Ending(run, scores_of(run), sha256, run.folder))

@@ -13,13 +13,15 @@ from daskpar.train.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from daskpar.train.progress.console import ConsoleProgress
+
 
 def progress(console: Console | None = None) -> Callback:
     """Return a callback that shows the progress of a training.
 
-    It shows a bar and a table of the evaluations on a terminal and in a notebook, and one line for each
-    evaluation elsewhere. A Trainer shows progress by itself on a terminal and in a notebook (`verbose`); with
-    this callback it does so everywhere.
+    It shows a bar and a table of the evaluations on a terminal and in a notebook. Elsewhere it prints lines,
+    at most one in five seconds, but always those of the first and the last evaluation. A Trainer shows
+    progress by itself on a terminal and in a notebook (`verbose`); with this callback it does so everywhere.
 
     Args:
         console: A `rich.console.Console` to write to. Default: None, which writes to the cell of a notebook,
@@ -43,7 +45,14 @@ def progress(console: Console | None = None) -> Callback:
     if console is None and audience(1) == "notebook":
         return _notebook()
     console = console or Terminal()
-    return _on(console, console.is_terminal)
+    return progress_on(console)
+
+
+def progress_on(console: Console, summary: bool = True) -> Progress:
+    """Return progress on a console; with a table of the scores at the end of a `summary`."""
+    shown = _on(console, console.is_terminal)
+    shown.summary = summary
+    return shown
 
 
 def progress_for(settings: Settings, about: str = "") -> list[Callback]:
@@ -68,8 +77,9 @@ def watched() -> Console:
     return Terminal(stderr=is_terminal(sys.stderr) and not is_terminal(sys.stdout))
 
 
-def _on(console: Console, moving: bool) -> Progress:
-    from daskpar.train.progress.bar import BarProgress, LineProgress
+def _on(console: Console, moving: bool) -> ConsoleProgress:
+    from daskpar.train.progress.bar import BarProgress
+    from daskpar.train.progress.lines import LineProgress
 
     return BarProgress(console) if moving else LineProgress(console)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,11 +12,14 @@ _MOMENTS = 64  # over which the pace is averaged: about 20 seconds of windows
 
 
 class Throttle:
-    """Limit on frequent work: a call returns True once in `seconds`, and False in between."""
+    """Limit on frequent work: a call returns True once in `seconds`, and False in between.
+
+    The first call returns True, except after `restart`.
+    """
 
     def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
         self._seconds, self._now = seconds, now
-        self._next = -1.0
+        self._next = -math.inf
 
     def __call__(self) -> bool:
         now = self._now()
@@ -23,6 +27,10 @@ class Throttle:
             return False
         self._next = now + self._seconds
         return True
+
+    def restart(self) -> None:
+        """Return False for the next `seconds`."""
+        self._next = self._now() + self._seconds
 
 
 @dataclass

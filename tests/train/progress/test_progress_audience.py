@@ -14,7 +14,8 @@ import pytest
 from daskpar import InputError, Trainer, progress
 from daskpar.train.progress import choice
 from daskpar.train.progress.audience import Screen, audience
-from daskpar.train.progress.bar import BarProgress, LineProgress
+from daskpar.train.progress.bar import BarProgress
+from daskpar.train.progress.lines import LineProgress
 from daskpar.train.progress.notebook import NotebookProgress
 from daskpar.train.settings import Settings
 

@@ -13,12 +13,14 @@ import pytest
 
 from daskpar import Callback, Ensemble, Trainer
 from daskpar.cluster.executor import THREADED
+from daskpar.nn.metrics import Accuracy
 from daskpar.terminal import Terminal
 from daskpar.train.labels import Scale, clock, score
 from daskpar.train.progress import counter, progress
 from daskpar.train.progress.audience import SCREEN
-from daskpar.train.progress.bar import Bar, BarProgress, LineProgress
+from daskpar.train.progress.bar import Bar, BarProgress
 from daskpar.train.progress.counter import counting
+from daskpar.train.progress.lines import LineProgress
 from daskpar.train.progress.meter import Meter, Throttle
 from daskpar.train.progress.notebook import NotebookProgress
 
@@ -68,11 +70,18 @@ class FakeRun(SimpleNamespace):
         order = SimpleNamespace(steps=5, first_step=0, drawn=lambda step: 16 * step)
         spec = SimpleNamespace(order=order, out_shape=(1,), metrics=(), units=None)
         super().__init__(steps_planned_=10, steps_run_=0, steps=None, seconds_=1.0, spec_=spec)
+        self.workers_: tuple[int, int] | None = None
+        self.history_: list[dict[str, Any]] = []
         self.begun_ = {"step": 0, "epoch": 0.0}
 
     def steps_done(self, shown: Any, *steps: int) -> None:
         for step in steps:
             shown.after_steps(self, [(step - 1, (0.5, 1.0), 0.1)])
+
+    def evaluated(self, shown: Any, step: int, loss: float) -> None:
+        scores = {"train": {"loss": loss}, "validation": {}}
+        self.history_.append({"step": step, "epoch": step / 5, "examples_per_second": 8.0, **scores})
+        shown.after_evaluation(self, self.history_[-1])
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
@@ -82,7 +91,7 @@ def test_a_line_of_a_terminal_is_enough(monkeypatch: pytest.MonkeyPatch, width: 
     fitted(BarProgress(terminal), epochs=3)
     shown = lines(terminal)
     assert max(map(len, shown)) <= width
-    assert max(len(line) for line in shown if line.startswith("epoch ")) <= min(width, 80)
+    assert max(len(line) for line in shown if line.startswith("epoch ")) <= min(width, 120)
 
 
 def test_a_table_with_one_head_and_aligned_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +161,89 @@ def test_a_line_in_a_log_is_complete() -> None:
     assert f"validation.loss {loss:.4f}" in shown[0] and shown[0].endswith(" examples/s")
 
 
+class Clock:
+    """A clock that is set by hand."""
+
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class Waits(Callback):
+    """Lets a clock go on at each evaluation."""
+
+    def __init__(self, clock: Clock, seconds: float):
+        self.clock, self.seconds = clock, seconds
+
+    def after_evaluation(self, run: Any, record: Any) -> None:
+        self.clock.seconds += self.seconds
+
+
+@pytest.mark.parametrize(
+    "seconds, epochs", [(0.1, [1, 40]), (1.0, [*range(1, 41, 5), 40]), (5.0, range(1, 41))]
+)
+def test_evaluations_have_at_most_a_line_in_five_seconds(seconds: float, epochs: Any) -> None:
+    log, clock = Terminal(file=io.StringIO(), width=80), Clock()
+    callbacks = [Waits(clock, seconds), LineProgress(log, clock)]
+    trainer = Trainer([{"dense": 2}], epochs=40, batch=96, client=THREADED, callbacks=callbacks).fit(X, Y)
+    assert [line.split("  ")[0] for line in lines(log)] == [f"epoch {k}/40" for k in epochs]
+    assert len(trainer.history_) == 40
+
+
+def test_the_last_line_is_there_when_a_run_ends_early() -> None:
+    class Stops(Callback):
+        def after_evaluation(self, run: Any, record: Any) -> bool:
+            return record["step"] == 12
+
+    log = Terminal(file=io.StringIO(), width=80)
+    callbacks = [Stops(), LineProgress(log, Clock())]
+    Trainer([{"dense": 2}], epochs=9, batch=24, client=THREADED, callbacks=callbacks).fit(X, Y)
+    assert [line.split("  ")[0] for line in lines(log)] == ["epoch 1/9", "epoch 3/9"]
+
+
+@pytest.mark.parametrize(
+    "seconds, marks", [(5.0, ["", "best loss so far", "best loss 0.3000 in epoch 1"]), (1.0, [""])]
+)
+def test_lines_name_the_best_so_far(seconds: float, marks: list[str]) -> None:
+    """Also where the best evaluation had no line."""
+    log, clock, run = Terminal(file=io.StringIO(), width=80), Clock(), FakeRun()
+    shown = LineProgress(log, clock)
+    shown.before_training(run)  # type: ignore[arg-type]
+    for step, loss in ((2, 0.5), (5, 0.3), (8, 0.4)):
+        run.evaluated(shown, step, loss)
+        clock.seconds += seconds
+    found = [re.split(r"examples/s *", line)[1] for line in lines(log)]
+    assert found == marks
+    run.evaluated(shown, 10, 0.35)
+    assert lines(log)[-1].endswith(
+        "examples/s  best loss 0.3000 in epoch 1" if seconds < 5 else " in epoch 1"
+    )
+
+
+def test_a_long_epoch_has_lines_within_it() -> None:
+    log, clock, run = Terminal(file=io.StringIO(), width=80), Clock(), FakeRun()
+    shown = LineProgress(log, clock)
+    shown.before_training(run)  # type: ignore[arg-type]
+    for step, seconds in ((1, 20), (2, 10), (3, 20), (4, 20)):
+        clock.seconds += seconds
+        run.steps_done(shown, step)
+    clock.seconds += 20
+    run.evaluated(shown, 5, 0.4)
+    clock.seconds += 20
+    run.steps_done(shown, 6)
+    shown.evaluating(1, 3)
+    clock.seconds += 20
+    shown.evaluating(2, 3)
+    shown.close()
+    assert lines(log) == [
+        "epoch 1/2  step 2/10  loss 0.5000  2 examples/s  1:20 left",
+        "epoch 1/2  step 4/10  loss 0.5000  1 examples/s  1:40 left",
+        "epoch 1/2  step 5/10  train.loss 0.4000  8 examples/s",
+        "evaluate 2/3  1:12 left",
+    ]
+
+
 def test_a_run_without_progress_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     for verbose in (None, 0, False):
         Trainer([{"dense": 2}], client=THREADED, verbose=verbose).fit(X, Y)
@@ -201,7 +293,7 @@ def test_a_dumb_terminal_has_rows_and_no_bar(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TERM", "dumb")
     terminal = console(80)
     fitted(BarProgress(terminal), epochs=2)
-    assert len(lines(terminal)) == 4 and "\x1b" not in terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert len(lines(terminal)) == 9 and "\x1b" not in terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
 # a notebook
@@ -437,6 +529,32 @@ def test_notes_without_room_are_left_out() -> None:
         assert len(line) <= width
         texts.append([name for name, note in notes.items() if note in line])
     assert texts == [["rate", "loss", "count", "left"], ["loss", "count", "left"], ["left"], []]
+
+
+def test_beside_the_bar_are_the_first_metric_and_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BarProgress, "seconds_between_updates", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, run, clock = console(120), FakeRun(), Clock()
+    run.spec_.metrics = (Accuracy(), Accuracy(name="another"))
+    shown = BarProgress(terminal, clock)
+    shown.before_training(run)  # type: ignore[arg-type]
+    for step, workers in enumerate([(4, 4), (3, 4), None]):
+        run.workers_ = workers
+        entries = [
+            (2 * step, (0.4, 2.0, 1.0, 2.0, 0, 1), 0.1),
+            (2 * step + 1, (0.6, 2.0, 2.0, 2.0, 0, 1), 0.1),
+        ]
+        shown.after_steps(run, entries)  # type: ignore[arg-type]
+        clock.seconds += 2.0
+    shown.close()
+    bars = list(dict.fromkeys(line.split("/5  ")[1] for line in lines(terminal) if "loss" in line))
+    assert bars == [
+        "loss 0.2500  accuracy 0.7500  4/4 workers",
+        "loss 0.2500  accuracy 0.7500       16 examples/s  3/4 workers  0:06 left",
+        "loss 0.2500  accuracy 0.7500       16 examples/s  0:04 left",
+    ]
+    shown.workers = (3, 4)
+    assert [*shown.notes][-2:] == ["workers", "left"], "that a worker is missing is more important"
 
 
 def test_progress_goes_where_its_console_does() -> None:
