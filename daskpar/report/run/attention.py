@@ -26,7 +26,8 @@ def attention(measured: Measured) -> Html | None:
     network, x = measured.network, measured.x[:1]
     program = operations(network.spec.model, apart=True, sync=False)
     views = network.spec.table.views(network.params)
-    flow, begun, parts = Flow(x), 0, []
+    flow, begun = Flow(x), 0
+    parts: list[str] = []
     for i, operation in enumerate(program):
         if len(parts) == _LAYERS:
             break
@@ -34,7 +35,8 @@ def attention(measured: Measured) -> Html | None:
             continue
         ctx = Context()
         flow, begun = forward(program, (begun, i), views, flow, ctx)[0], i
-        weights = operation.layer.weights(at(views, operation.path), flow.x, ctx.masked(flow.mask))
+        params = at(views, operation.path)
+        _, (_, _, weights, *_) = operation.layer.forward(params, flow.x, ctx.masked(flow.mask))
         parts.append(_maps(to_numpy(weights)[0], ".".join(map(str, operation.path))))
     if not parts:
         return None

@@ -33,7 +33,8 @@ def board(runs: Sequence[Subject]) -> dict[str, object]:
 def _of_all(
     runs: Sequence[Subject], each: Sequence[Sequence[Chart]], name: str, most: int
 ) -> list[Mapping[str, object]]:
-    several, curves = len(runs) > 1, []
+    several = len(runs) > 1
+    curves: list[Mapping[str, object]] = []
     for i, (run, listed) in enumerate(zip(runs, each, strict=True)):
         for curve in (curve for chart in listed if chart.name == name for curve in chart.curves):
             kind, label = curve.colour, curve.label

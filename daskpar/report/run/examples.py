@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -41,7 +41,7 @@ def _said(classes: np.ndarray, names: Sequence[str]) -> str:
     """Return the names of a row's class, or of its classes."""
     if classes.ndim == 0:
         return names[int(classes)] if int(classes) < len(names) else str(classes)
-    flags = [names[i] if i < len(names) else str(i) for i in np.flatnonzero(classes.ravel())]
+    flags = [names[i] if i < len(names) else str(i) for i in np.flatnonzero(classes.ravel()).tolist()]
     return ", ".join(flags[:6]) or "none"
 
 
@@ -63,7 +63,7 @@ def gallery(
     figures = []
     for i, (text, small) in zip(chosen, captions, strict=True):
         about = f"row {measured.rows[i]:,}: {text}"
-        images = picture(as_pixels(raw[i], low, high), about)
+        images: str = picture(as_pixels(raw[i], low, high), about)
         if others is not None:
             images += picture(as_pixels(others[i], low, high), f"output for row {measured.rows[i]:,}")
         figures.append(
@@ -86,7 +86,7 @@ def _rows(
     return Html(table(("row", *heads, *shown), rows) + more)
 
 
-def _columns(measured: Measured):  # type: ignore[no-untyped-def]
+def _columns(measured: Measured) -> tuple[Sequence[str], Callable[[int], Sequence[object]]]:
     """Return the names of the columns of the examples, and a function for the values of an example."""
     raw = measured.raw
     if is_records(raw.dtype):
@@ -122,7 +122,8 @@ def _texts(measured: Measured, true: np.ndarray, predicted: np.ndarray, most: in
     blocks = []
     for i in measured.worst[:most].tolist():
         losses = _by_position(measured, i)
-        characters = [_character(measured, true[i, t], predicted[i, t], losses[t]) for t in range(true.shape[1])]
+        pairs = enumerate(zip(true[i].tolist(), predicted[i].tolist(), strict=True))
+        characters = [_character(measured, *pair, losses[t]) for t, pair in pairs]
         blocks.append(
             f'<figure class="text"><pre>{"".join(characters)}</pre><figcaption>mean loss '
             f"{short(float(measured.losses[i]))}, window {measured.rows[i]:,}</figcaption></figure>"

@@ -30,7 +30,9 @@ def other_pages(run: Subject, report: Path) -> Html:
         address = escape(_address(run.recorded.folder / page, report))
         link = Html(f'<a href="{address}">{page}</a>: {escape(_TITLES[page])}')
         if page in _EMBEDDED:
-            frame = f'<p><a href="{address}">open alone</a></p><iframe loading="lazy" src="{address}"></iframe>'
+            frame = (
+                f'<p><a href="{address}">open alone</a></p><iframe loading="lazy" src="{address}"></iframe>'
+            )
             parts.append(details(f"{page}: {_TITLES[page]}", Html(frame)))
         else:
             parts.append(Html(f"<p>{link}</p>"))
@@ -56,7 +58,11 @@ def _profile(profile: Mapping[str, object]) -> Html:
     for kind, values in mapping(profile.get("a_step")).items():
         times, critical = mapping(values), mapping(path.get(kind))
         texts = [_ms(times.get(name)) for name in ("compute", "transfer", "waiting")]
-        on_path = sum(value for name in ("compute", "transfer", "waiting") if isinstance(value := critical.get(name), float))
+        on_path = sum(
+            value
+            for name in ("compute", "transfer", "waiting")
+            if isinstance(value := critical.get(name), float)
+        )
         tasks = times.get("tasks")
         rows.append([kind, f"{tasks:.3g}" if isinstance(tasks, int | float) else "–", *texts, _ms(on_path)])
     if not rows:

@@ -19,14 +19,15 @@ def cell(value: object) -> str:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], style: str = "") -> Html:
-    """Return a table that scrolls sideways where the window is narrow; the first cell of a row is its head."""
+    """Return a table that scrolls sideways in a narrow window; the first cell of a row is its head."""
     heads = "".join(f'<th scope="col">{cell(value)}</th>' for value in head)
     body = "".join(
         f'<tr><th scope="row">{cell(first)}</th>{"".join(f"<td>{cell(value)}</td>" for value in rest)}</tr>'
         for first, *rest in rows
     )
     top = f"<thead><tr>{heads}</tr></thead>" if head else ""
-    return Html(f'<div class="scroll"><table class="{escape(style)}">{top}<tbody>{body}</tbody></table></div>')
+    content = f"{top}<tbody>{body}</tbody>"
+    return Html(f'<div class="scroll"><table class="{escape(style)}">{content}</table></div>')
 
 
 def note(text: str) -> Html:

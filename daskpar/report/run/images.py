@@ -17,13 +17,13 @@ _NEGATIVE, _ZERO, _POSITIVE = np.array([[33, 102, 172], [247, 247, 247], [178, 2
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Return a PNG file of pixels (height, width) or (height, width, 3), uint8.
+    r"""Return a PNG file of pixels (height, width) or (height, width, 3), uint8.
 
     Reference:
         ISO/IEC 15948, "Portable Network Graphics (PNG)".
 
     >>> png(np.zeros((1, 1), np.uint8))[:8]
-    b'\\x89PNG\\r\\n\\x1a\\n'
+    b'\x89PNG\r\n\x1a\n'
     """
     height, width = pixels.shape[:2]
     lines = np.zeros((height, 1 + pixels[0].size), np.uint8)  # each line begins with its filter: none

@@ -89,9 +89,7 @@ def _plot(true: np.ndarray, predicted: np.ndarray, output: int, count: int) -> s
             f"{short(tick)}</text>"
         )
     chosen = np.unique(np.linspace(0, len(true) - 1, min(len(true), _MOST_POINTS)).astype(int))
-    shapes += [
-        f'<circle cx="{x(true[i]):.1f}" cy="{y(predicted[i]):.1f}" r="2.2"/>' for i in chosen.tolist()
-    ]
+    shapes += [f'<circle cx="{x(true[i]):.1f}" cy="{y(predicted[i]):.1f}" r="2.2"/>' for i in chosen.tolist()]
     bottom, middle = _TOP + side + 31, _TOP + side / 2
     shapes.append(f'<text class="tick" x="{_LEFT + side / 2}" y="{bottom}" text-anchor="middle">true</text>')
     shapes.append(
@@ -111,7 +109,8 @@ def _errors(true: np.ndarray, predicted: np.ndarray) -> str:
     off = predicted - true
     spread = float(((true - true.mean()) ** 2).sum())
     r2 = f", R² {1 - float((off**2).sum()) / spread:.4f}" if spread else ""
-    return f"mean absolute error {short(float(np.abs(off).mean()))}, RMSE {short(math.sqrt((off**2).mean()))}{r2}"
+    mean, root = float(np.abs(off).mean()), math.sqrt(float((off**2).mean()))
+    return f"mean absolute error {short(mean)}, RMSE {short(root)}{r2}"
 
 
 def _ticks(low: float, high: float) -> Iterator[float]:

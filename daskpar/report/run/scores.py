@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from daskpar.reprs import short_repr
 from daskpar.report.curves.figures import figure
 from daskpar.report.curves.series import metrics
 from daskpar.report.run.html import Html, cell, counted, duration, table
 from daskpar.report.run.subject import Subject
+from daskpar.reprs import short_repr
 
 _PARTS = ("test", "validation", "train")
 

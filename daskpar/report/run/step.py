@@ -27,5 +27,5 @@ def graph(run: Subject) -> Html:
     tasks = run.graph.flat()
     if len(tasks) > _MOST_TASKS:
         return note(f"A step is {len(tasks):,} tasks, too many to read here; `daskpar graph` draws them.")
-    text = note(f"A step is {counted(len(tasks), 'task')}, the loading of data included. Time runs to the right.")
+    text = note(f"A step is {counted(len(tasks), 'task')}, with the loading of data. Time runs to the right.")
     return Html(f'{text}<div class="scroll graph">{draw(tasks, run.graph.kinds)}</div>')
