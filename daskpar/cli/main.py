@@ -13,6 +13,7 @@ from daskpar.cli.find_rate import find_rate
 from daskpar.cli.layouts import compare, plan, simulate
 from daskpar.cli.lines import errors_in_one_line, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, examples
+from daskpar.cli.report import report
 from daskpar.cli.runs import runs
 from daskpar.cli.terminal import Commands, echo, out, wide
 from daskpar.cli.trained import evaluate, predict, sample
@@ -161,5 +162,5 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(file.read().as_yaml())
 
 
-for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs):
+for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report):
     main.add_command(command)

@@ -10,6 +10,7 @@ from pathlib import Path
 from daskpar import yaml_text
 from daskpar.errors import InputError, printable
 from daskpar.report.record import Record
+from daskpar.report.runs import find_runs
 
 _OF_A_RUN = ("config.yaml", "history.jsonl", "summary.json")
 _PAGES = ("curves.html", "profile.html", "performance.html")
@@ -20,8 +21,8 @@ _PARTS = ("train", "validation", "test")
 class Recorded:
     """The files of a run: its config, the records of its evaluations, its summary.
 
-    An unfinished run has no summary, or one with `finished: false`. `pages` are the names of other pages in
-    the folder.
+    An unfinished run has no summary, or one with `finished: false`. `state` is "finished", "running",
+    "stopped", or "begun" where nothing was evaluated yet. `pages` are the names of other pages in the folder.
     """
 
     folder: Path
@@ -30,12 +31,8 @@ class Recorded:
     history: Sequence[Record]
     summary: Mapping[str, object]
     profile: Mapping[str, object]
+    state: str = "begun"
     pages: tuple[str, ...] = ()
-
-    @property
-    def finished(self) -> bool:
-        """True if the last step of the run is done."""
-        return self.summary.get("finished") is True
 
     @property
     def results(self) -> dict[str, Mapping[str, object]]:
@@ -62,8 +59,15 @@ def read_run(folder: Path) -> Recorded:
         _history(folder / "history.jsonl"),
         _object(folder / "summary.json"),
         _object(folder / "profile.json"),
+        _state(folder),
         tuple(page for page in _PAGES if (folder / page).is_file()),
     )
+
+
+def _state(folder: Path) -> str:
+    """Return the state of a run as `daskpar runs` has it."""
+    states = (run.get("state") for run in find_runs(folder) if run.get("folder") == str(folder))
+    return str(next(states, None) or "begun")
 
 
 def _expected() -> str:

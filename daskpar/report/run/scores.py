@@ -11,6 +11,7 @@ from daskpar.report.run.subject import Subject
 from daskpar.reprs import short_repr
 
 _PARTS = ("test", "validation", "train")
+_DIGITS = 12  # of a SHA-256
 
 
 def chip(index: int, name: str) -> Html:
@@ -28,6 +29,13 @@ def facts(runs: Sequence[Subject]) -> Html:
             rows.append([name, *(text or "–" for text in values)])
     rows += _scores(runs)
     return table(heads, rows, "facts")
+
+
+def tiles(run: Subject) -> Html:
+    """Return the facts of one run as tiles."""
+    texts = [(name, value(run)) for name, value in _FACTS.items()]
+    each = [f"<div><dt>{cell(name)}</dt><dd>{cell(text)}</dd></div>" for name, text in texts if text]
+    return Html(f'<dl class="tiles">{"".join(each)}</dl>')
 
 
 def _scores(runs: Sequence[Subject]) -> Iterable[list[object]]:
@@ -55,9 +63,7 @@ def _is_number(value: object) -> bool:
 
 
 def _state(run: Subject) -> str:
-    if run.recorded.finished:
-        return "finished"
-    return "not finished" if run.recorded.history else "no evaluation yet"
+    return run.recorded.state
 
 
 def _steps(run: Subject) -> str:
@@ -84,6 +90,18 @@ def _pace(run: Subject) -> str:
     return f"{pace:,.0f}" if isinstance(pace, int | float) and pace else ""
 
 
+def _goodput(run: Subject) -> str:
+    """Return the share of the wall time that was spent in steps."""
+    goodput = run.recorded.summary.get("goodput")
+    return f"{goodput:.1%}" if isinstance(goodput, int | float) else ""
+
+
+def _hash(run: Subject) -> str:
+    """Return the first digits of the SHA-256 of the parameters; the environment has all of them."""
+    digest = run.recorded.summary.get("parameters_sha256") or (run.network and run.network.digest)
+    return digest[:_DIGITS] if isinstance(digest, str) else ""
+
+
 def _parameters(run: Subject) -> str:
     count = run.recorded.summary.get("parameters", run.network and run.network.spec.table.count)
     return f"{count:,}" if isinstance(count, int) else ""
@@ -108,9 +126,11 @@ _FACTS: dict[str, Callable[[Subject], str]] = {
     "epochs": _epochs,
     "training time": _seconds,
     "examples a second": _pace,
+    "goodput": _goodput,
     "parameters": _parameters,
     "layout": _layout,
     "best validation loss": _best,
+    "parameters' SHA-256": _hash,
 }
 
 
