@@ -17,6 +17,7 @@ from daskpar.report.run.images import heat, picture
 from daskpar.report.run.measured import Measured
 from daskpar.tasks.gradient import ignore_float_errors
 
+_LIGHTEST = 0.99  # share of the weights below the lightest colour; the first rows of causal maps are all 1
 _LAYERS, _HEADS, _POSITIONS = 2, 8, 256
 
 
@@ -60,7 +61,11 @@ def _characters(tokens: Sequence[int], names: Sequence[str]) -> str:
 def _maps(weights: np.ndarray, number: str) -> str:
     """Return an image for each head of weights (heads, positions, positions)."""
     images = [
-        picture(heat(head[:_POSITIONS, :_POSITIONS], float(head.max())), f"layer {number}, head {i}", 180)
+        picture(
+            heat(head[:_POSITIONS, :_POSITIONS], float(np.quantile(head, _LIGHTEST))),
+            f"layer {number}, head {i}",
+            180,
+        )
         for i, head in enumerate(weights[:_HEADS])
     ]
     figures = "".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,36 +25,68 @@ def confusion(measured: Measured) -> Html:
         return _labels(true, predicted, names, measured)
     count = max(len(names), int(true.max(initial=0)) + 1, int(predicted.max(initial=0)) + 1)
     names = [*names, *map(str, range(len(names), count))]
-    places = true.ravel() * count + predicted.ravel()
-    matrix = np.bincount(places, minlength=count * count).reshape(count, count)
-    right, total = int(np.trace(matrix)), int(matrix.sum())
+    counts = _Counts.of(true.ravel(), predicted.ravel(), count)
+    right, total = int(counts.right.sum()), int(counts.true.sum())
     unit = "rows" if true.ndim == 1 else "positions"
     share = right / total if total else 0.0
     head = note(
         f"{right:,} of {total:,} {unit} are classified correctly ({share:.2%}), of {measured.counted}. "
         "Rows are true classes, columns are predicted ones."
     )
-    scores = _by_class(matrix, names)
     if count <= _MOST_CELLS:
-        return Html(head + _cells(matrix, names, scores))
-    image = _image(matrix) if count <= _MOST_CLASSES else ""
-    pairs = _pairs(matrix, names)
-    classes = table(("class", "recall", "precision", unit), _class_rows(matrix, names, scores))
-    return Html(f"{head}<div class='side'>{image}{pairs}</div>{details(f'all {count:,} classes', classes)}")
+        return Html(head + _cells(counts.matrix(), names, counts))
+    image = _image(counts.matrix()) if count <= _MOST_CLASSES else ""
+    order = np.argsort(-counts.true, kind="stable")[:_MOST_CLASSES].tolist()
+    shown = sorted(order) if count <= _MOST_CLASSES else order
+    rows = [[_shown(names[i]), *counts.scores(i), f"{counts.true[i]:,}"] for i in shown]
+    title = f"all {count:,} classes" if len(shown) == count else f"the most frequent of {count:,} classes"
+    classes = details(title, table(("class", "recall", "precision", unit), rows))
+    return Html(f"{head}<div class='side'>{image}{_pairs(counts, names)}</div>{classes}")
 
 
-def _by_class(matrix: np.ndarray, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return recall and precision of each class in percent."""
-    true, predicted, right = matrix.sum(axis=1), matrix.sum(axis=0), np.diag(matrix)
-    return [(_percent(right[i], true[i]), _percent(right[i], predicted[i])) for i in range(len(names))]
+class _Counts(NamedTuple):
+    """Counts of true and predicted classes; of many classes, most pairs do not occur.
+
+    Args:
+        pairs: Pairs (pairs, 2) of a true and a predicted class.
+        times: Number (pairs,) of each pair.
+        true: Number (classes,) of each true class.
+        predicted: Number (classes,) of each predicted class.
+        right: Number (classes,) of correct predictions.
+    """
+
+    pairs: np.ndarray
+    times: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    right: np.ndarray
+
+    @classmethod
+    def of(cls, true: np.ndarray, predicted: np.ndarray, classes: int) -> _Counts:
+        """Return the counts of true and predicted classes (rows,)."""
+        places, times = np.unique(true * classes + predicted, return_counts=True)
+        pairs = np.stack(np.divmod(places, classes), axis=1)
+        sums = (np.bincount(some, minlength=classes) for some in (true, predicted, true[true == predicted]))
+        return cls(pairs, times, *sums)
+
+    def matrix(self) -> np.ndarray:
+        """Return the matrix (classes, classes) of counts."""
+        matrix = np.zeros((len(self.true), len(self.true)), int)
+        matrix[self.pairs[:, 0], self.pairs[:, 1]] = self.times
+        return matrix
+
+    def scores(self, i: int) -> tuple[str, str]:
+        """Return recall and precision of a class in percent."""
+        return _percent(self.right[i], self.true[i]), _percent(self.right[i], self.predicted[i])
 
 
 def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
 
 
-def _cells(matrix: np.ndarray, names: Sequence[str], scores: Sequence[tuple[str, str]]) -> Html:
+def _cells(matrix: np.ndarray, names: Sequence[str], counts: _Counts) -> Html:
     rows = []
+    scores = [counts.scores(i) for i in range(len(names))]
     for i, (name, (recall, _)) in enumerate(zip(names, scores, strict=True)):
         total = int(matrix[i].sum())
         cells = "".join(_cell(int(n), total, i == j, name, names[j]) for j, n in enumerate(matrix[i]))
@@ -86,30 +119,21 @@ def _image(matrix: np.ndarray) -> Html:
     return Html(f"<div>{picture(heat(shares, 1.0), text, 360)}</div>")
 
 
-def _pairs(matrix: np.ndarray, names: Sequence[str]) -> Html:
+def _pairs(counts: _Counts, names: Sequence[str]) -> Html:
     """Return a table of the classes that are most often taken for another."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_PAIRS]
+    wrong = np.where(counts.pairs[:, 0] != counts.pairs[:, 1], counts.times, 0)
     rows = []
-    for place in order.tolist():
-        i, j = divmod(place, len(names))
-        if wrong[i, j]:
-            share = _percent(wrong[i, j], matrix[i].sum())
-            rows.append([_shown(names[i]), _shown(names[j]), f"{wrong[i, j]:,}", share])
+    for place in np.argsort(-wrong, kind="stable")[:_MOST_PAIRS].tolist():
+        i, j = counts.pairs[place].tolist()
+        if wrong[place]:
+            share = _percent(wrong[place], counts.true[i])
+            rows.append([_shown(names[i]), _shown(names[j]), f"{wrong[place]:,}", share])
     return table(("true", "predicted", "count", "share of the class"), rows)
 
 
 def _shown(name: str) -> str:
     """Return the name of a class; a character that cannot be seen is quoted."""
     return name if name.strip() and name.isprintable() else repr(name)
-
-
-def _class_rows(
-    matrix: np.ndarray, names: Sequence[str], scores: Sequence[tuple[str, str]]
-) -> list[list[str]]:
-    totals = matrix.sum(axis=1)
-    return [[_shown(name), *scores[i], f"{totals[i]:,}"] for i, name in enumerate(names)]
 
 
 def _labels(true: np.ndarray, predicted: np.ndarray, names: Sequence[str], measured: Measured) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daskpar.report.run.folder import mapping
-from daskpar.report.run.html import Html, table
+from daskpar.report.run.html import Html, counted, table
 from daskpar.report.run.scores import chip
 from daskpar.report.run.subject import Subject
 
@@ -25,7 +25,11 @@ def _facts(run: Subject) -> dict[str, object]:
     facts |= {str(name): str(value) for name, value in mapping(summary.get("machine")).items()}
     libraries = [
         " ".join(str(library[key]) for key in ("library", "version", "architecture") if library.get(key))
-        + (f", {library['threads']} threads a task" if "threads" in library else "")
+        + (
+            f", {counted(threads, 'thread')} a task"
+            if isinstance(threads := library.get("threads"), int)
+            else ""
+        )
         for listed in mapping(summary.get("blas")).values()
         if isinstance(listed, list)
         for library in map(mapping, listed)

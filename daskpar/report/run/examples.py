@@ -29,12 +29,17 @@ def mistakes(measured: Measured, most: int) -> Html:
         chosen = measured.worst.tolist()[: max(4, most // 3)]
         head = f"None is wrong of {measured.counted}. Those with the highest loss:"
     names = measured.network.classes
-    captions = [
-        (f"{_said(true[i], names)} → {_said(predicted[i], names)}", f"loss {short(measured.losses[i])}")
-        for i in chosen
-    ]
-    order = note("True class → predicted class.")
+    captions = []
+    for i in chosen:
+        pair = f"{_said(true[i], names)} → {_said(predicted[i], names)}"
+        captions.append((pair + _percent(measured, i, predicted[i]), short(measured.losses[i])))
+    order = note("True class → predicted class and its probability.")
     return Html(note(head) + gallery(measured, chosen, captions, ("true → predicted", "loss")) + order)
+
+
+def _percent(measured: Measured, row: int, predicted: np.ndarray) -> str:
+    probability = measured.probability(row, predicted)
+    return "" if probability is None else f" ({probability:.1%})"
 
 
 def _said(classes: np.ndarray, names: Sequence[str]) -> str:
@@ -66,6 +71,7 @@ def gallery(
         images: str = picture(as_pixels(raw[i], low, high), about)
         if others is not None:
             images += picture(as_pixels(others[i], low, high), f"output for row {measured.rows[i]:,}")
+        small = f"{heads[1]} {small}".strip()
         figures.append(
             f'<figure class="example">{images}<figcaption>{escape(text)}<small>{escape(small)}, '
             f"row {measured.rows[i]:,}</small></figcaption></figure>"

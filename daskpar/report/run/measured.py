@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from daskpar.tasks.infer import ROWS
 from daskpar.tasks.load import load_rows
 from daskpar.tasks.types import Spec
 
-_MOST_ELEMENTS = 20_000_000  # of the examples that are read
+_MOST_ELEMENTS = 20_000_000  # of the examples that are read, and of the outputs
 
 
 class Network(NamedTuple):
@@ -107,6 +108,15 @@ class Measured:
             predicted, true = predicted.reshape(-1), true.reshape(-1)
         return true, predicted
 
+    def probability(self, row: int, chosen: np.ndarray) -> float | None:
+        """Return the probability of the predicted class of a row; None where there is not one class."""
+        if self.task == "numbers" or chosen.ndim:
+            return None
+        values = to_numpy(self.spec.loss.activate(self.outputs[row : row + 1]))[0].reshape(-1)
+        if len(values) == 1:  # of the second of two classes
+            values = np.array([1 - values[0], values[0]])
+        return float(values[int(chosen)])
+
     def numbers(self) -> tuple[np.ndarray, np.ndarray]:
         """Return true and predicted numbers (rows, outputs), in the units of the data."""
         sides = []
@@ -126,7 +136,7 @@ def measure(network: Network, split: Split, most: int) -> Measured:
     """
     split, spec = split.once(), network.spec
     total = split.rows
-    size = int(np.prod(split.source.x_shape, dtype=np.int64)) or 1
+    size = max(math.prod(split.source.x_shape), math.prod(spec.out_shape), 1)
     count = max(1, min(total, most, _MOST_ELEMENTS // size))
     positions = np.unique(np.linspace(0, total - 1, count).astype(np.int64))
     raw, stored = split.read(positions)

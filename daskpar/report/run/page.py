@@ -60,7 +60,7 @@ def report_html(runs: Sequence[Subject], report: Path) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <style>{style()}{_file("report.css")}</style></head>
-<body><header><h1>{title}</h1>{status}<nav>{links}</nav></header>
+<body{' class="several"' if several else ""}><header><h1>{title}</h1>{status}<nav>{links}</nav></header>
 {"".join(html for _, _, html in sections)}
 <script type="application/json" id="data">{data}</script>
 <script>{script()}</script>

@@ -108,7 +108,8 @@ def _parameters(run: Subject) -> str:
 
 
 def _layout(run: Subject) -> str:
-    return "" if run.layout is None else short_repr(run.layout)
+    text = run.recorded.summary.get("layout_text")
+    return text if isinstance(text, str) else "" if run.layout is None else short_repr(run.layout)
 
 
 def _best(run: Subject) -> str:

@@ -50,6 +50,8 @@ def differences(runs: Sequence[Subject]) -> Html:
     """Return a table of the settings that are not the same in all runs, with a column for each run."""
     each = [dict(flat_settings(run.recorded.config)) for run in runs]
     keys = [key for key in dict.fromkeys(k for values in each for k in values) if key not in _NAMES]
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    keys.sort(key=lambda key: sections.index(key.partition(".")[0]))
     rows = []
     for key in keys:
         texts = [text_of(values[key]) if key in values else "–" for values in each]
