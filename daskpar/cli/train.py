@@ -21,6 +21,7 @@ from daskpar.cli.start import Start
 from daskpar.cluster.executor import THREADED
 from daskpar.cluster.performance import Performance, PerformancePage
 from daskpar.config import Config
+from daskpar.dashboard import page_link
 from daskpar.errors import InputError
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
@@ -51,6 +52,7 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
     with open_cluster(config) as client:
         if client != THREADED:
             announce(f"dashboard {client.dashboard_link}")
+            announce(f"training page {page_link(client.dashboard_link)}")
         shown = progress_on(console, summary=False)  # `finish` has the scores of the test part, too
         trainer = make_trainer(config, client, [*start.checks(config), folder, shown], profile)
         performance = Performance(client) if profile else None

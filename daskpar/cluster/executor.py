@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,12 +17,15 @@ from daskpar.cluster.clients import THREADED, Workers, current_client, known_wor
 from daskpar.cluster.executor_protocol import Done as Done, Executor as Executor
 from daskpar.cluster.patience import POLL, Patience
 from daskpar.cluster.record import ClusterRecord, Record, ThreadedRecord
-from daskpar.errors import ClusterLostError, InputError, ServerLostError
+from daskpar.dashboard.plugin import OPERATION
+from daskpar.errors import ClusterLostError, InputError, ServerLostError, one_line
 from daskpar.graph.dask_api import DataNode
 from daskpar.graph.graph import Graph, Key
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -90,6 +94,9 @@ class ThreadedExecutor(Executor):
         self._undo.push(_set_up_this_process(lanes, self._threads))
 
     def workers_alive(self) -> None:
+        return None
+
+    def publish(self, event: dict[str, object]) -> None:
         return None
 
     def at_close(self, undo: Callable[[], object]) -> None:
@@ -238,6 +245,15 @@ class ClusterExecutor(Executor):
     def workers_alive(self) -> tuple[int, int]:
         with self._one_line_errors():
             return len(self.workers()), self._most_workers
+
+    def publish(self, event: dict[str, object]) -> Mapping[str, object] | None:
+        try:
+            send = getattr(self.client.scheduler, OPERATION)  # no scheduler if the client is closed
+            answer: Mapping[str, object] = self.client.sync(send, event={**event, "client": self.client.id})
+        except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
+            logger.info("the training page got no event, the training goes on: %s", one_line(repr(error)))
+            return None
+        return answer
 
     def at_close(self, undo: Callable[[], object]) -> None:
         self._undo.callback(undo)

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from daskpar.backend import blas
@@ -67,6 +67,9 @@ class Executor(Protocol):
 
         It is cheap: the list of workers is refreshed at most once a second.
         """
+
+    def publish(self, event: dict[str, object]) -> Mapping[str, object] | None:
+        """Send an event of a run to the training page, and return its answer; None if there is no page."""
 
     def at_close(self, undo: Callable[[], object]) -> None:
         """Call `undo` when the executor is closed."""

@@ -32,6 +32,7 @@ from daskpar.backend.memory import keep_freed_memory
 from daskpar.cluster.clients import Workers
 from daskpar.cluster.pages import mend_pages, mend_worker_pages
 from daskpar.cluster.user_modules import share
+from daskpar.dashboard.plugin import TrainingPage
 from daskpar.tasks.server import know_servers
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ def prepare(client: Client, workers: Workers, lanes: int, threads: int | None = 
     """Set up the scheduler and all workers of a client for a training in `lanes` lanes."""
     share(client)
     client.register_plugin(SchedulerSetup())
+    client.register_plugin(TrainingPage())
     client.register_plugin(WorkerSetup(lanes_per_host(workers, lanes), threads))
 
 

@@ -41,6 +41,9 @@ class TrainingChunks:
         self.streams = [spec.streams(lane) for lane in range(spec.layout.lane_count)]
         self._chunks = {place: TaskRef(key) for place, key in keys.items()}
 
+    def __len__(self) -> int:
+        return len(self._chunks)
+
     def of_step(self, step: int, lane: int) -> list[TaskRef]:
         """Return the chunks that a lane draws from in a step."""
         order = self.order

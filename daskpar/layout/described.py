@@ -43,5 +43,9 @@ class Described(Protocol):
         """The limits on gradients."""
 
     @property
+    def norms_every(self) -> int:
+        """Steps between those whose norms by layer are logged; 0 logs none."""
+
+    @property
     def outer(self) -> Optimizer | None:
         """The optimizer that is applied to averages of replicas, or None."""

@@ -18,12 +18,18 @@ _LETTER, _WIDE, _HIGH, _GAP, _LINE = 7, 92, 26, 6, 18  # pixels
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """The slots of one track and branch, a slot for each stage."""
 
     label: str
-    colour: str
+    lane: int
+    branch: int
     slots: tuple[int, ...]
+
+    @property
+    def colour(self) -> str:
+        """The colour of the lane."""
+        return _COLOURS[self.lane % len(_COLOURS)]
 
 
 def layout_svg(layout: Cuts) -> str:
@@ -34,7 +40,7 @@ def layout_svg(layout: Cuts) -> str:
     """
     count = layout.replicas * layout.tracks * layout.breadth
     stages = min(layout.depth, _MOST_STAGES)
-    rows = [row for _, row in zip(range(_MOST_ROWS), _rows(layout, stages), strict=False)]
+    rows = [row for _, row in zip(range(_MOST_ROWS), layout_rows(layout, stages), strict=False)]
     left = max(len(row.label) for row in rows) * _LETTER + _GAP
     shapes = [_text(left + s * (_WIDE + _GAP), _LINE - 4, f"stage {s}") for s in range(stages)]
     for number, row in enumerate(rows):
@@ -55,13 +61,13 @@ def layout_svg(layout: Cuts) -> str:
     )
 
 
-def _rows(layout: Cuts, stages: int) -> Iterator[_Row]:
+def layout_rows(layout: Cuts, stages: int) -> Iterator[Row]:
+    """Yield the rows of slots of a layout, each with its first `stages` slots."""
     for track in range(layout.replicas * layout.tracks):
         lane, share = divmod(track, layout.tracks_per_lane)
-        colour = _COLOURS[lane % len(_COLOURS)]
         for branch in range(layout.breadth):
             slots = tuple(layout.slot(track, stage, branch) for stage in range(stages))
-            yield _Row(_label(layout, lane, share, branch), colour, slots)
+            yield Row(_label(layout, lane, share, branch), lane, branch, slots)
 
 
 def _label(layout: Cuts, lane: int, share: int, branch: int) -> str:

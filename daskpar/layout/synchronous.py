@@ -63,7 +63,9 @@ class Synchronous:
     def plan(self) -> Plan:
         """Return the plan."""
         step, reduced = self._step()
-        return Plan(self._start(reduced), step, self._snapshot(reduced), logs=(Carried(state_of(0)),))
+        logged = len(self.owners) if self.run.norms_every else 1  # others log nothing but norms
+        logs = tuple(Carried(state_of(h)) for h in range(logged))
+        return Plan(self._start(reduced), step, self._snapshot(reduced), logs=logs)
 
     def slot(self, span: Span | None, track: int) -> int:
         """Return the slot at which a track stores parameters."""

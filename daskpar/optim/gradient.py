@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from daskpar.backend.array import Array, array_module
+from daskpar.backend.norm import SMALL, norm_of
 from daskpar.errors import NotFiniteError
 from daskpar.optim.optimizer import Tensors, chunked, decay_into
 from daskpar.settings import Block, setting
-
-_SMALL = 1e-30  # sums of squares below this lose digits in float32; so do numbers a little smaller
 
 
 @dataclass(frozen=True)
@@ -118,27 +115,15 @@ class Clip(Block):
                 _multiply(grads, self.norm, size)
 
     def size(self, grads: Array) -> float:
-        """Return the norm of a gradient (elements,), after each element is limited to [-value, value].
-
-        Where squares overflow or underflow, the elements are scaled first, as nrm2 of BLAS does.
-        """
-        xp = array_module(grads)
+        """Return the norm of a gradient (elements,), after each element is limited to [-value, value]."""
         if self.value is not None:
-            grads = xp.clip(grads, -self.value, self.value)
-        with np.errstate(over="ignore"):
-            squares = float(xp.sum(grads * grads))
-        if _SMALL < squares < math.inf:
-            return math.sqrt(squares)
-        largest = float(xp.abs(grads).max()) if grads.size else 0.0
-        if not 0 < largest < math.inf:
-            return largest
-        scaled = grads * (1 / largest) if 1 / largest < math.inf else grads / largest
-        return largest * math.sqrt(float(xp.sum(scaled * scaled)))
+            grads = array_module(grads).clip(grads, -self.value, self.value)
+        return norm_of(grads)
 
 
 def _multiply(grads: Array, norm: float, size: float) -> None:
     """Multiply `grads` by norm / size in place, in two steps if that factor may be too small for float32."""
-    if norm / size > _SMALL:
+    if norm / size > SMALL:
         grads *= norm / size
         return
     root = math.sqrt(norm) / math.sqrt(size)

@@ -23,6 +23,7 @@ from daskpar.tasks.gradient import (
     reduce_gradient,
 )
 from daskpar.tasks.infer import PREDICTIONS, Owner, evaluate, gather_members, predict
+from daskpar.tasks.layer_norms import layer_names, norms_of
 from daskpar.tasks.load import (
     begin_state,
     fetch_state,
@@ -73,6 +74,7 @@ from daskpar.tasks.step import (
     apply_update,
     gather_parameters,
     gather_state,
+    log_of,
     measure_norm,
     report,
     update,
@@ -119,6 +121,7 @@ __all__ = [
     "halo",
     "join_backward",
     "join_forward",
+    "layer_names",
     "load_average",
     "load_batch",
     "load_data",
@@ -130,9 +133,11 @@ __all__ = [
     "load_share",
     "load_state",
     "load_trained_average",
+    "log_of",
     "measure",
     "measure_norm",
     "measure_rows",
+    "norms_of",
     "pair",
     "pick_gradient",
     "pick_rows",

@@ -24,7 +24,7 @@ from daskpar.layout.tree import levels
 from daskpar.tasks.gradient import add_sums, differentiate, ignore_float_errors
 from daskpar.tasks.load import first_row, load_batch
 from daskpar.tasks.step import apply_update, update
-from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
+from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State, Sums
 
 
 @ignore_float_errors
@@ -84,6 +84,7 @@ def train_window(
     weights, outs = spec.table.views(params), [spec.table.views(buffer) for buffer in scratch]
     spans = _spans_of_threads(spec, len(lanes))
     log: list[Logged] = []
+    norms: list[Sums] = [()] * len(lanes)
 
     @ignore_float_errors
     def train(lane: int, meet: Callable[[], None]) -> None:
@@ -96,10 +97,11 @@ def train_window(
                 total = _summed([gradient.buffer[own] for gradient in gradients], fan_in, iadd)
                 some = {name: value[own] for name, value in slots.items()}
                 span = spans[lane] if len(spans) > 1 else None
-                apply_update(spec, State(step, params[own], some), total, sums, lr, span)
-            if lane == 0:
-                log.append(Logged(step, sums))
+                after = apply_update(spec, State(step, params[own], some), total, sums, lr, span)
+                norms[lane] = after.log[-1].norms
             meet()
+            if lane == 0:
+                log.append(Logged(step, sums, norms=reduce(add_sums, norms)))
 
     def differentiated(lane: int, step: int) -> Gradient:
         epoch, within = spec.order.place(step)

@@ -7,14 +7,16 @@ grad-stale, lane 0  ── pull ──>  parameter-server  <── pull ──  
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 from daskpar.data.chunk import Chunk
 from daskpar.layout.partition import Span
 from daskpar.layout.tree import levels
 from daskpar.tasks.fused import grad_model
-from daskpar.tasks.gradient import ignore_float_errors, reduce_gradient
+from daskpar.tasks.gradient import add_sums, ignore_float_errors, reduce_gradient
+from daskpar.tasks.layer_norms import is_measured
 from daskpar.tasks.load import load_initial, load_state
 from daskpar.tasks.step import (
     apply_update,
@@ -23,9 +25,16 @@ from daskpar.tasks.step import (
     merged,
     statistics_within,
 )
-from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State
+from daskpar.tasks.types import Gradient, Lane, Logged, Spec, State, Sums
 
 _PATIENCE = 2  # seconds without an answer, after which the task checks if the server is lost
+
+
+class Pushed(NamedTuple):
+    """Answer of a server to a gradient: its staleness, and the norms of the update if they were measured."""
+
+    staleness: int
+    norms: Sums = ()
 
 
 class ParameterServer:
@@ -57,15 +66,15 @@ class ParameterServer:
         self.state = State(updates, owner.state.params[own].copy(), slots)
         self.lanes, self.lock = lanes, RLock()  # actors run one method at a time, plain objects do not
         self.waiting: dict[int, dict[int, Gradient]] = {}
-        self.staleness: dict[tuple[int, int], int] = {}
+        self.pushed: dict[tuple[int, int], Pushed] = {}
 
     def pull(self) -> State:
         """Return a copy of the parameters. The step of the state is the number of updates so far."""
         with self.lock:
             return State(self.state.step, self.state.params.copy(), {})
 
-    def push(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> int:
-        """Receive a lane's gradient of a step; return its staleness.
+    def push(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> Pushed:
+        """Receive a lane's gradient of a step.
 
         Args:
             lane: Number of the lane.
@@ -76,29 +85,34 @@ class ParameterServer:
             share: Share of the batch that the lane has, from 0 to 1.
 
         Returns:
-            The number of updates that the gradient has missed: since `version` or, for an ordered server,
-            between `version` and the step.
+            The number of updates that the gradient has missed (since `version` or, for an ordered server,
+            between `version` and the step), and the norms of the update, if they were measured.
         """
         with self.lock:
-            return self._pushed(lane, step, version, gradient, lr, share)
+            if (lane, step) not in self.pushed:
+                missed = (step if self.ordered else self.state.step) - version
+                self.pushed[lane, step] = Pushed(
+                    missed, self._pushed(lane, step, version, gradient, lr, share)
+                )
+            return self.pushed[lane, step]
 
-    def _pushed(self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float) -> int:
-        if (lane, step) in self.staleness:
-            return self.staleness[lane, step]
+    def _pushed(
+        self, lane: int, step: int, version: int, gradient: Gradient, lr: float, share: float
+    ) -> Sums:
+        """Take up a gradient; return the norms of the update, if one was made and measured."""
         if not self.ordered:
-            self.staleness[lane, step] = self.state.step - version
-            if gradient.sums and gradient.sums[1] > 0:
-                self._apply(self._known(gradient, version, self.state.step), lr * share)
-            return self.staleness[lane, step]
-        self.staleness[lane, step] = step - version
+            if not gradient.sums or not gradient.sums[1] > 0:
+                return ()
+            measured = lane == 0 and is_measured(self.spec, step)  # one of the lanes' updates of a step
+            return self._apply(self._known(gradient, version, self.state.step), lr * share, measured)
         self.waiting.setdefault(step, {})[lane] = self._known(gradient, version, step)
-        if len(self.waiting[step]) == self.lanes:
-            arrived = self.waiting.pop(step)
-            gradients = [arrived[lane] for lane in sorted(arrived)]
-            for nodes in levels(len(gradients), self.fan_in, True):
-                gradients = [reduce_gradient(*(gradients[i] for i in node.inputs)) for node in nodes]
-            self._apply(gradients[0], lr)
-        return self.staleness[lane, step]
+        if len(self.waiting[step]) < self.lanes:
+            return ()
+        arrived = self.waiting.pop(step)
+        gradients = [arrived[lane] for lane in sorted(arrived)]
+        for nodes in levels(len(gradients), self.fan_in, True):
+            gradients = [reduce_gradient(*(gradients[i] for i in node.inputs)) for node in nodes]
+        return self._apply(gradients[0], lr)
 
     def _known(self, gradient: Gradient, version: int, updates: int) -> Gradient:
         """Return a gradient, without sums for running statistics if it was computed before all updates.
@@ -121,9 +135,11 @@ class ParameterServer:
             return self.state._replace(params=self.state.params.copy(), slots=slots)
 
     @ignore_float_errors
-    def _apply(self, gradient: Gradient, lr: float) -> None:
-        state = apply_update(self.spec, self.state, gradient.buffer.copy(), gradient.sums, lr, self.span)
+    def _apply(self, gradient: Gradient, lr: float, measured: bool | None = None) -> Sums:
+        total = gradient.buffer.copy()
+        state = apply_update(self.spec, self.state, total, gradient.sums, lr, self.span, measured=measured)
         self.state = state._replace(log=())
+        return state.log[-1].norms
 
 
 def grad_pushed(
@@ -164,9 +180,11 @@ def grad_pushed(
     for server, before, span in zip(servers, pulled, spans, strict=True):
         piece = gradient._replace(buffer=gradient.buffer[span.start : span.stop])
         pushed.append(server.push(lane, step, before.step, piece, lr, share))
-    staleness = max(_answers(servers, pushed))
+    answers: list[Pushed] = _answers(servers, pushed)
+    staleness = max(answer.staleness for answer in answers)
+    norms = reduce(add_sums, (answer.norms for answer in answers))
     log = () if fresh or not waited else waited[0].state.log
-    entry = Logged(step, gradient.sums, (staleness,))
+    entry = Logged(step, gradient.sums, (staleness,), norms)
     return Lane(State(step + 1, params[:0], {}, (*log, entry)))
 
 

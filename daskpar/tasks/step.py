@@ -20,6 +20,7 @@ from daskpar.tasks.gradient import (
     ignore_float_errors,
     reduce_gradient,
 )
+from daskpar.tasks.layer_norms import Measurement, is_measured
 from daskpar.tasks.types import Lane, Log, Logged, Spec, State, Sums
 
 
@@ -58,7 +59,10 @@ def update_part(
     slots = {name: value.copy() for name, value in state.slots.items()}
     owned = state._replace(params=state.params.copy(), slots=slots)
     norm = None if norms is None else math.hypot(*norms)
-    return Lane(apply_update(spec, owned, total, sums or found, lr, span, norm))
+    after = apply_update(spec, owned, total, sums or found, lr, span, norm)
+    if span is not None and (span.place, span.start) != (0, 0):  # the first owner logs the sums
+        after = after._replace(log=(*after.log[:-1], after.log[-1]._replace(sums=())))
+    return Lane(after)
 
 
 def total_of(params: Array, span: Span | None, values: Sequence[Any]) -> tuple[Array, Sums]:
@@ -138,12 +142,16 @@ def apply_update(
     lr: float,
     span: Span | None = None,
     norm: float | None = None,
+    measured: bool | None = None,
 ) -> State:
     """Apply one update in place, and return the new state.
 
-    The caller must own the arrays of `state` and `total`, and must not use them again.
+    The caller must own the arrays of `state` and `total`, and must not use them again. `measured` logs the
+    norms by layer; None logs them at every `spec.norms_every` steps.
     """
     observed = _prepared(spec, state, total, sums, span)
+    due = is_measured(spec, state.step) if measured is None else measured
+    measurement = Measurement(spec, span, total, state.params) if due else None
     try:
         spec.clip.apply(total, norm)
     except NotFiniteError as error:
@@ -153,7 +161,8 @@ def apply_update(
     )
     if observed:
         collect(observed, spec.table_of(span).views(params, span.start if span else 0))
-    return State(state.step + 1, params, slots, (*state.log, Logged(state.step, sums)))
+    norms = () if measurement is None else measurement.squares(params)
+    return State(state.step + 1, params, slots, (*state.log, Logged(state.step, sums, norms=norms)))
 
 
 def gather_parameters(*shards: Lane) -> Lane:
@@ -174,7 +183,12 @@ def gather_state(spec: Spec, spans: Sequence[Span], *owners: Lane) -> Lane:
             shards = [state.slots[name] if name else state.params for state in states]
             place.put(spec.table, xp.concatenate(shards), buffer)
     params = whole.pop("")
-    return Lane(State(first.step, params, whole, first.log))
+    return Lane(State(first.step, params, whole, merged(owners)))
+
+
+def log_of(owner: Lane) -> Lane:
+    """Return a state with its log alone, so that no parameters are sent."""
+    return Lane(State(owner.state.step, owner.state.params[:0], {}, owner.state.log))
 
 
 def report(*owners: Lane) -> Log:
@@ -183,13 +197,14 @@ def report(*owners: Lane) -> Log:
 
 
 def merged(owners: Sequence[Lane]) -> Log:
-    """Return the sums of several logs of the same steps, step by step."""
+    """Return the sums of several logs of the same steps, step by step: of replicas, and of owners."""
     logs = zip(*(owner.state.log for owner in owners), strict=True)
     return tuple(
         Logged(
             entries[0].step,
             reduce(add_sums, (entry.sums for entry in entries)),
             tuple(stale for entry in entries for stale in entry.staleness),
+            reduce(add_sums, (entry.norms for entry in entries)),
         )
         for entries in logs
     )

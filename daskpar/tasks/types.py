@@ -23,11 +23,19 @@ Sums = tuple[float, ...]
 
 
 class Logged(NamedTuple):
-    """The log of one step: sums of loss, weights and metrics, and the staleness of each lane's gradient."""
+    """The log of one step.
+
+    Args:
+        step: Number of the step.
+        sums: Sums of loss, weights and metrics; empty in the logs of parameters but the first.
+        staleness: Staleness of each lane's gradient.
+        norms: Sums of squares by layer, at steps that are measured; see `tasks.layer_norms`.
+    """
 
     step: int
     sums: Sums
     staleness: tuple[int, ...] = ()
+    norms: Sums = ()
 
 
 Log = tuple[Logged, ...]
@@ -64,6 +72,7 @@ class Spec:
         sizes: Sizes that the data have determined.
         class_weights: Weight of each class, for rows that are trained on. Default: None.
         units: Units of scaled targets, in which the loss is reported. Default: None.
+        norms_every: Steps between those whose norms by layer are logged; 0 logs none. Default: 0.
     """
 
     model: Any
@@ -89,6 +98,7 @@ class Spec:
     sizes: Sizes = field(default_factory=Sizes)
     class_weights: tuple[float, ...] | None = None
     units: Units | None = None
+    norms_every: int = 0
 
     @property
     def step_metrics(self) -> tuple[Any, ...]:

@@ -214,6 +214,8 @@ class Driver:
             state = self._on_the_host(graph, source, end)
             cut = replace(cut, restart_point=cut.restart_point or cut.save or due, state=state, scores=scores)
             keys |= {state, *scores}
+        if len(logs) > 1:
+            logs = tuple(graph.add("log", (end, i), tasks.log_of, Ref(log)) for i, log in enumerate(logs))
         report = graph.add("report", (end,), tasks.report, *refs(logs))
         keys.add(report)
         self._add_sources(graph)

@@ -29,6 +29,9 @@ class History(list[Record]):
         seconds               seconds of training so far
         examples_per_second   training rows a second so far
         each_step             lists of the values of each step since the last record: loss, lr
+        layers                norms by layer at every 50th step (`layer_norms`), if there was one since the
+                              last record: lists with a list for each step of gradient_norm (before it is
+                              clipped), weight_norm and update_ratio (norm of the update / weight_norm)
 
     Args:
         iterable: Records. Default: ().

@@ -36,7 +36,7 @@ from daskpar.tasks.units import units_of
 from daskpar.train import refusals
 from daskpar.train.class_weights import class_weights
 from daskpar.train.fitting import FittedData, example_after, learns_inputs
-from daskpar.train.interval import run_length
+from daskpar.train.interval import Interval, run_length
 from daskpar.train.settings import Settings
 
 
@@ -233,4 +233,10 @@ def bare_spec(
         schema=schema,
         sizes=sizes,
         units=units_of(loss, targets),
+        norms_every=_norms_every(settings, order),
     )
+
+
+def _norms_every(settings: Settings, order: Sampler) -> int:
+    every = settings.layer_norms
+    return 0 if every is None else Interval.parse(every, "train.layer_norms").steps(order.steps)

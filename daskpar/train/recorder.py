@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from daskpar.tasks import add_sums
+from daskpar.tasks import add_sums, layer_names, norms_of
 from daskpar.tasks.types import Log, Spec, Sums
 from daskpar.train.events import Entry
 from daskpar.train.history import Record, mean_loss, scores, without_value
 from daskpar.train.history_list import History
 
 logger = logging.getLogger("daskpar")
+
+_LAYERS = "layers"  # rows [step, gradient norms, weight norms, update ratios] among the values of steps
 
 BEGUN = {"step": 0, "seconds": 0.0, "epoch": 0.0}
 """The step at which a training begins, and the seconds and epochs of the trainings before it."""
@@ -48,7 +50,7 @@ class Recorder:
 
     def add(self, log: Log, rate: Callable[[int], float]) -> list[Entry]:
         """Add steps, and return their entries. `rate` returns the learning rate of a step."""
-        entries: list[Entry] = [(step, sums, rate(step)) for step, sums, _ in log]
+        entries: list[Entry] = [(entry.step, entry.sums, rate(entry.step)) for entry in log]
         for _, sums, lr in entries:
             self._sums = add_sums(self._sums, sums)
             self._each["loss"].append(mean_loss(self.spec, sums))
@@ -56,10 +58,14 @@ class Recorder:
         stale = [list(entry.staleness) for entry in log if entry.staleness]
         if stale:
             self._each.setdefault("staleness", []).extend(stale)  # one number for each lane
+        norms = [[e.step + 1, *norms_of(self.spec, e.norms)] for e in log if e.norms]
+        if norms:
+            self._each.setdefault(_LAYERS, []).extend(norms)
         return entries
 
     def record(self, step: int, seconds: float, validation: dict[str, Any]) -> Record:
         """Return a record of an evaluation after `step` steps, and warn of scores without a value."""
+        norms = self._each.pop(_LAYERS, [])
         record: Record = {
             "step": step,
             "epoch": self.epoch(step),
@@ -70,6 +76,15 @@ class Recorder:
             "examples_per_second": round(self._drawn(step) / (seconds - self.begun["seconds"]), 1),
             "each_step": self._each,
         }
+        if norms:
+            steps, gradient, weight, ratio = (list(column) for column in zip(*norms, strict=True))
+            record["layers"] = {
+                "names": layer_names(self.spec),
+                "step": steps,
+                "gradient_norm": gradient,
+                "weight_norm": weight,
+                "update_ratio": ratio,
+            }
         self.history.append(record)
         for part in ("train", "validation"):
             for name, line in without_value(self.spec, part, record[part]).items():

@@ -37,6 +37,12 @@ def _evaluate_every(value: object) -> object:
     return value
 
 
+def _layer_norms(value: object) -> object:
+    if value is not None:
+        Interval.parse(str(value), "train.layer_norms")
+    return value
+
+
 def _checkpoint_every(value: object) -> object:
     Interval.parse(str(value), "checkpoint.every")
     return value
@@ -216,6 +222,13 @@ class Settings(Block):
         'interval of evaluations, e.g. "1 epoch" or "200 steps"',
         section="train",
         convert=_evaluate_every,
+    )
+    layer_norms: str | None = setting(
+        "50 steps",
+        "interval of steps whose norms of gradients, weights and updates are recorded by layer, for the "
+        "training page and history.jsonl. None records none",
+        section="train",
+        convert=_layer_norms,
     )
     checkpoint_every: str = setting(
         "1 epoch",

@@ -22,6 +22,7 @@ from daskpar.train.history import pace
 from daskpar.train.launch import with_measured_lanes
 from daskpar.train.problem import all_of, make_order, pose
 from daskpar.train.progress import progress_for
+from daskpar.train.publisher import Publisher
 from daskpar.train.recorder import BEGUN
 from daskpar.train.refusals import check_names
 from daskpar.train.result import Result
@@ -44,12 +45,24 @@ class Training:
     callbacks: CallbackList
 
     def complete(self, trainer: object = None) -> Result:
-        """Train to the end, and return the result. Callbacks see the attributes of `trainer`, too."""
+        """Train to the end, and return the result; the scheduler's training page shows the run.
+
+        Callbacks see the attributes of `trainer`, too.
+        """
         view = RunView(self.run, trainer)
+        with Publisher(self.run, view) as publisher:
+            return self._complete(view, publisher.hear)
+
+    def measure(self) -> Result:
+        """Train to the end, for measurements; no page shows it."""
+        return self._complete(RunView(self.run), lambda event: None)
+
+    def _complete(self, view: RunView, publish: Callable[[Event], None]) -> Result:
         first_loss = FirstLoss(self.run.problem)
 
         def hear(event: Event) -> None:
             first_loss.hear(event)
+            publish(event)
             self.callbacks.hear(view, event)
 
         try:
@@ -119,5 +132,5 @@ def seconds_a_step(
         evaluate_every=interval,
         checkpoint_every=interval,
     )
-    result = begin(settings, data, None, executor, scratch, new_token()).complete()
+    result = begin(settings, data, None, executor, scratch, new_token()).measure()
     return pace(result.history, steps), result.spec

@@ -309,8 +309,9 @@ def program(*arguments, cwd):
 def test_program_trains_on_a_cluster_of_threads(trained, project):
     done = program("train", "tiny.yaml", *THREADS, cwd=project.folder)
     assert (done.returncode, done.stderr) == (0, "")
-    first, *rest = without_compiling(done.stdout).splitlines()
+    first, second, *rest = without_compiling(done.stdout).splitlines()
     assert first.startswith("dashboard http://127.0.0.1:") and first.endswith("/status")
+    assert second == first.replace("dashboard", "training page").replace("/status", "/daskpar")
     assert len(rest) == 7
     assert summary(project.run)["parameters_sha256"] == summary(trained.run)["parameters_sha256"]
 

@@ -112,5 +112,7 @@ def test_remainders_of_rounding_are_part_of_the_state() -> None:
     assert carried == remainders and found.snapshot.results[SNAPSHOT] == (Output(1),)
 
 
-def test_the_log_of_a_step_is_in_the_first_state() -> None:
-    assert plan(Layout(data=2, stages=2)).logs == (Carried(state_of(0)),)
+def test_the_log_of_a_step_is_in_the_first_state_and_norms_are_in_all() -> None:
+    layout = Layout(data=2, stages=2)
+    assert plan(layout, layer_norms=None).logs == (Carried(state_of(0)),)
+    assert plan(layout).logs == (Carried(state_of(0)), Carried(state_of(1)))

@@ -110,9 +110,11 @@ def test_an_unordered_server_applies_each_gradient_as_it_comes() -> None:
     version, before, *_ = found.pull()
     ones = np.ones_like(before)
     assert version == 0
-    assert found.push(0, 0, 0, Gradient(ones, (0.0, 4.0)), 0.1, 0.5) == 0
-    assert found.push(1, 0, 0, Gradient(ones, (0.0, 2.0)), 0.1, 0.5) == 1  # it does not know of the first
-    assert found.push(0, 1, 1, Gradient(ones, (0.0, 1.0)), 0.1, 0.25) == 1
+    assert found.push(0, 0, 0, Gradient(ones, (0.0, 4.0)), 0.1, 0.5).staleness == 0
+    assert (
+        found.push(1, 0, 0, Gradient(ones, (0.0, 2.0)), 0.1, 0.5).staleness == 1
+    )  # it does not know of the first
+    assert found.push(0, 1, 1, Gradient(ones, (0.0, 1.0)), 0.1, 0.25).staleness == 1
     version, after, *_ = found.pull()
     assert version == 3
     np.testing.assert_allclose(before - after, 0.1 * (0.5 / 4 + 0.5 / 2 + 0.25), rtol=1e-12)
@@ -122,10 +124,10 @@ def test_an_ordered_server_waits_for_all_lanes_of_a_step() -> None:
     found = server(ordered=True)
     before = found.pull().params
     ones = np.ones_like(before)
-    assert found.push(1, 0, 0, Gradient(3 * ones, (0.0, 2.0)), 0.1, 0.5) == 0
-    assert found.push(1, 1, 0, Gradient(5 * ones, (0.0, 2.0)), 0.1, 0.5) == 1  # a step ahead
+    assert found.push(1, 0, 0, Gradient(3 * ones, (0.0, 2.0)), 0.1, 0.5).staleness == 0
+    assert found.push(1, 1, 0, Gradient(5 * ones, (0.0, 2.0)), 0.1, 0.5).staleness == 1  # a step ahead
     np.testing.assert_array_equal(found.pull().params, before)
-    assert found.push(0, 0, 0, Gradient(ones, (0.0, 2.0)), 0.1, 0.5) == 0
+    assert found.push(0, 0, 0, Gradient(ones, (0.0, 2.0)), 0.1, 0.5).staleness == 0
     version, after, *_ = found.pull()
     assert version == 1
     np.testing.assert_allclose(before - after, 0.1 * (3 + 1) / 4, rtol=1e-12)
@@ -136,7 +138,7 @@ def test_a_gradient_that_comes_again_changes_nothing(ordered: bool) -> None:
     found = server(ordered)
     before = found.pull().params
     for _ in range(3):
-        assert found.push(0, 0, 0, Gradient(np.ones_like(before), (0.0, 2.0)), 0.1, 0.5) == 0
+        assert found.push(0, 0, 0, Gradient(np.ones_like(before), (0.0, 2.0)), 0.1, 0.5).staleness == 0
     once = found.pull().params
     assert found.pull().step == (0 if ordered else 1)
     np.testing.assert_allclose(before - once, 0 if ordered else 0.1 * 0.5 / 2, rtol=1e-12)

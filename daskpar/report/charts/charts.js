@@ -89,6 +89,7 @@ const Board = (() => {
       this.tip = element("div", "", this.box, "tip");
       this.tip.hidden = true;
       this.listen();
+      board.observer.observe(this.box);
     }
 
     update(chart) {
@@ -138,7 +139,9 @@ const Board = (() => {
 
     get shown() { return this.chart.curves.filter((curve) => !this.board.state.hidden[this.key(curve)]); }
 
-    measure() { this.width = Math.max(160, this.svg.clientWidth || this.box.clientWidth - 26); }
+    get room() { return Math.max(160, this.svg.clientWidth || this.box.clientWidth - 26); }
+
+    measure() { this.width = this.room; }
 
     scales() {
       const [x0, x1] = this.range, log = this.log;
@@ -219,7 +222,8 @@ const Board = (() => {
         if (x >= x0 && x <= x1) marks.push(point);
       }
       node("path", { d: parts.join(""), class: "curve " + curve.kind }, parent);
-      if (/\b(steps|raw)\b/.test(curve.kind) || (curve.kind === "rate" && marks.length > 1) || marks.length > POINTS) return;
+      // Curves of each step have too many points to mark; `line` says that of a smoothed curve.
+      if (/\b(steps|raw|line)\b/.test(curve.kind) || (curve.kind === "rate" && marks.length > 1) || marks.length > POINTS) return;
       for (const [cx, cy] of marks) node("circle", { cx, cy, r: 2, class: "mark " + curve.kind }, parent);
     }
 
@@ -306,12 +310,7 @@ const Board = (() => {
       this.state = { log: {}, hidden: {}, zoom: null };
       try { Object.assign(this.state, JSON.parse(sessionStorage.getItem(memory) || "{}")); } catch { /* a frame may have none */ }
       root.classList.add("board");
-      this.before = root.clientWidth;
-      new ResizeObserver(() => {
-        if (root.clientWidth === this.before) return;
-        this.before = root.clientWidth;
-        this.redraw([...this.charts.values()]);
-      }).observe(root);
+      this.observer = new ResizeObserver(() => this.redraw([...this.charts.values()].filter((chart) => chart.width && chart.width !== chart.room)));
       document.addEventListener("visibilitychange", () => { if (!document.hidden && this.waiting) this.set(this.waiting); });
     }
 
@@ -349,6 +348,7 @@ const Board = (() => {
       for (const [name, chart] of this.charts) {
         if (names.has(name)) continue;
         chart.box.remove();
+        this.observer.unobserve(chart.box);
         this.charts.delete(name);
       }
       charts.forEach((content, i) => {
