@@ -43,8 +43,8 @@ def restored_runs(
     cannot be restored is left out, with the reason. `announce` is called with a line before a long
     evaluation. Raises InputError for a folder that is not the folder of a run, before anything is evaluated.
     """
-    once = {Path(folder).resolve(): Path(folder) for folder in reversed(folders)}
-    each = [read_run(folder) for folder in reversed(once.values())]
+    once = {Path(folder).resolve(): Path(folder) for folder in folders}
+    each = [read_run(folder) for folder in once.values()]
     names = Counter(recorded.name for recorded in each)
     each = [replace(r, name=printable(str(r.folder))) if names[r.name] > 1 else r for r in each]
     return [_restored(recorded, imports, rows, announce) for recorded in each]

@@ -1,4 +1,4 @@
-"""Where a run was computed: versions, BLAS, machine; and the SHA-256 of its parameters."""
+"""Environment of runs: versions, BLAS, machine, and the SHA-256 of the parameters."""
 
 from __future__ import annotations
 
