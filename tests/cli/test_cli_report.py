@@ -104,9 +104,8 @@ def test_several_runs(project: Any, run: Path, monkeypatch: pytest.MonkeyPatch) 
     html = written(Path("report.html"), run, project.runs / "other", run)
     page = Page(html)
     assert list(page.sections)[1] == "settings-that-differ"
-    assert page["settings-that-differ"] == (
-        "Settings that differ setting tiny other optimizer {adam: {lr: 0.01}} {sgd: {lr: 0.1}} train.epochs 2 1"
-    )
+    differing = "setting tiny other optimizer {adam: {lr: 0.01}} {sgd: {lr: 0.1}} train.epochs 2 1"
+    assert page["settings-that-differ"] == f"Settings that differ {differing}"
     assert page["results"].startswith("Results tiny other state finished finished steps 40 20")
     board = json.loads(html.partition('id="data">')[2].partition("</script>")[0])
     loss = next(chart for chart in board["charts"] if chart["name"] == "loss")
