@@ -234,7 +234,7 @@ def test_names_stay_texts(project: Any, browser: Browser) -> None:
     project.write(
         {
             "data": {"source": "digits"},
-            "model": ["flatten", TAG, {"dense": 10}],
+            "model": [TAG, "flatten", {"dense": 10}],
             "train": {"epochs": 1},
             "cluster": {"kind": "threaded-scheduler"},
         }

@@ -17,7 +17,6 @@ from daskpar.report.run.images import heat, picture
 from daskpar.report.run.measured import Measured
 from daskpar.tasks.gradient import ignore_float_errors
 
-_LIGHTEST = 0.99  # share of the weights below the lightest colour; the first rows of causal maps are all 1
 _LAYERS, _HEADS, _POSITIONS = 2, 8, 256
 
 
@@ -45,7 +44,7 @@ def attention(measured: Measured) -> Html | None:
 
 
 def _head(measured: Measured) -> Html:
-    text = "A row is a position that reads, a column one that is read; light is a large weight."
+    text = "Rows are positions that read, columns those that are read; lightest is the largest of a row."
     names = measured.network.names
     if measured.spec.model.tokens and names:
         tokens = measured.x[0].tolist()
@@ -59,18 +58,15 @@ def _characters(tokens: Sequence[int], names: Sequence[str]) -> str:
 
 
 def _maps(weights: np.ndarray, number: str) -> str:
-    """Return an image for each head of weights (heads, positions, positions)."""
-    images = [
-        picture(
-            heat(head[:_POSITIONS, :_POSITIONS], float(np.quantile(head, _LIGHTEST))),
-            f"layer {number}, head {i}",
-            180,
-        )
-        for i, head in enumerate(weights[:_HEADS])
-    ]
+    """Return an image for each head of weights (heads, positions, positions).
+
+    Each row is scaled by its largest weight: late positions of causal maps share theirs among many.
+    """
+    shown = weights[:_HEADS, :_POSITIONS, :_POSITIONS]
+    scaled = shown / np.maximum(shown.max(axis=-1, keepdims=True), 1e-12)
     figures = "".join(
-        f'<figure class="example">{image}<figcaption>head {i}<small>largest weight '
-        f"{weights[i].max():.2f}</small></figcaption></figure>"
-        for i, image in enumerate(images)
+        f'<figure class="example">{picture(heat(head, 1.0), f"layer {number}, head {i}", 180)}'
+        f"<figcaption>head {i}</figcaption></figure>"
+        for i, head in enumerate(scaled)
     )
     return f'<h4>layer {escape(number)}</h4><div class="gallery">{figures}</div>'
