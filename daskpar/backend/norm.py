@@ -12,6 +12,12 @@ SMALL = 1e-30
 """Sums of squares below this lose digits in float32; so do numbers a little smaller."""
 
 
+def square_of(values: Array) -> float:
+    """Return the sum of squares of an array (elements,), also where that of its dtype overflows."""
+    square = float(array_module(values).dot(values, values))
+    return square if SMALL < square < math.inf else norm_of(values) ** 2
+
+
 def norm_of(values: Array) -> float:
     """Return the norm of an array (elements,).
 

@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 from daskpar.backend.array import Array
-from daskpar.backend.norm import norm_of
+from daskpar.backend.norm import square_of
 from daskpar.layout.partition import Span
 from daskpar.tasks.types import Spec
 
@@ -66,12 +66,13 @@ class Measurement:
 
     def squares(self, after: Array) -> tuple[float, ...]:
         """Return the sums of squares, from the parameters after the update."""
-        return tuple(self.sums + self._squares(after - self.before))
+        self.before -= after
+        return tuple(self.sums + self._squares(self.before))
 
     def _squares(self, values: Array) -> list[float]:
         sums = [0.0] * self.layers
         for layer, start, stop in self.extents:
-            sums[layer] += norm_of(values[start:stop]) ** 2
+            sums[layer] += square_of(values[start:stop])
         return sums
 
 

@@ -59,7 +59,7 @@ const curvesOf = (series, entry, settings, several) => {
   const label = several ? (series.part ? `${name}, ${part}` : name) : part;
   const base = several ? `run${entry.colour}` : series.part === "max" ? "rate" : KINDS[series.name] ?? (series.part === "validation" ? "validation" : "train");
   const each = `${series.part ? `${part}, ` : ""}each ${series.each === "watched" ? "watched step" : series.each}`;
-  const kind = several && series.part === "validation" ? `${base} validation` : base;
+  const kind = several && (series.part === "validation" || series.part === "max") ? `${base} validation` : base;
   if (!isSmoothed) {
     const noisy = isNoisy && !several && series.part === "train";
     return [{ label: noisy ? each : label, kind: noisy ? "steps" : kind, x, y: series.y }];

@@ -1,4 +1,4 @@
-"""Progress bar on one line of a terminal, and the progress of a run with it."""
+"""Progress bar of a terminal, and the progress of a run with it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ from daskpar.train.progress.ending import Ending
 from daskpar.train.summary import scores_of
 from daskpar.train.view import RunView
 
-_WIDEST, _SHORTEST_BAR, _LONGEST_BAR = 120, 10, 60
+_WIDEST, _SHORTEST_BAR, _LONGEST_BAR, _INDENT = 120, 10, 60, 2
+_BESIDE = ("count", "left")  # notes that stand beside the bar also where others stand below it
 
 
 class Bar:
-    """One line with a label, a bar, and notes beside it, for any width of the terminal.
+    """A label, a bar, and notes beside it, for any width of the terminal.
 
-    `notes` are texts by name, the least important first. Notes that do not fit are left out.
+    `notes` are texts by name, the least important first. Where they do not fit beside the bar, most of them
+    stand in a line below it, and those that do not fit there are left out.
     """
 
     def __init__(self, label: str, done: int, total: int, notes: Mapping[str, str]):
         self.label, self.done, self.total, self.notes = label, done, total, notes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        room = min(options.max_width, _WIDEST) - len(self.label) - 2
-        names = list(self.notes)
-        while names and sum(len(self.notes[name]) + 2 for name in names) + _SHORTEST_BAR > room:
-            names.pop(0)
-        notes = "  ".join(self.notes[name] for name in NOTES if name in names)
+        widest = min(options.max_width, _WIDEST)
+        room = widest - len(self.label) - 2
+        names = self._fitting(list(self.notes), room - _SHORTEST_BAR)
+        below: list[str] = []
+        if len(names) < len(self.notes):
+            names = self._fitting([name for name in self.notes if name in _BESIDE], room - _SHORTEST_BAR)
+            below = self._fitting([name for name in self.notes if name not in names], widest - _INDENT)
+        notes = self._line(names)
         width = min(_LONGEST_BAR, room - len(notes) - (2 if notes else 0))
         if width < 1:
             yield Text(self.label, no_wrap=True, overflow="crop")
@@ -49,6 +54,17 @@ class Bar:
             *([Text(notes, no_wrap=True)] if notes else []),
         )
         yield grid
+        if below:
+            yield Text(" " * _INDENT + self._line(below), no_wrap=True)
+
+    def _fitting(self, names: list[str], room: int) -> list[str]:
+        """Return the most important of some notes that fit into so many characters."""
+        while names and sum(len(self.notes[name]) + 2 for name in names) > room:
+            names = names[1:]
+        return names
+
+    def _line(self, names: Sequence[str]) -> str:
+        return "  ".join(self.notes[name] for name in NOTES if name in names)
 
 
 class LiveBar:

@@ -519,16 +519,22 @@ def test_an_evaluation_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"1/3", "2/3", "3/3"} <= {bar[1] for bar in bars if bar}
 
 
-def test_notes_without_room_are_left_out() -> None:
+def test_notes_without_room_stand_below_the_bar_or_are_left_out() -> None:
     notes = {"rate": "1,000 examples/s", "loss": "loss 0.1234", "count": "3/9", "left": "0:10 left"}
     texts = []
-    for width in (80, 50, 35, 12):
+    for width in (80, 60, 50, 24, 12):
         terminal = console(width)
         terminal.print(Bar("epoch 1/2", 3, 9, notes))
-        (line,) = lines(terminal)
-        assert len(line) <= width
-        texts.append([name for name, note in notes.items() if note in line])
-    assert texts == [["rate", "loss", "count", "left"], ["loss", "count", "left"], ["left"], []]
+        shown = lines(terminal)
+        assert max(map(len, shown)) <= width
+        texts.append([[name for name, note in notes.items() if note in line] for line in shown])
+    assert texts == [
+        [["rate", "loss", "count", "left"]],
+        [["count", "left"], ["rate", "loss"]],
+        [["count", "left"], ["rate", "loss"]],
+        [[], ["count", "left"]],
+        [[]],
+    ]
 
 
 def test_beside_the_bar_are_the_first_metric_and_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
