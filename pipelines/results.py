@@ -13,6 +13,7 @@ from rich.table import Table
 
 from daskpar.backend import blas
 from daskpar.backend.atomic import atomic_write
+from daskpar.backend.processor import processor
 from daskpar.train.summary import versions
 
 COLUMNS = ("work", "who", "ms a step", "from - to", "GFLOP/s", "plain product", "their time / ours", "MB")
@@ -35,15 +36,6 @@ def machine() -> dict[str, Any]:
         "blas": blas.describe(),
         "versions": versions("torch", "scikit-learn", "dask-ml", "jax"),
     }
-
-
-def processor() -> str:
-    """Return the processor's name, or an empty text where the system does not report it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
 def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -1,16 +1,22 @@
-"""Clusters that the tests share: starting one takes longer than most of them."""
+"""Clusters and a browser that the tests share: starting one takes longer than most of them."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from clusters import SharedCluster, current_client, forget_clients
 
 from daskpar.backend import kernels
 from daskpar.backend.kernels import reference
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +66,18 @@ def processes_client(shared_clusters: dict[str, SharedCluster]) -> Iterator[Any]
     """A client of two workers that are processes of this machine; the current one."""
     with shared_clusters["processes"].current() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium for all tests of pages."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: none of chromium, chromium-browser and google-chrome is on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

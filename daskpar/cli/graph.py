@@ -5,9 +5,11 @@ from __future__ import annotations
 from daskpar import tasks
 from daskpar.cli.prepare import prepare
 from daskpar.config import Config
+from daskpar.data import Split
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Ref
 from daskpar.graph.load import add_training_data
+from daskpar.tasks.types import Spec
 from daskpar.train.tokens import new_token
 
 
@@ -17,6 +19,11 @@ def step_graph(config: Config, steps: int = 1) -> Graph:
     Transforms are fitted in this process; no cluster is started.
     """
     _, part, spec = prepare(config)
+    return graph_of(spec, part, config, steps)
+
+
+def graph_of(spec: Spec, part: Split, config: Config, steps: int = 1) -> Graph:
+    """Return the graph of the first `steps` training steps of a problem that is prepared already."""
     graph = Graph(new_token())
     model = graph.add("load-model", (), tasks.load_model, spec)
     chunks = add_training_data(graph, model, part, spec)

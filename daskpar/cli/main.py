@@ -13,6 +13,7 @@ from daskpar.cli.find_rate import find_rate
 from daskpar.cli.layouts import compare, plan, simulate
 from daskpar.cli.lines import errors_in_one_line, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, examples
+from daskpar.cli.report import report
 from daskpar.cli.runs import runs
 from daskpar.cli.terminal import Commands, echo, out, wide
 from daskpar.cli.trained import evaluate, predict, sample
@@ -65,7 +66,8 @@ def main() -> None:
 @click.option(
     "--profile",
     is_flag=True,
-    help="Record every task; print a table of where the time went, write profile.json and profile.html.",
+    help="Record every task; print a table of where the time went, write profile.json and profile.html, and "
+    "performance.html, which is Dask's own report.",
 )
 @click.option(
     "--no-final-evaluation",
@@ -160,5 +162,5 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(file.read().as_yaml())
 
 
-for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs):
+for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report):
     main.add_command(command)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import name_if_unwritable
 from daskpar.cli.start import Start
 from daskpar.cluster.executor import THREADED
+from daskpar.cluster.performance import Performance, PerformancePage
 from daskpar.config import Config
 from daskpar.dashboard import page_link
 from daskpar.errors import InputError
@@ -26,6 +28,9 @@ from daskpar.train import Trainer
 from daskpar.train.progress import progress_on
 from daskpar.train.progress.ending import Ending
 from daskpar.train.run_folder import RunFolder
+
+PERFORMANCE = "performance.html"
+"""The file of Dask's own report in a run's folder, beside profile.html."""
 
 
 def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
@@ -50,6 +55,7 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
             announce(f"training page {page_link(client.dashboard_link)}")
         shown = progress_on(console, summary=False)  # `finish` has the scores of the test part, too
         trainer = make_trainer(config, client, [*start.checks(config), folder, shown], profile)
+        performance = Performance(client) if profile else None
         try:
             with announce_logs(announce):
                 if start.path is not None:
@@ -65,8 +71,8 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
                 announce(f"{folder.saved} is kept; `--resume` continues from there")
             raise
         finish(trainer, config, parts if evaluate else None, folder, console)
-        if profile:
-            show_profile(trainer, config, console)
+        if performance is not None:
+            show_profile(trainer, config, performance.page(config.as_yaml()), console)
         if config.dashboard.hold:
             hold_dashboard(client, announce)
 
@@ -123,13 +129,23 @@ def finish(
         raise raised
 
 
-def show_profile(trainer: Trainer, config: Config, console: Console) -> None:
-    """Write profile.json and profile.html, and print the profile as a table."""
-    profile = trainer.trace_.profile()
-    with name_if_unwritable(str(config.folder)):
-        atomic_write(config.folder / "profile.json", json.dumps(profile.as_dict(), indent=2) + "\n")
-        write_timeline(trainer.trace_, profile, config.folder / "profile.html", f"{config.run.name}: profile")
-    table = Table(title=in_words(profile), caption=f"{config.folder / 'profile.html'} shows the timeline")
+def show_profile(trainer: Trainer, config: Config, dask: PerformancePage, console: Console) -> None:
+    """Write profile.json, profile.html and Dask's performance.html, and print the profile as a table."""
+    profile, folder = trainer.trace_.profile(), config.folder
+    note = f"Dask has no report of its own of this run: {escape(dask.reason)}."
+    if dask.html:
+        note = f'<a href="{PERFORMANCE}">{PERFORMANCE}</a> is Dask\'s own report of the same time.'
+    with name_if_unwritable(str(folder)):
+        if dask.html:
+            atomic_write(folder / PERFORMANCE, dask.html)
+        else:
+            (folder / PERFORMANCE).unlink(missing_ok=True)  # that of an earlier, resumed training
+        atomic_write(folder / "profile.json", json.dumps(profile.as_dict(), indent=2) + "\n")
+        write_timeline(trainer.trace_, profile, folder / "profile.html", f"{config.run.name}: profile", note)
+    shows = f"{folder / 'profile.html'} shows the timeline"
+    if dask.html:
+        shows += f", {folder / PERFORMANCE} is Dask's own report"
+    table = Table(title=in_words(profile), caption=shows)
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")
     for name, rows in tables(profile).items():

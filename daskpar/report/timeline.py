@@ -33,11 +33,12 @@ class Trace(Protocol):
         ...
 
 
-def write_timeline(trace: Trace, profile: Profile, path: Path, title: str) -> None:
+def write_timeline(trace: Trace, profile: Profile, path: Path, title: str, note: str = "") -> None:
     """Write a page with a timeline of the tasks and the tables of a profile.
 
     Each task is a bar in the row of its thread. Tasks on the critical path have a frame; transfers before a
-    task are hatched. The page opens on typical steps, and buttons show others.
+    task are hatched. The page opens on typical steps, and buttons show others. `note` is HTML below the
+    title, e.g. a link to another report of the same tasks.
     """
     from bokeh.embed import file_html
     from bokeh.layouts import column
@@ -46,7 +47,8 @@ def write_timeline(trace: Trace, profile: Profile, path: Path, title: str) -> No
     from bokeh.plotting import figure
     from bokeh.resources import INLINE
 
-    heading = Div(text=f"<h2>{escape(title)}</h2><p>{escape(in_words(profile))}</p>")
+    about = "".join(f"<p>{line}</p>" for line in (escape(in_words(profile)), note) if line)
+    heading = Div(text=f"<h2>{escape(title)}</h2>{about}")
     parts: list[LayoutDOM] = [heading]
     ran = sorted(trace.ran, key=lambda r: r.start)[-_TASKS:]
     if ran:
@@ -102,8 +104,8 @@ def write_timeline(trace: Trace, profile: Profile, path: Path, title: str) -> No
         buttons = RadioButtonGroup(labels=[view.name for view in parts_to_see], active=0)
         show = "const [start, end] = windows[this.active]; range.setv({start, end})"
         buttons.js_on_change("active", CustomJS(args={"range": plot.x_range, "windows": windows}, code=show))
-        note = "framed: on the critical path; red: transfers; scroll to zoom, drag to move in time"
-        parts += [buttons, plot, Div(text=note)]
+        legend = "framed: on the critical path; red: transfers; scroll to zoom, drag to move in time"
+        parts += [buttons, plot, Div(text=legend)]
     parts.append(Div(text=_table(profile)))
     atomic_write(path, file_html(column(*parts, sizing_mode="stretch_width"), INLINE, title))
 

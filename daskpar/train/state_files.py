@@ -70,7 +70,7 @@ def saved_spec(settings: Settings, meta: Mapping[str, Any]) -> Spec:
     data = SavedData.of(meta)
     spec = bare_spec(
         settings,
-        meta["in_shape"],
+        tuple(meta["in_shape"]),  # a list in JSON, which a layer would return as it is
         Sampler(**meta["order"]),
         data.transforms or (),
         data.targets or (),

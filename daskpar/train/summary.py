@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Protocol
 
+from daskpar.backend.processor import processor
 from daskpar.layout.layout import Layout
 from daskpar.reprs import differing
 from daskpar.tasks.state_file import digest
@@ -84,6 +86,7 @@ def summarise(run: Trained, scores: dict[str, Any], state: RunState) -> dict[str
         "layout": vars(run.layout_),
         "layout_text": short_layout(run.layout_),
         "versions": versions(),
+        "machine": machine(),
         "blas": run.blas_,
     }
     return {**summary, "parameters_sha256": digest(run.spec_, run.state_)} if finished else summary
@@ -99,6 +102,11 @@ def best_scores(run: Trained) -> dict[str, dict[str, float]]:
     first = main_score(last)
     best = [best_of(run.spec_, run.history_, name) for name in sorted(names, key=lambda name: name != first)]
     return {b.name: {"value": b.value, "step": b.step, "epoch": b.epoch} for b in best if b is not None}
+
+
+def machine() -> dict[str, str | int]:
+    """Return the system, the processor and the number of cores of the program that trains."""
+    return {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count() or 1}
 
 
 def short_layout(layout: Layout) -> str:

@@ -159,6 +159,12 @@ def test_where_the_time_went(project, options):
     assert Links(text).found == []
     for label in ("grad", "evaluate", "critical path", "compute, ms"):
         assert label in printed and label in text
+    own = project.run / "performance.html"  # Dask's own report
+    assert own.is_file() == ("performance.html" in printed) == (options == THREADS)
+    if own.is_file():
+        assert "performance.html" in text and Links(own.read_text()).found == []
+    else:
+        assert "Dask has no report of its own of this run: the threaded scheduler makes none" in text
 
 
 def test_a_second_run_moves_the_first_aside(trained, project):

@@ -323,3 +323,12 @@ def test_checkpoints_that_cannot_be_loaded_are_told_in_a_line(tmp_path: Path) ->
     assert "the setting sparkle is not known to daskpar" in line(tmp_path)
     meta.write_text("{")
     assert "not a readable checkpoint" in line(tmp_path)
+
+
+def test_a_first_layer_that_keeps_the_shape_is_restored(tmp_path: Path) -> None:
+    x = np.zeros((8, 6, 6, 1))
+    trainer = Trainer(
+        [{"random_shift": 1}, "flatten", {"dense": 2}], folder=tmp_path, client="threaded-scheduler"
+    )
+    trainer.fit(x, np.arange(8) % 2)
+    assert daskpar.load(tmp_path).spec_.in_shape == (6, 6, 1)
