@@ -1,4 +1,4 @@
-"""Clusters and a browser that the tests share: starting one takes longer than most of them."""
+"""Clusters and a browser that tests share: starting one takes longer than most of them."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def processes_client(shared_clusters: dict[str, SharedCluster]) -> Iterator[Any]
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium for all tests of pages."""
+    """A headless Chromium for the tests of a file. Meanwhile its event loop runs in this thread."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium: none of chromium, chromium-browser and google-chrome is on the PATH")
