@@ -3,16 +3,17 @@
     slot 0   ███ grad ███▒▒███ grad ███      ▒ transfer of inputs; a gap is waiting
     slot 1   ██ grad ██    ███ grad ███
 
-Tasks are recorded only while somebody looks at the page.
+Tasks are recorded only while somebody looks at the page, and bars are made only of those that are shown.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-_BARS, _SECONDS = 2000, 3.0
+_TASKS, _SECONDS, _STEPS = 2000, 3.0, 24  # that are kept, and of which bars are made
 ANYWHERE = -1
 """The slot of tasks that run on any worker."""
 
@@ -33,7 +34,14 @@ class Bar(NamedTuple):
     stop: float
     transfer: bool
     name: str
+    verb: str
     step: int
+
+
+Stretches = Sequence[Mapping[str, Any]]
+"""The stretches of a task in Dask's words: `action`, `start` and `stop` of each."""
+Ran = tuple[tuple[Any, ...], str, Stretches]
+"""A task that has run: its key, the name of its worker, and its stretches."""
 
 
 class Activity:
@@ -41,10 +49,9 @@ class Activity:
 
     def __init__(self) -> None:
         self.operations: dict[str, Operation] = {}
-        self.bars: deque[Bar] = deque(maxlen=_BARS)
+        self.tasks: deque[Ran] = deque(maxlen=_TASKS)
         self.workers: dict[int, str] = {}
         self.data: dict[str, Any] = {}
-        self._loaded = self._computed = -1
 
     def know(self, event: Mapping[str, Any]) -> None:
         """Take up the event `operations`."""
@@ -57,24 +64,31 @@ class Activity:
         """Return the slot of a task; `ANYWHERE` for tasks outside of steps."""
         return self.operations[key[0]].slots.get(key[2:], ANYWHERE)
 
-    def done(self, key: tuple[Any, ...], worker: str, startstops: Iterable[Mapping[str, Any]]) -> None:
+    def done(self, key: tuple[Any, ...], worker: str, startstops: Stretches) -> None:
         """Record a task that has run."""
-        operation, slot, step = self.operations[key[0]], self.slot(key), _step(key)
-        self.workers[slot] = worker
-        if operation.verb == "load":
-            self._loaded = max(self._loaded, step)
-        else:
-            self._computed = max(self._computed, step)
-        for stretch in startstops:
-            action = stretch["action"]
-            if action in ("compute", "transfer"):
-                transfer = action == "transfer"
-                self.bars.append(Bar(slot, stretch["start"], stretch["stop"], transfer, operation.name, step))
+        self.tasks.append((key, worker, startstops))
 
-    @property
-    def ahead(self) -> int:
-        """Steps by which the loading of batches is ahead of computing."""
-        return max(0, self._loaded - self._computed)
+    def recent(self) -> list[Bar]:
+        """Return the bars of the last steps and seconds, and bring `workers` up to date."""
+        bars: list[Bar] = []
+        workers: dict[int, str] = {}
+        stop, steps = -math.inf, set[int]()
+        for key, worker, stretches in reversed(self.tasks):
+            steps.add(_step(key))
+            if len(steps) > _STEPS or not stretches or stretches[-1]["stop"] < stop - _SECONDS:
+                break
+            operation, slot = self.operations[key[0]], self.slot(key)
+            workers.setdefault(slot, worker)
+            for stretch in reversed(stretches):
+                stop = max(stop, stretch["stop"])
+                action = stretch["action"]
+                if action in ("compute", "transfer"):
+                    places = slot, stretch["start"], stretch["stop"]
+                    what = operation.name, operation.verb, _step(key)
+                    bars.append(Bar(*places, action == "transfer", *what))
+        self.workers |= workers
+        bars.reverse()
+        return bars
 
     def now(self, processing: Iterable[tuple[Any, str]]) -> dict[int, dict[str, Any]]:
         """Return what each slot does now, from the keys that workers process and their names."""
@@ -89,9 +103,15 @@ class Activity:
                 doing[slot] = {"doing": operation.verb, "name": operation.name, "step": _step(key)}
         return doing
 
-    def strip(self) -> dict[str, Any]:
-        """Return the tasks of the last seconds: times are milliseconds since `from`."""
-        bars = self._recent()
+    @staticmethod
+    def ahead(bars: Sequence[Bar]) -> int:
+        """Return the number of steps by which the loading of batches is ahead of computing."""
+        loaded = max((bar.step for bar in bars if bar.verb == "load"), default=0)
+        return max(0, loaded - max((bar.step for bar in bars if bar.verb != "load"), default=loaded))
+
+    @staticmethod
+    def strip(bars: Sequence[Bar]) -> dict[str, Any]:
+        """Return bars for the page: times are milliseconds since `from`."""
         if not bars:
             return {"from": 0.0, "names": [], "bars": []}
         begin = min(bar.start for bar in bars)
@@ -109,9 +129,9 @@ class Activity:
         ]
         return {"from": begin, "names": list(names), "bars": rows}
 
-    def shares(self) -> list[dict[str, float]]:
-        """Return the shares of the last seconds that each slot computed, received and waited."""
-        bars = self._recent()
+    @staticmethod
+    def shares(bars: Sequence[Bar]) -> list[dict[str, float]]:
+        """Return the shares of the time of bars that each slot computed, received and waited."""
         if not bars:
             return []
         begin = min(bar.start for bar in bars)
@@ -128,12 +148,6 @@ class Activity:
             }
             for slot, (compute, transfer) in sorted(spent.items())
         ]
-
-    def _recent(self) -> Sequence[Bar]:
-        if not self.bars:
-            return ()
-        last = max(bar.stop for bar in self.bars)
-        return [bar for bar in self.bars if bar.stop > last - _SECONDS]
 
 
 def _step(key: tuple[Any, ...]) -> int:

@@ -7,7 +7,7 @@ import math
 import time
 from typing import Any
 
-from daskpar.dashboard.activity import ANYWHERE, Activity
+from daskpar.dashboard.activity import ANYWHERE, Activity, Bar
 from daskpar.dashboard.run_files import pages_of
 from daskpar.dashboard.runs import Run
 from daskpar.dashboard.shown import Shown
@@ -34,7 +34,10 @@ def metrics_json(page: Shown, run: str | None = None, since: int = -1) -> str:
             for each in reversed(page.runs.by_id.values())
         ],
     }
-    return json.dumps(_finite(content), separators=(",", ":"))
+    try:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number is not finite
+        return json.dumps(_finite(content), separators=(",", ":"))
 
 
 def facts(run: Run) -> dict[str, Any]:
@@ -61,14 +64,15 @@ def details(page: Shown, run: Run, since: int) -> dict[str, Any]:
         if points is not None:
             series.append({"name": name, "part": part, "each": each, **points._asdict()})
     activity = page.activities.get(run.id, Activity())
+    bars = activity.recent()
     return {
         "series": series,
         "layers": _layers(run),
         "marks": list(run.marks),
-        "slots": _slots(page, run, activity),
-        "strip": activity.strip(),
-        "shares": activity.shares(),
-        "data": _data(page, activity),
+        "slots": _slots(page, run, activity, bars),
+        "strip": activity.strip(bars),
+        "shares": activity.shares(bars),
+        "data": _data(page, activity, bars),
     }
 
 
@@ -85,7 +89,7 @@ def _layers(run: Run) -> dict[str, Any]:
     }
 
 
-def _slots(page: Shown, run: Run, activity: Activity) -> list[dict[str, Any]]:
+def _slots(page: Shown, run: Run, activity: Activity, bars: list[Bar]) -> list[dict[str, Any]]:
     if run.state != "running":
         idle = {"doing": "", "name": "", "step": run.step, "worker": ""}
         return [slot | idle for slot in run.slots]
@@ -95,7 +99,7 @@ def _slots(page: Shown, run: Run, activity: Activity) -> list[dict[str, Any]]:
         for task in worker.processing
     )
     slots = list(run.slots)
-    if any(bar.slot == ANYWHERE for bar in activity.bars):
+    if any(bar.slot == ANYWHERE for bar in bars):
         slots.append({"slot": ANYWHERE, "row": "any worker", "stage": 0, "branch": 0, "lane": ANYWHERE})
     waits = {"doing": "", "name": "", "step": run.step}
     return [
@@ -104,7 +108,7 @@ def _slots(page: Shown, run: Run, activity: Activity) -> list[dict[str, Any]]:
     ]
 
 
-def _data(page: Shown, activity: Activity) -> dict[str, Any]:
+def _data(page: Shown, activity: Activity, bars: list[Bar]) -> dict[str, Any]:
     """Return the state of the cache of chunks, from the group of the tasks that load them."""
     data = activity.data
     if not data:
@@ -115,7 +119,7 @@ def _data(page: Shown, activity: Activity) -> dict[str, Any]:
         "kept": data["kept"],
         "in_memory": 0 if group is None else group.states.get("memory", 0),
         "bytes": 0 if group is None else max(0, group.nbytes_total),
-        "ahead": activity.ahead,
+        "ahead": activity.ahead(bars),
     }
 
 

@@ -82,11 +82,12 @@ def test_tasks_become_bars_of_their_slots(activity: Activity) -> None:
     activity.done((KEY, 3, 1), "w1", [stretch("transfer", 10.0, 10.5), stretch("compute", 10.5, 12.0)])
     activity.done((KEY, 3, 0), "w0", [stretch("compute", 11.0, 12.0)])
     activity.done(("load-batch-1f", 5, 0), "w0", [stretch("compute", 10.0, 10.25)])
-    strip = activity.strip()
+    bars = activity.recent()
+    strip = activity.strip(bars)
     assert strip["from"] == 10.0 and strip["names"] == ["grad", "load-batch"]
     assert strip["bars"][:2] == [[1, 0.0, 500.0, 1, 0, 3], [1, 500.0, 2000.0, 0, 0, 3]]
-    assert activity.workers == {1: "w1", 0: "w0"} and activity.ahead == 2
-    assert activity.shares()[1] == {"slot": 1, "compute": 0.75, "transfer": 0.25, "wait": 0.0}
+    assert activity.workers == {1: "w1", 0: "w0"} and activity.ahead(bars) == 2
+    assert activity.shares(bars)[1] == {"slot": 1, "compute": 0.75, "transfer": 0.25, "wait": 0.0}
 
 
 def test_a_slot_does_the_oldest_of_the_steps_that_it_works_on(activity: Activity) -> None:
@@ -94,7 +95,11 @@ def test_a_slot_does_the_oldest_of_the_steps_that_it_works_on(activity: Activity
     assert now == {0: {"doing": "grad", "name": "grad", "step": 4}}
 
 
-def test_bars_are_bounded_and_of_the_last_seconds(activity: Activity) -> None:
+def test_bars_are_of_the_last_steps_and_seconds(activity: Activity) -> None:
     for step in range(5000):
-        activity.done((KEY, step, 0), "w0", [stretch("compute", step * 0.01, step * 0.01 + 0.009)])
-    assert len(activity.bars) == 2000 and len(activity.strip()["bars"]) <= 302
+        activity.done((KEY, step, 0), f"w{step % 3}", [stretch("compute", step * 0.01, step * 0.01 + 0.009)])
+    assert len(activity.tasks) == 2000
+    assert [bar.step for bar in activity.recent()] == list(range(4976, 5000))
+    assert activity.workers == {0: f"w{4999 % 3}"}
+    activity.done((KEY, 5000, 0), "w0", [stretch("compute", 100.0, 101.0)])
+    assert [bar.step for bar in activity.recent()] == [5000]
