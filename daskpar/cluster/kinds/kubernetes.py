@@ -35,7 +35,7 @@ class Kubernetes(Pods):
             None: 1 CPU, 2Gi of memory. Default: None.
         env: Environment variables of the pods. Default: None.
         service_account: ServiceAccount of the pods. None: the default one of the namespace. Default: None.
-        storage: PersistentVolumeClaims by the path at which the pods see them, e.g. {"/runs": "daskpar-runs"}.
+        storage: PersistentVolumeClaims by the path at which the pods see them, e.g. {"/runs": "runs"}.
             Default: None.
         tls: Secret with `tls.crt`, `tls.key` and `ca.crt`, for encrypted connections that refuse others.
             Default: None.

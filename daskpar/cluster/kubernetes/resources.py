@@ -10,6 +10,8 @@ from daskpar.cluster.kubernetes.settings import Pods
 API = "kubernetes.dask.org/v1"
 LABELS = {"app.kubernetes.io/name": "daskpar", "app.kubernetes.io/managed-by": "daskpar"}
 """Labels of all that daskpar creates."""
+PLURALS = {"DaskCluster": "daskclusters", "DaskWorkerGroup": "daskworkergroups"}
+"""Names of the kinds in requests."""
 
 
 def dask_cluster(pods: Pods, name: str, namespace: str) -> dict[str, object]:

@@ -81,7 +81,7 @@ class Pods(ClusterKind):
         for name, quantity in self.quantities.items():
             if not _QUANTITY.fullmatch(quantity):
                 raise InputError(
-                    f"cluster.resources.{name}={quantity!r}: expected a quantity of Kubernetes, e.g. 2, 500m, 4Gi"
+                    f"cluster.resources.{name}={quantity!r}: expected a quantity, e.g. 2, 500m, 4Gi"
                 )
         for path in self.storage or ():
             if not path.startswith("/") or ":" in path:
