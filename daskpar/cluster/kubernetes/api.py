@@ -43,6 +43,7 @@ class Kubernetes:
         """Return a connection to the API server. Raises InputError if there is none."""
         import kr8s.asyncio
 
+        _check_kubeconfig()
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", "Kubernetes version", UserWarning
@@ -68,9 +69,12 @@ class Kubernetes:
         return answer is not None
 
     async def delete(self, kind: str, name: str, version: str = DASK) -> bool:
-        """Delete a resource and all that belongs to it. Returns False if there is none of that name."""
+        """Delete a resource and all that belongs to it. Returns False if there is none of that name.
+
+        What belongs to it goes first, so pods end although the operator may not be there to release it.
+        """
         answer = await self._request(
-            "DELETE", f"{kind}/{name}", version, body={"propagationPolicy": "Background"}, missing=True
+            "DELETE", f"{kind}/{name}", version, body={"propagationPolicy": "Foreground"}, missing=True
         )
         return answer is not None
 
@@ -116,7 +120,7 @@ class Kubernetes:
         except _Status as status:
             if (missing and status.reason == "NotFound") or (existing and status.reason == "AlreadyExists"):
                 return None
-            raise InputError(f"cluster.kind=kubernetes: {status}") from None
+            raise
 
 
 _VERBS = {"GET": "get", "POST": "create", "DELETE": "delete"}
@@ -126,7 +130,7 @@ class _Status(InputError):
     """Refusal of the API server, with its `reason`."""
 
     def __init__(self, message: str, reason: str = ""):
-        super().__init__(message)
+        super().__init__(f"cluster.kind=kubernetes: {message}")
         self.reason = reason
 
 
@@ -155,6 +159,15 @@ async def _answer(request: Coroutine[object, object, T], wish: str) -> T:
             f"cluster.kind=kubernetes: no usable kubeconfig ({one_line(str(error))}); {_KUBECONFIG}, and "
             "cluster.context a context in it"
         ) from None
+
+
+def _check_kubeconfig() -> None:
+    """Refuse a process that has neither a kubeconfig nor a ServiceAccount."""
+    paths = os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
+    if not in_a_pod() and not any(Path(path).expanduser().is_file() for path in paths if path):
+        raise InputError(
+            f"cluster.kind=kubernetes: there is no kubeconfig at {', '.join(paths)}; {_KUBECONFIG}, as for kubectl"
+        )
 
 
 def _unreachable(reason: str) -> InputError:

@@ -36,8 +36,8 @@ async def delete(kubernetes: Kubernetes, name: str) -> None:
     except InputError as error:
         problem = f"DaskCluster {name} ({error})"
     logger.warning(
-        "cluster %s: not deleted after %.0f s; left: %s; try `kubectl delete daskcluster %s -n %s`",
-        *(name, _SECONDS, problem, name, kubernetes.namespace),
+        "cluster %s: not gone after %.0f s; left: %s; see `kubectl get daskcluster,pods -n %s`",
+        *(name, _SECONDS, problem, kubernetes.namespace),
     )
 
 

@@ -12,15 +12,20 @@ from daskpar.cluster.kubernetes.api import Found, Kubernetes
 from daskpar.errors import one_line
 
 _HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+_PULLS = {"ErrImagePull", "ImagePullBackOff"}
 _RESTARTS = 3  # of a container that ends while it starts, after which waiting is of no use
 _LINES = 3  # of a log
 
 
 class Reason(NamedTuple):
-    """Reason why something is not ready; `hopeless` if waiting is of no use."""
+    """Reason why something is not ready.
+
+    `hopeless`: waiting is of no use. `pulls`: the image cannot be pulled.
+    """
 
     text: str
     hopeless: bool = False
+    pulls: bool = False
 
 
 def of_pod(pod: Found) -> Reason | None:
@@ -51,7 +56,7 @@ def _waiting(name: str, container: Found, waiting: Found) -> Reason:
     if ended:
         message = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'Error')}"
     detail = f" ({message})" if message else ""
-    return Reason(f"pod {name}: {why}{image}{detail}", crashed or why in _HOPELESS)
+    return Reason(f"pod {name}: {why}{image}{detail}", crashed or why in _HOPELESS, why in _PULLS)
 
 
 def failed_creations(events: Iterable[Found], prefix: str) -> Iterator[Reason]:

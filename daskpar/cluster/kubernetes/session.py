@@ -84,7 +84,6 @@ class Session:
     def client(self) -> Iterator[Client]:
         """Start the cluster and yield a client of it."""
         exists = self.pods.name is not None and self._call(self._exists)
-        self._ours = not exists
         if exists:
             logger.info("cluster %s exists; it is used as it is, and left at the end", self.name)
         else:
@@ -101,7 +100,8 @@ class Session:
 
     @contextmanager
     def _connected(self) -> Iterator[Client]:
-        from distributed import Client, VersionMismatchWarning
+        from distributed import Client
+        from distributed.versions import VersionMismatchWarning
 
         protocol = "tls" if self.pods.tls else "tcp"
         security = self._call(security_from, self._kubernetes, self.pods.tls) if self.pods.tls else None
@@ -150,7 +150,7 @@ class Session:
             return
         where = f"{self.name} -n {self._kubernetes.namespace}"
         logger.info(
-            "cluster %s is kept: use it again with cluster.name=%s, delete it with `kubectl delete daskcluster %s`",
+            "cluster %s is kept: cluster.name=%s uses it again, `kubectl delete daskcluster %s` deletes it",
             *(self.name, self.name, where),
         )
 
@@ -159,7 +159,15 @@ class Session:
 
     async def _create(self) -> None:
         for resource in resources(self.pods, self.name, self._kubernetes.namespace):
-            await self._kubernetes.create(PLURALS[str(resource["kind"])], resource)
+            first, self._ours = (
+                not self._ours,
+                True,
+            )  # before the request, which may be interrupted on its way
+            try:
+                await self._kubernetes.create(PLURALS[str(resource["kind"])], resource)
+            except InputError:
+                self._ours = not first  # the server has refused it: there is nothing to delete
+                raise
         logger.info("cluster %s: created in namespace %s", self.name, self._kubernetes.namespace)
 
     async def _start_forward(self) -> tuple[int, int]:

@@ -20,7 +20,9 @@ logger = logging.getLogger("daskpar")
 
 _POLL = 1.0  # seconds
 _TELL = 10.0  # seconds between lines on the same reason
+_PULL = 60.0  # seconds for an image that cannot be pulled
 _UNSEEN = 10.0  # seconds after which an operator that has done nothing is named
+_PLURAL = {"scheduler": "scheduler", "worker": "workers"}
 
 
 class Start:
@@ -29,7 +31,9 @@ class Start:
     def __init__(self, kubernetes: Kubernetes, name: str, deadline: float):
         self.kubernetes, self.name, self.deadline = kubernetes, name, deadline
         self._begun = time.monotonic()
-        self._told: tuple[str, float] = ("", -_TELL)
+        self._told: set[str] = set()
+        self._told_at = -_TELL
+        self._pulling_since: float | None = None
 
     async def scheduler(self) -> None:
         """Wait for the scheduler's pod and service. Raises InputError with the reason at the time limit."""
@@ -47,9 +51,9 @@ class Start:
                 return
             reason = await self._reason(pods, component)
             late = time.monotonic() > self.deadline
-            if late or reason.hopeless:
+            if late or self._gives_up(reason):
                 raise await self._failure(pods, reason, component, ready, count, late)
-            self._tell(f"waiting for the {component}: {reason.text}", f"{ready} of {count} ready")
+            self._tell(f"waiting for the {_PLURAL[component]}: {reason.text}", f"{ready} of {count} ready")
             await asyncio.sleep(_POLL)
 
     async def _pods(self, component: str) -> list[Found]:
@@ -106,7 +110,14 @@ class Start:
 
     def _tell(self, reason: str, progress: str) -> None:
         now = time.monotonic()
-        text, when = self._told
-        if reason != text or now - when >= _TELL:
-            logger.info("cluster %s: %s (%s, %.0f s)", self.name, reason, progress, now - self._begun)
-            self._told = reason, now
+        if reason in self._told and now - self._told_at < _TELL:
+            return
+        self._told.add(reason)
+        self._told_at = now
+        logger.info("cluster %s: %s (%s, %.0f s)", self.name, reason, progress, now - self._begun)
+
+    def _gives_up(self, reason: Reason) -> bool:
+        """Return whether it is of no use to wait; a pull of an image may fail for a short while."""
+        now = time.monotonic()
+        self._pulling_since = (self._pulling_since or now) if reason.pulls else None
+        return reason.hopeless or (self._pulling_since is not None and now - self._pulling_since > _PULL)
