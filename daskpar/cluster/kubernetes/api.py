@@ -57,9 +57,9 @@ class Kubernetes:
         answer = await self._request("GET", f"{kind}/{name}", version, missing=True)
         return answer
 
-    async def select(self, kind: str, version: str = "v1", **selectors: str) -> list[Found]:
-        """Return the resources of a kind that `labels` or `fields` select."""
-        params = {f"{name.rstrip('s')}Selector": value for name, value in selectors.items()}
+    async def select(self, kind: str, version: str = "v1", labels: str = "") -> list[Found]:
+        """Return the resources of a kind that have these labels, e.g. "a=1,b=2"; all without labels."""
+        params = {"labelSelector": labels} if labels else None
         answer = await self._request("GET", kind, version, params=params)
         return [] if answer is None else list(answer["items"])
 
@@ -138,6 +138,7 @@ async def _answer(request: Coroutine[object, object, T], wish: str) -> T:
     """Return the answer to a request. Raises InputError for a server that does not answer or refuses."""
     import httpx
     from kr8s import APITimeoutError, ServerError
+    from yaml import YAMLError
 
     try:
         return await asyncio.wait_for(request, _SECONDS)
@@ -149,12 +150,7 @@ async def _answer(request: Coroutine[object, object, T], wish: str) -> T:
         raise _unreachable(one_line(str(error)) or type(error).__name__) from None
     except OSError as error:
         raise _unreachable(error.strerror or str(error)) from None
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-    ) as error:  # kr8s, for a kubeconfig that it cannot use
+    except (ValueError, LookupError, TypeError, AttributeError, YAMLError) as error:  # of kr8s
         raise InputError(
             f"cluster.kind=kubernetes: no usable kubeconfig ({one_line(str(error))}); {_KUBECONFIG}, and "
             "cluster.context a context in it"
@@ -166,7 +162,7 @@ def _check_kubeconfig() -> None:
     paths = os.environ.get("KUBECONFIG", "~/.kube/config").split(os.pathsep)
     if not in_a_pod() and not any(Path(path).expanduser().is_file() for path in paths if path):
         raise InputError(
-            f"cluster.kind=kubernetes: there is no kubeconfig at {', '.join(paths)}; {_KUBECONFIG}, as for kubectl"
+            f"cluster.kind=kubernetes: there is no kubeconfig at {', '.join(paths)}; {_KUBECONFIG}"
         )
 
 

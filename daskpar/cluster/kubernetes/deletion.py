@@ -12,6 +12,7 @@ from daskpar.errors import InputError
 logger = logging.getLogger("daskpar")
 
 _SECONDS = 30.0
+_RELEASE = 5.0  # seconds for the operator to let go of a cluster whose pods are gone
 _POLL = 0.5
 
 
@@ -20,31 +21,36 @@ async def delete(kubernetes: Kubernetes, name: str) -> None:
 
     Logs a warning on what is left after 30 seconds: while the operator is gone, a deletion does not end.
     """
-    deadline = time.monotonic() + _SECONDS
-    problem = ""
+    begun, gone_at, left = time.monotonic(), None, [f"DaskCluster {name}"]
     try:
         if not await kubernetes.delete("daskclusters", name):
             await asyncio.sleep(1)  # a request to create it may have been interrupted on its way
             if not await kubernetes.delete("daskclusters", name):
                 return
-        while time.monotonic() < deadline:
-            left = await _left(kubernetes, name)
-            if not left:
+        while time.monotonic() - begun < _SECONDS:
+            pods, exists = await _pods(kubernetes, name), await _exists(kubernetes, name)
+            if not pods and not exists:
                 return
-            problem = ", ".join(left)
+            if not pods:
+                gone_at = gone_at or time.monotonic()
+                if time.monotonic() - gone_at > _RELEASE:
+                    logger.info("cluster %s: its pods are gone, the operator has yet to let go of it", name)
+                    return
+            left = [*([f"DaskCluster {name}"] if exists else []), *(f"pod {pod}" for pod in pods)]
             await asyncio.sleep(_POLL)
     except InputError as error:
-        problem = f"DaskCluster {name} ({error})"
+        left = [f"DaskCluster {name} ({error})"]
     logger.warning(
         "cluster %s: not gone after %.0f s; left: %s; see `kubectl get daskcluster,pods -n %s`",
-        *(name, _SECONDS, problem, kubernetes.namespace),
+        *(name, time.monotonic() - begun, ", ".join(left), kubernetes.namespace),
     )
 
 
-async def _left(kubernetes: Kubernetes, name: str) -> list[str]:
-    """Return what is left of a cluster: its resource, and the pods that are not ending."""
-    cluster = await kubernetes.get("daskclusters", name, DASK)
+async def _exists(kubernetes: Kubernetes, name: str) -> bool:
+    return await kubernetes.get("daskclusters", name, DASK) is not None
+
+
+async def _pods(kubernetes: Kubernetes, name: str) -> list[str]:
+    """Return the names of the pods of a cluster that are not ending."""
     pods = await kubernetes.select("pods", labels=f"dask.org/cluster-name={name}")
-    ending = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
-    names = [f"pod {pod['metadata']['name']}" for pod in pods if pod not in ending]
-    return [f"DaskCluster {name}"] * (cluster is not None) + names
+    return [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]

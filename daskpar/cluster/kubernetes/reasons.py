@@ -5,6 +5,7 @@ A quota and Pod Security leave no pod at all: the reason is an event of the Repl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ _HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigErro
 _PULLS = {"ErrImagePull", "ImagePullBackOff"}
 _RESTARTS = 3  # of a container that ends while it starts, after which waiting is of no use
 _LINES = 3  # of a log
+_CREATING = re.compile(r'(\(combined from similar events\): )?Error creating: pods "[^"]*"')
 
 
 class Reason(NamedTuple):
@@ -62,7 +64,7 @@ def _waiting(name: str, container: Found, waiting: Found) -> Reason:
 def failed_creations(events: Iterable[Found], prefix: str) -> Iterator[Reason]:
     """Yield the reasons why pods were not created for ReplicaSets whose names begin with `prefix`."""
     texts = {
-        one_line(event.get("message", ""))
+        _CREATING.sub("no pod is created: it", one_line(event.get("message", "")))
         for event in events
         if event.get("reason") == "FailedCreate" and event["involvedObject"]["name"].startswith(prefix)
     }
