@@ -15,7 +15,7 @@ from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.inputs import Inputs
 from daskpar.train.learnt import Learnt
 from daskpar.train.run import Run
-from daskpar.train.scratch import check_workers_see
+from daskpar.train.scratch import Storage
 from daskpar.train.session import session
 from daskpar.train.state_files import state_file
 from daskpar.train.tokens import new_token
@@ -59,12 +59,11 @@ class Predicting(Learnt):
         """
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
             spec, owners = self._fitted()
-            inputs = Inputs(settings, executor, self._scratch)
+            storage = Storage(executor, self._scratch)
+            inputs = Inputs(settings, storage)
             part = inputs.part(X, y, "test", spec.schema.features, sample_weight).once()
             rows = settings.chunk_rows or part.source.chunk_rows
-            files = self._state_files(spec, owners)
-            if "_folder" in self.__dict__:  # there is none for a state in a read-only place
-                check_workers_see(executor, self._scratch)
+            files = [storage.seen(file) for file in self._state_files(spec, owners)]
             token, reported, verbose = new_token(), self._without_value, self.settings.verbose
             return evaluate_part(spec, files, part, executor, token, rows, reported, verbose)
 
