@@ -47,6 +47,12 @@ def main() -> None:
 @config_command
 @click.option("--resume", is_flag=True, help="Continue this run from its last checkpoint.")
 @click.option(
+    "--resume-or-start",
+    is_flag=True,
+    help="Continue this run if it has a checkpoint, else begin. Do nothing if it is finished. For jobs that "
+    "are started again.",
+)
+@click.option(
     "--from",
     "start",
     metavar="PATH",
@@ -77,6 +83,7 @@ def main() -> None:
 def train(
     file: ConfigFile,
     resume: bool,
+    resume_or_start: bool,
     start: str | None,
     fresh_optimizer: bool,
     not_strict: bool,
@@ -88,12 +95,14 @@ def train(
     Starts the config's cluster, prints the address of its dashboard, trains, and evaluates. Writes
     config.yaml, history.jsonl, summary.json, curves.html and checkpoints/ to runs/NAME, where NAME is
     run.name or the name of the config's file. An earlier run in that folder is moved to runs/NAME.1.
+
+    Exit codes: 0 the run is finished, 1 it failed, 2 bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     with errors_in_one_line():
         from daskpar.cli.start import Start
         from daskpar.cli.train import run
 
-        first = Start(resume, start, fresh_optimizer, not not_strict)
+        first = Start(resume, start, fresh_optimizer, not not_strict, resume_or_start)
         run(file.read(), first, out, profile, not no_final_evaluation)
 
 

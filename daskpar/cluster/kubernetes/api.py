@@ -41,16 +41,21 @@ class Kubernetes:
     @classmethod
     async def connect(cls, context: str | None, namespace: str | None) -> Kubernetes:
         """Return a connection to the API server. Raises InputError if there is none."""
-        import kr8s.asyncio
+        from kr8s.asyncio import Api
 
         _check_kubeconfig()
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Kubernetes version", UserWarning
-            )  # it has worked with newer ones
-            api = await _answer(kr8s.asyncio.api(context=context), "its version")
+        api = Api(context=context, bypass_factory=True)  # not one that another event loop has used
+        connection = cls(api, "")
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Kubernetes version", UserWarning)  # newer ones have worked
+                await _answer(_ready(api), "its version")
+        except BaseException:
+            await connection.close()
+            raise
         api.timeout = _SECONDS
-        return cls(api, namespace or _namespace(api))
+        connection.namespace = namespace or _namespace(api)
+        return connection
 
     async def get(self, kind: str, name: str, version: str = "v1") -> Found | None:
         """Return a resource, or None if there is none of that name; `kind` is its plural, e.g. "pods"."""
@@ -155,6 +160,10 @@ async def _answer(request: Coroutine[object, object, T], wish: str) -> T:
             f"cluster.kind=kubernetes: no usable kubeconfig ({one_line(str(error))}); {_KUBECONFIG}, and "
             "cluster.context a context in it"
         ) from None
+
+
+async def _ready(api: Api) -> None:
+    await api
 
 
 def _check_kubeconfig() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from daskpar.cluster.kubernetes.settings import Pods
-from daskpar.errors import InputError
 
 Json = Mapping[str, object]
 """A part of a manifest."""
@@ -86,8 +85,6 @@ def container(
 
     `quantities` are both requested and the limit. `env` are variables besides those of `pods`.
     """
-    if not pods.image:
-        raise InputError("cluster.kind=kubernetes needs cluster.image, an image with daskpar installed")
     variables = {
         "HOME": "/tmp",
         "DASK_TEMPORARY_DIRECTORY": "/tmp",

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import dask
 
+from daskpar.cluster.interrupts import sigterm_interrupts
 from daskpar.cluster.kubernetes.api import Kubernetes, in_a_pod
 from daskpar.cluster.kubernetes.deletion import delete
 from daskpar.cluster.kubernetes.encryption import security_from
@@ -30,7 +31,7 @@ from daskpar.cluster.kubernetes.starting import Start
 from daskpar.cluster.kubernetes.versions import check_versions
 from daskpar.cluster.loopback import quiet
 from daskpar.cluster.setup import QuietTasks
-from daskpar.errors import InputError, one_line
+from daskpar.errors import ClusterStartError, InputError, one_line
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -47,6 +48,8 @@ def connected(pods: Pods) -> Iterator[Client]:
 
     Raises InputError in one line if the cluster does not start within `pods.timeout`; it is deleted then.
     """
+    if not pods.image:
+        raise InputError("cluster.kind=kubernetes needs cluster.image, an image with daskpar installed")
     try:
         from anyio.from_thread import start_blocking_portal
         from dask_kubernetes.operator import KubeCluster as KubeCluster  # a test that the extra is installed
@@ -54,7 +57,7 @@ def connected(pods: Pods) -> Iterator[Client]:
         raise InputError(
             "cluster.kind=kubernetes needs dask-kubernetes: pip install 'daskpar[kubernetes]'"
         ) from None
-    with start_blocking_portal("asyncio") as portal:
+    with sigterm_interrupts(), start_blocking_portal("asyncio") as portal:
         session = Session(portal, pods)
         try:
             with session.client() as client:
@@ -117,7 +120,7 @@ class Session:
             try:
                 client = Client(address, timeout=self._left, security=security)
             except (OSError, TimeoutError, ValueError) as error:
-                raise InputError(
+                raise ClusterStartError(
                     f"cluster.kind=kubernetes: the scheduler of {self.name} runs, but does not answer at "
                     f"{address} ({one_line(str(error))})"
                 ) from None
@@ -129,7 +132,7 @@ class Session:
             client.wait_for_workers(count, timeout=self._left)
         except TimeoutError:
             known = len(client.scheduler_info(n_workers=-1)["workers"])
-            raise InputError(
+            raise ClusterStartError(
                 f"cluster.kind=kubernetes: the pods of {count} workers of {self.name} run, but the scheduler "
                 f"knows {known} after {self.pods.timeout:g} s (cluster.timeout)"
             ) from None

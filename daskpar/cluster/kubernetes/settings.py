@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dask.utils import parse_bytes
 
@@ -26,6 +27,8 @@ _LONGEST = 40  # the operator appends to the name of a cluster; names of pods ha
 @dataclass(frozen=True)
 class Pods(ClusterKind):
     """Base class of the kind kubernetes, with its fields; see `daskpar.cluster.kinds.kubernetes`."""
+
+    can_return: ClassVar[bool] = True
 
     workers: int = setting(2, "number of worker pods without a GPU, for kind kubernetes", at_least=0)
     gpu_workers: int = setting(0, "number of worker pods with one GPU each, for kind kubernetes", at_least=0)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from daskpar.cluster.kubernetes import reasons
 from daskpar.cluster.kubernetes.api import DASK, Found, Kubernetes
 from daskpar.cluster.kubernetes.reasons import Reason
-from daskpar.errors import InputError
+from daskpar.errors import ClusterStartError, InputError
 
 logger = logging.getLogger("daskpar")
 
@@ -94,6 +94,7 @@ class Start:
     async def _failure(
         self, pods: Sequence[Found], reason: Reason, component: str, ready: int, count: int, late: bool
     ) -> InputError:
+        """Return the error to raise; after the time limit one that may pass."""
         tries = "is not ready" if component == "scheduler" else f"are not ready ({ready} of {count})"
         what = "the scheduler" if component == "scheduler" else "the workers"
         seconds = time.monotonic() - self._begun
@@ -104,7 +105,8 @@ class Start:
             texts += reasons.warnings(await self._events(), self._prefix(component))[-2:]
             texts += [await reasons.last_words(self.kubernetes, waiting)]
         details = "; ".join(dict.fromkeys(text for text in texts if text))
-        return InputError(
+        error = ClusterStartError if late else InputError
+        return error(
             f"cluster.kind=kubernetes: {what} of {self.name} {tries} after {seconds:.0f} s{limit}: {details}"
         )
 
