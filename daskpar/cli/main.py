@@ -10,6 +10,7 @@ import json
 import click
 
 from daskpar.cli.find_rate import find_rate
+from daskpar.cli.kubernetes import kubernetes
 from daskpar.cli.layouts import compare, plan, simulate
 from daskpar.cli.lines import errors_in_one_line, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, examples
@@ -171,5 +172,5 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(file.read().as_yaml())
 
 
-for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report):
+for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report, kubernetes):
     main.add_command(command)

@@ -25,6 +25,8 @@ class Kubernetes(Pods):
 
     Args:
         workers: Number of worker pods without a GPU. Default: 2.
+        maximum: Most worker pods without a GPU: the operator keeps from `workers` to this number, as work
+            comes. For sweeps and asynchronous layouts. None: always `workers`. Default: None.
         gpu_workers: Number of worker pods with one GPU each. Default: 0.
         image: Container image with daskpar installed. Required, although the default is None.
         namespace: Kubernetes namespace of the pods. None is that of the Kubernetes context. Default: None.

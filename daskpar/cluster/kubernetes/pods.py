@@ -9,6 +9,7 @@ and `dask-worker`, which dask-kubernetes 2026.3 still names by default. Ports ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from daskpar.cluster.kubernetes.settings import Pods
 
@@ -19,7 +20,7 @@ SCHEDULER_PORT, DASHBOARD_PORT = 8786, 8787
 WORKER_PORT, NANNY_PORT, WORKER_HTTP_PORT = 8788, 8789, 8790
 
 USER = 10001
-"""The user of the image of `configs/kubernetes/Dockerfile`."""
+"""The user in the image of `configs/kubernetes/Dockerfile`."""
 TLS_FOLDER = "/etc/daskpar/tls"
 GPU = "nvidia.com/gpu"
 
@@ -43,7 +44,8 @@ def scheduler_pod(pods: Pods) -> dict[str, object]:
     if pods.tls:
         command += ["--protocol", "tls"]
     ports = {"tcp-comm": SCHEDULER_PORT, "http-dashboard": DASHBOARD_PORT}
-    return pod(pods, container(pods, "scheduler", command, ports, _SCHEDULER_RESOURCES))
+    alone = replace(pods, storage=None)  # a claim might tie its pod to a node
+    return pod(alone, container(alone, "scheduler", command, ports, _SCHEDULER_RESOURCES))
 
 
 def worker_pod(pods: Pods, cluster: str, namespace: str, gpu: bool = False) -> dict[str, object]:
@@ -131,6 +133,7 @@ def pod(pods: Pods, container: Json, memory_volume: bool = False) -> dict[str, o
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
         made["volumeMounts"] = [*_list(made["volumeMounts"]), {"name": "shm", "mountPath": "/dev/shm"}]
     spec: dict[str, object] = {
+        "automountServiceAccountToken": False,
         "containers": [made],
         "volumes": volumes,
         "securityContext": {

@@ -10,7 +10,11 @@ from daskpar.cluster.kubernetes.settings import Pods
 API = "kubernetes.dask.org/v1"
 LABELS = {"app.kubernetes.io/name": "daskpar", "app.kubernetes.io/managed-by": "daskpar"}
 """Labels of all that daskpar creates."""
-PLURALS = {"DaskCluster": "daskclusters", "DaskWorkerGroup": "daskworkergroups"}
+PLURALS = {
+    "DaskCluster": "daskclusters",
+    "DaskWorkerGroup": "daskworkergroups",
+    "DaskAutoscaler": "daskautoscalers",
+}
 """Names of the kinds in requests."""
 
 
@@ -43,10 +47,23 @@ def gpu_group(pods: Pods, cluster: str, namespace: str) -> dict[str, object]:
     }
 
 
+def autoscaler(pods: Pods, cluster: str, namespace: str) -> dict[str, object]:
+    """Return the DaskAutoscaler that keeps from `workers` to `maximum` workers; `maximum` must be set."""
+    assert pods.maximum is not None
+    return {
+        "apiVersion": API,
+        "kind": "DaskAutoscaler",
+        "metadata": {"name": cluster, "namespace": namespace, "labels": LABELS},
+        "spec": {"cluster": cluster, "minimum": pods.workers, "maximum": pods.maximum},
+    }
+
+
 def resources(pods: Pods, name: str, namespace: str) -> list[dict[str, object]]:
     """Return all resources of a cluster, in the order in which they are created."""
-    groups = [gpu_group(pods, name, namespace)] if pods.gpu_workers else []
-    return [dask_cluster(pods, name, namespace), *groups]
+    more = [gpu_group(pods, name, namespace)] if pods.gpu_workers else []
+    if pods.maximum is not None:
+        more.append(autoscaler(pods, name, namespace))
+    return [dask_cluster(pods, name, namespace), *more]
 
 
 def scheduler_labels(name: str) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from daskpar.cluster.kubernetes.api import Kubernetes, in_a_pod
 from daskpar.cluster.kubernetes.deletion import delete
 from daskpar.cluster.kubernetes.encryption import security_from
 from daskpar.cluster.kubernetes.forward import Forward
+from daskpar.cluster.kubernetes.owner import owned
 from daskpar.cluster.kubernetes.pods import SCHEDULER_PORT
 from daskpar.cluster.kubernetes.resources import PLURALS, resources
 from daskpar.cluster.kubernetes.settings import Pods
@@ -92,7 +93,7 @@ class Session:
         else:
             self._call(self._create)
         start = Start(self._kubernetes, self.name, self.deadline)
-        count = 1 if exists else self.pods.workers + self.pods.gpu_workers
+        count = 1 if exists else max(1, self.pods.workers + self.pods.gpu_workers)
         self._call(start.scheduler)
         with self._connected() as client:
             self._call(start.workers, count)
@@ -167,7 +168,7 @@ class Session:
                 True,
             )  # before the request, which may be interrupted on its way
             try:
-                await self._kubernetes.create(PLURALS[str(resource["kind"])], resource)
+                await self._kubernetes.create(PLURALS[str(resource["kind"])], owned(resource))
             except InputError:
                 self._ours = not first  # the server has refused it: there is nothing to delete
                 raise

@@ -31,6 +31,12 @@ class Pods(ClusterKind):
     can_return: ClassVar[bool] = True
 
     workers: int = setting(2, "number of worker pods without a GPU, for kind kubernetes", at_least=0)
+    maximum: int | None = setting(
+        None,
+        "most worker pods, for kind kubernetes: the operator keeps from `workers` to this number, as work "
+        "comes; null: always `workers`",
+        at_least=1,
+    )
     gpu_workers: int = setting(0, "number of worker pods with one GPU each, for kind kubernetes", at_least=0)
     image: str | None = setting(None, "container image with daskpar installed, for kind kubernetes")
     namespace: str | None = setting(
@@ -79,8 +85,9 @@ class Pods(ClusterKind):
                 )
         if self.name is not None and len(self.name) > _LONGEST:
             raise InputError(f"cluster.name={self.name}: expected at most {_LONGEST} characters")
-        if self.workers + self.gpu_workers == 0:
+        if self.workers + self.gpu_workers + (self.maximum or 0) == 0:
             raise InputError("cluster.workers=0 and cluster.gpu_workers=0: a cluster needs a worker")
+        self._check_maximum()
         for name, quantity in self.quantities.items():
             if not _QUANTITY.fullmatch(quantity):
                 raise InputError(
@@ -89,6 +96,23 @@ class Pods(ClusterKind):
         for path in self.storage or ():
             if not path.startswith("/") or ":" in path:
                 raise InputError(f"cluster.storage: {path!r} is not an absolute path in the pods")
+
+    def _check_maximum(self) -> None:
+        if self.maximum is None:
+            return
+        if self.gpu_workers:
+            raise InputError(
+                f"cluster.maximum={self.maximum}: with cluster.gpu_workers there are two groups of "
+                "workers, and the operator would retire workers of either; leave one of the two out"
+            )
+        if self.maximum <= self.workers:
+            raise InputError(
+                f"cluster.maximum={self.maximum} must be above cluster.workers={self.workers}, the least"
+            )
+
+    @property
+    def elastic(self) -> bool:
+        return self.maximum is not None
 
     @property
     def quantities(self) -> dict[str, str]:
