@@ -73,9 +73,8 @@ def run_of(config: Config) -> Run:
             "--set cluster.image=registry.example.com/daskpar:1"
         )
     name = config.run.name.lower().replace("_", "-")
-    pods = replace(
-        pods, namespace=pods.namespace or NAMESPACE, storage=pods.storage or {"/runs": f"{name}-runs"}
-    )
+    storage = pods.storage or {"/runs": f"{name}-runs"}
+    pods = replace(pods, namespace=pods.namespace or NAMESPACE, storage=storage)
     folder = config.run.dir
     if not folder.startswith("/") and "/runs" in storage:
         folder = "/runs"
