@@ -47,8 +47,8 @@ def check(config: Config) -> None:
     layout = trainer.settings.layout
     if cluster.elastic and not (isinstance(layout, Layout) and layout.update == "async"):
         raise InputError(
-            "cluster.maximum: each step waits for all lanes, so workers that come and go do not help; leave it "
-            "out, or use layout.update=async"
+            "cluster.maximum: each step waits for all lanes, so workers that come and go do not help; "
+            "leave it out, or use layout.update=async"
         )
 
 
