@@ -39,8 +39,14 @@ def kubernetes() -> None:
 @click.option(
     "-o", "--output", metavar="DIR", help="Folder to write. Default: kubernetes/NAME, after the run's name."
 )
+@click.option(
+    "--no-restarts",
+    is_flag=True,
+    help="Let a DaskJob end as Failed at its first failure, instead of starting its container again. A Job "
+    "ends so after six failures, or one of bad input.",
+)
 @click.option("--force", is_flag=True, help="Replace a folder that has other files, too.")
-def render(file: ConfigFile, output: str | None, force: bool) -> None:
+def render(file: ConfigFile, output: str | None, no_restarts: bool, force: bool) -> None:
     """Write the manifests of a run on Kubernetes.
 
     CONFIG must have `cluster.kind: kubernetes` and an image. Writes folders for `kubectl apply -k`: job/ (a
@@ -53,7 +59,7 @@ def render(file: ConfigFile, output: str | None, force: bool) -> None:
 
         config = file.read()
         check(config)
-        run = run_of(config)
+        run = replace(run_of(config), restarts=not no_restarts)
         folder = Path(output or f"kubernetes/{run.name}")
         files = render_files(run, f"{WRITTEN}, from the config of the run {config.run.name}.")
         write(folder, files, force)

@@ -83,6 +83,11 @@ class Kubernetes:
         )
         return answer is not None
 
+    async def release(self, kind: str, name: str, version: str = DASK) -> None:
+        """Remove the finalizers of a resource that is being deleted, so that it is gone at once."""
+        body = {"metadata": {"finalizers": None}}
+        await self._request("PATCH", f"{kind}/{name}", version, body=body, missing=True)
+
     async def log(self, pod: str, container: str, lines: int, previous: bool = False) -> list[str]:
         """Return the last lines that a container wrote; [] if there are none or they cannot be read."""
         params = {"container": container, "tailLines": str(lines), "previous": str(previous).lower()}
@@ -110,10 +115,17 @@ class Kubernetes:
         existing: bool = False,
     ) -> Found | None:
         content = None if body is None else json.dumps(body)
+        patch = {"headers": {"Content-Type": "application/merge-patch+json"}} if method == "PATCH" else {}
 
         async def answer() -> Found:
             async with self.api.call_api(
-                method, version=version, namespace=self.namespace, url=url, params=params, content=content
+                method,
+                version=version,
+                namespace=self.namespace,
+                url=url,
+                params=params,
+                content=content,
+                **patch,
             ) as response:
                 found: Found = response.json()
                 return found
@@ -128,7 +140,7 @@ class Kubernetes:
             raise
 
 
-_VERBS = {"GET": "get", "POST": "create", "DELETE": "delete"}
+_VERBS = {"GET": "get", "POST": "create", "DELETE": "delete", "PATCH": "patch"}
 
 
 class _Status(InputError):

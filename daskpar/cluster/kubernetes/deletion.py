@@ -12,7 +12,7 @@ from daskpar.errors import InputError
 logger = logging.getLogger("daskpar")
 
 _SECONDS = 30.0
-_RELEASE = 5.0  # seconds for the operator to let go of a cluster whose pods are gone
+_RELEASE = 5.0  # seconds for the operator to let go of a cluster whose pods are gone, if it is there at all
 _POLL = 0.5
 
 
@@ -34,8 +34,7 @@ async def delete(kubernetes: Kubernetes, name: str) -> None:
             if not pods:
                 gone_at = gone_at or time.monotonic()
                 if time.monotonic() - gone_at > _RELEASE:
-                    logger.info("cluster %s: its pods are gone, the operator has yet to let go of it", name)
-                    return
+                    await kubernetes.release("daskclusters", name)  # nothing of the operator's is left to do
             left = [*([f"DaskCluster {name}"] if exists else []), *(f"pod {pod}" for pod in pods)]
             await asyncio.sleep(_POLL)
     except InputError as error:

@@ -88,6 +88,10 @@ class FakeApi:
         self.requests.append(("delete", kind, name))
         return (kind, name) in self.items
 
+    async def release(self, kind: str, name: str, version: str = "") -> None:
+        self.requests.append(("release", kind, name))
+        self.remove(kind, name)
+
     async def log(self, pod: str, container: str, lines: int, previous: bool = False) -> list[str]:
         return self.logs.get(f"{pod} {'previous' if previous else 'now'}", [])[-lines:]
 

@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = do_DELETE = answer
+    do_GET = do_POST = do_DELETE = do_PATCH = answer
 
     def log_message(self, *_: object) -> None:
         pass
@@ -111,6 +111,7 @@ def test_resources_are_read_created_and_deleted(server: Server) -> None:
         "GET /api/v1/namespaces/lab/services/none": (404, status("NotFound", "not found")),
         f"POST {CLUSTERS}": (201, {}),
         f"DELETE {CLUSTERS}/train": (200, {}),
+        f"PATCH {CLUSTERS}/train": (200, {}),
         f"DELETE {CLUSTERS}/none": (404, status("NotFound", "not found")),
         "GET /api/v1/namespaces/lab/pods/a/log": (200, "one\n\ntwo\n"),
     }
@@ -121,12 +122,14 @@ def test_resources_are_read_created_and_deleted(server: Server) -> None:
         CREATE,
         ("delete", "daskclusters", "train"),
         ("delete", "daskclusters", "none"),
+        ("release", "daskclusters", "train"),
         ("log", "a", "scheduler", 3),
         ("log", "b", "scheduler", 3),
     ]
-    assert ask(*calls) == ["lab", [pod], pod, None, True, True, False, ["one", "two"], []]
+    assert ask(*calls) == ["lab", [pod], pod, None, True, True, False, None, ["one", "two"], []]
     assert "labelSelector=k%3Dv" in server.requests[1][1]
     assert ("POST", CLUSTERS, CREATE[2]) in server.requests
+    assert ("PATCH", f"{CLUSTERS}/train", {"metadata": {"finalizers": None}}) in server.requests
     assert ("DELETE", f"{CLUSTERS}/train", {"propagationPolicy": "Foreground"}) in server.requests
 
 

@@ -50,11 +50,15 @@ def job(run: Run) -> list[Json]:
 
 
 def dask_job(run: Run) -> list[Json]:
-    """Return the DaskJob. Its runner's container is started again in place when it fails."""
+    """Return the DaskJob. Its runner's container is started again in place when it fails, if `run.restarts`.
+
+    The operator calls a DaskJob `Failed` where its pod has failed, which a container that is started again
+    never lets happen.
+    """
     workers = run.pods.workers + run.pods.gpu_workers
     settings = ("--set", "cluster.kind=env", "--set", f"cluster.workers={workers}")
     address = scheduler_address(run.pods, run.name, run.namespace)
-    spec = _pod(run, (*_TRAIN, *settings), env=address, restart="OnFailure")
+    spec = _pod(run, (*_TRAIN, *settings), env=address, restart="OnFailure" if run.restarts else "Never")
     return [
         {
             "apiVersion": API,

@@ -18,6 +18,8 @@ NAMESPACE = "daskpar"
 class Run:
     """A run `name` on pods, with its config as YAML and the folder `folder` for its files.
 
+    `restarts`: the pod of a DaskJob starts its container again when it fails.
+
     Raises:
         InputError: There is no image, or `folder` is not on a storage of the pods.
     """
@@ -26,6 +28,7 @@ class Run:
     pods: Pods
     config: str
     folder: str
+    restarts: bool = True
 
     def __post_init__(self) -> None:
         if not self.pods.image:
