@@ -115,7 +115,8 @@ class Kubernetes:
         existing: bool = False,
     ) -> Found | None:
         content = None if body is None else json.dumps(body)
-        patch = {"headers": {"Content-Type": "application/merge-patch+json"}} if method == "PATCH" else {}
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        headers = {"Content-Type": f"application/{kind}"}
 
         async def answer() -> Found:
             async with self.api.call_api(
