@@ -126,7 +126,7 @@ class Kubernetes:
                 url=url,
                 params=params,
                 content=content,
-                **patch,
+                headers=headers,
             ) as response:
                 found: Found = response.json()
                 return found
