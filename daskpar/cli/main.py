@@ -9,6 +9,7 @@ import json
 
 import click
 
+from daskpar.cli.compile import compile
 from daskpar.cli.find_rate import find_rate
 from daskpar.cli.kubernetes import kubernetes
 from daskpar.cli.layouts import compare, plan, simulate
@@ -172,5 +173,17 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(file.read().as_yaml())
 
 
-for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report, kubernetes):
+for command in (
+    evaluate,
+    predict,
+    sample,
+    find_rate,
+    plan,
+    compare,
+    simulate,
+    runs,
+    report,
+    kubernetes,
+    compile,
+):
     main.add_command(command)
