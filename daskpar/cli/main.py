@@ -78,6 +78,11 @@ def main() -> None:
     "performance.html, which is Dask's own report.",
 )
 @click.option(
+    "--keep-cluster",
+    is_flag=True,
+    help="Leave a cluster of pods at the end, as cluster.keep_cluster=true does.",
+)
+@click.option(
     "--no-final-evaluation",
     is_flag=True,
     help="Do not evaluate on all parts of the data after the last step.",
@@ -90,6 +95,7 @@ def train(
     fresh_optimizer: bool,
     not_strict: bool,
     profile: bool,
+    keep_cluster: bool,
     no_final_evaluation: bool,
 ) -> None:
     """Train a network and write the folder of the run.
@@ -105,6 +111,8 @@ def train(
         from daskpar.cli.train import run
 
         first = Start(resume, start, fresh_optimizer, not not_strict, resume_or_start)
+        if keep_cluster:
+            file = file._replace(overrides=(*file.overrides, "cluster.keep_cluster=true"))
         run(file.read(), first, out, profile, not no_final_evaluation)
 
 

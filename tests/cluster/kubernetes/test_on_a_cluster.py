@@ -144,7 +144,11 @@ def written(tmp_path: Path, image: str, namespace: str, *options: str, **section
 def local_hash(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The hash of the parameters of the config's run on this machine."""
     folder = tmp_path_factory.mktemp("local")
-    config = {**CONFIG, "run": {"name": "digits", "dir": str(folder)}, "cluster": {"kind": "threaded-scheduler"}}
+    config = {
+        **CONFIG,
+        "run": {"name": "digits", "dir": str(folder)},
+        "cluster": {"kind": "threaded-scheduler"},
+    }
     (folder / "digits.yaml").write_text(yaml.safe_dump(config))
     assert CliRunner().invoke(main, ["train", str(folder / "digits.yaml")]).exit_code == 0
     summary = json.loads((folder / "digits/summary.json").read_text())

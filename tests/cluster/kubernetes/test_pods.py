@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ CASES: dict[str, Pods] = {
 }
 
 
+@cache
 def schema(kind: str) -> Any:
     """The operator's definition of a resource, from dask-kubernetes; unknown keys are refused."""
     package = find_spec("dask_kubernetes")

@@ -56,12 +56,13 @@ def render(run: Run, header: str) -> dict[str, str]:
         },
     )
     add("job", ["../base"], {"job.yaml": jobs.job(run)})
-    add("daskjob", ["../base"], {"daskjob.yaml": jobs.dask_job(run)})
+    group = [gpu_group(pods, name, namespace)] if pods.gpu_workers else []
+    add("daskjob", ["../base"], {"daskjob.yaml": jobs.dask_job(run), "workers.yaml": group})
     scaled = [] if pods.maximum is None else [autoscaler(pods, name, namespace)]
     cluster = {"daskcluster.yaml": [dask_cluster(pods, name, namespace)], "autoscaler.yaml": scaled}
     add("cluster", ["../base"], cluster)
-    if pods.gpu_workers:
-        add("gpu", ["../cluster"], {"workers.yaml": [gpu_group(pods, name, namespace)]})
+    if group:
+        add("gpu", ["../cluster"], {"workers.yaml": group})
     return files
 
 
