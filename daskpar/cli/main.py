@@ -109,11 +109,15 @@ def train(
     with errors_in_one_line():
         from daskpar.cli.start import Start
         from daskpar.cli.train import run
+        from daskpar.errors import InputError
 
         first = Start(resume, start, fresh_optimizer, not not_strict, resume_or_start)
         if keep_cluster:
             file = file._replace(overrides=(*file.overrides, "cluster.keep_cluster=true"))
-        run(file.read(), first, out, profile, not no_final_evaluation)
+        config = file.read()
+        if keep_cluster and config.cluster.kind != "kubernetes":
+            raise InputError(f"--keep-cluster is for cluster.kind=kubernetes, not {config.cluster.kind}")
+        run(config, first, out, profile, not no_final_evaluation)
 
 
 @main.command(epilog=examples("daskpar model configs/digits_cnn.yaml"))
