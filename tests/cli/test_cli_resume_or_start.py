@@ -116,3 +116,9 @@ def test_a_lost_cluster_is_opened_again_where_it_can_return(
     assert len(starts) == times
     if times > 1:
         assert lines[0] == "the scheduler is gone; trying again (1 of 3 without a new checkpoint)"
+
+
+def test_a_cluster_is_kept_only_where_there_are_pods(project: Any) -> None:
+    assert project.refused("train", "--keep-cluster") == (
+        "--keep-cluster is for cluster.kind=kubernetes, not threaded-scheduler"
+    )

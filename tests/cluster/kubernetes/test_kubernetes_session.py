@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from fake_api import FakeApi, pod
 from daskpar import InputError, open_client
 from daskpar.cluster.kubernetes import deletion, starting
 from daskpar.cluster.kubernetes.api import Kubernetes
+from daskpar.cluster.kubernetes.encryption import security_from
 from daskpar.cluster.kubernetes.session import Session
 
 
@@ -169,3 +171,47 @@ def test_fields_that_are_refused_before_any_request(
     with pytest.raises(InputError, match=message), start(**fields):
         pass
     assert api.requests == []
+
+
+def test_a_cluster_of_a_pod_belongs_to_the_pod(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DASKPAR_POD_NAME", "digits-x7")
+    monkeypatch.setenv("DASKPAR_POD_UID", "1-2-3")
+    with start():
+        (cluster,) = [item for (kind, _), item in api.items.items() if kind == "daskclusters"]
+        (owner,) = cluster["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "v1", "kind": "Pod", "name": "digits-x7", "uid": "1-2-3"}
+
+
+def test_outside_of_a_pod_a_cluster_has_no_owner(api: FakeApi) -> None:
+    with start():
+        (cluster,) = [item for (kind, _), item in api.items.items() if kind == "daskclusters"]
+        assert "ownerReferences" not in cluster["metadata"]
+
+
+# ----- certificates
+
+
+def security(secret: dict[str, str] | None) -> Any:
+    fake = FakeApi()
+    if secret is not None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
+        fake.add("secrets", {"metadata": {"name": "certs"}, "data": data})
+    return asyncio.run(security_from(fake, "certs"))  # type: ignore[arg-type]
+
+
+def test_certificates_come_from_the_secret() -> None:
+    made = security({"ca.crt": "authority\n", "tls.crt": "certificate\n", "tls.key": "key\n"})
+    assert made.require_encryption and made.tls_ca_file == "authority\n"
+    assert (made.tls_client_cert, made.tls_client_key) == ("certificate\n", "key\n")
+
+
+@pytest.mark.parametrize(
+    "secret, message",
+    [
+        (None, r"^cluster\.tls=certs: there is no such Secret in namespace lab$"),
+        ({"tls.crt": "a", "tls.key": ""}, r"^cluster\.tls=certs: the Secret lacks ca\.crt, tls\.key$"),
+    ],
+)
+def test_a_secret_that_does_not_do(secret: dict[str, str] | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        security(secret)

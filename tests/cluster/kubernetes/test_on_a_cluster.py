@@ -287,7 +287,7 @@ def test_encrypted_and_nothing_else(image: str, namespace: str) -> None:
 def start(image: str, namespace: str, **options: Any) -> None:
     """Start a cluster that cannot start.
 
-    Without `idle_timeout`, because an operator that does not know the name of a service, as one outside of the
+    Without `idle_timeout`: an operator that does not know the name of a service, as one outside of the
     cluster, blocks for minutes when it asks a scheduler that is not there whether it is idle.
     """
     fields = {"image": image, "namespace": namespace, "idle_timeout": 0, **options}
