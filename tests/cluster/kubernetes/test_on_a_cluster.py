@@ -284,14 +284,14 @@ def test_encrypted_and_nothing_else(image: str, namespace: str) -> None:
 # ----- what goes wrong: one line within the time limit, and nothing left
 
 
-def start(image: str, namespace: str, **options: Any) -> None:
+def start(image: str, namespace: str, /, **options: Any) -> None:
     """Start a cluster that cannot start.
 
     Without `idle_timeout`: an operator that does not know the name of a service, as one outside of the
     cluster, blocks for minutes when it asks a scheduler that is not there whether it is idle.
     """
-    fields = {"image": image, "namespace": namespace, "idle_timeout": 0, **options}
-    open_client("kubernetes", **fields).__enter__()
+    fields = {"namespace": namespace, "idle_timeout": 0, "resources": SMALL, **options}
+    open_client("kubernetes", **{"image": image, **fields}).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_what_cannot_start(image: str, namespace: str, options: dict[str, Any], 
 def test_a_quota(image: str, namespace: str) -> None:
     kubectl("create", "quota", "small", "--hard=pods=1", "-n", namespace)
     with pytest.raises(InputError, match=r"are not ready \(0 of 2\) .*: no pod is created: .*quota: small"):
-        start(image, namespace, resources=SMALL, timeout=20)
+        start(image, namespace, timeout=20)
     until(lambda: left(namespace) == [], 60, "nothing left")
 
 
