@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +111,7 @@ def kind_of_prediction(kind: str) -> str:
 def predict(
     spec: Spec,
     owners: tuple[Lane, ...],
-    files: Callable[[], Sequence[Path]],
+    files: Callable[[], Sequence[StateFile]],
     x: Any,
     kind: str,
     fill: object = None,
@@ -125,7 +124,7 @@ def predict(
     """
     if is_dask(x):
         x = lazy_examples(x, "predict", spec.schema.features)[0]
-        return predict_lazily(spec, list(map(str, files())), x, kind, new_token(), fill)
+        return predict_lazily(spec, files(), x, kind, new_token(), fill)
     x = as_examples(x, "predict", spec.schema.features)[0]
     if not x.shape:
         raise InputError("predict: examples must have an axis of rows, got a single value")

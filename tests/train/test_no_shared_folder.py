@@ -155,6 +155,13 @@ def test_rows_are_sent_wherever_tasks_read_them(elsewhere: Any, settings: dict[s
         assert bits(fitted) == bits(expected)
 
 
+def test_a_lazy_prediction_has_the_state_with_it(elsewhere: Any, tmp_path: Path) -> None:
+    da = pytest.importorskip("dask.array")
+    fitted = trainer(elsewhere, folder=tmp_path / "run").fit(X, Y)
+    lazily = fitted.predict(da.from_array(X, chunks=(48, 4, 2))).compute()
+    np.testing.assert_array_equal(lazily, fitted.predict(X))
+
+
 def test_dask_arrays_with_plain_ones(elsewhere: Any) -> None:
     da = pytest.importorskip("dask.array")
     x = da.from_array(X, chunks=(48, 4, 2))
