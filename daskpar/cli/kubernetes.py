@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import yaml
 
 from daskpar.cli.lines import errors_in_one_line, name_if_unwritable
 from daskpar.cli.options import ConfigFile, config_command, examples
@@ -24,7 +23,9 @@ WRITTEN = "Written by `daskpar kubernetes render`"
 """Beginning of the first line of each file, behind "# "."""
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands, epilog=examples("daskpar kubernetes render configs/kubernetes/digits.yaml -o digits")
+)
 def kubernetes() -> None:
     """Write Kubernetes manifests for a run."""
 
@@ -92,6 +93,8 @@ def run_of(config: Config) -> Run:
 
 def _config_text(config: Config, pods: Pods, folder: str) -> str:
     """Return the config for the pods: as it was written, with the folder and the namespace filled in."""
+    import yaml
+
     keys = config.model_dump(exclude_unset=True)
     run = {**keys.get("run", {}), "name": config.run.name, "dir": folder}
     cluster = {**keys["cluster"], "namespace": pods.namespace, "storage": dict(pods.storage or {})}

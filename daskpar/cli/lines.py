@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daskpar.cli.terminal import err, warnings_in_lines
-from daskpar.cluster.interrupts import exit_code, sigterm_interrupts
 from daskpar.errors import ClusterLostError, ClusterStartError, InputError, NotFiniteError, one_line
+from daskpar.interrupts import exit_code, sigterm_interrupts
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # caused by the machine, not by a bug: no traceback
 

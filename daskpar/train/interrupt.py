@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from daskpar.cluster.interrupts import note, terminate
+from daskpar.interrupts import note, terminate
 
 logger = logging.getLogger("daskpar")
 

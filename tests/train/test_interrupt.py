@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from daskpar.cluster import interrupts
-from daskpar.cluster.interrupts import Terminated, exit_code, sigterm_interrupts
+from daskpar import interrupts
+from daskpar.interrupts import Terminated, exit_code, sigterm_interrupts
 from daskpar.train.interrupt import first_interrupt
 
 

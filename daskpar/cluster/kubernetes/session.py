@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import dask
 
-from daskpar.cluster.interrupts import sigterm_interrupts
 from daskpar.cluster.kubernetes.api import Kubernetes, in_a_pod
 from daskpar.cluster.kubernetes.deletion import delete
 from daskpar.cluster.kubernetes.encryption import security_from
@@ -33,6 +32,7 @@ from daskpar.cluster.kubernetes.versions import check_versions
 from daskpar.cluster.loopback import quiet
 from daskpar.cluster.setup import QuietTasks
 from daskpar.errors import ClusterStartError, InputError, one_line
+from daskpar.interrupts import sigterm_interrupts
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal

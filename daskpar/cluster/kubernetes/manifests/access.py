@@ -1,4 +1,4 @@
-"""Who may do what: the account of the pod that trains, and a role for people who connect from outside."""
+"""Rights of the account of the pod that trains, and a role for people who connect from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every form of a run needs: namespace, storage, config, and limits on disruptions."""
+"""Parts that every form of a run needs: namespace, storage, config, and limits on disruptions."""
 
 from __future__ import annotations
 
