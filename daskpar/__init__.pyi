@@ -42,6 +42,7 @@ from .data.impute import (
 )
 from .errors import (
     ClusterLostError as ClusterLostError,
+    ClusterStartError as ClusterStartError,
     InputError as InputError,
     NotFiniteError as NotFiniteError,
 )

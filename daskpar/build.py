@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any
 
-from daskpar.cluster import CLUSTERS, open_cluster as open_kind
+from daskpar.cluster import CLUSTERS, ClusterKind, open_cluster as open_kind
 from daskpar.config import Config
 from daskpar.config.section import keys_of
 from daskpar.data import SOURCES, Parts, Source, parts_of
@@ -43,15 +43,25 @@ def _keys_of_others(source: type[Source]) -> list[str]:
 
 def check(config: Config) -> None:
     """Check a config's blocks and settings before anything is started. Raises InputError."""
-    make_trainer(config)
+    trainer, cluster = make_trainer(config), make_cluster(config)
+    layout = trainer.settings.layout
+    if cluster.elastic and not (isinstance(layout, Layout) and layout.update == "async"):
+        raise InputError(
+            "cluster.maximum: each step waits for all lanes, so workers that come and go do not help; "
+            "leave it out, or use layout.update=async"
+        )
+
+
+def make_cluster(config: Config) -> ClusterKind:
+    """Return the kind of cluster of a config, with its fields. Raises InputError for one out of bounds."""
+    keys = dict(config.cluster)
+    kind = CLUSTERS[keys["kind"]]
+    return kind(**{field.name: keys[field.name] for field in fields(kind)})
 
 
 def open_cluster(config: Config) -> AbstractContextManager[Any]:
     """Return a context that starts the cluster of a config and yields its client."""
-    keys = dict(config.cluster)
-    kind = CLUSTERS[keys["kind"]]
-    cluster = kind(**{field.name: keys[field.name] for field in fields(kind)})
-    return open_kind(cluster, config.cluster.patience)
+    return open_kind(make_cluster(config), config.cluster.patience)
 
 
 def make_layout(config: Config) -> Layout | str:

@@ -81,6 +81,19 @@ class ClusterLostError(OneLine, RuntimeError):
         super().__init__(message)
 
 
+class ClusterStartError(InputError):
+    """A cluster that did not start or answer in time. It may be there later: the command line exits with 1.
+
+    Args:
+        message: The message, as for InputError. Default: "".
+
+    Example:
+        >>> from daskpar import ClusterStartError, InputError
+        >>> isinstance(ClusterStartError("no worker came"), InputError)
+        True
+    """
+
+
 class Interrupted(OneLine, KeyboardInterrupt):
     """Interruption of a training by Ctrl-C or the kernel. The Trainer holds the state of the last step."""
 

@@ -92,8 +92,8 @@ def refusal(tmp_path, text, *overrides):
         ),
         (
             f"{MODEL}cluster: {{kind: thread}}",
-            "cluster.kind: value should be 'threads', 'processes', 'threaded-scheduler', 'address', 'cuda' "
-            "or 'kubernetes', got 'thread'",
+            "cluster.kind: value should be 'threads', 'processes', 'threaded-scheduler', 'address', 'env', "
+            "'cuda' or 'kubernetes', got 'thread'",
         ),
         (
             f"{MODEL}train: {{precision: float16}}",

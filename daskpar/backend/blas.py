@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,13 @@ from typing import ClassVar, NamedTuple, TypedDict
 import threadpoolctl
 from threadpoolctl import ThreadpoolController
 
+from daskpar.backend.cpu_limit import cpu_limit
+
 
 def cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processor cores that this process may use: those of its container, if less."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(seen, max(1, math.ceil(min(seen, cpu_limit()))))
 
 
 _mine: ContextVar[tuple[limit_threads | _Lasting, ...]] = ContextVar("blas_threads", default=())

@@ -11,19 +11,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daskpar.cli.terminal import err, warnings_in_lines
-from daskpar.errors import ClusterLostError, InputError, NotFiniteError, one_line
+from daskpar.errors import ClusterLostError, ClusterStartError, InputError, NotFiniteError, one_line
+from daskpar.interrupts import exit_code, sigterm_interrupts
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # caused by the machine, not by a bug: no traceback
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Print an error as one line and exit: 2 for bad input, 1 for a run that failed, 130 after Ctrl-C."""
+    """Print an error as one line and exit.
+
+    The code is 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
-        with warnings_in_lines():
+        with warnings_in_lines(), sigterm_interrupts():
             yield
     except (InputError, NotFiniteError, ClusterLostError) as error:
-        _end(str(error), 2 if isinstance(error, InputError) else 1)
+        bad_input = isinstance(error, InputError) and not isinstance(error, ClusterStartError)
+        _end(str(error), 2 if bad_input else 1)
     except MemoryError as error:
         _end(f"out of memory ({error}); use a smaller model, train.batch or data.chunk_rows", 1)
     except OSError as error:
@@ -31,7 +36,7 @@ def errors_in_one_line() -> Iterator[None]:
             raise
         _end(str(error) if error.filename is None else f"{error.filename}: {error.strerror or error}", 2)
     except KeyboardInterrupt:
-        _end("stopped", 130)
+        _end("stopped", exit_code())
 
 
 def _end(line: str, code: int) -> None:

@@ -9,7 +9,9 @@ import json
 
 import click
 
+from daskpar.cli.compile import compile
 from daskpar.cli.find_rate import find_rate
+from daskpar.cli.kubernetes import kubernetes
 from daskpar.cli.layouts import compare, plan, simulate
 from daskpar.cli.lines import errors_in_one_line, writing
 from daskpar.cli.options import ConfigFile, config_command, config_options, examples
@@ -47,6 +49,12 @@ def main() -> None:
 @config_command
 @click.option("--resume", is_flag=True, help="Continue this run from its last checkpoint.")
 @click.option(
+    "--resume-or-start",
+    is_flag=True,
+    help="Continue this run if it has a checkpoint, else begin. Do nothing if it is finished. For jobs that "
+    "are started again.",
+)
+@click.option(
     "--from",
     "start",
     metavar="PATH",
@@ -70,6 +78,11 @@ def main() -> None:
     "performance.html, which is Dask's own report.",
 )
 @click.option(
+    "--keep-cluster",
+    is_flag=True,
+    help="Leave a cluster of pods at the end, as cluster.keep_cluster=true does.",
+)
+@click.option(
     "--no-final-evaluation",
     is_flag=True,
     help="Do not evaluate on all parts of the data after the last step.",
@@ -77,10 +90,12 @@ def main() -> None:
 def train(
     file: ConfigFile,
     resume: bool,
+    resume_or_start: bool,
     start: str | None,
     fresh_optimizer: bool,
     not_strict: bool,
     profile: bool,
+    keep_cluster: bool,
     no_final_evaluation: bool,
 ) -> None:
     """Train a network and write the folder of the run.
@@ -88,13 +103,21 @@ def train(
     Starts the config's cluster, prints the address of its dashboard, trains, and evaluates. Writes
     config.yaml, history.jsonl, summary.json, curves.html and checkpoints/ to runs/NAME, where NAME is
     run.name or the name of the config's file. An earlier run in that folder is moved to runs/NAME.1.
+
+    Exit codes: 0 the run is finished, 1 it failed, 2 bad input, 130 after Ctrl-C, 143 after SIGTERM.
     """
     with errors_in_one_line():
         from daskpar.cli.start import Start
         from daskpar.cli.train import run
+        from daskpar.errors import InputError
 
-        first = Start(resume, start, fresh_optimizer, not not_strict)
-        run(file.read(), first, out, profile, not no_final_evaluation)
+        first = Start(resume, start, fresh_optimizer, not not_strict, resume_or_start)
+        if keep_cluster:
+            file = file._replace(overrides=(*file.overrides, "cluster.keep_cluster=true"))
+        config = file.read()
+        if keep_cluster and config.cluster.kind != "kubernetes":
+            raise InputError(f"--keep-cluster is for cluster.kind=kubernetes, not {config.cluster.kind}")
+        run(config, first, out, profile, not no_final_evaluation)
 
 
 @main.command(epilog=examples("daskpar model configs/digits_cnn.yaml"))
@@ -162,5 +185,17 @@ def config(file: ConfigFile, schema: bool) -> None:
             echo(file.read().as_yaml())
 
 
-for command in (evaluate, predict, sample, find_rate, plan, compare, simulate, runs, report):
+for command in (
+    evaluate,
+    predict,
+    sample,
+    find_rate,
+    plan,
+    compare,
+    simulate,
+    runs,
+    report,
+    kubernetes,
+    compile,
+):
     main.add_command(command)

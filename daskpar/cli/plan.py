@@ -23,8 +23,9 @@ from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec
 from daskpar.train.fitting import fit_data
+from daskpar.train.inputs import reachable
 from daskpar.train.plan import Choice, Comparison, Planner, run_for_a_while
-from daskpar.train.scratch import Scratch
+from daskpar.train.scratch import Scratch, Storage
 from daskpar.train.tokens import new_token
 
 
@@ -37,8 +38,9 @@ def planning(config: Config, fresh: bool, announce: Any) -> Iterator[Planner]:
         executor = choose_executor(client, 1, config.cluster.blas_threads)
         try:
             settings = make_trainer(config, client).settings
-            data = fit_data(settings, part, executor, new_token())
-            yield Planner(settings, data, client, executor, Scratch(settings.folder), fresh, announce)
+            storage = Storage(executor, Scratch(settings.folder))
+            data = fit_data(settings, reachable(part, storage), executor, new_token())
+            yield Planner(settings, data, client, executor, storage, fresh, announce)
         finally:
             executor.close()
 

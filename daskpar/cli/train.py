@@ -17,14 +17,17 @@ from daskpar.backend.atomic import atomic_write
 from daskpar.build import Parts, check, make_trainer, open_cluster, open_data
 from daskpar.cli.hold import check_hold, hold_dashboard
 from daskpar.cli.lines import name_if_unwritable
+from daskpar.cli.same_run import check_same_run
 from daskpar.cli.start import Start
+from daskpar.cluster import CLUSTERS
 from daskpar.cluster.executor import THREADED
 from daskpar.cluster.performance import Performance, PerformancePage
 from daskpar.config import Config
 from daskpar.dashboard import page_link
-from daskpar.errors import InputError
+from daskpar.errors import ClusterLostError, InputError
 from daskpar.report.timeline import COLUMNS, in_words, tables, write_timeline
 from daskpar.train import Trainer
+from daskpar.train.checkpoint import Checkpoints
 from daskpar.train.progress import progress_on
 from daskpar.train.progress.ending import Ending
 from daskpar.train.run_folder import RunFolder
@@ -36,7 +39,9 @@ PERFORMANCE = "performance.html"
 def run(config: Config, start: Start, console: Console, profile: bool = False, evaluate: bool = True) -> None:
     """Train a config's network and write the run's folder.
 
-    `profile`: record all tasks and write a profile. `evaluate`: evaluate all parts after the last step.
+    `profile`: record all tasks and write a profile. `evaluate`: evaluate all parts after the last step. Where
+    the cluster can return, a run whose cluster was lost goes on from its last checkpoint.
+
     Raises InputError for bad input, before a cluster is started where possible.
     """
 
@@ -44,12 +49,41 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
         console.print(line)
 
     start.check()
-    folder = RunFolder(config.folder, config.as_yaml(), start.resume, announce, config.run.name)
+    if start.or_start and is_finished(config):
+        check_same_run(config)
+        announce(f"{config.folder} is a finished run; nothing to do")
+        return
+    checkpoints = Checkpoints(config.folder / "checkpoints")
+    replace = start.or_start
+    start, attempts = start.at(checkpoints.latest()), Attempts(checkpoints)
+    while True:
+        try:
+            return _run_once(config, start, console, profile, evaluate, announce, replace)
+        except ClusterLostError as error:
+            if not CLUSTERS[config.cluster.kind].can_return or not attempts.again():
+                raise
+            loss, tries = str(error).split("; ")[0], f"{attempts.count} of {attempts.most}"
+            announce(f"{loss}; trying again ({tries} without a new checkpoint)")
+            start = start.again(checkpoints.latest())
+
+
+def _run_once(
+    config: Config,
+    start: Start,
+    console: Console,
+    profile: bool,
+    evaluate: bool,
+    announce: Callable[[str], None],
+    replace: bool,
+) -> None:
+    folder = RunFolder(
+        config.folder, config.as_yaml(), start.resume, announce, config.run.name, replace=replace
+    )
     folder.check()
     check(config)
     check_hold(config)
     parts = open_data(config)
-    with open_cluster(config) as client:
+    with announce_logs(announce), open_cluster(config) as client:
         if client != THREADED:
             announce(f"dashboard {client.dashboard_link}")
             announce(f"training page {page_link(client.dashboard_link)}")
@@ -57,15 +91,14 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
         trainer = make_trainer(config, client, [*start.checks(config), folder, shown], profile)
         performance = Performance(client) if profile else None
         try:
-            with announce_logs(announce):
-                if start.path is not None:
-                    trainer.restore(start.path, strict=start.strict)
-                trainer.fit(
-                    parts.train,
-                    validation=parts.validation,
-                    resume=start.resume,
-                    fresh_optimizer=start.fresh_optimizer,
-                )
+            if start.path is not None:
+                trainer.restore(start.path, strict=start.strict)
+            trainer.fit(
+                parts.train,
+                validation=parts.validation,
+                resume=start.resume,
+                fresh_optimizer=start.fresh_optimizer,
+            )
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and folder.saved is not None:
                 announce(f"{folder.saved} is kept; `--resume` continues from there")
@@ -75,6 +108,33 @@ def run(config: Config, start: Start, console: Console, profile: bool = False, e
             show_profile(trainer, config, performance.page(config.as_yaml()), console)
         if config.dashboard.hold:
             hold_dashboard(client, announce)
+
+
+def is_finished(config: Config) -> bool:
+    """Return whether the folder of a config's run is that of a finished run."""
+    try:
+        summary = json.loads((config.folder / "summary.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary, dict) and summary.get("state") == "finished"
+
+
+class Attempts:
+    """Number of attempts of a run without a new checkpoint, at most `most`."""
+
+    most = 3
+
+    def __init__(self, checkpoints: Checkpoints):
+        self.count = 0
+        self._checkpoints = checkpoints
+        self._last = checkpoints.latest()
+
+    def again(self) -> bool:
+        """Count an attempt that has failed; return whether there may be another."""
+        last = self._checkpoints.latest()
+        self.count = self.count + 1 if last == self._last else 1
+        self._last = last
+        return self.count <= self.most
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import dask
+
 from daskpar.backend import blas
 from daskpar.backend.array import PROCESS_DEFAULT
 from daskpar.backend.memory import keep_freed_memory
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Rows and states are part of a graph only where the workers do not see the client's files.
+_ANY_SIZE = {"distributed.admin.large-graph-warning-threshold": "1TB"}
 _LOST = "the worker that held the parameters is gone"
 
 
@@ -161,7 +165,7 @@ class ClusterExecutor(Executor):
             self._record.submitted(graph)
         wanted, workers = list(keys), list(self.workers())
         lanes_on = graph.high_level(workers if len(workers) > 1 else (), lanes)
-        with self._one_line_errors():
+        with self._one_line_errors(), dask.config.set(_ANY_SIZE):
             futures = self.client.get(lanes_on, wanted, sync=False, actors=tuple(graph.actors) or None)
         self._futures.update(zip(wanted, futures, strict=True))
         self._actors.update(graph.actors)

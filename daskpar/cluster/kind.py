@@ -48,6 +48,13 @@ class ClusterKind(Block):
     """True if the cluster has a scheduler of `distributed`."""
     apart: ClassVar[bool] = True
     """True if the workers are in other processes than the client."""
+    can_return: ClassVar[bool] = False
+    """True if a cluster that was lost can be there again when it is opened once more."""
+
+    @property
+    def elastic(self) -> bool:
+        """True if the number of workers follows the work."""
+        return False
 
     def client(self) -> AbstractContextManager[Client | str]:
         """Return a context manager that opens a client, and at its end closes all that it started.

@@ -82,6 +82,7 @@ def starting() -> Iterator[None]:
     mend_pages()
     with warnings.catch_warnings(), uninterrupted():
         warnings.filterwarnings("ignore", "Port .* is already in use")  # another run may start right now
+        warnings.filterwarnings("ignore", "Couldn't detect a suitable IP address")  # without a network
         yield
 
 

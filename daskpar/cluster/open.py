@@ -32,7 +32,7 @@ _SETTINGS: dict[str, object] = {
 @checked_arguments("cluster.")
 def open_client(
     kind: str = "threads",
-    workers: int = 2,
+    workers: int | None = None,
     address: str | None = None,
     dashboard_port: int | None = None,
     image: str | None = None,
@@ -56,10 +56,11 @@ def open_client(
             - "processes": worker processes of one thread each on this machine.
             - "threaded-scheduler": Dask's threaded scheduler, without a cluster.
             - "address": a cluster that runs already.
+            - "env": the cluster whose scheduler `DASK_SCHEDULER_ADDRESS` names.
             - "cuda": one worker process per visible GPU of this machine.
             - "kubernetes": pods, through the Dask operator.
         workers: Number of workers, for `processes` and `kubernetes`. For `threads`, the number of threads.
-            Default: 2.
+            For `env`, the number to wait for. Default: None, which is 2, and 1 for `env`.
         address: Address of the scheduler for `address`, e.g. "tcp://10.0.0.1:8786". Default: None.
         dashboard_port: Port of the dashboard for `threads`, `processes` and `cuda`. 0 is any free port. None
             is 8787, or any free port if 8787 is in use. Default: None.
@@ -89,11 +90,11 @@ def open_client(
         if name not in names:
             raise unknown(f"argument of cluster.kind={kind}", name, names)
     values: dict[str, object] = {
-        "workers": workers,
         "address": address,
         "dashboard_port": dashboard_port,
         "image": image,
         "namespace": namespace,
+        **({} if workers is None else {"workers": workers}),
         **more,
     }
     chosen = CLUSTERS[kind](**{name: value for name, value in values.items() if name in names})

@@ -1,8 +1,8 @@
-"""Check before a training that worker processes share a folder with the client."""
+"""Check whether worker processes share a folder with the client, and whether they can read the data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -11,14 +11,16 @@ from daskpar.cluster.executor import ClusterExecutor, Executor
 from daskpar.errors import InputError
 
 
-def check_shared(executor: Executor, folder: Path, advice: str) -> None:
-    """Let every worker process read a file in `folder` and write an answer beside it.
+def why_not_shared(executor: Executor, folder: Path) -> str | None:
+    """Return the reason why a worker does not share `folder`, or None if all do.
 
-    Workers in this process are not asked. The loss of a worker during the check is noticed later.
-    Raises InputError with the worker, the folder and `advice` if a worker does not see the file.
+    Every worker process reads a file in the folder and writes an answer beside it. Workers in this process
+    are not asked. The loss of a worker during the check is noticed later.
+
+    Raises InputError if this process cannot write there.
     """
     if executor.in_process or not isinstance(executor, ClusterExecutor):
-        return
+        return None
     token = uuid4().hex
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +28,7 @@ def check_shared(executor: Executor, folder: Path, advice: str) -> None:
             (Path(place) / "client").write_text(token)
             answers = executor.client.run(answer, place, token, on_error="ignore")
             names = {address: worker["name"] for address, worker in executor.workers().items()}
-            _refuse_unshared(answers, names, Path(place), folder, advice)
+            return _unshared(answers, names, Path(place), folder)
     except OSError as error:
         where = error.filename or folder
         raise InputError(f"{where}: the run's folder cannot be written ({error.strerror or error})") from None
@@ -44,16 +46,28 @@ def answer(place: str, token: str) -> tuple[str, str]:
         return mine.name, error.strerror or str(error)
 
 
-def _refuse_unshared(
-    answers: Mapping[str, tuple[str, str]],
-    names: Mapping[str, object],
-    place: Path,
-    folder: Path,
-    advice: str,
-) -> None:
+def _unshared(
+    answers: Mapping[str, tuple[str, str]], names: Mapping[str, object], place: Path, folder: Path
+) -> str | None:
     for address, (name, problem) in sorted(answers.items()):
         if not problem and not (place / name).is_file():
             problem = "its file there does not appear here"
         if problem:
             worker = f"worker {names.get(address, address)} at {address}"
-            raise InputError(f"{worker} does not see the folder {folder} ({problem}); {advice}")
+            return f"{worker} does not see the folder {folder} ({problem})"
+    return None
+
+
+def workers_read(executor: Executor, read: Callable[[], object]) -> bool:
+    """Return whether every worker process can call `read`, e.g. to read a row of the data."""
+    if executor.in_process or not isinstance(executor, ClusterExecutor):
+        return True
+    return all(executor.client.run(_succeeds, read, on_error="ignore").values())
+
+
+def _succeeds(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except (OSError, InputError):  # no such file, or not the one that the client sees
+        return False
+    return True

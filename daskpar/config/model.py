@@ -84,15 +84,21 @@ def _data_section(chosen: str, sources: tuple[str, ...]) -> type[Section]:
 
 
 def _cluster_section(chosen: str, kinds: tuple[str, ...]) -> type[Section]:
-    """Return the section `cluster` with the keys of all kinds of clusters.
+    """Return the section `cluster` with the keys of all kinds of clusters."""
+    choice = Key("kind", Literal[kinds], "threads", "kind of the cluster")
+    patience = Key("patience", _PATIENCE, DEFAULT, "seconds to wait for a cluster that has no workers")
+    return section(
+        "ClusterSection", [choice, *_cluster_keys(chosen, kinds), *keys_of(Settings, "cluster"), patience]
+    )
+
+
+def _cluster_keys(chosen: str, kinds: tuple[str, ...]) -> list[Key]:
+    """Return the keys of all kinds of clusters.
 
     Where several kinds have the same key, its type and default are those of the chosen kind.
     """
     names = sorted(kinds, key=lambda name: name != chosen)
-    keys = [(name, key) for name in names for key in keys_of(CLUSTERS[name])]
-    choice = Key("kind", Literal[kinds], "threads", "kind of the cluster")
-    patience = Key("patience", _PATIENCE, DEFAULT, "seconds to wait for a cluster that has no workers")
-    return section("ClusterSection", [choice, *joined(keys), *keys_of(Settings, "cluster"), patience])
+    return joined([(name, key) for name in names for key in keys_of(CLUSTERS[name])])
 
 
 def _layout_section() -> type[Section]:
@@ -186,7 +192,15 @@ def config_class(source: str, kind: str) -> type[Config]:
     The model also has the keys of sources and kinds that users registered.
     """
     known = tuple(SOURCES), tuple(CLUSTERS)
-    return Config if known == _OURS else _with_users_own(source, kind, *known)
+    return Config if known == _OURS and _is_usual(kind) else _with_users_own(source, kind, *known)
+
+
+@cache
+def _is_usual(kind: str) -> bool:
+    """Return whether the keys of a kind of cluster have the types and defaults of those of kind threads."""
+    usual = {key.name: (repr(key.type), key.default) for key in _cluster_keys("threads", tuple(CLUSTERS))}
+    own = [*keys_of(CLUSTERS[kind])] if kind in CLUSTERS else []
+    return all((repr(key.type), key.default) == usual[key.name] for key in own)
 
 
 @cache

@@ -123,14 +123,15 @@ class Column:
 def from_dask(
     x: Any,
     y: Any,
-    hold: Callable[[Stored, Stored], Source],
+    hold: Callable[[Stored, Stored], Source] | None,
     where: str = "fit",
     known: Features = (),
     sample_weight: Any = None,
 ) -> DaskArrays:
     """Return a source over dask arrays, dataframes and series; one of `x`, `y` may be a plain array.
 
-    `hold(x, y)` makes a source of a plain array, which keeps it out of the graph. `where` begins error
+    `hold(x, y)` makes a source of a plain array, which keeps it out of the graph. None: the workers would not
+    see it, and the array becomes part of the graph. `where` begins error
     messages. `known`: the columns of training, which those of a dataframe must equal. `sample_weight`
     (rows,): an array, a dask array, or None.
 
@@ -144,11 +145,14 @@ def from_dask(
     weights = None if sample_weight is None else _weights(sample_weight, x.shape[0], where)
     rows = next(part.chunks[0] for part in (x, y, weights) if isinstance(part, da.Array))
     if not isinstance(x, da.Array):
-        x = da.from_array(Column(hold(x, _nothing(x)), 0), chunks=(rows, *x.shape[1:]))
+        held = x[:] if hold is None else Column(hold(x, _nothing(x)), 0)
+        x = da.from_array(held, chunks=(rows, *x.shape[1:]))
     if not isinstance(y, da.Array):
-        y = da.from_array(Column(hold(_nothing(y), y), 1), chunks=(rows, *y.shape[1:]))
+        held = y if hold is None else Column(hold(_nothing(y), y), 1)
+        y = da.from_array(held, chunks=(rows, *y.shape[1:]))
     if isinstance(weights, np.ndarray):
-        weights = da.from_array(Column(hold(_nothing(weights), weights), 1), chunks=(rows,))
+        held = weights if hold is None else Column(hold(_nothing(weights), weights), 1)
+        weights = da.from_array(held, chunks=(rows,))
     return DaskArrays(x, y, weights, features=features)
 
 

@@ -36,6 +36,8 @@ class Split(Block):
             Default: False.
         shuffled: False keeps the rows in order, so a part of a dask array is a slice of it. Ignored if
             `stratified`. Default: True.
+        sent: True if this process reads the rows and sends them to the workers, which cannot open the source.
+            Default: False.
 
     Raises:
         InputError: A share is out of range, or `low` is above `high`.
@@ -59,6 +61,7 @@ class Split(Block):
     seed: int = 0
     stratified: bool = False
     shuffled: bool = True
+    sent: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:

@@ -22,6 +22,7 @@ from daskpar.graph.state import StepState
 from daskpar.layout.arguments import AllCarried, Source
 from daskpar.layout.compile import compile_plan
 from daskpar.layout.plan import FROM_FILE, FROM_SEED, SNAPSHOT, Index, Kind, Section
+from daskpar.tasks.state_file import StateFile
 from daskpar.tasks.types import Spec
 
 
@@ -44,16 +45,21 @@ class Emitter:
         self.chunks = TrainingChunks(spec, chunks)
         self._looked_up: dict[int, list[_Ready]] = {}
 
-    def start(self, graph: Graph, step: int, restart_point: Path | None = None) -> StepState:
+    def start(self, graph: Graph, step: int, restart_point: Path | StateFile | None = None) -> StepState:
         """Add the tasks that load or initialise the state before a step, and return it.
 
         Args:
             graph: Graph to which tasks are added.
             step: Number of the step.
-            restart_point: File with the state. Default: None, parameters are initialised from the seed.
+            restart_point: File with the state, or its content, which becomes a task's value. Default: None,
+                parameters are initialised from the seed.
         """
-        path = None if restart_point is None else str(restart_point)
-        return self._stamp(graph, self.plan.start, StepState(step), _Moment(file=path))
+        file: str | TaskRef | None = None
+        if isinstance(restart_point, bytes):
+            file = TaskRef(graph.add("send-state", (step,), tasks.send_state, restart_point))
+        elif restart_point is not None:
+            file = str(restart_point)
+        return self._stamp(graph, self.plan.start, StepState(step), _Moment(file=file))
 
     def window(self, graph: Graph, state: StepState, rates: Sequence[float]) -> StepState:
         """Add a step for each learning rate in `rates`, and the averages between them; return the state."""
@@ -158,7 +164,7 @@ class _Moment(NamedTuple):
     rate: float = 0.0
     fresh: bool = False
     rates: tuple[float, ...] = ()
-    file: str | None = None
+    file: str | TaskRef | None = None
 
 
 class _Ready(NamedTuple):

@@ -48,6 +48,8 @@ def add_rows(graph: Graph, split: Split, chunk_rows: int) -> list[Key]:
         if isinstance(split.source, DaskArrays):
             blocks = _add_blocks(graph, split.source, split, rows)
             keys.append(graph.add("read-data", (split.name, i), tasks.pair, *blocks))
+        elif split.sent:
+            keys.append(graph.add("read-data", (split.name, i), tasks.pair, *tasks.read_rows(split, rows)))
         else:
             keys.append(graph.add("read-data", (split.name, i), tasks.read_rows, split, rows))
     return keys
@@ -67,6 +69,11 @@ def add_weighing(
             y = _add_targets(graph, split.source, split, rows) if by_class else None
             weights = _add_weights(graph, split.source, split, rows) if split.source.weighted else None
             keys.append(graph.add("weigh-data", index, tasks.weigh_rows, split.name, targets, y, weights))
+        elif split.sent:
+            where = tasks.row_numbers(rows)
+            y = split.read_targets(where) if by_class else None
+            read = y, split.read_weights(where)
+            keys.append(graph.add("weigh-data", index, tasks.weigh_rows, split.name, targets, *read))
         else:
             keys.append(graph.add("weigh-data", index, tasks.weigh_data, split, rows, targets, by_class))
     return keys
@@ -84,6 +91,9 @@ def _add_chunk(
         weights = _add_weights(graph, split.source, split, where) if split.source.weighted else None
         arguments = (Ref(spec), split, x, y, weights, trained_on)
         return graph.add(kind, named, tasks.load_rows, *arguments, slot=slot)
+    if split.sent:
+        read = *tasks.read_rows(split, where), split.read_weights(tasks.row_numbers(where))
+        return graph.add(kind, named, tasks.load_rows, Ref(spec), split, *read, trained_on, slot=slot)
     return graph.add(kind, named, tasks.load_data, Ref(spec), split, where, trained_on, slot=slot)
 
 

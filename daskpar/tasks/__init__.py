@@ -39,6 +39,7 @@ from daskpar.tasks.load import (
     pair,
     read_rows,
     row_numbers,
+    send_state,
 )
 from daskpar.tasks.loss import forward_loss, gather_loss, reduce_loss, split_loss
 from daskpar.tasks.moves import (
@@ -159,6 +160,7 @@ __all__ = [
     "send_key_gradients",
     "send_keys",
     "send_parameters",
+    "send_state",
     "send_targets",
     "share_loss",
     "snapshot",

@@ -10,7 +10,7 @@ from daskpar.backend.kernels import kernels
 from daskpar.layout.compression import REMAINDER
 from daskpar.layout.partition import Span
 from daskpar.tasks.moves import pick_gradient
-from daskpar.tasks.state_file import read_slots
+from daskpar.tasks.state_file import StateFile, read_slots
 from daskpar.tasks.step import extents
 from daskpar.tasks.types import Gradient, Lane, Rounded, Spec
 
@@ -73,7 +73,7 @@ def load_remainder(
     span: Span | None,
     start: int,
     stop: int,
-    path: str,
+    path: StateFile,
     prefix: str,
     name: str,
     names: Sequence[str],

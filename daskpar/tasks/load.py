@@ -15,7 +15,7 @@ from daskpar.data.transforms import Fitted, Transform
 from daskpar.data.weights import classes_of
 from daskpar.errors import InputError
 from daskpar.layout.partition import Span
-from daskpar.tasks.state_file import read_state
+from daskpar.tasks.state_file import StateFile, read_state
 from daskpar.tasks.types import Lane, Spec, State
 
 
@@ -24,8 +24,8 @@ def load_model(spec: Spec) -> Spec:
     return spec
 
 
-def load_state(spec: Spec, path: str, prefix: str = "") -> Lane:
-    """Load the state in a file, which all workers must be able to read.
+def load_state(spec: Spec, path: StateFile, prefix: str = "") -> Lane:
+    """Load the state in a file that all workers can read, or in the content of a file.
 
     `prefix` is the beginning of the state's names, in a file with several states.
     """
@@ -39,12 +39,12 @@ def load_initial(spec: Spec) -> Lane:
     return Lane(State(0, buffer, spec.optimizer.init(buffer)))
 
 
-def begin_state(spec: Spec, path: str | None, prefix: str = "") -> Lane:
+def begin_state(spec: Spec, path: StateFile | None, prefix: str = "") -> Lane:
     """Begin a run: return the state in a file or, without a path, the state before the first step."""
     return load_initial(spec) if path is None else load_state(spec, path, prefix)
 
 
-def load_place(spec: Spec, span: Span, path: str | None, prefix: str = "") -> Lane:
+def load_place(spec: Spec, span: Span, path: StateFile | None, prefix: str = "") -> Lane:
     """Load the elements `span` of the state in a file, or of the state before the first step."""
     whole = begin_state(spec, path, prefix).state
     place = spec.partition.places[span.place]
@@ -53,6 +53,14 @@ def load_place(spec: Spec, span: Span, path: str | None, prefix: str = "") -> La
         buffer = place.take(spec.table, source, spec.xp.zeros(place.table.size, dtype=spec.precision))
         buffers[name] = buffer[span.start : span.stop].copy()
     return Lane(State(whole.step, buffers.pop(""), buffers))
+
+
+def send_state(content: bytes) -> bytes:
+    """Send the content of a state's file, for workers that do not see the file.
+
+    It is part of the graph, so the value outlives every worker.
+    """
+    return content
 
 
 def fetch_state(owner: Lane) -> Lane:

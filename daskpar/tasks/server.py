@@ -18,6 +18,7 @@ from daskpar.tasks.fused import grad_model
 from daskpar.tasks.gradient import add_sums, ignore_float_errors, reduce_gradient
 from daskpar.tasks.layer_norms import is_measured
 from daskpar.tasks.load import load_initial, load_state
+from daskpar.tasks.state_file import StateFile
 from daskpar.tasks.step import (
     apply_update,
     gather_parameters,
@@ -51,11 +52,18 @@ class ParameterServer:
         fan_in: Fan-in of the tree that adds gradients.
         ordered: True for stale-synchronous, False for asynchronous updates.
         step: Step at which the run begins.
-        path: File with the state, or None to initialise it from the seed.
+        path: File with the state, its content, or None to initialise it from the seed.
     """
 
     def __init__(
-        self, spec: Spec, span: Span, lanes: int, fan_in: int, ordered: bool, step: int, path: str | None
+        self,
+        spec: Spec,
+        span: Span,
+        lanes: int,
+        fan_in: int,
+        ordered: bool,
+        step: int,
+        path: StateFile | None,
     ):
         owner = load_initial(spec) if path is None else load_state(spec, path)
         own = slice(span.start, span.stop)

@@ -9,6 +9,7 @@ metadata: step             number of steps so far
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from daskpar.backend.atomic import atomic_write
 from daskpar.errors import InputError
 from daskpar.layout.compression import REMAINDER
 from daskpar.tasks.types import Spec, State
+
+StateFile = str | bytes
+"""A state's file: its path or, for workers that do not see the path, its content."""
 
 
 def write_state(spec: Spec, state: State, path: Path, texts: Mapping[str, str] | None = None) -> None:
@@ -42,6 +46,11 @@ def tensors_of(spec: Spec, state: State) -> dict[str, np.ndarray]:
     return tensors
 
 
+def state_content(spec: Spec, state: State) -> bytes:
+    """Return the content of the file that `write_state` would write."""
+    return safetensors.numpy.save(tensors_of(spec, state), metadata={"step": str(state.step)})
+
+
 def write_tensors(
     path: Path, step: int, tensors: dict[str, np.ndarray], texts: Mapping[str, str] | None = None
 ) -> None:
@@ -49,12 +58,12 @@ def write_tensors(
     atomic_write(path, safetensors.numpy.save(tensors, metadata={**(texts or {}), "step": str(step)}))
 
 
-def read_state(spec: Spec, path: str, prefix: str = "") -> State:
+def read_state(spec: Spec, path: StateFile, prefix: str = "") -> State:
     """Read a state that `write_state` has written.
 
     Args:
         spec: The run.
-        path: Path of the file.
+        path: Path of the file, or its content.
         prefix: Name of a state among the slots, such as `replica-0`. A file without it returns the whole
             state. Default: "", the whole state.
 
@@ -74,7 +83,7 @@ def read_state(spec: Spec, path: str, prefix: str = "") -> State:
     return State(step, params, slots)
 
 
-def read_whole(spec: Spec, path: str) -> State:
+def read_whole(spec: Spec, path: StateFile) -> State:
     """Read a state with all its slots, such as the states of replicas.
 
     Raises:
@@ -84,7 +93,7 @@ def read_whole(spec: Spec, path: str) -> State:
     return state._replace(slots={**read_slots(spec, path, ""), **state.slots})
 
 
-def read_slots(spec: Spec, path: str, beginning: str, prefix: str = "") -> dict[str, np.ndarray]:
+def read_slots(spec: Spec, path: StateFile, beginning: str, prefix: str = "") -> dict[str, np.ndarray]:
     """Read the slots whose names begin with `beginning`; `prefix` is as for `read_state`."""
     within = f"slots/{prefix}/" if prefix else "slots/"
     _, tensors = read_tensors(path, within + beginning)
@@ -92,12 +101,16 @@ def read_slots(spec: Spec, path: str, beginning: str, prefix: str = "") -> dict[
     return {name: _packed(spec, tensors, f"{within}{name}/", path) for name in names}
 
 
-def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
-    """Read the step of a file, and its tensors whose names begin with `beginning`.
+def read_tensors(path: StateFile, beginning: str = "") -> tuple[int, dict[str, np.ndarray]]:
+    """Read the step of a file, given by path or content, and its tensors whose names begin with `beginning`.
 
     Raises:
         InputError: The file is no readable state.
     """
+    if isinstance(path, bytes):
+        return _step_in(path), {
+            k: v for k, v in safetensors.numpy.load(path).items() if k.startswith(beginning)
+        }
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])
@@ -106,18 +119,28 @@ def read_tensors(path: str, beginning: str = "") -> tuple[int, dict[str, np.ndar
         raise InputError(f"{path}: not a readable state of a run ({error})") from None
 
 
-def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: str) -> np.ndarray:
+def _step_in(content: bytes) -> int:
+    """Return the step in the header of a file's content: 8 bytes with the header's length, then JSON."""
+    length = int.from_bytes(content[:8], "little")
+    return int(json.loads(content[8 : 8 + length])["__metadata__"]["step"])
+
+
+def _packed(spec: Spec, tensors: dict[str, np.ndarray], prefix: str, path: StateFile) -> np.ndarray:
     for entry in spec.table.entries:
         tensor = tensors.get(prefix + entry.name)
         if tensor is None or tensor.shape != entry.shape:
             has = "nothing" if tensor is None else f"shape {tensor.shape}"
             raise InputError(
-                f"{path}: {prefix}{entry.name} has {has}, the model expects {entry.shape}; "
+                f"{_name(path)}: {prefix}{entry.name} has {has}, the model expects {entry.shape}; "
                 "was it written by another model or optimizer?"
             )
     named = {entry.name: tensors[prefix + entry.name] for entry in spec.table.entries}
     packed: np.ndarray = spec.xp.asarray(spec.table.pack(named, spec.precision))
     return packed
+
+
+def _name(path: StateFile) -> str:
+    return path if isinstance(path, str) else "the state that was sent"
 
 
 def named_parameters(spec: Spec, buffer: np.ndarray) -> dict[str, np.ndarray]:

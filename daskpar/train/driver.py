@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from daskpar import tasks
@@ -24,6 +23,7 @@ from daskpar.errors import InputError, ServerLostError
 from daskpar.graph.emit import Emitter
 from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.state import StepState
+from daskpar.tasks.state_file import StateFile
 from daskpar.tasks.types import Lane, Log, State
 from daskpar.train.evaluate import add_evaluation
 from daskpar.train.tokens import new_token
@@ -125,14 +125,14 @@ class Driver:
         self.executor.release(keys)
         self._kept -= keys
 
-    def run(self, step: int, restart_point: Path | None, stop: int) -> Iterator[Log | Milestone]:
+    def run(self, step: int, restart_point: StateFile | None, stop: int) -> Iterator[Log | Milestone]:
         """Yield the log (step, sums) of each window, and each milestone, in order.
 
         After a milestone with `restart_point` the caller must have set `self.restart_point` to the file with
-        the state of that step. Once `self.interrupted` is set, no more windows are submitted, and the last
-        milestone is that of the last step in flight.
+        the state of that step, or to its content. Once `self.interrupted` is set, no more windows are
+        submitted, and the last milestone is that of the last step in flight.
         """
-        self.restart_point: Path | None = restart_point
+        self.restart_point: StateFile | None = restart_point
         self._logged, self._seen, self._length = step, step, 1
         restart_step = step
         self._tasks, self._restarted, self._spacing = 0, time.monotonic(), _RESTART_SECONDS

@@ -21,6 +21,7 @@ from daskpar.train.fit import FitArguments
 from daskpar.train.inputs import Inputs
 from daskpar.train.progress import progress_for
 from daskpar.train.saved import save_file, saved_at
+from daskpar.train.scratch import Storage
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
 from daskpar.train.state_files import fitted_with, saved_spec, state_file
@@ -97,7 +98,7 @@ class Ensemble(Trainer):
         client = current_client(self.settings.client)  # threads might have another current client
         members = self._members(settings)
         with self._training_alone(), session(settings) as (executor, settings):
-            data = Inputs(settings, executor, self._scratch).parts(
+            data = Inputs(settings, Storage(executor, self._scratch)).parts(
                 arguments.x, arguments.y, arguments.validation, arguments.sample_weight
             )
             lanes = self.members * settings.fixed_layout.slots

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from daskpar.graph.graph import Graph, Key, Ref, refs
 from daskpar.graph.load import add_part
 from daskpar.tasks import add_sums
 from daskpar.tasks.infer import ROWS
+from daskpar.tasks.state_file import StateFile
 from daskpar.tasks.types import Lane, Spec, Sums
 from daskpar.train.events import Evaluating
 from daskpar.train.history import scores, without_value
@@ -36,7 +36,7 @@ _ROWS = 8192  # of a sparse matrix that are converted to dense rows at once
 
 def evaluate_part(
     spec: Spec,
-    states: Sequence[Path],
+    states: Sequence[StateFile],
     part: Split,
     executor: Executor,
     token: str,
@@ -44,7 +44,7 @@ def evaluate_part(
     said: Collection[str] = (),
     verbose: bool | int | None = 0,
 ) -> dict[str, Any]:
-    """Return loss and metrics over a split, with the state in a file that the workers see.
+    """Return loss and metrics over a split, with the state in a file that the workers see, or in its content.
 
     With several `states` the scores are those of their mean. A warning names each score without a value,
     except those in `said`. `verbose` sets the progress bar of a long evaluation; see
@@ -111,7 +111,7 @@ def kind_of_prediction(kind: str) -> str:
 def predict(
     spec: Spec,
     owners: tuple[Lane, ...],
-    files: Callable[[], Sequence[Path]],
+    files: Callable[[], Sequence[StateFile]],
     x: Any,
     kind: str,
     fill: object = None,
@@ -144,7 +144,7 @@ def predict_in_chunks(
 
 
 def predict_lazily(
-    spec: Spec, states: Sequence[Path], x: Any, kind: str, token: str, fill: object = None
+    spec: Spec, states: Sequence[StateFile], x: Any, kind: str, token: str, fill: object = None
 ) -> Any:
     """Return predictions for a dask array (rows, ...) as a dask array with the same blocks of rows."""
     import dask.array as da
@@ -168,11 +168,17 @@ def predict_lazily(
     return da.Array(layers, name, chunks, dtype=like.dtype, meta=like[:0])
 
 
-def _loaded(graph: Graph, model: Key, states: Sequence[Path], index: Key) -> Key:
+def _loaded(graph: Graph, model: Key, states: Sequence[StateFile], index: Key) -> Key:
     """Return the key of the state in a file, or of the states of an ensemble."""
-    keys = [
-        graph.add("load-state", (*index, number), tasks.load_state, Ref(model), str(state))
+    files = [
+        Ref(graph.add("send-state", (*index, number), tasks.send_state, state))
+        if isinstance(state, bytes)
+        else state
         for number, state in enumerate(states)
+    ]
+    keys = [
+        graph.add("load-state", (*index, number), tasks.load_state, Ref(model), file)
+        for number, file in enumerate(files)
     ]
     return (
         keys[0] if len(keys) == 1 else graph.add("gather-members", index, tasks.gather_members, *refs(keys))

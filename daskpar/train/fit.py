@@ -14,7 +14,7 @@ from daskpar.train.inputs import Inputs
 from daskpar.train.plan import choose_layout
 from daskpar.train.result import Result
 from daskpar.train.run import Run
-from daskpar.train.scratch import check_workers_see
+from daskpar.train.scratch import Storage
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
 from daskpar.train.tokens import new_token
@@ -44,17 +44,17 @@ def train(
 ) -> Result:
     """Train with one executor; the data are prepared once, also where the layout is chosen first.
 
-    `scratch()` returns a folder that the workers see. Callbacks see the attributes of `trainer` besides the
-    run. `begun` is called with the run before its first step.
+    `scratch()` returns a folder for files that workers read. Callbacks see the attributes of `trainer`
+    besides the run. `begun` is called with the run before its first step.
     """
     goodput = Goodput()
     check_together(settings)
     with session(settings) as (executor, settings):
-        inputs = Inputs(settings, executor, scratch)
+        storage = Storage(executor, scratch)
+        inputs = Inputs(settings, storage)
         train, validation = inputs.parts(
             arguments.x, arguments.y, arguments.validation, arguments.sample_weight
         )
-        check_workers_see(executor, scratch)
         chooses = settings.layout == "auto"
         record = executor.record() if settings.profile and not chooses else None
         origin = to_resume_from(Checkpoints.within(settings.folder, settings.keep), arguments.resume)
@@ -63,9 +63,9 @@ def train(
         token = new_token()
         data = prepare_data(settings, train, executor, token, origin)
         if chooses:
-            settings = choose_layout(settings, data, executor, scratch)
+            settings = choose_layout(settings, data, executor, storage)
             record = executor.record() if settings.profile else None  # without the tasks of measuring
-        training = begin(settings, data, validation, executor, scratch, token, origin, goodput)
+        training = begin(settings, data, validation, executor, storage, token, origin, goodput)
         begun(training.run)
         result = training.complete(trainer)
         if record is not None:

@@ -35,7 +35,7 @@ def warm_up(problem: Problem, executor: Executor) -> None:
     if isinstance(problem.train.source, DaskArrays) or executor.module != "numpy":
         return
     tasks.warm_up(problem.spec, problem.train)
-    executor.everywhere(tasks.warm_up, problem.spec, problem.train)
+    executor.everywhere(tasks.warm_up, problem.spec, problem.train)  # rows that are sent: at their first task
 
 
 def make_driver(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +22,7 @@ from daskpar.data.splits import Split
 from daskpar.graph.graph import Graph, Key, Ref
 from daskpar.layout.layout import Layout
 from daskpar.train.fitting import FittedData
-from daskpar.train.scratch import check_workers_see
+from daskpar.train.scratch import Storage
 from daskpar.train.settings import Settings
 from daskpar.train.tokens import new_token
 from daskpar.train.training import seconds_a_step
@@ -32,26 +30,23 @@ from daskpar.train.training import seconds_a_step
 _STEPS, _BYTES = 24, 40_000_000
 
 
-def measure_network(
-    executor: Executor, scratch: Callable[[], Path], workers: int, one_machine: bool
-) -> Network:
+def measure_network(executor: Executor, storage: Storage, workers: int, one_machine: bool) -> Network:
     """Return the latency of dependent tasks, the scheduler's seconds for each task, and the bandwidth.
 
-    It takes some seconds. `scratch()` returns a folder that the workers see. `one_machine` is True where the
+    It takes some seconds. `storage` is for files that workers read. `one_machine` is True where the
     workers share the cores of this machine.
     """
     lanes = max(2, workers)
-    check_workers_see(executor, scratch)
-    alone, one = _step(executor, scratch, Layout())
-    met, few = _step(executor, scratch, Layout(data=lanes))
-    layered, many = _step(executor, scratch, Layout(data=lanes, grain="layer"))
+    alone, one = _step(executor, storage, Layout())
+    met, few = _step(executor, storage, Layout(data=lanes))
+    layered, many = _step(executor, storage, Layout(data=lanes, grain="layer"))
     each = max(layered - met, 0.0) / (many - few)
     bandwidth = math.inf if executor.in_process else _bandwidth(executor, lanes)
     cores = min(workers, blas.cores()) if one_machine else None
     return Network(max(0.0, met - few * each), max(0.0, alone - one * each), each, bandwidth, cores)
 
 
-def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tuple[float, float]:
+def _step(executor: Executor, storage: Storage, layout: Layout) -> tuple[float, float]:
     """Return the seconds and the number of tasks of a step of a very small network."""
     rows = 8 * layout.data
     settings = Settings(
@@ -61,10 +56,10 @@ def _step(executor: Executor, scratch: Callable[[], Path], layout: Layout) -> tu
         streams=layout.data,
     )
     x, y = np.zeros((rows, 4), np.float32), np.zeros(rows, int)
-    source = hold(x, y, None if executor.in_process else scratch())
+    source = hold(x, y, None if executor.in_process or not storage.shared else storage())
     try:
-        data = FittedData(Split(source), (), ())
-        seconds, spec = seconds_a_step(settings, data, executor, scratch, _STEPS)
+        data = FittedData(Split(source, sent=not storage.shared), (), ())
+        seconds, spec = seconds_a_step(settings, data, executor, storage, _STEPS)
     finally:
         source.release()
     across_processes = not executor.in_process

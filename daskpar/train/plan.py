@@ -7,7 +7,6 @@ import math
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from daskpar.autotune.busy import busy_line
@@ -18,14 +17,16 @@ from daskpar.autotune.simulate import Cost, Network
 from daskpar.autotune.timing import Costs, measure_tasks
 from daskpar.cluster.clients import current_client, worker_count
 from daskpar.cluster.executor import ClusterExecutor, Executor
+from daskpar.data.repeated import repeated
 from daskpar.data.splits import Split
 from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
 from daskpar.tasks.types import Spec
 from daskpar.train.fitting import FittedData, fit_data
+from daskpar.train.inputs import reachable
 from daskpar.train.network import measure_network
 from daskpar.train.problem import pose
-from daskpar.train.scratch import Scratch, check_workers_see
+from daskpar.train.scratch import Scratch, Storage
 from daskpar.train.session import session
 from daskpar.train.settings import Settings
 from daskpar.train.tokens import new_token
@@ -48,7 +49,7 @@ _KERNELS = "4"  # raised when kernels become so much faster that cached measurem
 class Planner:
     """Predicts layouts for the settings of one training, its data, and one cluster.
 
-    `client` is that of the executor, and `scratch()` returns a folder that its workers see. With `fresh` no
+    `client` is that of the executor, and `storage` is for files that its workers read. With `fresh` no
     measurement is read from the cache. `tell` is called with a line for each measurement, and before the
     first one with a warning if this machine is busy.
     """
@@ -59,12 +60,12 @@ class Planner:
         data: FittedData,
         client: object,
         executor: Executor,
-        scratch: Callable[[], Path],
+        storage: Storage,
         fresh: bool = False,
         tell: Callable[[str], None] = lambda line: None,
     ):
         self.settings, self.data = settings, data
-        self.executor, self.scratch = executor, scratch
+        self.executor, self.storage = executor, storage
         self.workers, self.tell = worker_count(client), tell
         self.across_processes = not executor.in_process
         seen = executor.workers() if isinstance(executor, ClusterExecutor) else {}
@@ -106,7 +107,8 @@ class Planner:
         if self.one_machine:
             measured = measure_tasks(spec, part, self.workers, self.across_processes)
         else:
-            measured = self.executor.on_each(measure_tasks, spec, part, 1, self.across_processes)[0]
+            readable = repeated(part) if part.sent else part
+            measured = self.executor.on_each(measure_tasks, spec, readable, 1, self.across_processes)[0]
         self.cache.put(name, [[list(kind), list(cost)] for kind, cost in measured.items()])
         return measured
 
@@ -159,7 +161,7 @@ class Planner:
             values: list[Any] = [math.inf if value == "inf" else value for value in kept]
             return Network(*values)
         self.announce("measuring the cluster")
-        network = measure_network(self.executor, self.scratch, self.workers, self.one_machine)
+        network = measure_network(self.executor, self.storage, self.workers, self.one_machine)
         self.network_cache.put("network", ["inf" if value == math.inf else value for value in network])
         return network
 
@@ -171,12 +173,10 @@ class Comparison(NamedTuple):
     measured: float
 
 
-def choose_layout(
-    settings: Settings, data: FittedData, executor: Executor, scratch: Callable[[], Path]
-) -> Settings:
+def choose_layout(settings: Settings, data: FittedData, executor: Executor, storage: Storage) -> Settings:
     """Return the settings with the layout that is predicted to be the fastest, and set up the executor."""
     client = current_client(settings.client)
-    layout = Planner(settings, data, client, executor, scratch, tell=logger.info).best()
+    layout = Planner(settings, data, client, executor, storage, tell=logger.info).best()
     logger.info("layout %s", format_layout(layout))
     executor.set_lanes(layout.slots)
     return replace(settings, layout=layout)
@@ -189,6 +189,6 @@ def run_for_a_while(settings: Settings, part: Split, layout: Layout, steps: int)
     """
     scratch = Scratch()
     with session(replace(settings, layout=layout)) as (executor, run_settings):
-        check_workers_see(executor, scratch)
-        data = fit_data(run_settings, part, executor, new_token())
-        return seconds_a_step(run_settings, data, executor, scratch, steps)[0]
+        storage = Storage(executor, scratch)
+        data = fit_data(run_settings, reachable(part, storage), executor, new_token())
+        return seconds_a_step(run_settings, data, executor, storage, steps)[0]

@@ -8,14 +8,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from daskpar.errors import InputError
 from daskpar.layout.layout import Layout
+from daskpar.tasks.state_file import StateFile
 from daskpar.tasks.types import Lane, Spec
 from daskpar.train.arguments import known_arguments
 from daskpar.train.evaluate import evaluate_part, kind_of_prediction, predict
 from daskpar.train.inputs import Inputs
 from daskpar.train.learnt import Learnt
 from daskpar.train.run import Run
-from daskpar.train.scratch import check_workers_see
+from daskpar.train.scratch import Storage
 from daskpar.train.session import session
 from daskpar.train.state_files import state_file
 from daskpar.train.tokens import new_token
@@ -59,12 +61,11 @@ class Predicting(Learnt):
         """
         with session(replace(self.settings, layout=self.layout_)) as (executor, settings):
             spec, owners = self._fitted()
-            inputs = Inputs(settings, executor, self._scratch)
+            storage = Storage(executor, self._scratch)
+            inputs = Inputs(settings, storage)
             part = inputs.part(X, y, "test", spec.schema.features, sample_weight).once()
             rows = settings.chunk_rows or part.source.chunk_rows
-            files = self._state_files(spec, owners)
-            if "_folder" in self.__dict__:  # there is none for a state in a read-only place
-                check_workers_see(executor, self._scratch)
+            files = [storage.seen(file) for file in self._state_files(spec, owners)]
             token, reported, verbose = new_token(), self._without_value, self.settings.verbose
             return evaluate_part(spec, files, part, executor, token, rows, reported, verbose)
 
@@ -100,7 +101,7 @@ class Predicting(Learnt):
         """
         kind = kind_of_prediction(kind)
         spec, owners = self._fitted()
-        files, verbose = partial(self._state_files, spec, owners), self.settings.verbose
+        files, verbose = partial(self._files_for_tasks, spec, owners), self.settings.verbose
         return predict(spec, owners, files, X, kind, fill, verbose)
 
     def _fitted(self) -> tuple[Spec, tuple[Lane, ...]]:
@@ -111,6 +112,16 @@ class Predicting(Learnt):
         self._check_fitted()
         spec, state = itemgetter("spec_", "state_")(self.__dict__)  # together: another thread may be training
         return spec, (Lane(state),)
+
+    def _files_for_tasks(self, spec: Spec, owners: tuple[Lane, ...]) -> list[StateFile]:
+        """Return the files of the states for the workers of the current client, or their contents."""
+        files = self._state_files(spec, owners)
+        try:
+            with session(replace(self.settings, layout=self.layout_)) as (executor, _):
+                storage = Storage(executor, self._scratch)
+                return [storage.seen(file) for file in files]
+        except InputError:  # a client that is closed: another one may compute the prediction
+            return [str(file) for file in files]
 
     def _state_files(self, spec: Spec, owners: tuple[Lane, ...]) -> list[Path]:
         return [state_file(spec, owner.state, self.saved_) for owner in owners]

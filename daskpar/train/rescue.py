@@ -27,7 +27,8 @@ def snapshot_of(meta: dict[str, Any]) -> dict[str, Any]:
 class Rescue:
     """Keeps the last restart point of a run, and the description that a checkpoint of it needs.
 
-    In one process the state of the last evaluation serves as a restart point.
+    In one process the state of the last evaluation serves as a restart point. Where workers do not see the
+    client's files, a restart point is a state, too.
     """
 
     def __init__(self, restart_point: Path | None) -> None:

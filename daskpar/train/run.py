@@ -29,13 +29,14 @@ from daskpar.train.rescue import snapshot_of
 from daskpar.train.result import Result
 from daskpar.train.run_files import RunFiles
 from daskpar.train.saved import meta_of
+from daskpar.train.scratch import Storage
 from daskpar.train.timetable import Timetable
 
 
 class Run(Posed):
     """Training of a problem on an executor, from its first step or from an `origin`.
 
-    `scratch()` returns a folder that the workers see, for the files of restart points. `state` is None until
+    `storage` is for the files of restart points, which workers read. `state` is None until
     the last step is done. `unfinished` describes a run that was interrupted. `goodput` is the account of the
     time since the data were prepared; None begins one.
     """
@@ -46,7 +47,7 @@ class Run(Posed):
         timetable: Timetable,
         executor: Executor,
         token: str,
-        scratch: Callable[[], Path],
+        storage: Storage,
         memory: CallbackStates | None = None,
         origin: Origin | None = None,
         goodput: Goodput | None = None,
@@ -58,7 +59,7 @@ class Run(Posed):
         self.goodput = goodput or Goodput()
         self.blas = executor.describe()
         checkpoints = Checkpoints.within(settings.folder, settings.keep)
-        self.files = RunFiles(problem.spec, checkpoints, scratch)
+        self.files = RunFiles(problem.spec, checkpoints, storage)
         self.recorder = Recorder(problem.spec)
         self.state: State | None = None
         self.unfinished: dict[str, Any] | None = None
@@ -160,7 +161,8 @@ class Run(Posed):
         stop = self.steps_run if self.ended else self.timetable.total
         try:
             state = None
-            for window in self.driver.run(self.steps_run, self._origin, stop):
+            origin = None if self._origin is None else self.files.storage.for_workers(self._origin)
+            for window in self.driver.run(self.steps_run, origin, stop):
                 if not isinstance(window, Milestone):
                     entries = self.recorder.add(window, self.timetable.rate)
                     if entries:
@@ -213,7 +215,7 @@ class Run(Posed):
         """Make the state of the last step the run's, and raise Interrupted."""
         state = self._state_at(cut) if cut.state else None
         if state is None and self.driver.restart_point is not None:
-            state = read_whole(self.spec, str(self.driver.restart_point))
+            state = read_whole(self.spec, self.driver.restart_point)
         if state is None:
             raise Interrupted("interrupted before the first step; the Trainer is unchanged")
         self.state, self.steps_run, self._seconds = state, state.step, self._elapsed()
@@ -254,7 +256,7 @@ class Run(Posed):
                 self.files.note(self.executor.result(cut.state).state, self._meta())
         if (cut.save or self.ended) and self.files.checkpoints:
             folder = self.files.checkpoint(self._state_at(cut), self._meta())
-            self.driver.restart_point = folder / STATE
+            self.driver.restart_point = self.files.storage.for_workers(folder / STATE)
             yield Saved(cut.step, folder)
         elif cut.restart_point and not self.ended:
             self.driver.restart_point = self.files.restart_point(self._state_at(cut), self._meta())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daskpar.tasks.state_file import read_state, write_state
+from daskpar.tasks.state_file import StateFile, read_state, state_content, write_state
 from daskpar.tasks.types import Spec, State
 from daskpar.train.checkpoint import STATE, Checkpoints, SavedState, read_meta, saved_as
 from daskpar.train.rescue import Rescue
+from daskpar.train.scratch import Storage
 
 Meta = dict[str, Any]
 """A description of a run at a step, as in `state.json`."""
@@ -18,12 +18,12 @@ Meta = dict[str, Any]
 class RunFiles:
     """Writer of the states of a run.
 
-    `checkpoints` is None for a run without a folder. `scratch()` returns a folder that the workers see.
+    `checkpoints` is None for a run without a folder. `storage` is for files that the workers read.
     `saved` is the file with the run's last state, or None.
     """
 
-    def __init__(self, spec: Spec, checkpoints: Checkpoints | None, scratch: Callable[[], Path]):
-        self.spec, self.checkpoints, self.scratch = spec, checkpoints, scratch
+    def __init__(self, spec: Spec, checkpoints: Checkpoints | None, storage: Storage):
+        self.spec, self.checkpoints, self.storage = spec, checkpoints, storage
         self.saved: SavedState | None = None
         self._rescue = Rescue(None)
         self._passing: Path | None = None  # a file to remove once no task needs it
@@ -47,13 +47,20 @@ class RunFiles:
         self._pass_on(None)
         return folder
 
-    def restart_point(self, state: State, meta: Meta) -> Path:
-        """Write a file from which the run can continue, and return its path; the next one replaces it."""
-        path = self.scratch() / f"restart-{state.step}.safetensors"
+    def restart_point(self, state: State, meta: Meta) -> StateFile:
+        """Write a file from which the run can continue, and return its path; the next one replaces it.
+
+        For workers that would not see the file, return its content.
+        """
+        if not self.storage.shared:
+            self._rescue.note(state, meta)
+            self._pass_on(None)
+            return state_content(self.spec, state)
+        path = self.storage() / f"restart-{state.step}.safetensors"
         write_state(self.spec, state, path)
         self._rescue.note(path, meta)
         self._pass_on(path)
-        return path
+        return str(path)
 
     def note(self, state: State, meta: Meta) -> None:
         """Record an evaluated state in this process as a restart point."""
@@ -86,11 +93,11 @@ class RunFiles:
         return self._rescue.save(self.spec, self.checkpoints)
 
     def close(self) -> None:
-        """Remove the run's file in `scratch()`."""
+        """Remove the run's file in `storage()`."""
         self._pass_on(None)
 
     def _pass_on(self, path: Path | None) -> None:
-        """Remove the last file in `scratch()`; the next one to remove is `path`, if it is there."""
+        """Remove the last file in `storage()`; the next one to remove is `path`, if it is there."""
         if self._passing is not None and self._passing != path:
             self._passing.unlink(missing_ok=True)
-        self._passing = path if path is not None and path.parent == self.scratch() else None
+        self._passing = path if path is not None and path.parent == self.storage() else None

@@ -28,7 +28,7 @@ class RunFolder(Callback):
     `config` is the text of config.yaml. `resume` is True where the folder is that of the continued run, and
     None where the run decides. The folder of another run is moved to `<name>.1`, `.2`, ...; if the folder is
     not `whole` the run's, only the files of that run are moved, within it. `tell` is called with a line for
-    each move.
+    each move. With `replace` a run without a checkpoint is not moved but removed.
 
     A training that is refused before the first step changes nothing, and one that fails before the first
     evaluation restores the folder. At each evaluation history.jsonl grows. summary.json and curves.html are
@@ -43,9 +43,10 @@ class RunFolder(Callback):
         tell: Callable[[str], None],
         title: str = "",
         whole: bool = True,
+        replace: bool = False,
     ):
         self.folder, self.config, self.resume, self.tell = folder, config, resume, tell
-        self.title, self.whole = title or folder.name, whole
+        self.title, self.whole, self.replace = title or folder.name, whole, replace
         self.begun = self.learnt = self.finished = False
         self.moved: dict[Path, Path] = {}
         self.earlier: bytes | None = None
@@ -89,7 +90,9 @@ class RunFolder(Callback):
     def _make_way(self) -> None:
         """Move the files of an earlier run aside; files of this run in .scratch, which workers read, stay."""
         left = set(os.listdir(self.folder)) - {".scratch"} if self.folder.is_dir() else set()
-        if self.whole and (left or self.folder.is_file()):
+        if self.replace and left and left.issubset(FILES) and self.saved is None:
+            self._remove_files()
+        elif self.whole and (left or self.folder.is_file()):
             self.begun = True
             self._move([self.folder])
             scratch = self.moved[self.folder] / ".scratch"

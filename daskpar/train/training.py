@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from daskpar.cluster.executor import Executor
@@ -29,6 +28,7 @@ from daskpar.train.result import Result
 from daskpar.train.run import Run
 from daskpar.train.run_config import program_folder
 from daskpar.train.saved_data import SavedData
+from daskpar.train.scratch import Storage
 from daskpar.train.settings import Settings
 from daskpar.train.timetable import Timetable
 from daskpar.train.tokens import new_token
@@ -92,12 +92,12 @@ def begin(
     data: FittedData,
     validation: Split | None,
     executor: Executor,
-    scratch: Callable[[], Path],
+    storage: Storage,
     token: str,
     origin: Origin | None = None,
     goodput: Goodput | None = None,
 ) -> Training:
-    """Return a run that has begun, with its callbacks. `scratch()` returns a folder that the workers see.
+    """Return a run that has begun, with its callbacks. `storage` is for files that workers read.
 
     Raises InputError for settings and data that cannot be trained.
     """
@@ -110,7 +110,7 @@ def begin(
     others = [*settings.callbacks, *plateau, *progress_for(settings)]
     callbacks = CallbackList(others, problem.spec.order, first=folder)
     callbacks.reset(problem.spec, validation is not None)
-    run = Run(problem, timetable, executor, token, scratch, callbacks, origin, goodput)
+    run = Run(problem, timetable, executor, token, storage, callbacks, origin, goodput)
     return Training(run, callbacks)
 
 
@@ -118,7 +118,7 @@ _STRETCHES = 5
 
 
 def seconds_a_step(
-    settings: Settings, data: FittedData, executor: Executor, scratch: Callable[[], Path], steps: int
+    settings: Settings, data: FittedData, executor: Executor, storage: Storage, steps: int
 ) -> tuple[float, Spec]:
     """Train for some stretches of `steps` steps, and return the median seconds of a step, and the Spec."""
     interval = f"{steps} steps"
@@ -132,5 +132,5 @@ def seconds_a_step(
         evaluate_every=interval,
         checkpoint_every=interval,
     )
-    result = begin(settings, data, None, executor, scratch, new_token()).measure()
+    result = begin(settings, data, None, executor, storage, new_token()).measure()
     return pace(result.history, steps), result.spec

@@ -171,7 +171,7 @@ def silent_port() -> Iterator[int]:
 
 
 def test_an_address_that_accepts_and_says_nothing(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_SECONDS", 1)
+    monkeypatch.setattr("daskpar.cluster.connecting.SECONDS", 1)
     with pytest.raises(InputError, match=r"no scheduler answers there \(Timed out\); expected the address"):
         address.connect(f"tcp://127.0.0.1:{silent_port}")
 

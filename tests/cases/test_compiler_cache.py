@@ -160,3 +160,23 @@ def test_a_whole_program(tmp_path: Path, environment: dict[str, str]) -> None:
         assert done.returncode == 0, done.stderr
         results.append(np.load(file))
     np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+
+
+def test_kernels_in_an_image_are_copied_and_read(
+    cache_folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba itself would not look into a folder that it cannot write to."""
+    assert compiled()(3) == 6
+    kernel_cache.forget_outdated()
+    before = {path.name: path.read_bytes() for path in cache_folder.rglob("*.nb*")}
+    writable = os.access
+
+    def access(path: Any, mode: int) -> bool:
+        return writable(path, mode) and not (mode == os.W_OK and Path(path) == cache_folder)
+
+    monkeypatch.setattr(kernel_cache.os, "access", access)
+    kernel_cache.find_place.cache_clear()
+    again = compiled()
+    assert again(3) == 6 and sum(again.stats.cache_hits.values()) == 1 and not said
+    assert Path(numba.config.CACHE_DIR) != cache_folder and kernel_cache.is_kept()
+    assert {path.name: path.read_bytes() for path in cache_folder.rglob("*.nb*")} == before

@@ -128,21 +128,21 @@ SEEN = {
 
 
 @pytest.mark.parametrize("answer", SEEN.values(), ids=SEEN)
-@pytest.mark.parametrize("use", ["folder", "no folder", "evaluate"])
-def test_a_worker_that_does_not_see_the_folder(
-    tmp_path: Path, processes_client: Any, monkeypatch: pytest.MonkeyPatch, answer: Any, use: str
+@pytest.mark.parametrize("use", ["folder", "no folder"])
+def test_a_worker_that_does_not_see_the_folder_is_named_and_the_run_goes_on(
+    tmp_path: Path,
+    processes_client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answer: Any,
+    use: str,
 ) -> None:
     folder = None if use == "no folder" else tmp_path / "runs"
-    trainer = Trainer(DENSE, batch=16, folder=folder, client=processes_client)
-    if use == "evaluate":
-        trainer.fit(X, Y)
     monkeypatch.setattr(storage, "answer", answer)
-    with pytest.raises(InputError) as error:
-        trainer.evaluate(X, Y) if use == "evaluate" else trainer.fit(X, Y)
-    line = str(error.value)
-    assert (
-        line.startswith(("worker 0 at tcp://127.0.0.1", "worker 1 at tcp://127.0.0.1")) and "\n" not in line
-    )
+    with caplog.at_level("INFO", "daskpar"):
+        Trainer(DENSE, batch=16, folder=folder, client=processes_client).fit(X, Y)
+    (line,) = [r.getMessage() for r in caplog.records if "travel through the client" in r.getMessage()]
+    assert line.startswith(("worker 0 at tcp://127.0.0.1", "worker 1 at tcp://127.0.0.1"))
     assert "storage that all workers share" in line and (folder is None or str(folder) in line)
     assert not list(tmp_path.rglob(".shared-*"))
 
@@ -163,4 +163,4 @@ def test_threads_are_not_asked(threads_client: Any, tmp_path: Path, monkeypatch:
 def test_a_folder_that_cannot_be_made(processes_client: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file.*cannot be written"):
-        storage.check_shared(ClusterExecutor(processes_client, 1), tmp_path / "file" / "runs", "")
+        storage.why_not_shared(ClusterExecutor(processes_client, 1), tmp_path / "file" / "runs")

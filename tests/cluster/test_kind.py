@@ -9,6 +9,7 @@ import pytest
 
 from daskpar import InputError
 from daskpar.cluster.kind import CLUSTERS, THREADED, ClusterKind, WithDashboard, WithWorkers
+from daskpar.cluster.kubernetes.settings import Pods
 
 KINDS: dict[str, tuple[set[str], bool, bool]] = {  # fields, a distributed scheduler, processes of their own
     "threads": ({"workers", "dashboard_port"}, True, False),
@@ -16,7 +17,8 @@ KINDS: dict[str, tuple[set[str], bool, bool]] = {  # fields, a distributed sched
     THREADED: (set(), False, False),
     "address": ({"address"}, True, True),
     "cuda": ({"dashboard_port"}, True, True),
-    "kubernetes": ({"workers", "image", "namespace"}, True, True),
+    "env": ({"workers", "timeout"}, True, True),
+    "kubernetes": ({field.name for field in fields(Pods)}, True, True),
 }
 
 

@@ -53,7 +53,7 @@ def test_refuses(options: dict[str, Any], message: str) -> None:
 
 
 def test_no_scheduler_at_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daskpar.cluster.kinds.address._SECONDS", 1)
+    monkeypatch.setattr("daskpar.cluster.connecting.SECONDS", 1)
     with pytest.raises(InputError, match=r"no scheduler answers there \(Timed out\)"):
         open_client("address", address="tcp://127.0.0.1:1").__enter__()
 

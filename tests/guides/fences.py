@@ -18,7 +18,8 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 def guides() -> list[Path]:
     """Return the README, the guides in the folders below the top, and those for contributors."""
     folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "."]
-    return sorted(path for folder in (ROOT, *folders, ROOT / ".github") for path in folder.glob("*.md"))
+    folders += [ROOT, ROOT / ".github", ROOT / "configs/kubernetes"]
+    return sorted(path for folder in folders for path in folder.glob("*.md"))
 
 
 def blocks(guide: Path, language: str) -> list[str]:

@@ -17,7 +17,7 @@ from daskpar.data.dask_arrays import from_dask
 from daskpar.train import plan
 from daskpar.train.fitting import FittedData
 from daskpar.train.network import measure_network
-from daskpar.train.scratch import Scratch
+from daskpar.train.scratch import Scratch, Storage
 from daskpar.train.settings import Settings
 
 MODEL = ["flatten", {"dense": 16}, "relu", {"dense": 10}]
@@ -60,7 +60,8 @@ def opened(client: Any, lanes: int) -> Executor:
 def planner(client: Any, **options: Any) -> plan.Planner:
     settings = Settings(MODEL, batch=64, client=client)
     data = FittedData(Split(Digits()), (), ())
-    return plan.Planner(settings, data, client, opened(client, 1), Scratch(), **options)
+    executor = opened(client, 1)
+    return plan.Planner(settings, data, client, executor, Storage(executor, Scratch()), **options)
 
 
 def test_the_fastest_first_and_the_refused_last(measured: list[str], threads_client: Any) -> None:
@@ -117,6 +118,7 @@ def test_tasks_are_measured_on_dask_arrays_too() -> None:
 
 
 def test_a_cluster_is_measured_by_trainings(threads_client: Any) -> None:
-    found = measure_network(opened(threads_client, 2), Scratch(), 2, True)
+    executor = opened(threads_client, 2)
+    found = measure_network(executor, Storage(executor, Scratch()), 2, True)
     assert 0 <= found.hop < 0.1 and 0 < found.scheduler < 0.1 and found.bandwidth == float("inf")
     assert 1 <= found.cores <= 2

@@ -18,7 +18,7 @@ from daskpar.data import Digits, Split
 from daskpar.train import plan, session
 from daskpar.train.events import Began, Ended, Evaluated, Event, Saved, StepsDone
 from daskpar.train.fitting import fit_data
-from daskpar.train.scratch import Scratch
+from daskpar.train.scratch import Scratch, Storage
 from daskpar.train.settings import Settings
 from daskpar.train.training import Training, begin
 
@@ -40,7 +40,7 @@ def executor() -> Any:
 
 def start(executor: ThreadedExecutor, wanted: Settings) -> Training:
     data = fit_data(wanted, Split(Digits()), executor, "0data")
-    return begin(wanted, data, None, executor, Scratch(), "0run")
+    return begin(wanted, data, None, executor, Storage(executor, Scratch()), "0run")
 
 
 def test_events_come_in_order_and_the_result_is_a_value(executor: Any, tmp_path: Path) -> None:

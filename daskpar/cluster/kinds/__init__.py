@@ -4,5 +4,6 @@
 # isort: off
 from daskpar.cluster.kinds import local as local
 from daskpar.cluster.kinds import address as address
+from daskpar.cluster.kinds import env as env
 from daskpar.cluster.kinds import cuda as cuda
 from daskpar.cluster.kinds import kubernetes as kubernetes

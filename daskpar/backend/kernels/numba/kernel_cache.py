@@ -4,8 +4,9 @@ Numba recompiles a kernel if its own source file has changed. But most of a kern
 other files, and old code would still run after an upgrade. So the cache is emptied if any source has changed.
 
 If Numba has no folder to write to (read-only installation, no home), it uses a temporary folder of this
-process. Kernels that cannot be read or written are compiled for each process. One log line then advises to
-set NUMBA_CACHE_DIR.
+process. Kernels in a NUMBA_CACHE_DIR that is read only, as in a container's image, are copied there. Kernels
+that cannot be read or written are compiled for each process. One log line then advises to set
+NUMBA_CACHE_DIR.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from shutil import rmtree
+from shutil import copytree, rmtree
 from tempfile import mkdtemp
 from typing import TypeVar, cast
 
@@ -81,6 +82,8 @@ def njit(*signatures: Signature, cache: bool = False, **options: bool | str) -> 
 def find_place() -> bool:
     """Set a temporary cache folder if Numba has no other; return whether the folder outlives this process."""
     folder = numba.config.CACHE_DIR
+    if folder and _is_read_only(Path(folder)) and _copy(Path(folder)):
+        return True
     try:
         place = FunctionCache(forget_outdated).cache_path
         if folder and not Path(place).is_relative_to(os.path.abspath(folder)):
@@ -95,6 +98,25 @@ def find_place() -> bool:
         pass  # not even a temporary folder
     _say("there is no place to keep compiled kernels; they are compiled for each process")
     return False
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Return whether a folder has kernels, such as those of a container's image, but takes no more."""
+    return any(folder.glob(f"*/{_STAMP}")) and not os.access(folder, os.W_OK)
+
+
+def _copy(folder: Path) -> bool:
+    """Use a copy of the kernels in a folder, since Numba reads no folder that it cannot write to."""
+    try:
+        place = mkdtemp(prefix="daskpar-kernels-")
+        copytree(folder, place, dirs_exist_ok=True)
+        for path in Path(place).rglob("*"):
+            path.chmod(0o700)
+    except OSError:
+        return False
+    numba.config.CACHE_DIR = place
+    atexit.register(_remove, place, os.getpid())
+    return True
 
 
 def is_kept() -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import binding, ir
 from llvmlite.ir import IRBuilder, Value
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.core.base import BaseContext
 from numba.core.datamodel.manager import DataModelManager
 from numba.core.typing import Signature
@@ -20,7 +20,18 @@ from numba.types import Type
 Emitted = tuple[Signature, Callable[[BaseContext, IRBuilder, Signature, Sequence[Value]], Value]]
 """Result of an intrinsic: the types of arguments and value, and the function that emits its code."""
 
-AVX512 = binding.get_host_cpu_features().get("avx512f", False)
+
+def has_avx512() -> bool:
+    """Return whether kernels are compiled for AVX-512, for this processor or that of NUMBA_CPU_NAME.
+
+    Kernels in a container's image are compiled for the oldest processor that it runs on.
+    """
+    if config.CPU_NAME is None:
+        return bool(binding.get_host_cpu_features().get("avx512f", False))
+    return config.CPU_NAME == "x86-64-v4" or "+avx512f" in (config.CPU_FEATURES or "")
+
+
+AVX512 = has_avx512()
 LANES = 16 if AVX512 else 8
 
 FLOAT, INDEX = ir.FloatType(), ir.IntType(64)
