@@ -20,8 +20,9 @@ import daskpar
 HOUSE = Path(daskpar.__file__).parent
 
 FLOORS = """
-errors interrupts aliases typed reprs terminal settings argument_docs backend registry entries yaml_text nn optim
-data layout tasks graph autotune report dashboard cluster train callbacks estimators export config build cli
+errors interrupts aliases typed reprs terminal settings argument_docs backend registry entries yaml_text nn
+optim data layout tasks graph autotune report dashboard
+cluster train callbacks estimators export config build cli
 """.split()  # from the ground up; a folder within a folder may have a floor of its own, e.g. nn/layers
 WITHOUT_DASK = """
 errors interrupts typed reprs terminal settings argument_docs registry backend nn optim
