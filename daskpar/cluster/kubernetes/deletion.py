@@ -19,8 +19,8 @@ _POLL = 0.5
 async def delete(kubernetes: Kubernetes, name: str) -> None:
     """Delete a cluster and wait until it is gone, with its pods.
 
-    An operator that is gone or busy holds up a deletion, and one that creates the parts of a cluster while it
-    is deleted leaves them. So after 5 seconds the cluster does not wait for it: Kubernetes itself deletes what
+    An operator that is gone or busy holds up a deletion. One that creates the parts of a cluster while it is
+    deleted leaves them. So after 5 seconds the cluster does not wait for it: Kubernetes itself deletes what
     belongs to a resource that is gone. Logs a warning on what is left after 30 seconds.
     """
     begun, released, left = time.monotonic(), False, [f"DaskCluster {name}"]
