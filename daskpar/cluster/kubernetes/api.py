@@ -20,6 +20,7 @@ Found = dict[str, Any]
 """A resource as the API returns it."""
 
 DASK = "kubernetes.dask.org/v1"
+_OPERATOR = "kopf.zalando.org/"  # the framework of the Dask operator
 _SECONDS = 15.0  # for one request
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _KUBECONFIG = "KUBECONFIG (or ~/.kube/config) names the cluster"
@@ -84,8 +85,12 @@ class Kubernetes:
         return answer is not None
 
     async def release(self, kind: str, name: str, version: str = DASK) -> None:
-        """Remove the finalizers of a resource that is being deleted, so that it is gone at once."""
-        body = {"metadata": {"finalizers": None}}
+        """Let a resource that is being deleted go without the operator: remove the operator's finalizer."""
+        found = await self.get(kind, name, version)
+        if found is None:
+            return
+        others = [f for f in found["metadata"].get("finalizers", ()) if not f.startswith(_OPERATOR)]
+        body = {"metadata": {"finalizers": others}}
         await self._request("PATCH", f"{kind}/{name}", version, body=body, missing=True)
 
     async def log(self, pod: str, container: str, lines: int, previous: bool = False) -> list[str]:

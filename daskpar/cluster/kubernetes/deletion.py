@@ -12,16 +12,18 @@ from daskpar.errors import InputError
 logger = logging.getLogger("daskpar")
 
 _SECONDS = 30.0
-_RELEASE = 5.0  # seconds for the operator to let go of a cluster whose pods are gone, if it is there at all
+_RELEASE = 5.0  # seconds for the operator to let go of the cluster, if it is there at all
 _POLL = 0.5
 
 
 async def delete(kubernetes: Kubernetes, name: str) -> None:
     """Delete a cluster and wait until it is gone, with its pods.
 
-    Logs a warning on what is left after 30 seconds: while the operator is gone, a deletion does not end.
+    An operator that is gone or busy holds up a deletion. One that creates the parts of a cluster while it is
+    deleted leaves them. So after 5 seconds the cluster does not wait for it: Kubernetes itself deletes what
+    belongs to a resource that is gone. Logs a warning on what is left after 30 seconds.
     """
-    begun, gone_at, left = time.monotonic(), None, [f"DaskCluster {name}"]
+    begun, released, left = time.monotonic(), False, [f"DaskCluster {name}"]
     try:
         if not await kubernetes.delete("daskclusters", name):
             await asyncio.sleep(1)  # a request to create it may have been interrupted on its way
@@ -31,10 +33,9 @@ async def delete(kubernetes: Kubernetes, name: str) -> None:
             pods, exists = await _pods(kubernetes, name), await _exists(kubernetes, name)
             if not pods and not exists:
                 return
-            if not pods:
-                gone_at = gone_at or time.monotonic()
-                if time.monotonic() - gone_at > _RELEASE:
-                    await kubernetes.release("daskclusters", name)  # nothing of the operator's is left to do
+            if exists and not released and time.monotonic() - begun > _RELEASE:
+                await kubernetes.release("daskclusters", name)
+                released = True
             left = [*([f"DaskCluster {name}"] if exists else []), *(f"pod {pod}" for pod in pods)]
             await asyncio.sleep(_POLL)
     except InputError as error:

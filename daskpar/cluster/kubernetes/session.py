@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daskpar")
 
 T = TypeVar("T")
+
+_CANCEL = 5.0  # seconds for the end of a coroutine that is cancelled
 
 
 @contextmanager
@@ -91,6 +94,7 @@ class Session:
         if exists:
             logger.info("cluster %s exists; it is used as it is, and left at the end", self.name)
         else:
+            self._ours = True  # before the request, which may be interrupted on its way
             self._call(self._create)
         start = Start(self._kubernetes, self.name, self.deadline)
         count = 1 if exists else max(1, self.pods.workers + self.pods.gpu_workers)
@@ -162,15 +166,11 @@ class Session:
         return await self._kubernetes.get("daskclusters", self.name, "kubernetes.dask.org/v1") is not None
 
     async def _create(self) -> None:
-        for resource in resources(self.pods, self.name, self._kubernetes.namespace):
-            first, self._ours = (
-                not self._ours,
-                True,
-            )  # before the request, which may be interrupted on its way
+        for number, resource in enumerate(resources(self.pods, self.name, self._kubernetes.namespace)):
             try:
                 await self._kubernetes.create(PLURALS[str(resource["kind"])], owned(resource))
             except InputError:
-                self._ours = not first  # the server has refused it: there is nothing to delete
+                self._ours = number > 0  # the server has refused the cluster: there is nothing to delete
                 raise
         logger.info("cluster %s: created in namespace %s", self.name, self._kubernetes.namespace)
 
@@ -181,12 +181,25 @@ class Session:
         return await self._forward.start()
 
     def _call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Run a coroutine function in the event loop, and cancel it if this thread is interrupted."""
-        future = self._portal.start_task_soon(function, *arguments)
+        """Run a coroutine function in the event loop.
+
+        If this thread is interrupted, the coroutine is cancelled, and has ended before the interrupt goes on:
+        what it may have created is to be deleted then.
+        """
+        ended = threading.Event()
+
+        async def run() -> T:
+            try:
+                return await function(*arguments)
+            finally:
+                ended.set()
+
+        future = self._portal.start_task_soon(run)
         try:
             return future.result()
         except BaseException:
             future.cancel()
+            ended.wait(_CANCEL)
             raise
 
 

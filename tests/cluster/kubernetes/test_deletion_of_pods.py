@@ -46,7 +46,19 @@ def test_it_waits_until_all_is_gone(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_what_is_left_is_named(caplog: pytest.LogCaptureFixture) -> None:
     (text,) = messages(a_cluster(), caplog)
-    assert "not gone after 0 s; left: DaskCluster train, pod train-worker-1; see `kubectl get" in text
+    assert "not gone after 0 s; left: pod train-worker-1; see `kubectl get" in text
+
+
+def test_pods_that_a_busy_operator_creates_late_go_with_the_cluster(caplog: pytest.LogCaptureFixture) -> None:
+    def operator(api: FakeApi, reads: int) -> None:
+        if reads == 3:
+            api.add("pods", pod("train-scheduler-1", "scheduler"))
+        if ("daskclusters", "train") not in api.items:  # Kubernetes deletes what belonged to it
+            api.remove("pods")
+
+    api = a_cluster(operator)
+    api.remove("pods")
+    assert messages(api, caplog) == [] and not api.items
 
 
 def test_pods_that_are_ending_do_not_count(caplog: pytest.LogCaptureFixture) -> None:

@@ -112,6 +112,7 @@ def test_resources_are_read_created_and_deleted(server: Server) -> None:
         f"POST {CLUSTERS}": (201, {}),
         f"DELETE {CLUSTERS}/train": (200, {}),
         f"PATCH {CLUSTERS}/train": (200, {}),
+        f"GET {CLUSTERS}/train": (200, {"metadata": {"finalizers": ["kopf.zalando.org/x", "foreground"]}}),
         f"DELETE {CLUSTERS}/none": (404, status("NotFound", "not found")),
         "GET /api/v1/namespaces/lab/pods/a/log": (200, "one\n\ntwo\n"),
     }
@@ -129,7 +130,7 @@ def test_resources_are_read_created_and_deleted(server: Server) -> None:
     assert ask(*calls) == ["lab", [pod], pod, None, True, True, False, None, ["one", "two"], []]
     assert "labelSelector=k%3Dv" in server.requests[1][1]
     assert ("POST", CLUSTERS, CREATE[2]) in server.requests
-    assert ("PATCH", f"{CLUSTERS}/train", {"metadata": {"finalizers": None}}) in server.requests
+    assert ("PATCH", f"{CLUSTERS}/train", {"metadata": {"finalizers": ["foreground"]}}) in server.requests
     assert ("DELETE", f"{CLUSTERS}/train", {"propagationPolicy": "Foreground"}) in server.requests
 
 

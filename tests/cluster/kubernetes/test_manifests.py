@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from kubernetes_validate import utils
-from test_pods import pods_in, schema
+from test_pods import pods_in, validator
 
 from daskpar import InputError
 from daskpar.cli import main
@@ -58,7 +58,7 @@ def kinds(files: dict[str, str], kind: str) -> list[dict[str, Any]]:
 
 def validate(resource: dict[str, Any]) -> None:
     if resource["apiVersion"].startswith("kubernetes.dask.org/"):
-        jsonschema.validate(resource, schema(resource["kind"]))
+        validator(resource["kind"]).validate(resource)
     elif not resource["apiVersion"].startswith(OTHERS):
         kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
 

@@ -44,6 +44,13 @@ def schema(kind: str) -> Any:
     return closed(served["schema"]["openAPIV3Schema"], top=True)
 
 
+@cache
+def validator(kind: str) -> Any:
+    """The validator of a resource's definition, which is checked once."""
+    jsonschema.Draft202012Validator.check_schema(schema(kind))
+    return jsonschema.Draft202012Validator(schema(kind))
+
+
 def closed(node: Any, top: bool = False) -> Any:
     """Return a schema that refuses keys it does not name, as a strict API server does."""
     if isinstance(node, list):
@@ -79,7 +86,7 @@ def all_pods(pods: Pods) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", CASES)
 def test_resources_fit_the_operators_definitions(name: str) -> None:
     for resource in resources(CASES[name], "train", "lab"):
-        jsonschema.validate(resource, schema(str(resource["kind"])))
+        validator(str(resource["kind"])).validate(resource)
 
 
 def number_of_replicas(spec: Any) -> None:
@@ -116,7 +123,7 @@ def test_the_definition_refuses_what_is_wrong(spoil: Any) -> None:
     (cluster,) = copy.deepcopy(resources(CASES["plain"], "train", "lab"))
     spoil(cluster["spec"])
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(cluster, schema("DaskCluster"))
+        validator("DaskCluster").validate(cluster)
 
 
 @pytest.mark.parametrize("name", CASES)
