@@ -78,7 +78,7 @@ class Session:
         self.name = pods.name or f"daskpar-{uuid4().hex[:8]}"
         self.deadline = time.monotonic() + pods.timeout
         self._portal = portal
-        self._ours = False
+        self._ours = self._started = False
         self._forward: Forward | None = None
         self._call(_ignore_broken_connections)
         self._kubernetes = self._call(Kubernetes.connect, pods.context, pods.namespace)
@@ -104,6 +104,7 @@ class Session:
             self._wait_for(client, count)
             check_versions(client, str(self.pods.image))
             client.register_plugin(QuietTasks())
+            self._started = True
             yield client
 
     @contextmanager
@@ -153,7 +154,7 @@ class Session:
             self._call(self._kubernetes.close)
 
     def _end(self) -> None:
-        if not self.pods.keep_cluster:
+        if not (self.pods.keep_cluster and self._started):
             self._call(delete, self._kubernetes, self.name)
             return
         where = f"{self.name} -n {self._kubernetes.namespace}"

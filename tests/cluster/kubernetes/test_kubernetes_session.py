@@ -147,6 +147,15 @@ def test_a_cluster_that_is_kept_is_named_and_can_be_used_again(
     assert "cluster mine exists; it is used as it is, and left at the end" in caplog.text
 
 
+def test_a_cluster_that_does_not_start_is_not_kept(api: FakeApi) -> None:
+    with (
+        pytest.raises(InputError, match="are not ready"),
+        start(gpu_workers=1, timeout=0.1, keep_cluster=True),
+    ):
+        pass
+    assert verbs(api)[-1] == ("delete", "daskclusters")
+
+
 def test_a_named_cluster_that_was_created_is_deleted(api: FakeApi) -> None:
     with start(name="mine"):
         pass
